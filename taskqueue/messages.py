@@ -1,0 +1,187 @@
+"""Every message that crosses a process wall through Redis, as a struct.
+
+Times are Unix milliseconds of the Redis server's clock (`_ms`), durations seconds (`_s`). Bodies travel as MessagePack,
+event data as ready JSON text, so that the web process splices it without decoding.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+EventKind = Literal["state", "text", "outcome"]
+OutcomeState = Literal["succeeded", "failed", "cancelled", "expired"]
+StopReason = Literal["cancelled", "expired", "lost"]
+WorkerPhase = Literal["starting", "ready", "draining"]
+
+
+class ChatMessage(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One message of the context, in the form of OpenAI's chat API."""
+
+    role: str
+    content: str
+
+
+class SamplingParams(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, forbid_unknown_fields=True):
+    """How to sample one turn. Temperature 0 is greedy; `top_k` 0 means all; `stop` are strings, not part of the text."""
+
+    max_tokens: int = 256
+    temperature: float = 1.0
+    top_p: float = 1.0
+    top_k: int = 0
+    seed: int | None = None
+    stop: tuple[str, ...] = ()
+    ignore_eos: bool = False
+
+
+class TurnBody(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """What the engine needs to run a turn: chat messages (the model's own template is applied) or a plain prompt."""
+
+    messages: tuple[ChatMessage, ...] = ()
+    prompt: str | None = None
+    params: SamplingParams = SamplingParams()
+
+
+class Submission(msgspec.Struct, frozen=True, kw_only=True):
+    """A turn to be enqueued.
+
+    `priority` 0 (first) to 9 (last); `deadline_ms` and `max_waiting` 0 mean none; `estimated_tokens` is the cost that fair
+    share charges at claim; `inbox` names the web process that follows the task from its first event, or is empty.
+    """
+
+    turn: str
+    task: str
+    tenant: str
+    body: TurnBody
+    weight: float = 1.0
+    priority: int = 5
+    deadline_ms: int = 0
+    estimated_tokens: int = 256
+    max_waiting: int = 0
+    inbox: str = ""
+
+
+class Enqueued(msgspec.Struct, frozen=True):
+    """The queue's answer: `accepted`, `known` (the turn is already there) or `full` (the tenant's `max_waiting` is reached)."""
+
+    verdict: Literal["accepted", "known", "full"]
+    waiting: int
+
+
+class ClaimedTurn(msgspec.Struct, frozen=True, kw_only=True):
+    """A turn that a worker now holds. `seq` is the last event number used; the holder's first event is `seq + 1`.
+
+    `streamed` holds the token ids that earlier attempts already streamed: the engine continues behind them.
+    """
+
+    turn: str
+    task: str
+    tenant: str
+    attempt: int
+    seq: int
+    enqueued_ms: int
+    deadline_ms: int
+    body: TurnBody
+    streamed: tuple[int, ...] = ()
+
+
+class Delta(msgspec.Struct, frozen=True, kw_only=True):
+    """New text of one turn in one engine step: `text` may be empty while `token_ids` wait for a complete character."""
+
+    turn: str
+    attempt: int
+    seq: int
+    text: str
+    token_ids: tuple[int, ...]
+
+
+class Usage(msgspec.Struct, frozen=True):
+    """Tokens of a turn; `completion_tokens` counts those of earlier attempts too."""
+
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+
+
+class TaskError(msgspec.Struct, frozen=True):
+    """Why a task failed: a stable code and a sentence for people."""
+
+    code: str
+    message: str
+
+
+class Finish(msgspec.Struct, frozen=True, kw_only=True):
+    """The end of a turn, from its holder. `text` is the whole answer, earlier attempts included."""
+
+    turn: str
+    task: str
+    attempt: int
+    seq: int
+    state: OutcomeState
+    finish_reason: str | None = None
+    usage: Usage = Usage()
+    error: TaskError | None = None
+    text: str | None = None
+    first_token_ms: int = 0
+
+
+class Stop(msgspec.Struct, frozen=True):
+    """A turn that its worker must stop. `lost`: another holds it now, or nobody; say nothing more about it."""
+
+    turn: str
+    reason: StopReason
+
+
+class WorkerStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """What a worker says of itself at each heartbeat. `tokens_total` counts generated tokens since its start."""
+
+    worker: str
+    phase: WorkerPhase
+    engine: str
+    model: str
+    slots: int
+    running: int = 0
+    tokens_total: int = 0
+    started_ms: int = 0
+    ready_ms: int = 0
+    beat_ms: int = 0
+
+
+class Record(msgspec.Struct, frozen=True, kw_only=True):
+    """A change that the recorder brings to Postgres. `id` is the entry's id in the `record` stream.
+
+    `kind` is `claimed`, `requeued` or `finished`. `text` is absent where the queue itself ended the turn: then the log has it.
+    """
+
+    id: str
+    at_ms: int
+    kind: Literal["claimed", "requeued", "finished"]
+    turn: str
+    task: str
+    attempt: int
+    worker: str | None = None
+    state: OutcomeState | None = None
+    finish_reason: str | None = None
+    usage: Usage = Usage()
+    error: TaskError | None = None
+    text: str | None = None
+    first_token_ms: int = 0
+
+
+class Event(msgspec.Struct, frozen=True, array_like=True):
+    """One event of a task as followers see it. `data` is JSON text (for `text`: a JSON string literal)."""
+
+    task: str
+    seq: int
+    kind: EventKind
+    data: str
+
+
+class PoolSignals(msgspec.Struct, frozen=True, kw_only=True):
+    """One read of a pool's demand and fleet. `oldest_wait_s` is 0 when nothing waits."""
+
+    now_ms: int
+    waiting: int
+    running: int
+    oldest_wait_s: float
+    workers: tuple[WorkerStatus, ...] = ()

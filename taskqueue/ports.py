@@ -1,0 +1,90 @@
+"""The client's interface, once: `AsyncQueue` and `Queue` offer these calls on one pool, awaited or not.
+
+The synchronous client (`taskqueue.sync_client.Queue`) has the same methods without `await`.
+All of them raise `QueueUnavailable` when Redis cannot be reached or refuses to work.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from taskqueue.messages import ClaimedTurn, Delta, Enqueued, Event, Finish, PoolSignals, Record, Stop, Submission, WorkerStatus
+
+
+class QueueUnavailable(Exception):
+    """Redis cannot be reached, is loading, or is out of memory: try again later; nothing was changed or all of it was."""
+
+
+class AsyncQueuePort(Protocol):
+    """One pool's queue."""
+
+    pool: str
+
+    # -- for those who submit ------------------------------------------------------------------
+    async def enqueue(self, submissions: Sequence[Submission]) -> list[Enqueued]:
+        """Put turns into the queue in one pipeline; answers in the same order."""
+        ...
+
+    async def cancel(self, turns: Sequence[str], *, reason: str = "cancelled") -> list[str]:
+        """Cancel turns; per turn: `ended` (was waiting), `stopping` (a worker holds it) or `unknown`."""
+        ...
+
+    async def known(self, turns: Sequence[str]) -> list[bool]:
+        """Which turns Redis knows (waiting, running, or done and not yet acknowledged)."""
+        ...
+
+    # -- for followers -------------------------------------------------------------------------
+    async def follow(self, task: str, inbox: str) -> int:
+        """Send the task's new events to `inbox` from now on; returns the log's last sequence number (0: no log)."""
+        ...
+
+    async def unfollow(self, task: str, inbox: str) -> None: ...
+
+    async def read_log(self, task: str, *, after: int = 0, count: int = 1000) -> list[Event]:
+        """Events with a sequence number above `after`, oldest first."""
+        ...
+
+    # -- for workers ---------------------------------------------------------------------------
+    async def claim(self, worker: str, slots: int, *, lease_s: float) -> list[ClaimedTurn]:
+        """Take up to `slots` turns in fair order."""
+        ...
+
+    async def wait_for_work(self, *, timeout_s: float) -> bool:
+        """Sleep until something was enqueued or the time is over; uses a connection of its own."""
+        ...
+
+    async def emit(self, worker: str, deltas: Sequence[Delta]) -> list[Stop]:
+        """Append text events of many turns at once; returns the turns that the worker must stop."""
+        ...
+
+    async def finish(self, worker: str, finishes: Sequence[Finish]) -> list[Stop]:
+        """End turns; a turn that the worker no longer holds comes back as `Stop(reason="lost")` and is left alone."""
+        ...
+
+    async def heartbeat(self, status: WorkerStatus, *, lease_s: float) -> list[Stop]:
+        """Extend all leases of the worker, publish its status, and learn which turns to stop."""
+        ...
+
+    async def release(self, worker: str, turns: Sequence[str]) -> int:
+        """Give turns back to the queue (drain): another worker goes on from the last streamed token."""
+        ...
+
+    async def leave(self, worker: str) -> None:
+        """Remove the worker's status (its last act)."""
+        ...
+
+    # -- for the orchestrator and the recorder -------------------------------------------------
+    async def reap(self, *, max_attempts: int = 3) -> int:
+        """Requeue turns with lapsed leases, fail those out of attempts, expire those past their deadline; returns how many."""
+        ...
+
+    async def signals(self) -> PoolSignals: ...
+
+    async def read_records(self, *, count: int = 500, block_s: float = 0.0) -> list[Record]:
+        """The oldest records that are not yet acknowledged; waits up to `block_s` for a first one."""
+        ...
+
+    async def acknowledge(self, records: Sequence[Record], *, keep_log_s: float = 3600.0) -> None:
+        """Forget records that are committed; finished turns leave Redis, their logs after `keep_log_s`."""
+        ...
