@@ -1,7 +1,7 @@
 """The client's interface, once: `AsyncQueue` and `Queue` offer these calls on one pool, awaited or not.
 
 The synchronous client (`taskqueue.sync_client.Queue`) has the same methods without `await`.
-All of them raise `QueueUnavailable` when Redis cannot be reached or refuses to work.
+All of them raise `taskqueue.failures.QueueUnavailable` when Redis cannot be reached or refuses to work.
 """
 
 from __future__ import annotations
@@ -9,11 +9,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from taskqueue.messages import ClaimedTurn, Delta, Enqueued, Event, Finish, PoolSignals, Record, Stop, Submission, WorkerStatus
-
-
-class QueueUnavailable(Exception):
-    """Redis cannot be reached, is loading, or is out of memory: try again later; nothing was changed or all of it was."""
+from taskqueue.messages import (
+    ClaimedTurn,
+    Delta,
+    Enqueued,
+    Event,
+    Finish,
+    PoolSignals,
+    Record,
+    Stop,
+    Submission,
+    WorkerStatus,
+)
 
 
 class AsyncQueuePort(Protocol):

@@ -1,0 +1,272 @@
+"""The protocol without input and output: each state change as a script, its arguments, and how to read the answer.
+
+Both clients run these calls; nothing here knows a connection. Token ids are packed as little-endian unsigned 32-bit integers.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar, cast
+
+import msgspec
+
+from taskqueue.messages import (
+    ClaimedTurn,
+    Delta,
+    Enqueued,
+    Event,
+    EventKind,
+    Finish,
+    PoolSignals,
+    Record,
+    Stop,
+    Submission,
+    TurnBody,
+    WorkerStatus,
+)
+from taskqueue.scripts import Script, script
+
+T = TypeVar("T")
+
+WORKER_STATUS_S = 60.0
+"""How long a worker that fell silent stays in the signals (with its last `beat_ms`)."""
+
+_encoder = msgspec.msgpack.Encoder()
+_body_decoder = msgspec.msgpack.Decoder(TurnBody)
+_status_decoder = msgspec.msgpack.Decoder(WorkerStatus)
+_events_decoder = msgspec.msgpack.Decoder(list[Event])
+
+
+class _RecordBody(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """A record as it lies in the stream; id and time come from the entry's own id."""
+
+    kind: str
+    turn: str
+    task: str
+    attempt: int
+    worker: str | None = None
+    state: str | None = None
+    finish_reason: str | None = None
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    error: dict[str, str] | None = None
+    text: str | None = None
+    first_token_ms: int = 0
+
+
+_record_decoder = msgspec.msgpack.Decoder(_RecordBody)
+
+
+@dataclass(frozen=True, slots=True)
+class Call(Generic[T]):
+    """One state change: run `script` on the pool's prefix with `args`; `parse` turns the answer into a value."""
+
+    script: Script
+    args: tuple[Any, ...]
+    parse: Callable[[Any], T]
+
+
+def pack_tokens(token_ids: Sequence[int]) -> bytes:
+    """Token ids as they lie in the log."""
+    return struct.pack(f"<{len(token_ids)}I", *token_ids)
+
+
+def unpack_tokens(packed: bytes) -> tuple[int, ...]:
+    """The inverse of `pack_tokens`."""
+    return struct.unpack(f"<{len(packed) // 4}I", packed)
+
+
+def enqueue(submission: Submission) -> Call[Enqueued]:
+    """A turn enters the queue."""
+    args = (
+        submission.turn,
+        submission.task,
+        submission.tenant,
+        submission.priority,
+        submission.deadline_ms,
+        submission.estimated_tokens,
+        submission.weight,
+        submission.max_waiting,
+        submission.inbox,
+        _encoder.encode(submission.body),
+    )
+    return Call(script("enqueue"), args, lambda answer: Enqueued(_text(answer[0]), answer[1]))  # type: ignore[arg-type]
+
+
+def claim(worker: str, slots: int, *, lease_s: float) -> Call[list[ClaimedTurn]]:
+    """A worker takes up to `slots` turns."""
+    return Call(script("claim"), (worker, slots, _ms(lease_s)), lambda answer: [_claimed(row) for row in answer])
+
+
+def emit(worker: str, deltas: Sequence[Delta]) -> Call[list[Stop]]:
+    """Text of one engine step."""
+    args: list[Any] = [worker]
+    for delta in deltas:
+        args += (delta.turn, delta.attempt, delta.seq, json_text(delta.text), pack_tokens(delta.token_ids))
+    return Call(script("emit"), tuple(args), _stops)
+
+
+def finish(worker: str, finishes: Sequence[Finish]) -> Call[list[Stop]]:
+    """Turns end by their holder's word."""
+    args: list[Any] = [worker]
+    for finish in finishes:
+        record = _RecordBody(
+            kind="finished",
+            turn=finish.turn,
+            task=finish.task,
+            attempt=finish.attempt,
+            worker=worker,
+            state=finish.state,
+            finish_reason=finish.finish_reason,
+            prompt_tokens=finish.usage.prompt_tokens,
+            completion_tokens=finish.usage.completion_tokens,
+            error=None if finish.error is None else {"code": finish.error.code, "message": finish.error.message},
+            text=finish.text,
+            first_token_ms=finish.first_token_ms,
+        )
+        served = finish.usage.prompt_tokens + finish.usage.completion_tokens
+        args += (finish.turn, finish.attempt, finish.seq, outcome_data(finish), _encoder.encode(record), served)
+    return Call(script("finish"), tuple(args), _stops)
+
+
+def heartbeat(status: WorkerStatus, *, lease_s: float) -> Call[list[Stop]]:
+    """A worker is alive."""
+    args = (status.worker, _ms(lease_s), _encoder.encode(status), _ms(WORKER_STATUS_S))
+    return Call(script("heartbeat"), args, _stops)
+
+
+def release(worker: str, turns: Sequence[str]) -> Call[int]:
+    """A worker gives turns back."""
+    return Call(script("release"), (worker, *turns), int)
+
+
+def reap(*, max_attempts: int, limit: int = 500) -> Call[int]:
+    """Lapsed leases and passed deadlines, at most `limit` of each."""
+    return Call(script("reap"), (max_attempts, limit), int)
+
+
+def cancel(turns: Sequence[str], *, reason: str) -> Call[list[str]]:
+    """Turns are not wanted any more."""
+    return Call(script("cancel"), (reason, *turns), lambda answer: [_text(word) for word in answer])
+
+
+def follow(task: str, inbox: str) -> Call[int]:
+    """An inbox gets a task's new events."""
+    return Call(script("follow"), (task, inbox), int)
+
+
+def acknowledge(records: Sequence[Record], *, keep_log_s: float) -> Call[None]:
+    """Committed records leave."""
+    args: list[Any] = [_ms(keep_log_s)]
+    for record in records:
+        args += [record.id, record.turn if record.kind == "finished" else "", record.task]
+    return Call(script("acknowledge"), tuple(args), lambda _: None)
+
+
+def signals() -> Call[PoolSignals]:
+    """Demand and fleet in one read."""
+    return Call(script("signals"), (_ms(WORKER_STATUS_S),), _signals)
+
+
+def read_events(task: str, entries: Sequence[tuple[bytes, dict[bytes, bytes]]]) -> list[Event]:
+    """Entries of a task's log as events."""
+    return [
+        Event(task, int(entry_id.split(b"-", 1)[0]), cast(EventKind, fields[b"k"].decode()), fields[b"d"].decode())
+        for entry_id, fields in entries
+    ]
+
+
+def read_letters(answer: Any) -> list[tuple[bytes, list[Event]]]:
+    """The answer of XREAD on one inbox: per message its id and the new events of all followed turns of one script's run."""
+    return [(entry_id, _events_decoder.decode(fields[b"m"])) for entry_id, fields in _only_stream(answer)]
+
+
+def read_record(entry_id: bytes, fields: dict[bytes, bytes]) -> Record:
+    """An entry of the record stream; its id carries Redis' clock."""
+    body = _record_decoder.decode(fields[b"r"])
+    return msgspec.convert(
+        {
+            "id": entry_id.decode(),
+            "at_ms": int(entry_id.split(b"-", 1)[0]),
+            "kind": body.kind,
+            "turn": body.turn,
+            "task": body.task,
+            "attempt": body.attempt,
+            "worker": body.worker,
+            "state": body.state,
+            "finish_reason": body.finish_reason,
+            "usage": {"prompt_tokens": body.prompt_tokens, "completion_tokens": body.completion_tokens},
+            "error": body.error,
+            "text": body.text,
+            "first_token_ms": body.first_token_ms,
+        },
+        Record,
+    )
+
+
+def json_text(text: str) -> str:
+    """A JSON string literal."""
+    return msgspec.json.encode(text).decode()
+
+
+def outcome_data(finish: Finish) -> str:
+    """The data of the outcome event: what a client sees of a task's end."""
+    outcome: dict[str, Any] = {"state": finish.state}
+    if finish.finish_reason is not None:
+        outcome["finish_reason"] = finish.finish_reason
+    if finish.error is not None:
+        outcome["error"] = finish.error
+    outcome["usage"] = finish.usage
+    return msgspec.json.encode(outcome).decode()
+
+
+def _ms(seconds: float) -> int:
+    return round(seconds * 1000)
+
+
+def _text(value: bytes | str) -> str:
+    return value.decode() if isinstance(value, bytes) else value
+
+
+def _claimed(row: Sequence[Any]) -> ClaimedTurn:
+    turn, task, tenant, attempt, seq, enqueued, deadline, body, streamed = row
+    return ClaimedTurn(
+        turn=_text(turn),
+        task=_text(task),
+        tenant=_text(tenant),
+        attempt=attempt,
+        seq=seq,
+        enqueued_ms=enqueued,
+        deadline_ms=deadline,
+        body=_body_decoder.decode(body),
+        streamed=unpack_tokens(streamed),
+    )
+
+
+def _stops(answer: Sequence[Sequence[bytes]]) -> list[Stop]:
+    return [Stop(_text(turn), _text(reason)) for turn, reason in answer]  # type: ignore[arg-type]
+
+
+def _signals(answer: Sequence[Any]) -> PoolSignals:
+    now_ms, waiting, running, oldest_ms, *fleet = answer
+    workers = tuple(
+        msgspec.structs.replace(_status_decoder.decode(status), beat_ms=beat_ms)
+        for beat_ms, status in zip(fleet[::2], fleet[1::2], strict=True)
+    )
+    return PoolSignals(now_ms=now_ms, waiting=waiting, running=running, oldest_wait_s=oldest_ms / 1000, workers=workers)
+
+
+def read_records(answer: Any) -> list[Record]:
+    """The answer of XREAD on one record stream, whichever of the protocol's versions gave it."""
+    return [read_record(entry_id, fields) for entry_id, fields in _only_stream(answer)]
+
+
+def _only_stream(answer: Any) -> list[tuple[bytes, dict[bytes, bytes]]]:
+    if not answer:
+        return []
+    return cast(
+        "list[tuple[bytes, dict[bytes, bytes]]]",
+        next(iter(answer.values()))[0] if isinstance(answer, dict) else answer[0][1],
+    )

@@ -1,0 +1,36 @@
+"""What a client raises when Redis fails, and which of Redis' errors mean that."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from redis import exceptions
+
+
+class QueueUnavailable(Exception):
+    """Redis cannot be reached, is loading, or is out of memory: try again later; nothing was changed or all of it was."""
+
+
+_TEMPORARY = (
+    exceptions.ConnectionError,
+    exceptions.TimeoutError,
+    exceptions.BusyLoadingError,
+    exceptions.OutOfMemoryError,
+    exceptions.ReadOnlyError,
+    exceptions.TryAgainError,
+    OSError,
+)
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """Turn Redis' temporary errors into `QueueUnavailable`; others are bugs and pass."""
+    try:
+        yield
+    except _TEMPORARY as error:
+        raise QueueUnavailable(f"Redis does not serve the queue: {error}") from error
+    except exceptions.ResponseError as error:
+        if "OOM" in str(error) or "MISCONF" in str(error):
+            raise QueueUnavailable(f"Redis does not serve the queue: {error}") from error
+        raise

@@ -1,0 +1,222 @@
+"""The web process's side of the streams: one inbox per pool, many followers, each without gap or repeat.
+
+The log is the truth, the inbox is speed. A subscription keeps the number that it expects next; whatever does not fit (a gap, a
+reader that fell too far behind, a lost connection) makes it read the log from its own cursor. So memory per follower is bounded,
+and a lost inbox message costs one read and nothing else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections import deque
+from collections.abc import AsyncIterator
+from types import TracebackType
+
+from redis.asyncio import Redis
+
+from taskqueue import calls, keys
+from taskqueue.async_client import AsyncQueue
+from taskqueue.failures import QueueUnavailable, translated
+from taskqueue.messages import Event
+
+log = logging.getLogger(__name__)
+
+BUFFERED_EVENTS = 512
+"""What a follower may leave unread before its buffer is dropped and the log is read instead."""
+INBOX_TTL_S = 120
+LETTERS_PER_READ = 256
+BLOCK_S = 5.0
+RECONNECT_S = 0.25
+SILENCE_S = 10.0
+"""After so long without an event a follower looks into the log: the last message of all may be the one that was lost."""
+
+
+class Subscription:
+    """One follower of one task. Iterate it for events, or call `batch` for all that are there; it ends after the outcome.
+
+    `last` is the log's last number when following began: 0 means that Redis has no log of the task (not yet, or no longer).
+    """
+
+    def __init__(self, hub: EventHub, pool: str, task: str, *, after: int, behind: bool) -> None:
+        self.pool, self.task, self.last = pool, task, 0
+        self._hub = hub
+        self._delivered = after
+        self._buffered = after
+        self._behind = behind
+        self._ended = False
+        self._events: deque[Event] = deque()
+        self._wake = asyncio.Event()
+
+    async def batch(self) -> list[Event]:
+        """All events that are there, in order; waits for the first. Empty only after the outcome."""
+        while not self._ended:
+            events = await self._from_log() if self._behind else self._from_buffer()
+            if events:
+                self._delivered = events[-1].seq
+                self._ended = events[-1].kind == "outcome"
+                return events
+            self._wake.clear()
+            if not (self._behind or self._events):
+                try:
+                    await asyncio.wait_for(self._wake.wait(), SILENCE_S)
+                except TimeoutError:
+                    self._behind = True
+        return []
+
+    async def __aiter__(self) -> AsyncIterator[Event]:
+        while events := await self.batch():
+            for event in events:
+                yield event
+
+    async def __aenter__(self) -> Subscription:
+        if self._behind:
+            self.last = await self._hub.queue(self.pool).follow(self.task, self._hub.inbox_name)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Stop following. A task that has ended needs no word to Redis."""
+        if self._hub.drop(self) and not self._ended:
+            with contextlib.suppress(QueueUnavailable):
+                await self._hub.queue(self.pool).unfollow(self.task, self._hub.inbox_name)
+
+    def push(self, event: Event) -> None:
+        """An event from the inbox (called by the hub)."""
+        if event.seq == self._buffered + 1 and len(self._events) < BUFFERED_EVENTS and not self._behind:
+            self._events.append(event)
+            self._buffered = event.seq
+            self._wake.set()
+        elif event.seq > self._buffered:
+            self.mark_behind()
+
+    def mark_behind(self) -> None:
+        """The inbox cannot be trusted: go on from the log."""
+        self._behind = True
+        self._events.clear()
+        self._wake.set()
+
+    def _from_buffer(self) -> list[Event]:
+        events = list(self._events)
+        self._events.clear()
+        return events
+
+    async def _from_log(self) -> list[Event]:
+        self._behind = False
+        self._events.clear()
+        self._buffered = self._delivered
+        page = 1000
+        try:
+            events = await self._hub.queue(self.pool).read_log(self.task, after=self._delivered, count=page)
+        except QueueUnavailable:
+            self._behind = True
+            await asyncio.sleep(RECONNECT_S)
+            return []
+        # What came by the inbox while the log was read is in `_events` and starts behind `_delivered`.
+        newest = events[-1].seq if events else self._delivered
+        while self._events and self._events[0].seq <= newest:
+            self._events.popleft()
+        if self._events and self._events[0].seq != newest + 1:
+            self._events.clear()
+        self._buffered = self._events[-1].seq if self._events else newest
+        self._behind = self._behind or len(events) == page
+        return events
+
+
+class EventHub:
+    """All followers of one web process. It must be used within one event loop; `aclose` ends its readers."""
+
+    def __init__(self, redis_url: str, process: str) -> None:
+        self.inbox_name = process
+        self._redis: Redis = Redis.from_url(redis_url)
+        self._queues: dict[str, AsyncQueue] = {}
+        self._readers: dict[str, asyncio.Task[None]] = {}
+        self._ready: dict[str, asyncio.Event] = {}
+        self._followers: dict[tuple[str, str], set[Subscription]] = {}
+
+    def queue(self, pool: str) -> AsyncQueue:
+        """The pool's queue, over the hub's connections."""
+        if pool not in self._queues:
+            self._queues[pool] = AsyncQueue(self._redis, pool)
+        return self._queues[pool]
+
+    def subscribe(self, pool: str, task: str, *, after: int = 0) -> Subscription:
+        """Follow a task from behind `after`: `async with hub.subscribe(...) as subscription`."""
+        return self._add(Subscription(self, pool, task, after=after, behind=True))
+
+    async def expect(self, pool: str, task: str) -> Subscription:
+        """Follow a task that will be enqueued with `Submission.inbox = hub.inbox_name`: no round trip of its own.
+
+        Waits, the first time for a pool, until the inbox stands. Close the subscription if the task is not enqueued after all.
+        """
+        subscription = self._add(Subscription(self, pool, task, after=0, behind=False))
+        await self._ready[pool].wait()
+        return subscription
+
+    def drop(self, subscription: Subscription) -> bool:
+        """Forget a follower; true if it was the task's last one here."""
+        place = (subscription.pool, subscription.task)
+        followers = self._followers.get(place)
+        if followers is None:
+            return False
+        followers.discard(subscription)
+        if followers:
+            return False
+        del self._followers[place]
+        return True
+
+    async def aclose(self) -> None:
+        """End the readers and the connections."""
+        for reader in self._readers.values():
+            reader.cancel()
+        await asyncio.gather(*self._readers.values(), return_exceptions=True)
+        await self._redis.aclose()
+
+    def _add(self, subscription: Subscription) -> Subscription:
+        pool = subscription.pool
+        if pool not in self._readers:
+            self._ready[pool] = asyncio.Event()
+            self._readers[pool] = asyncio.create_task(self._read(pool), name=f"inbox of {pool}")
+        self._followers.setdefault((pool, subscription.task), set()).add(subscription)
+        return subscription
+
+    async def _read(self, pool: str) -> None:
+        """Read the pool's inbox for ever. After each (re)connection every follower looks into its log once."""
+        inbox = keys.inbox(pool, self.inbox_name)
+        block = round(BLOCK_S * 1000)
+        clock = asyncio.get_running_loop().time
+        while True:
+            try:
+                with translated():
+                    cursor: bytes | str = await self._redis.xadd(inbox, {"m": b"\x90"}, maxlen=1)
+                    await self._redis.expire(inbox, INBOX_TTL_S)
+                    renew_at = clock() + INBOX_TTL_S / 4
+                    if self._ready[pool].is_set():
+                        await self._follow_again(pool)
+                    self._ready[pool].set()
+                    while True:
+                        answer = await self._redis.xread({inbox: cursor}, count=LETTERS_PER_READ, block=block)
+                        if clock() >= renew_at:
+                            if not await self._redis.expire(inbox, INBOX_TTL_S):
+                                break
+                            renew_at = clock() + INBOX_TTL_S / 4
+                        for cursor, message in calls.read_letters(answer):
+                            for event in message:
+                                for subscription in self._followers.get((pool, event.task), ()):
+                                    subscription.push(event)
+            except QueueUnavailable as failure:
+                log.warning("inbox of pool %s: %s", pool, failure)
+                await asyncio.sleep(RECONNECT_S)
+
+    async def _follow_again(self, pool: str) -> None:
+        """The inbox was away: register all followers anew and let them read what they missed."""
+        for place, followers in list(self._followers.items()):
+            if place[0] == pool:
+                await self.queue(pool).follow(place[1], self.inbox_name)
+                for subscription in list(followers):
+                    subscription.mark_behind()

@@ -1,0 +1,38 @@
+"""Key names of one pool's queue; the table in docs/architecture.md says what each holds."""
+
+from __future__ import annotations
+
+import re
+
+_SLUG = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
+
+
+class BadPoolName(ValueError):
+    """A pool's name cannot be used in keys: it takes lower-case letters, digits, '.', '_' and '-', at most 63 of them."""
+
+
+def prefix(pool: str) -> str:
+    """The common start of a pool's keys. The braces are Redis Cluster's hash tag: all keys of a pool share a slot."""
+    if not _SLUG.fullmatch(pool):
+        raise BadPoolName(f"pool name {pool!r}: use 1 to 63 lower-case letters, digits, '.', '_' or '-'")
+    return f"opsite:{{{pool}}}:"
+
+
+def log(pool: str, task: str) -> str:
+    """The stream of a task's events."""
+    return f"{prefix(pool)}log:{task}"
+
+
+def inbox(pool: str, process: str) -> str:
+    """The stream of new events for one web process."""
+    return f"{prefix(pool)}inbox:{process}"
+
+
+def bell(pool: str) -> str:
+    """The list that idle workers block on."""
+    return f"{prefix(pool)}bell"
+
+
+def record(pool: str) -> str:
+    """The stream of changes for the recorder."""
+    return f"{prefix(pool)}record"

@@ -1,0 +1,11 @@
+-- The recorder has committed these records: they and their turns leave; logs stay a while for late readers.
+local keep = tonumber(ARGV[1])
+for i = 2, #ARGV, 3 do
+  local id, turn, task = ARGV[i], ARGV[i + 1], ARGV[i + 2]
+  redis.call('XDEL', key('record'), id)
+  if turn ~= '' then
+    redis.call('DEL', key('turn:', turn), key('follow:', task))
+    redis.call('PEXPIRE', key('log:', task), keep)
+  end
+end
+return redis.status_reply('OK')

@@ -1,0 +1,42 @@
+-- A worker takes up to n turns: each time from the active tenant with the lowest service counter.
+local worker, slots, lease = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
+local claimed = {}
+
+while #claimed < slots do
+  local tenant = redis.call('ZRANGE', key('active'), 0, 0)[1]
+  if not tenant then
+    redis.call('DEL', key('bell'))
+    break
+  end
+  local first = redis.call('ZRANGE', key('wait:', tenant), 0, 0)[1]
+  local t = first and load(string.sub(first, ORDER_CHARS + 1))
+  if not t then -- cannot be, unless keys were deleted by hand: never loop on it
+    if first then redis.call('ZREM', key('wait:', tenant), first) end
+    leave_if_idle(tenant)
+  elseif t.deadline > 0 and t.deadline <= now then
+    conclude_here(t, 'expired')
+  else
+    redis.call('ZREM', key('wait:', tenant), first)
+    redis.call('ZREM', key('arrivals'), t.id)
+    charge(tenant, t.estimate, t.weight)
+    leave_if_idle(tenant)
+    t.attempt, t.seq = t.attempt + 1, t.seq + 1
+    redis.call('HSET', key('turn:', t.id), 'state', 'running', 'worker', worker, 'attempt', t.attempt, 'seq', t.seq,
+      'charged', t.charged + t.estimate)
+    redis.call('ZADD', key('leases'), now + lease, t.id)
+    redis.call('SADD', key('held:', worker), t.id)
+    append(t.task, t.seq, 'state', string.format('{"state":"running","attempt":%d}', t.attempt))
+    redis.call('XADD', key('record'), '*', 'r',
+      cmsgpack.pack({ kind = 'claimed', turn = t.id, task = t.task, attempt = t.attempt, worker = worker }))
+    local streamed = {}
+    if t.attempt > 1 then
+      for _, entry in ipairs(redis.call('XRANGE', key('log:', t.task), '-', '+')) do
+        if entry[2][5] == 't' then table.insert(streamed, entry[2][6]) end
+      end
+    end
+    table.insert(claimed, { t.id, t.task, tenant, t.attempt, t.seq, t.arrival, t.deadline,
+      redis.call('HGET', key('turn:', t.id), 'body'), table.concat(streamed) })
+  end
+end
+post()
+return claimed

@@ -1,0 +1,18 @@
+-- Text of one engine step, all turns together. A turn whose attempt is no longer the holder's is refused.
+-- ARGV: worker, then per turn: turn, attempt, seq, text (JSON literal), packed token ids.
+local worker = ARGV[1]
+local stops = {}
+
+for i = 2, #ARGV, 5 do
+  local turn, attempt, seq, text, tokens = ARGV[i], ARGV[i + 1], tonumber(ARGV[i + 2]), ARGV[i + 3], ARGV[i + 4]
+  local held = redis.call('HMGET', key('turn:', turn), 'state', 'worker', 'attempt', 'task')
+  if held[1] == 'running' and held[2] == worker and held[3] == attempt then
+    if append(held[4], seq, 'text', text, tokens) then redis.call('HSET', key('turn:', turn), 'seq', seq) end
+  else
+    table.insert(stops, { turn, 'lost' })
+  end
+end
+local asked = redis.call('HGETALL', key('stop:', worker))
+for i = 1, #asked, 2 do table.insert(stops, { asked[i], asked[i + 1] }) end
+post()
+return stops

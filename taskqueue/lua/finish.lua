@@ -1,0 +1,18 @@
+-- Turns end, by their holder's word. The cost estimated at claim is corrected to what was served.
+-- ARGV: worker, then per turn: turn, attempt, seq, outcome (JSON), record (MessagePack), tokens served.
+local worker = ARGV[1]
+local stops = {}
+
+for i = 2, #ARGV, 6 do
+  local turn, attempt, seq = ARGV[i], ARGV[i + 1], tonumber(ARGV[i + 2])
+  local outcome, record, tokens = ARGV[i + 3], ARGV[i + 4], tonumber(ARGV[i + 5])
+  local t = load(turn)
+  if held_by(t, worker, attempt) then
+    charge(t.tenant, tokens - t.charged, t.weight)
+    conclude(t, math.max(seq, t.seq + 1), outcome, record)
+  else
+    table.insert(stops, { turn, 'lost' })
+  end
+end
+post()
+return stops

@@ -1,0 +1,161 @@
+-- Common to all scripts: the clock, the names, and the few moves that several state changes share.
+-- KEYS[1] is the pool's prefix. Every key that a script touches starts with it, hash tag included.
+
+local P = KEYS[1]
+local clock = redis.call('TIME')
+local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
+
+local INBOX_MESSAGES = 4096 -- per inbox; a web process that falls further behind reads the logs
+local BELLS = 256
+local ORDER_CHARS = 30 -- length of the sort prefix in a member of wait:<tenant>
+
+local function key(name, id) return P .. name .. (id or '') end
+local function number(value) return tonumber(value) or 0 end
+
+-- Events ------------------------------------------------------------------------------------------
+
+local letters = {} -- inbox -> new events of this script's run
+local readers = {} -- inbox -> tasks, to forget an inbox whose process is gone
+
+local function publish(task, seq, kind, data)
+  for _, inbox in ipairs(redis.call('SMEMBERS', key('follow:', task))) do
+    if not letters[inbox] then letters[inbox], readers[inbox] = {}, {} end
+    table.insert(letters[inbox], { task, seq, kind, data })
+    table.insert(readers[inbox], task)
+  end
+end
+
+local function post()
+  for inbox, events in pairs(letters) do
+    local sent = redis.call('XADD', key('inbox:', inbox), 'NOMKSTREAM', 'MAXLEN', '~', INBOX_MESSAGES, '*',
+      'm', cmsgpack.pack(events))
+    if not sent then
+      for _, task in ipairs(readers[inbox]) do redis.call('SREM', key('follow:', task), inbox) end
+    end
+  end
+end
+
+-- Redis itself refuses an entry id that is not above the last one: an event that comes twice is stored once.
+local function append(task, seq, kind, data, tokens)
+  local id = string.format('%d-0', seq)
+  local added
+  if tokens then
+    added = redis.pcall('XADD', key('log:', task), id, 'k', kind, 'd', data, 't', tokens)
+  else
+    added = redis.pcall('XADD', key('log:', task), id, 'k', kind, 'd', data)
+  end
+  if type(added) == 'table' and added.err then
+    if string.find(added.err, 'equal or smaller', 1, true) then return false end
+    error(added.err)
+  end
+  publish(task, seq, kind, data)
+  return true
+end
+
+local function ring()
+  redis.call('LPUSH', key('bell'), '1')
+  redis.call('LTRIM', key('bell'), 0, BELLS - 1)
+end
+
+-- Fair share: the Virtual Token Counter (Sheng et al., OSDI 2024, algorithm 2) ---------------------
+
+local function charge(tenant, tokens, weight)
+  local service = redis.call('HINCRBYFLOAT', key('service'), tenant, string.format('%.17g', tokens / weight))
+  redis.call('ZADD', key('active'), 'XX', service, tenant)
+  return service
+end
+
+-- A tenant that comes back from idle is lifted to the lowest active counter: idle time earns no credit.
+local function join(tenant)
+  if redis.call('ZSCORE', key('active'), tenant) then return end
+  local own = number(redis.call('HGET', key('service'), tenant))
+  local lowest = redis.call('ZRANGE', key('active'), 0, 0, 'WITHSCORES')[2]
+  if not lowest then
+    local left = redis.call('GET', key('left'))
+    lowest = left and redis.call('HGET', key('service'), left)
+  end
+  local service = math.max(own, number(lowest))
+  redis.call('HSET', key('service'), tenant, string.format('%.17g', service))
+  redis.call('ZADD', key('active'), string.format('%.17g', service), tenant)
+end
+
+local function leave_if_idle(tenant)
+  if redis.call('EXISTS', key('wait:', tenant)) == 0 and redis.call('ZREM', key('active'), tenant) == 1 then
+    redis.call('SET', key('left'), tenant)
+  end
+end
+
+-- Turns --------------------------------------------------------------------------------------------
+
+local FIELDS = { 'state', 'task', 'tenant', 'worker', 'attempt', 'seq', 'order', 'arrival', 'deadline', 'estimate',
+  'charged', 'weight', 'failures' }
+
+local function load(turn)
+  local values = redis.call('HMGET', key('turn:', turn), unpack(FIELDS))
+  if not values[1] then return nil end
+  local t = { id = turn }
+  for i, field in ipairs(FIELDS) do t[field] = values[i] end
+  for _, field in ipairs({ 'attempt', 'seq', 'arrival', 'deadline', 'estimate', 'charged', 'weight', 'failures' }) do
+    t[field] = number(t[field])
+  end
+  return t
+end
+
+local function held_by(t, worker, attempt)
+  return t and t.state == 'running' and t.worker == worker and t.attempt == tonumber(attempt)
+end
+
+local function put_in_line(t)
+  redis.call('ZADD', key('wait:', t.tenant), 0, t.order .. t.id)
+  redis.call('ZADD', key('arrivals'), t.arrival, t.id)
+  ring()
+end
+
+local function take_out_of_line(t)
+  redis.call('ZREM', key('wait:', t.tenant), t.order .. t.id)
+  redis.call('ZREM', key('arrivals'), t.id)
+  leave_if_idle(t.tenant)
+end
+
+local function let_go(t)
+  redis.call('ZREM', key('leases'), t.id)
+  redis.call('SREM', key('held:', t.worker), t.id)
+  redis.call('HDEL', key('stop:', t.worker), t.id)
+end
+
+-- Back to the queue. What was charged in advance is given back; the next claim charges it again.
+local function requeue(t)
+  let_go(t)
+  charge(t.tenant, -t.estimate, t.weight)
+  t.seq = t.seq + 1
+  redis.call('HSET', key('turn:', t.id), 'state', 'waiting', 'worker', '', 'seq', t.seq, 'charged', t.charged - t.estimate,
+    'failures', t.failures)
+  -- Its tenant was not idle: it comes back with its own counter, not lifted.
+  redis.call('ZADD', key('active'), redis.call('HGET', key('service'), t.tenant), t.tenant)
+  put_in_line(t)
+  append(t.task, t.seq, 'state', '{"state":"queued"}')
+  redis.call('XADD', key('record'), '*', 'r',
+    cmsgpack.pack({ kind = 'requeued', turn = t.id, task = t.task, attempt = t.attempt, worker = t.worker }))
+end
+
+-- The one end of a turn. It stays as `done` until the recorder has committed it, so that no sweep takes it for lost.
+local function conclude(t, seq, outcome, record)
+  if t.state == 'running' then let_go(t) else take_out_of_line(t) end
+  redis.call('ZREM', key('deadlines'), t.id)
+  redis.call('HSET', key('turn:', t.id), 'state', 'done', 'seq', seq)
+  redis.call('HDEL', key('turn:', t.id), 'body')
+  append(t.task, seq, 'outcome', outcome)
+  redis.call('XADD', key('record'), '*', 'r', record)
+end
+
+-- An end that the queue itself decides: no text comes with it, the recorder reads the log.
+local function conclude_here(t, state, code, message)
+  local outcome = { state = state }
+  local record = { kind = 'finished', turn = t.id, task = t.task, attempt = t.attempt, state = state }
+  if t.worker and t.worker ~= '' then record.worker = t.worker end
+  if code then
+    outcome.error = { code = code, message = message }
+    record.error = outcome.error
+  end
+  conclude(t, t.seq + 1, cjson.encode(outcome), cmsgpack.pack(record))
+end

@@ -1,0 +1,12 @@
+-- A worker gives turns back (drain). This is no failure: only the attempt number moves on, at the next claim.
+local worker = ARGV[1]
+local released = 0
+for i = 2, #ARGV do
+  local t = load(ARGV[i])
+  if t and t.state == 'running' and t.worker == worker then
+    requeue(t)
+    released = released + 1
+  end
+end
+post()
+return released

@@ -1,0 +1,137 @@
+"""The synchronous client of one pool's queue; see `taskqueue.ports` for what each call promises."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TypeVar, cast
+
+from redis import Redis
+from redis.exceptions import NoScriptError
+
+from taskqueue import calls, keys
+from taskqueue.calls import Call
+from taskqueue.failures import translated
+from taskqueue.messages import (
+    ClaimedTurn,
+    Delta,
+    Enqueued,
+    Event,
+    Finish,
+    PoolSignals,
+    Record,
+    Stop,
+    Submission,
+    WorkerStatus,
+)
+
+T = TypeVar("T")
+
+
+class Queue:
+    """One pool's queue over a shared connection pool. Give a URL (the client is then closed by `close`) or a client."""
+
+    def __init__(self, redis: str | Redis, pool: str) -> None:
+        self.pool = pool
+        self._prefix = keys.prefix(pool)
+        self._owned = isinstance(redis, str)
+        self._redis: Redis = Redis.from_url(redis) if isinstance(redis, str) else redis
+
+    def close(self) -> None:
+        """Close the connections that this client opened."""
+        if self._owned:
+            self._redis.close()
+
+    def _run(self, call: Call[T]) -> T:
+        with translated():
+            try:
+                answer = self._redis.evalsha(call.script.sha, 1, self._prefix, *call.args)
+            except NoScriptError:
+                answer = self._redis.eval(call.script.text, 1, self._prefix, *call.args)
+        return call.parse(answer)
+
+    def _run_all(self, batch: Sequence[Call[T]]) -> list[T]:
+        """Several calls of one script in one round trip."""
+        if len(batch) == 1:
+            return [self._run(batch[0])]
+        with translated():
+            for _ in range(2):
+                pipeline = self._redis.pipeline(transaction=False)
+                for call in batch:
+                    pipeline.evalsha(call.script.sha, 1, self._prefix, *call.args)
+                answers = pipeline.execute(raise_on_error=False)
+                if not any(isinstance(answer, NoScriptError) for answer in answers):
+                    break
+                self._redis.script_load(batch[0].script.text)
+            for answer in answers:
+                if isinstance(answer, Exception):
+                    raise answer
+        return [call.parse(answer) for call, answer in zip(batch, answers, strict=True)]
+
+    def enqueue(self, submissions: Sequence[Submission]) -> list[Enqueued]:
+        return self._run_all([calls.enqueue(submission) for submission in submissions]) if submissions else []
+
+    def cancel(self, turns: Sequence[str], *, reason: str = "cancelled") -> list[str]:
+        return self._run(calls.cancel(turns, reason=reason))
+
+    def known(self, turns: Sequence[str]) -> list[bool]:
+        if not turns:
+            return []
+        with translated():
+            pipeline = self._redis.pipeline(transaction=False)
+            for turn in turns:
+                pipeline.exists(f"{self._prefix}turn:{turn}")
+            return [bool(answer) for answer in pipeline.execute()]
+
+    def follow(self, task: str, inbox: str) -> int:
+        return self._run(calls.follow(task, inbox))
+
+    def unfollow(self, task: str, inbox: str) -> None:
+        with translated():
+            self._redis.srem(f"{self._prefix}follow:{task}", inbox)
+
+    def read_log(self, task: str, *, after: int = 0, count: int = 1000) -> list[Event]:
+        with translated():
+            entries = self._redis.xrange(keys.log(self.pool, task), f"({after}-0", "+", count=count)
+        return calls.read_events(task, cast("list[tuple[bytes, dict[bytes, bytes]]]", entries))
+
+    def claim(self, worker: str, slots: int, *, lease_s: float) -> list[ClaimedTurn]:
+        return self._run(calls.claim(worker, slots, lease_s=lease_s))
+
+    def wait_for_work(self, *, timeout_s: float) -> bool:
+        with translated():
+            return self._redis.blpop([keys.bell(self.pool)], timeout=timeout_s) is not None
+
+    def emit(self, worker: str, deltas: Sequence[Delta]) -> list[Stop]:
+        return self._run(calls.emit(worker, deltas))
+
+    def finish(self, worker: str, finishes: Sequence[Finish]) -> list[Stop]:
+        return self._run(calls.finish(worker, finishes))
+
+    def heartbeat(self, status: WorkerStatus, *, lease_s: float) -> list[Stop]:
+        return self._run(calls.heartbeat(status, lease_s=lease_s))
+
+    def release(self, worker: str, turns: Sequence[str]) -> int:
+        return self._run(calls.release(worker, turns)) if turns else 0
+
+    def leave(self, worker: str) -> None:
+        with translated():
+            pipeline = self._redis.pipeline(transaction=False)
+            pipeline.zrem(f"{self._prefix}workers", worker)
+            pipeline.delete(f"{self._prefix}worker:{worker}", f"{self._prefix}stop:{worker}")
+            pipeline.execute()
+
+    def reap(self, *, max_attempts: int = 3) -> int:
+        return self._run(calls.reap(max_attempts=max_attempts))
+
+    def signals(self) -> PoolSignals:
+        return self._run(calls.signals())
+
+    def read_records(self, *, count: int = 500, block_s: float = 0.0) -> list[Record]:
+        block = max(1, round(block_s * 1000)) if block_s > 0 else None
+        with translated():
+            answer = self._redis.xread({keys.record(self.pool): "0"}, count=count, block=block)
+        return calls.read_records(answer)
+
+    def acknowledge(self, records: Sequence[Record], *, keep_log_s: float = 3600.0) -> None:
+        if records:
+            self._run(calls.acknowledge(records, keep_log_s=keep_log_s))
