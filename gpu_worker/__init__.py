@@ -1,0 +1,1 @@
+"""The GPU worker: claims turns from Redis, runs them in one continuously batched engine, streams what comes out."""

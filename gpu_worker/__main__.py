@@ -1,0 +1,115 @@
+"""`python -m gpu_worker`: one worker process, configured by the environment, ended by a signal or by one clear line."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import sys
+from typing import NoReturn
+
+from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+
+from gpu_worker.engines.registry import make_engine
+from gpu_worker.failures import BadSetting, WorkerFailure
+from gpu_worker.loop import WorkerLoop
+from gpu_worker.settings import Settings, per_worker, read_settings, variable
+from taskqueue.async_client import AsyncQueue
+
+log = logging.getLogger("gpu_worker")
+
+SOCKET_S = 5.0
+"""A Redis that does not answer a command for so long is taken for gone."""
+
+
+def connect(settings: Settings) -> Redis:
+    """One connection pool for the process. The client repeats nothing by itself: a claim sent twice would claim twice."""
+    try:
+        return Redis.from_url(
+            settings.redis_url,
+            socket_timeout=SOCKET_S,
+            socket_connect_timeout=SOCKET_S / 2,
+            max_connections=4 * settings.simulated_workers + 4,
+            retry=Retry(NoBackoff(), 0),
+        )
+    except ValueError as error:
+        raise BadSetting(f"{variable('redis_url')}: {error}") from error
+
+
+async def serve(settings: Settings) -> None:
+    """Run the worker, or the several simulated ones, until a signal; the first that fails ends all."""
+    redis = connect(settings)
+    loops = [
+        WorkerLoop(settings=one, queue=AsyncQueue(redis, one.pool), engine=make_engine(one))
+        for one in per_worker(settings)
+    ]
+
+    def stop() -> None:
+        for loop in loops:
+            loop.stop()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop)
+    runs = [asyncio.create_task(loop.run()) for loop in loops]
+    try:
+        await asyncio.wait(runs, return_when=asyncio.FIRST_EXCEPTION)
+    finally:
+        stop()
+        ended = await asyncio.gather(*runs, return_exceptions=True)
+        await redis.aclose()
+    for end in ended:
+        if isinstance(end, BaseException):
+            raise end
+
+
+def configure_logging(level: str) -> None:
+    """Logs go to stderr, one line each; libraries speak only of what is wrong."""
+    logging.basicConfig(
+        format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr, level=logging.WARNING
+    )
+    log.setLevel(level.upper())
+
+
+def main() -> NoReturn:
+    """Exit code 0: drained; otherwise that of the `WorkerFailure`."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: os._exit(0))  # nothing is held yet
+    code = 0
+    debug = False
+    try:
+        settings = read_settings(os.environ)
+        debug = settings.log_level == "debug"
+        configure_logging(settings.log_level)
+        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+            runner.run(serve(settings))
+    except WorkerFailure as failure:
+        code = failure.exit_code
+        _complain(str(failure), failure, debug=debug)
+    except Exception as error:  # noqa: BLE001 - a bug too ends in one line; the traceback is for debug level
+        code = 1
+        _complain(f"unexpected {type(error).__name__}: {error}", error, debug=debug)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)  # an engine thread in the middle of a long step does not hold the process back
+
+
+def _complain(line: str, error: BaseException, *, debug: bool) -> None:
+    if debug:
+        log.error("traceback", exc_info=error)
+    print(f"opsite-worker: error: {' '.join(line.split())}", file=sys.stderr)
+
+
+def _loop_factory() -> type[asyncio.AbstractEventLoop] | None:
+    """uvloop where it is installed: less CPU per token; nothing depends on it."""
+    try:
+        import uvloop
+    except ImportError:
+        return None
+    return uvloop.Loop
+
+
+if __name__ == "__main__":
+    main()

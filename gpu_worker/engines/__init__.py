@@ -1,0 +1,61 @@
+"""What the worker's loop and an engine say to each other: small values, and one protocol that every engine keeps."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal, Protocol
+
+import msgspec
+
+from taskqueue.messages import TaskError, TurnBody
+
+Ending = Literal["stop", "length", "aborted", "failed"]
+"""How the engine ended a request: `stop` and `length` are OpenAI's finish reasons; `failed` comes with an error."""
+
+
+class EngineRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """A turn for the engine. `id` is unique per attempt. The answer goes on behind the token ids in `streamed`."""
+
+    id: str
+    tenant: str
+    body: TurnBody
+    streamed: tuple[int, ...] = ()
+
+
+class EngineOutput(msgspec.Struct, frozen=True, kw_only=True):
+    """What one engine step made for one request: new token ids, and the text that they complete.
+
+    `prompt_tokens` is the length of the original prompt, set from the first output on. After an output with `ending`
+    no other follows.
+    """
+
+    id: str
+    token_ids: tuple[int, ...] = ()
+    text: str = ""
+    prompt_tokens: int = 0
+    ending: Ending | None = None
+    error: TaskError | None = None
+
+
+class Engine(Protocol):
+    """A continuously batched engine: requests join and leave between two steps."""
+
+    async def start(self) -> None:
+        """Load the model and warm up; raises `EngineCannotStart`."""
+        ...
+
+    def submit(self, requests: Sequence[EngineRequest]) -> None:
+        """Let requests join at the next step. A request that cannot run ends as `failed`."""
+        ...
+
+    def abort(self, ids: Sequence[str]) -> None:
+        """Stop requests; each that had not ended yet ends as `aborted` once the engine has let it go."""
+        ...
+
+    async def collect(self) -> list[EngineOutput]:
+        """Wait for output, then return all of it since the last call, in order; raises `EngineDied`."""
+        ...
+
+    async def close(self) -> None:
+        """Free what the engine holds."""
+        ...

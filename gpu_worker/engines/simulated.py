@@ -1,0 +1,175 @@
+"""A declared stand-in for a GPU engine: no model, a stated speed model, and text that can be checked exactly.
+
+It serves load tests and the simulator. A step that decodes B sequences and prefills P prompt tokens takes
+
+    step_base_s + step_per_sequence_s * B + P / prefill_tokens_per_s   seconds
+
+and gives each sequence one token; a request joins at the next step, its first token comes with the step that prefills it.
+Steps have absolute deadlines, so that timing does not drift with the length of a run; a machine too slow for them falls
+behind by at most `CATCH_UP_S`, and then simply is slower.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+from gpu_worker.detokenize import StopStrings
+from gpu_worker.engines import EngineOutput, EngineRequest
+from gpu_worker.engines.outbox import Outbox
+from gpu_worker.engines.simulated_text import (
+    answer_length,
+    key_of,
+    prompt_text,
+    prompt_tokens,
+    text_of,
+    token_at,
+)
+from gpu_worker.settings import Settings, read_engine_args
+from taskqueue.messages import TaskError
+
+CATCH_UP_S = 1.0
+
+Seconds = Annotated[float, Meta(ge=0)]
+
+
+class SimulatedArgs(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The speed model, given as OPSITE_ENGINE_ARGS. Defaults are round numbers, not measurements of any GPU.
+
+    `answer_tokens`: the answer ends by itself after so many tokens (null: it always fills `max_tokens`).
+    `context_tokens`: prompts longer than this are refused, budgets clamped (null: no limit).
+    """
+
+    startup_s: Seconds = 0.0
+    prefill_tokens_per_s: Annotated[float, Meta(gt=0)] = 20_000.0
+    step_base_s: Seconds = 0.02
+    step_per_sequence_s: Seconds = 0.0
+    answer_tokens: Annotated[int, Meta(ge=1)] | None = None
+    context_tokens: Annotated[int, Meta(ge=2)] | None = None
+
+
+def step_s(args: SimulatedArgs, *, sequences: int, prefilled: int) -> float:
+    """How long a step takes that decodes `sequences` and prefills `prefilled` tokens."""
+    return args.step_base_s + args.step_per_sequence_s * sequences + prefilled / args.prefill_tokens_per_s
+
+
+@dataclass(slots=True)
+class _Sequence:
+    id: str
+    key: int
+    prompt_tokens: int
+    prefill: int
+    position: int
+    length: int
+    reason: Literal["stop", "length"]
+    stops: StopStrings | None
+
+
+class SimulatedEngine:
+    """One simulated GPU; its single task is the scheduler."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._args = read_engine_args(settings.engine_args, SimulatedArgs)
+        self._outbox = Outbox()
+        self._sequences: dict[str, _Sequence] = {}
+        self._work = asyncio.Event()
+        self._scheduler: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        await asyncio.sleep(self._args.startup_s)
+        self._scheduler = asyncio.create_task(self._schedule(), name="simulated engine")
+
+    def submit(self, requests: Sequence[EngineRequest]) -> None:
+        for request in requests:
+            sequence = self._sequence(request)
+            if isinstance(sequence, EngineOutput):
+                self._outbox.put([sequence])
+            else:
+                self._sequences[request.id] = sequence
+        if self._sequences:
+            self._work.set()
+
+    def abort(self, ids: Sequence[str]) -> None:
+        gone = [request_id for request_id in ids if self._sequences.pop(request_id, None)]
+        self._outbox.put([EngineOutput(id=request_id, ending="aborted") for request_id in gone])
+
+    async def collect(self) -> list[EngineOutput]:
+        return await self._outbox.collect()
+
+    async def close(self) -> None:
+        if self._scheduler:
+            self._scheduler.cancel()
+            await asyncio.gather(self._scheduler, return_exceptions=True)
+
+    async def _schedule(self) -> None:
+        due = 0.0
+        while True:
+            if not self._sequences:
+                self._work.clear()
+                await self._work.wait()
+                due = 0.0
+            batch = list(self._sequences.values())
+            now = time.monotonic()
+            due = max(due or now, now - CATCH_UP_S)
+            due += step_s(self._args, sequences=len(batch), prefilled=sum(one.prefill for one in batch))
+            await asyncio.sleep(max(0.0, due - now))
+            self._outbox.put([self._advance(one) for one in batch if one.id in self._sequences])
+
+    def _advance(self, one: _Sequence) -> EngineOutput:
+        token_id = token_at(one.key, one.position)
+        one.position += 1
+        one.prefill = 0
+        text = text_of((token_id,))
+        ending = one.reason if one.position >= one.length else None
+        if one.stops:
+            text, stopped = one.stops.push(text)
+            if stopped:
+                ending = "stop"
+            elif ending:
+                text += one.stops.flush()
+        if ending:
+            del self._sequences[one.id]
+        return EngineOutput(id=one.id, token_ids=(token_id,), text=text, prompt_tokens=one.prompt_tokens, ending=ending)
+
+    def _sequence(self, request: EngineRequest) -> _Sequence | EngineOutput:
+        prompt = prompt_text(request.body)
+        prompt_length = prompt_tokens(prompt)
+        length, reason = answer_length(request.body, self._args.answer_tokens)
+        if self._args.context_tokens:
+            room = self._args.context_tokens - prompt_length
+            if room <= 0:
+                return EngineOutput(
+                    id=request.id, ending="failed", error=too_long(prompt_length, self._args.context_tokens)
+                )
+            if length > room:
+                length, reason = room, "length"
+        stops = StopStrings(request.body.params.stop) if request.body.params.stop else None
+        stopped = False
+        if stops:
+            stopped = any(stops.push(text_of((token_id,)))[1] for token_id in request.streamed)
+        if stopped or len(request.streamed) >= length:
+            return EngineOutput(id=request.id, prompt_tokens=prompt_length, ending="stop" if stopped else reason)
+        return _Sequence(
+            id=request.id,
+            key=key_of(prompt),
+            prompt_tokens=prompt_length,
+            prefill=prompt_length + len(request.streamed),
+            position=len(request.streamed),
+            length=length,
+            reason=reason,
+            stops=stops,
+        )
+
+
+def too_long(prompt_length: int, context: int) -> TaskError:
+    """Why a prompt was refused."""
+    return TaskError(
+        "context_length_exceeded",
+        f"The prompt has {prompt_length} tokens; this model's context holds {context}, the answer included.",
+    )

@@ -1,0 +1,35 @@
+"""Why a worker ends otherwise than by being drained, and the exit code that tells its parent."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class WorkerFailure(Exception):
+    """The worker ends; its message is the one line that operators read. Exit codes follow sysexits.h."""
+
+    exit_code: ClassVar[int] = 1
+
+
+class BadSetting(WorkerFailure):
+    """An environment variable is missing or wrong: correct it, restarting does not help."""
+
+    exit_code = 78
+
+
+class EngineCannotStart(WorkerFailure):
+    """The engine is unknown or not installed, or its model does not load: correct the pool, restarting does not help."""
+
+    exit_code = 78
+
+
+class RedisGone(WorkerFailure):
+    """Redis did not answer for too long: start the worker again when it is back."""
+
+    exit_code = 75
+
+
+class EngineDied(WorkerFailure):
+    """The engine stopped working as a whole; its turns were given back. Start the worker again."""
+
+    exit_code = 70

@@ -1,0 +1,145 @@
+"""The turns that a worker holds, and what to tell the queue about them: pure bookkeeping between engine and Redis.
+
+Every turn has its event numbers here. A flush takes one `Delta` per turn, however many steps it covers, and one `Finish`
+for each turn that ended. A turn leaves the ledger when the engine has let it go, because only then is its slot free.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from gpu_worker.engines import EngineOutput, EngineRequest
+from taskqueue.messages import ClaimedTurn, Delta, Finish, OutcomeState, Stop, StopReason, TaskError, Usage
+
+
+@dataclass(slots=True)
+class _Held:
+    turn: ClaimedTurn
+    seq: int
+    text: list[str]
+    completion_tokens: int
+    prompt_tokens: int = 0
+    first_token_ms: int = 0
+    stop: StopReason | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Flush:
+    """What goes to Redis at once."""
+
+    deltas: list[Delta] = field(default_factory=list)
+    finishes: list[Finish] = field(default_factory=list)
+
+
+class Ledger:
+    """All turns of one worker, by the id under which the engine knows them."""
+
+    def __init__(self) -> None:
+        self._held: dict[str, _Held] = {}
+        self._released: list[str] = []
+        self.tokens_total = 0
+        self.draining = False
+
+    def __len__(self) -> int:
+        return len(self._held)
+
+    def admit(self, turn: ClaimedTurn, *, streamed_text: str = "") -> EngineRequest:
+        """A claimed turn as the engine's request. `streamed_text` is what earlier attempts already showed the client."""
+        request_id = f"{turn.turn}:{turn.attempt}"
+        self._held[request_id] = _Held(
+            turn=turn,
+            seq=turn.seq,
+            text=[streamed_text] if streamed_text else [],
+            completion_tokens=len(turn.streamed),
+        )
+        return EngineRequest(id=request_id, tenant=turn.tenant, body=turn.body, streamed=turn.streamed)
+
+    def stop(self, stops: Iterable[Stop]) -> list[str]:
+        """Note which turns must stop, and why; returns the engine's ids of those that were not told yet."""
+        told = []
+        reasons = {stop.turn: stop.reason for stop in stops}
+        for request_id, held in self._held.items() if reasons else ():
+            reason = reasons.get(held.turn.turn)
+            if reason and held.stop is None:
+                told.append(request_id)
+            if reason and held.stop != "lost":
+                held.stop = reason
+        return told
+
+    def book(self, outputs: Sequence[EngineOutput], *, now_ms: int) -> Flush:
+        """Take in the engine's outputs; outputs of one turn become one delta. `now_ms` is Unix time."""
+        flush = Flush()
+        grown: dict[str, tuple[list[str], list[int]]] = {}
+        ended: list[EngineOutput] = []
+        for output in outputs:
+            held = self._held.get(output.id)
+            if held is None:
+                continue
+            if output.prompt_tokens:
+                held.prompt_tokens = output.prompt_tokens
+            if output.token_ids or output.text:
+                texts, ids = grown.setdefault(output.id, ([], []))
+                texts.append(output.text)
+                ids.extend(output.token_ids)
+            if output.ending:
+                ended.append(output)
+        for request_id, (texts, ids) in grown.items():
+            flush.deltas.extend(self._delta(self._held[request_id], "".join(texts), tuple(ids), now_ms))
+        for output in ended:
+            flush.finishes.extend(self._ending(self._held.pop(output.id), output))
+        return flush
+
+    def leave(self) -> list[str]:
+        """Give up all turns that are still here; returns those to release, the ones that the engine let go included."""
+        turns = self._released + [held.turn.turn for held in self._held.values() if held.stop is None]
+        self._held.clear()
+        self._released = []
+        return turns
+
+    def request_ids(self) -> list[str]:
+        """The engine's ids of all turns here."""
+        return list(self._held)
+
+    def _delta(self, held: _Held, text: str, ids: tuple[int, ...], now_ms: int) -> list[Delta]:
+        self.tokens_total += len(ids)
+        if held.stop == "lost":
+            return []
+        if not held.first_token_ms and not held.turn.streamed:
+            held.first_token_ms = now_ms
+        held.seq += 1
+        held.completion_tokens += len(ids)
+        if text:
+            held.text.append(text)
+        return [Delta(turn=held.turn.turn, attempt=held.turn.attempt, seq=held.seq, text=text, token_ids=ids)]
+
+    def _ending(self, held: _Held, output: EngineOutput) -> list[Finish]:
+        state: OutcomeState
+        error: TaskError | None = None
+        reason: str | None = None
+        if held.stop == "lost":
+            return []
+        if output.ending == "aborted" and held.stop:
+            state = held.stop
+        elif output.ending == "aborted" and self.draining:
+            self._released.append(held.turn.turn)
+            return []
+        elif output.ending in ("stop", "length"):
+            state, reason = "succeeded", output.ending
+        else:
+            state = "failed"
+            error = output.error or TaskError("engine_error", "The engine ended this request without saying why.")
+        return [
+            Finish(
+                turn=held.turn.turn,
+                task=held.turn.task,
+                attempt=held.turn.attempt,
+                seq=held.seq + 1,
+                state=state,
+                finish_reason=reason,
+                usage=Usage(held.prompt_tokens, held.completion_tokens),
+                error=error,
+                text="".join(held.text),
+                first_token_ms=held.first_token_ms,
+            )
+        ]
