@@ -1,0 +1,1 @@
+"""Agents, conversations, tasks and turns, and the faces by which tenants reach them."""

@@ -1,0 +1,1 @@
+"""The REST resources where comfort counts more than microseconds (Django REST framework)."""

@@ -1,0 +1,189 @@
+"""The REST resources: parse, one service or selector call, format. Every query is the key's tenant's."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+from django.db.models import QuerySet
+from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema_view
+from rest_framework import mixins, status, viewsets
+from rest_framework.decorators import action
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from agents import services
+from agents.api import serializers as forms
+from agents.api.authentication import KeyUser
+from agents.models import Agent, Conversation, Task
+from agents.problems import bad_field
+from tenants.models import Tenant
+
+
+def tenant_of(request: Request) -> Tenant:
+    """The tenant whose key asks."""
+    return cast(KeyUser, request.user).tenant
+
+
+def _parsed(form: Any) -> dict[str, Any]:
+    form.is_valid(raise_exception=True)
+    return cast("dict[str, Any]", form.validated_data)
+
+
+@extend_schema_view(
+    list=extend_schema(summary="List agents"), retrieve=extend_schema(summary="Get an agent"),
+)  # fmt: skip
+class AgentViewSet(viewsets.GenericViewSet[Agent], mixins.ListModelMixin, mixins.RetrieveModelMixin):
+    """Agents of the tenant."""
+
+    serializer_class = forms.AgentSerializer
+    queryset = Agent.objects.none()
+    lookup_field = "slug"
+
+    def get_queryset(self) -> QuerySet[Agent]:
+        agents = Agent.objects.for_tenant(tenant_of(self.request)).select_related("current_revision__pool")
+        return agents.filter(archived_at__isnull=True) if self.action == "list" else agents
+
+    @extend_schema(summary="Create an agent", request=forms.AgentInput, responses={201: forms.AgentSerializer})
+    def create(self, request: Request) -> Response:
+        data = _parsed(forms.AgentInput(data=request.data))
+        tenant = tenant_of(request)
+        agent = services.create_agent(
+            tenant=tenant,
+            slug=data["slug"],
+            name=data.get("name") or data["slug"],
+            pool=services.usable_pool(tenant=tenant, slug=data["pool"]),
+            system_prompt=data["system_prompt"],
+            params=data["params"],
+            created_by=str(request.auth),
+        )
+        return Response(self.get_serializer(agent).data, status=status.HTTP_201_CREATED)
+
+    @extend_schema(
+        summary="Change an agent (makes a new revision)",
+        request=forms.AgentChange,
+        responses={200: forms.AgentSerializer},
+    )
+    def partial_update(self, request: Request, slug: str) -> Response:
+        data = _parsed(forms.AgentChange(data=request.data))
+        agent = self.get_object()
+        services.change_agent(agent=agent, tenant=tenant_of(request), changes=data, changed_by=str(request.auth))
+        return Response(self.get_serializer(agent).data)
+
+    @extend_schema(summary="Archive an agent", responses={204: None})
+    def destroy(self, request: Request, slug: str) -> Response:
+        services.archive_agent(agent=self.get_object())
+        return Response(status=status.HTTP_204_NO_CONTENT)
+
+    @extend_schema(summary="List an agent's revisions", responses={200: forms.RevisionSerializer(many=True)})
+    @action(detail=True, pagination_class=None)
+    def revisions(self, request: Request, slug: str) -> Response:
+        revisions = self.get_object().revisions.select_related("pool")
+        return Response(forms.RevisionSerializer(revisions, many=True).data)
+
+
+@extend_schema_view(
+    list=extend_schema(summary="List conversations"), retrieve=extend_schema(summary="Get a conversation"),
+)  # fmt: skip
+class ConversationViewSet(viewsets.GenericViewSet[Conversation], mixins.ListModelMixin, mixins.RetrieveModelMixin):
+    """Conversations of the tenant."""
+
+    serializer_class = forms.ConversationSerializer
+    queryset = Conversation.objects.none()
+
+    def get_queryset(self) -> QuerySet[Conversation]:
+        return Conversation.objects.for_tenant(tenant_of(self.request)).select_related("agent")
+
+    def _agent(self, slug: str | None) -> Agent | None:
+        if slug is None:
+            return None
+        agent = Agent.objects.for_tenant(tenant_of(self.request)).filter(slug=slug).first()
+        if agent is None:
+            raise bad_field("agent", f"there is no agent {slug!r}")
+        return agent
+
+    @extend_schema(
+        summary="Create a conversation",
+        request=forms.ConversationInput,
+        responses={201: forms.ConversationSerializer},
+    )
+    def create(self, request: Request) -> Response:
+        data = _parsed(forms.ConversationInput(data=request.data))
+        conversation = Conversation.objects.create(
+            tenant=tenant_of(request),
+            agent=self._agent(data.get("agent")),
+            title=data.get("title", ""),
+            metadata=data.get("metadata", {}),
+        )
+        return Response(self.get_serializer(conversation).data, status=status.HTTP_201_CREATED)
+
+    @extend_schema(
+        summary="Change a conversation",
+        request=forms.ConversationInput,
+        responses={200: forms.ConversationSerializer},
+    )
+    def partial_update(self, request: Request, pk: str) -> Response:
+        data = _parsed(forms.ConversationInput(data=request.data))
+        conversation = self.get_object()
+        if "agent" in data:
+            conversation.agent = self._agent(data["agent"])
+        conversation.title = data.get("title", conversation.title)
+        conversation.metadata = data.get("metadata", conversation.metadata)
+        conversation.save()
+        return Response(self.get_serializer(conversation).data)
+
+    @extend_schema(summary="Delete a conversation", responses={204: None})
+    def destroy(self, request: Request, pk: str) -> Response:
+        services.delete_conversation(conversation=self.get_object())
+        return Response(status=status.HTTP_204_NO_CONTENT)
+
+    @extend_schema(summary="List messages", methods=["GET"], responses={200: forms.MessageSerializer(many=True)})
+    @extend_schema(
+        summary="Append a message",
+        methods=["POST"],
+        request=forms.MessageSerializer,
+        responses={201: forms.MessageSerializer},
+    )
+    @action(detail=True, methods=["get", "post"], pagination_class=None)
+    def messages(self, request: Request, pk: str) -> Response:
+        conversation = self.get_object()
+        if request.method == "GET":
+            return Response(forms.MessageSerializer(conversation.messages.all(), many=True).data)
+        data = _parsed(forms.MessageSerializer(data=request.data))
+        message = services.append_message(conversation=conversation, role=data["role"], content=data["content"])
+        return Response(forms.MessageSerializer(message).data, status=status.HTTP_201_CREATED)
+
+
+class TaskViewSet(viewsets.GenericViewSet[Task], mixins.ListModelMixin):
+    """Tasks of the tenant, as recorded. All other calls on tasks are served by the hot routes."""
+
+    serializer_class = forms.TaskSerializer
+    queryset = Task.objects.none()
+    scope_area = "tasks"
+
+    def get_queryset(self) -> QuerySet[Task]:
+        tasks = Task.objects.for_tenant(tenant_of(self.request)).select_related("agent", "revision", "pool")
+        asked = _parsed(forms.TaskFilter(data=self.request.query_params))
+        if asked.get("state"):
+            tasks = tasks.filter(state__in=asked["state"])
+        if "agent" in asked:
+            tasks = tasks.filter(agent__slug=asked["agent"])
+        if "conversation" in asked:
+            tasks = tasks.filter(conversation=asked["conversation"])
+        if "created_after" in asked:
+            tasks = tasks.filter(created_at__gt=asked["created_after"])
+        if "created_before" in asked:
+            tasks = tasks.filter(created_at__lt=asked["created_before"])
+        for name, value in self.request.query_params.items():
+            if name.startswith("metadata."):
+                tasks = tasks.filter(metadata__contains={name.removeprefix("metadata."): value})
+        return tasks
+
+    @extend_schema(
+        summary="List tasks",
+        parameters=[
+            forms.TaskFilter,
+            OpenApiParameter("metadata.NAME", str, description="Only tasks whose metadata has this value under NAME."),
+        ],
+    )
+    def list(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        return super().list(request, *args, **kwargs)

@@ -1,0 +1,190 @@
+"""What tenants have: agents with immutable revisions, conversations, and the tasks and turns that run them."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from django.core.validators import MaxValueValidator
+from django.db import models
+from django.db.models import Q
+
+from agents.lifecycle import OUTCOMES, TaskState
+from tenants.identifiers import new_id
+from tenants.scoping import TenantOwned
+
+STATES = [(state.value, state.value) for state in TaskState]
+
+
+class Immutable(RuntimeError):
+    """This row is history: make a new one instead."""
+
+
+class Agent(TenantOwned):
+    """A tenant's named definition of behaviour. What it does is said by its current revision."""
+
+    id = models.UUIDField(primary_key=True, default=new_id, editable=False)
+    slug = models.SlugField(max_length=63)
+    name = models.CharField(max_length=200)
+    current_revision = models.ForeignKey(
+        "AgentRevision", null=True, blank=True, on_delete=models.PROTECT, related_name="+", editable=False
+    )
+    archived_at = models.DateTimeField(null=True, blank=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering: ClassVar = ["slug"]
+        constraints: ClassVar = [models.UniqueConstraint(fields=["tenant", "slug"], name="agent_slug_per_tenant")]
+
+    def __str__(self) -> str:
+        return self.slug
+
+
+class AgentRevision(TenantOwned):
+    """One version of an agent, never changed once it exists."""
+
+    id = models.UUIDField(primary_key=True, default=new_id, editable=False)
+    agent = models.ForeignKey(Agent, on_delete=models.PROTECT, related_name="revisions")
+    number = models.PositiveIntegerField()
+    pool = models.ForeignKey("orchestrator.Pool", on_delete=models.PROTECT, related_name="+")
+    system_prompt = models.TextField(blank=True)
+    params = models.JSONField(default=dict, blank=True, help_text="Sampling parameters.")
+    created_by = models.CharField(max_length=200, blank=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering: ClassVar = ["agent", "-number"]
+        constraints: ClassVar = [models.UniqueConstraint(fields=["agent", "number"], name="revision_number_per_agent")]
+
+    def __str__(self) -> str:
+        return f"{self.agent.slug} r{self.number}"
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        """Insert; a second save is refused."""
+        if not self._state.adding:
+            raise Immutable("a revision is never changed: change the agent, which makes a new revision")
+        super().save(*args, **kwargs)
+
+
+class Conversation(TenantOwned):
+    """Ordered messages that outlive a task: the context."""
+
+    id = models.UUIDField(primary_key=True, default=new_id, editable=False)
+    agent = models.ForeignKey(Agent, null=True, blank=True, on_delete=models.PROTECT, related_name="conversations")
+    title = models.CharField(max_length=200, blank=True)
+    metadata = models.JSONField(default=dict, blank=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering: ClassVar = ["-created_at"]
+        indexes: ClassVar = [models.Index(fields=["tenant", "-created_at"])]
+
+    def __str__(self) -> str:
+        return self.title or str(self.id)
+
+
+class Task(TenantOwned):
+    """One run of an agent on an input, from acceptance to its outcome."""
+
+    id = models.UUIDField(primary_key=True, default=new_id, editable=False)
+    agent = models.ForeignKey(Agent, on_delete=models.PROTECT, related_name="tasks")
+    revision = models.ForeignKey(AgentRevision, on_delete=models.PROTECT, related_name="+")
+    pool = models.ForeignKey("orchestrator.Pool", on_delete=models.PROTECT, related_name="+")
+    conversation = models.ForeignKey(
+        Conversation, null=True, blank=True, on_delete=models.PROTECT, related_name="tasks"
+    )
+    api_key = models.ForeignKey("tenants.ApiKey", null=True, blank=True, on_delete=models.SET_NULL, related_name="+")
+    state = models.CharField(max_length=10, choices=STATES, default=TaskState.QUEUED.value)
+    input = models.JSONField(help_text="The messages as they are sent to the model, system prompt and history included.")
+    params = models.JSONField(default=dict, blank=True)
+    priority = models.PositiveSmallIntegerField(
+        default=5, validators=[MaxValueValidator(9)], help_text="0 first, 9 last, within the tenant."
+    )
+    deadline_at = models.DateTimeField(null=True, blank=True)
+    metadata = models.JSONField(default=dict, blank=True)
+    idempotency_key = models.CharField(max_length=255, null=True, blank=True)  # noqa: DJ001 - NULLs are not unique
+    idempotency_digest = models.CharField(max_length=64, blank=True)
+    output = models.TextField(blank=True)
+    finish_reason = models.CharField(max_length=32, blank=True)
+    error = models.JSONField(null=True, blank=True)
+    prompt_tokens = models.PositiveIntegerField(default=0)
+    completion_tokens = models.PositiveIntegerField(default=0)
+    attempts = models.PositiveSmallIntegerField(default=0)
+    created_at = models.DateTimeField(auto_now_add=True)
+    started_at = models.DateTimeField(null=True, blank=True)
+    first_token_at = models.DateTimeField(null=True, blank=True)
+    finished_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering: ClassVar = ["-created_at", "-id"]
+        indexes: ClassVar = [
+            models.Index(fields=["tenant", "-created_at", "-id"], name="task_by_tenant"),
+            models.Index(fields=["-created_at"], name="task_by_time"),
+            models.Index(fields=["created_at"], name="task_open", condition=~Q(state__in=sorted(OUTCOMES))),
+        ]
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["tenant", "idempotency_key"], name="task_idempotency_per_tenant"),
+            models.CheckConstraint(condition=Q(state__in=[state.value for state in TaskState]), name="task_state_known"),
+            models.CheckConstraint(condition=Q(priority__lte=9), name="task_priority_range"),
+            models.CheckConstraint(
+                condition=Q(state__in=sorted(OUTCOMES), finished_at__isnull=False)
+                | (~Q(state__in=sorted(OUTCOMES)) & Q(finished_at__isnull=True)),
+                name="task_finished_iff_outcome",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return str(self.id)
+
+
+class Turn(TenantOwned):
+    """One model call inside a task: the unit that a worker claims."""
+
+    id = models.UUIDField(primary_key=True, default=new_id, editable=False)
+    task = models.ForeignKey(Task, on_delete=models.CASCADE, related_name="turns")
+    number = models.PositiveSmallIntegerField(default=1)
+    state = models.CharField(max_length=10, choices=STATES, default=TaskState.QUEUED.value)
+    attempts = models.PositiveSmallIntegerField(default=0)
+    worker = models.UUIDField(null=True, blank=True, help_text="The last holder.")
+    prompt_tokens = models.PositiveIntegerField(default=0)
+    completion_tokens = models.PositiveIntegerField(default=0)
+    created_at = models.DateTimeField(auto_now_add=True)
+    queued_at = models.DateTimeField()
+    claimed_at = models.DateTimeField(null=True, blank=True)
+    first_token_at = models.DateTimeField(null=True, blank=True)
+    finished_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering: ClassVar = ["task", "number"]
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["task", "number"], name="turn_number_per_task"),
+            models.CheckConstraint(condition=Q(number__gt=0) & Q(attempts__gte=0), name="turn_numbers"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.task_id}/{self.number}"
+
+
+class Message(TenantOwned):
+    """One message of a conversation, numbered from 1."""
+
+    ROLES: ClassVar = [(role, role) for role in ("system", "user", "assistant")]
+
+    id = models.UUIDField(primary_key=True, default=new_id, editable=False)
+    conversation = models.ForeignKey(Conversation, on_delete=models.CASCADE, related_name="messages")
+    task = models.ForeignKey(Task, null=True, blank=True, on_delete=models.SET_NULL, related_name="messages")
+    number = models.PositiveIntegerField()
+    role = models.CharField(max_length=10, choices=ROLES)
+    content = models.TextField()
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering: ClassVar = ["conversation", "number"]
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["conversation", "number"], name="message_number_per_conversation"),
+            models.UniqueConstraint(
+                fields=["task"], condition=Q(role="assistant", task__isnull=False), name="message_one_answer_per_task"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.role}: {self.content[:40]}"

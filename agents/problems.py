@@ -1,0 +1,110 @@
+"""Problem details (RFC 9457): one form of error for all faces. Pure; no face's framework is known here."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+MEDIA_TYPE = "application/problem+json"
+
+TITLES = {
+    400: "Bad request",
+    401: "Not authenticated",
+    403: "Not allowed",
+    404: "Not found",
+    405: "Method not allowed",
+    409: "Conflict",
+    413: "Too large",
+    415: "Unsupported media type",
+    422: "Unprocessable",
+    429: "Too many requests",
+    500: "Internal error",
+    503: "Temporarily unavailable",
+}
+
+
+class FieldError(msgspec.Struct, frozen=True):
+    """What is wrong with one field. `field` is a path such as `parameters.temperature`."""
+
+    field: str
+    message: str
+
+
+class Problem(Exception):
+    """A refusal. `detail` tells the reader what to do; `code` is stable; `retry_after_s` goes into `Retry-After`."""
+
+    def __init__(
+        self,
+        status: int,
+        code: str,
+        detail: str,
+        *,
+        errors: tuple[FieldError, ...] = (),
+        retry_after_s: int | None = None,
+    ) -> None:
+        super().__init__(detail)
+        self.status, self.code, self.detail = status, code, detail
+        self.errors, self.retry_after_s = errors, retry_after_s
+
+    def body(self) -> dict[str, Any]:
+        """The members of the problem document."""
+        body: dict[str, Any] = {
+            "type": "about:blank",
+            "title": TITLES.get(self.status, "Error"),
+            "status": self.status,
+            "code": self.code,
+            "detail": self.detail,
+        }
+        if self.errors:
+            body["errors"] = [{"field": error.field, "message": error.message} for error in self.errors]
+        return body
+
+    def headers(self) -> dict[str, str]:
+        """Headers that belong to the refusal."""
+        headers: dict[str, str] = {}
+        if self.status == 401:
+            headers["WWW-Authenticate"] = 'Bearer realm="opsite"'
+        if self.retry_after_s is not None:
+            headers["Retry-After"] = str(self.retry_after_s)
+        return headers
+
+
+def bad_field(field: str, message: str) -> Problem:
+    """400 for one field, by its name."""
+    return Problem(400, "invalid", f"{field}: {message}", errors=(FieldError(field, message),))
+
+
+def bad_key() -> Problem:
+    """401: no key, or one that is unknown, revoked or expired (which of them is not told)."""
+    return Problem(401, "invalid_api_key", "Send a valid API key as `Authorization: Bearer …`.")
+
+
+def missing_scope(scope: str) -> Problem:
+    """403: the key is valid but may not do this."""
+    return Problem(403, "missing_scope", f"This API key lacks the scope {scope!r}; use another key.")
+
+
+def not_found(what: str) -> Problem:
+    """404, also for what belongs to another tenant."""
+    return Problem(404, "not_found", f"There is no such {what}.")
+
+
+def too_large(limit_bytes: int) -> Problem:
+    """413: the body is over the limit."""
+    return Problem(413, "too_large", f"The body is larger than {limit_bytes} bytes; send less.")
+
+
+def too_many_waiting(limit: int, retry_after_s: int = 1) -> Problem:
+    """429: the tenant's limit of waiting tasks."""
+    return Problem(
+        429,
+        "too_many_waiting",
+        f"{limit} tasks of this tenant are waiting, which is its limit; try again when some have started.",
+        retry_after_s=retry_after_s,
+    )
+
+
+def unavailable(what: str, retry_after_s: int = 1) -> Problem:
+    """503: a part of the service is away; nothing was accepted."""
+    return Problem(503, "unavailable", f"{what} cannot be reached; try again.", retry_after_s=retry_after_s)

