@@ -107,8 +107,8 @@ class AsyncQueue:
     async def finish(self, worker: str, finishes: Sequence[Finish]) -> list[Stop]:
         return await self._run(calls.finish(worker, finishes))
 
-    async def heartbeat(self, status: WorkerStatus, *, lease_s: float) -> list[Stop]:
-        return await self._run(calls.heartbeat(status, lease_s=lease_s))
+    async def heartbeat(self, status: WorkerStatus, turns: Sequence[str], *, lease_s: float) -> list[Stop]:
+        return await self._run(calls.heartbeat(status, turns, lease_s=lease_s))
 
     async def release(self, worker: str, turns: Sequence[str]) -> int:
         return await self._run(calls.release(worker, turns)) if turns else 0

@@ -131,9 +131,9 @@ def finish(worker: str, finishes: Sequence[Finish]) -> Call[list[Stop]]:
     return Call(script("finish"), tuple(args), _stops)
 
 
-def heartbeat(status: WorkerStatus, *, lease_s: float) -> Call[list[Stop]]:
-    """A worker is alive."""
-    args = (status.worker, _ms(lease_s), _encoder.encode(status), _ms(WORKER_STATUS_S))
+def heartbeat(status: WorkerStatus, turns: Sequence[str], *, lease_s: float) -> Call[list[Stop]]:
+    """A worker is alive and runs `turns`."""
+    args = (status.worker, _ms(lease_s), _encoder.encode(status), _ms(WORKER_STATUS_S), *turns)
     return Call(script("heartbeat"), args, _stops)
 
 

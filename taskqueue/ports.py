@@ -69,8 +69,8 @@ class AsyncQueuePort(Protocol):
         """End turns; a turn that the worker no longer holds comes back as `Stop(reason="lost")` and is left alone."""
         ...
 
-    async def heartbeat(self, status: WorkerStatus, *, lease_s: float) -> list[Stop]:
-        """Extend all leases of the worker, publish its status, and learn which turns to stop."""
+    async def heartbeat(self, status: WorkerStatus, turns: Sequence[str], *, lease_s: float) -> list[Stop]:
+        """Extend the leases of `turns`, publish the worker's status, and learn which turns to stop (`lost`: not held any more)."""
         ...
 
     async def release(self, worker: str, turns: Sequence[str]) -> int:

@@ -4,7 +4,8 @@ local released = 0
 for i = 2, #ARGV do
   local t = load(ARGV[i])
   if t and t.state == 'running' and t.worker == worker then
-    requeue(t)
+    local stop = redis.call('HGET', key('stop:', worker), t.id)
+    if stop then conclude_here(t, stop) else requeue(t) end
     released = released + 1
   end
 end
