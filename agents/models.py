@@ -144,7 +144,7 @@ class Turn(TenantOwned):
     number = models.PositiveSmallIntegerField(default=1)
     state = models.CharField(max_length=10, choices=STATES, default=TaskState.QUEUED.value)
     attempts = models.PositiveSmallIntegerField(default=0)
-    worker = models.UUIDField(null=True, blank=True, help_text="The last holder.")
+    worker = models.CharField(max_length=100, blank=True, help_text="The last holder.")
     prompt_tokens = models.PositiveIntegerField(default=0)
     completion_tokens = models.PositiveIntegerField(default=0)
     created_at = models.DateTimeField(auto_now_add=True)

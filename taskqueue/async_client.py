@@ -10,6 +10,7 @@ from redis.exceptions import NoScriptError
 
 from taskqueue import calls, keys
 from taskqueue.calls import Call
+from taskqueue.connections import connect_async
 from taskqueue.failures import translated
 from taskqueue.messages import (
     ClaimedTurn,
@@ -34,7 +35,7 @@ class AsyncQueue:
         self.pool = pool
         self._prefix = keys.prefix(pool)
         self._owned = isinstance(redis, str)
-        self._redis: Redis = Redis.from_url(redis) if isinstance(redis, str) else redis
+        self._redis: Redis = connect_async(redis) if isinstance(redis, str) else redis
 
     async def aclose(self) -> None:
         """Close the connections that this client opened."""

@@ -18,6 +18,7 @@ from redis.asyncio import Redis
 
 from taskqueue import calls, keys
 from taskqueue.async_client import AsyncQueue
+from taskqueue.connections import connect_async
 from taskqueue.failures import QueueUnavailable, translated
 from taskqueue.messages import Event
 
@@ -133,7 +134,7 @@ class EventHub:
 
     def __init__(self, redis_url: str, process: str) -> None:
         self.inbox_name = process
-        self._redis: Redis = Redis.from_url(redis_url)
+        self._redis: Redis = connect_async(redis_url)
         self._queues: dict[str, AsyncQueue] = {}
         self._readers: dict[str, asyncio.Task[None]] = {}
         self._ready: dict[str, asyncio.Event] = {}

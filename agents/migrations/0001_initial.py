@@ -123,7 +123,7 @@ class Migration(migrations.Migration):
                 ('number', models.PositiveSmallIntegerField(default=1)),
                 ('state', models.CharField(choices=[('queued', 'queued'), ('running', 'running'), ('waiting', 'waiting'), ('succeeded', 'succeeded'), ('failed', 'failed'), ('cancelled', 'cancelled'), ('expired', 'expired')], default='queued', max_length=10)),
                 ('attempts', models.PositiveSmallIntegerField(default=0)),
-                ('worker', models.UUIDField(blank=True, help_text='The last holder.', null=True)),
+                ('worker', models.CharField(blank=True, help_text='The last holder.', max_length=100)),
                 ('prompt_tokens', models.PositiveIntegerField(default=0)),
                 ('completion_tokens', models.PositiveIntegerField(default=0)),
                 ('created_at', models.DateTimeField(auto_now_add=True)),

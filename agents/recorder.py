@@ -1,0 +1,192 @@
+"""The recorder: brings what happened in Redis to Postgres, in bulk. Safe to kill, and safe to run twice.
+
+A record is acknowledged (and only then leaves Redis) after its commit. A record that comes again changes nothing: an outcome is
+written only over an open state, and there is one answer message per task.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from contextlib import suppress
+
+import msgspec
+import psycopg
+
+from agents.lifecycle import OPEN
+from agents.recording import TurnChange, fold
+from agents.sweep import Sweep
+from taskqueue.async_client import AsyncQueue
+from taskqueue.failures import QueueUnavailable
+from tenants.identifiers import new_id
+
+log = logging.getLogger(__name__)
+
+BATCH = 500
+BLOCK_S = 1.0
+POOLS_EVERY_S = 1.0
+SWEEP_EVERY_S = 5.0
+RETRY_S = 0.5
+
+_ROWS = """
+    SELECT x.*, to_timestamp(nullif(claimed_ms, 0) / 1000.0) AS claimed_at,
+           to_timestamp(nullif(first_token_ms, 0) / 1000.0) AS token_at,
+           to_timestamp(nullif(finished_ms, 0) / 1000.0) AS ended_at
+    FROM jsonb_to_recordset(%(rows)s::jsonb) AS x(
+        turn uuid, task uuid, message uuid, state text, attempts int, worker text, claimed_ms bigint, first_token_ms bigint,
+        finished_ms bigint, finish_reason text, error jsonb, prompt_tokens int, completion_tokens int, text text)
+"""
+
+TURNS = f"""
+    WITH rows AS ({_ROWS})
+    UPDATE agents_turn t SET
+        state = r.state, attempts = greatest(t.attempts, r.attempts),
+        worker = coalesce(r.worker, t.worker),
+        claimed_at = coalesce(t.claimed_at, r.claimed_at), first_token_at = coalesce(t.first_token_at, r.token_at),
+        finished_at = r.ended_at, prompt_tokens = r.prompt_tokens, completion_tokens = r.completion_tokens
+    FROM rows r WHERE t.id = r.turn AND t.state = ANY(%(open)s)
+"""
+
+TASKS = f"""
+    WITH rows AS ({_ROWS})
+    UPDATE agents_task t SET
+        state = r.state, attempts = greatest(t.attempts, r.attempts),
+        started_at = coalesce(t.started_at, r.claimed_at), first_token_at = coalesce(t.first_token_at, r.token_at),
+        finished_at = r.ended_at, finish_reason = r.finish_reason, error = nullif(r.error, 'null'::jsonb),
+        prompt_tokens = r.prompt_tokens, completion_tokens = r.completion_tokens, output = coalesce(r.text, '')
+    FROM rows r WHERE t.id = r.task AND t.state = ANY(%(open)s)
+"""
+
+LOCK_CONVERSATIONS = f"""
+    WITH rows AS ({_ROWS})
+    SELECT c.id FROM agents_conversation c
+    WHERE c.id IN (SELECT t.conversation_id FROM rows r JOIN agents_task t ON t.id = r.task WHERE r.state = 'succeeded')
+    ORDER BY c.id FOR UPDATE
+"""
+
+MESSAGES = f"""
+    WITH rows AS ({_ROWS})
+    INSERT INTO agents_message (id, tenant_id, conversation_id, task_id, number, role, content, created_at)
+    SELECT r.message, t.tenant_id, t.conversation_id, t.id,
+           coalesce((SELECT max(m.number) FROM agents_message m WHERE m.conversation_id = t.conversation_id), 0)
+               + row_number() OVER (PARTITION BY t.conversation_id ORDER BY r.ended_at, t.id),
+           'assistant', coalesce(r.text, ''), r.ended_at
+    FROM rows r JOIN agents_task t ON t.id = r.task
+    WHERE r.state = 'succeeded' AND t.conversation_id IS NOT NULL
+      AND NOT EXISTS (SELECT 1 FROM agents_message m WHERE m.task_id = t.id AND m.role = 'assistant')
+    ON CONFLICT DO NOTHING
+"""
+
+
+class Recorder:
+    """One process that serves all pools; each pool has its own loop and its own connection to Postgres."""
+
+    def __init__(self, *, database_url: str, redis_url: str) -> None:
+        self._database_url, self._redis_url = database_url, redis_url
+        self._loops: dict[str, asyncio.Task[None]] = {}
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Record until `stop` is set; what was read by then is committed."""
+        sweeping = asyncio.create_task(self._sweep(stop), name="sweep")
+        while not stop.is_set():
+            try:
+                for pool in await self._pools():
+                    if pool not in self._loops or self._loops[pool].done():
+                        self._loops[pool] = asyncio.create_task(self._serve(pool, stop), name=f"record {pool}")
+            except psycopg.OperationalError as error:
+                log.warning("Postgres does not answer: %s", error)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(stop.wait(), POOLS_EVERY_S)
+        await asyncio.gather(sweeping, *self._loops.values(), return_exceptions=True)
+
+    async def _pools(self) -> list[str]:
+        async with await psycopg.AsyncConnection.connect(self._database_url, autocommit=True) as connection:
+            rows = await (await connection.execute("SELECT slug FROM orchestrator_pool")).fetchall()
+            return [row[0] for row in rows]
+
+    async def _serve(self, pool: str, stop: asyncio.Event) -> None:
+        queue = AsyncQueue(self._redis_url, pool)
+        try:
+            while not stop.is_set():
+                try:
+                    async with await psycopg.AsyncConnection.connect(self._database_url) as connection:
+                        while not stop.is_set():
+                            await record_once(connection, queue, block_s=BLOCK_S)
+                except (psycopg.OperationalError, QueueUnavailable) as error:
+                    log.warning("pool %s: %s; trying again", pool, error)
+                    await asyncio.sleep(RETRY_S)
+        finally:
+            await queue.aclose()
+
+    async def _sweep(self, stop: asyncio.Event) -> None:
+        sweep = Sweep(self._redis_url)
+        try:
+            while not stop.is_set():
+                try:
+                    async with await psycopg.AsyncConnection.connect(self._database_url, autocommit=True) as connection:
+                        await sweep.once(connection)
+                except (psycopg.OperationalError, QueueUnavailable) as error:
+                    log.warning("sweep: %s; trying again", error)
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(stop.wait(), SWEEP_EVERY_S)
+        finally:
+            await sweep.aclose()
+
+
+async def record_once(connection: psycopg.AsyncConnection, queue: AsyncQueue, *, block_s: float = 0.0) -> int:
+    """Read one batch, commit it, acknowledge it; returns how many records it held."""
+    records = await queue.read_records(count=BATCH, block_s=block_s)
+    if not records:
+        return 0
+    changes = fold(records)
+    for change in changes:
+        if change.finished_ms and change.text is None:
+            change.text = await _text_of_log(queue, change.task)
+    try:
+        await _write(connection, changes)
+    except (psycopg.DataError, psycopg.IntegrityError):
+        log.exception("a batch of %d changes does not fit; writing them one by one", len(changes))
+        for change in changes:
+            await _write_or_fail(connection, change)
+    await queue.acknowledge(records)
+    return len(records)
+
+
+async def _text_of_log(queue: AsyncQueue, task: str) -> str:
+    pieces: list[str] = []
+    after = 0
+    while events := await queue.read_log(task, after=after):
+        after = events[-1].seq
+        pieces += [msgspec.json.decode(event.data, type=str) for event in events if event.kind == "text"]
+    return "".join(pieces)
+
+
+async def _write(connection: psycopg.AsyncConnection, changes: Sequence[TurnChange]) -> None:
+    rows = [{**msgspec.structs.asdict(change), "message": str(new_id())} for change in changes]
+    arguments = {"rows": msgspec.json.encode(rows).decode(), "open": sorted(OPEN)}
+    async with connection.transaction():
+        await connection.execute(LOCK_CONVERSATIONS, arguments)
+        await connection.execute(MESSAGES, arguments)
+        await connection.execute(TURNS, arguments)
+        await connection.execute(TASKS, arguments)
+
+
+async def _write_or_fail(connection: psycopg.AsyncConnection, change: TurnChange) -> None:
+    """A result that Postgres will not take must not hold up the others: its task ends as failed, and says why."""
+    try:
+        await _write(connection, [change])
+    except (psycopg.DataError, psycopg.IntegrityError) as error:
+        log.exception("task %s cannot be recorded", change.task)
+        await _write(
+            connection,
+            [
+                msgspec.structs.replace(
+                    change,
+                    state="failed",
+                    text="",
+                    finished_ms=change.finished_ms or change.claimed_ms,
+                    error={"code": "unrecordable", "message": f"The result could not be stored: {type(error).__name__}."},
+                )
+            ],
+        )

@@ -1,0 +1,62 @@
+"""What a batch of records means for the rows in Postgres. Pure: records in, one change per turn out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import msgspec
+
+from agents.lifecycle import TaskState
+from taskqueue.messages import Record
+
+_AFTER = {"claimed": TaskState.RUNNING, "requeued": TaskState.QUEUED}
+
+
+class TurnChange(msgspec.Struct, kw_only=True):
+    """The state to which a turn and its task come. Times are Unix milliseconds, 0 for unknown."""
+
+    turn: str
+    task: str
+    state: str
+    attempts: int
+    worker: str | None = None
+    claimed_ms: int = 0
+    first_token_ms: int = 0
+    finished_ms: int = 0
+    finish_reason: str = ""
+    error: dict[str, str] | None = None
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    text: str | None = None
+
+
+def fold(records: Iterable[Record]) -> list[TurnChange]:
+    """One change per turn: the last state, the first claim, the outcome if there is one."""
+    changes: dict[str, TurnChange] = {}
+    for record in records:
+        change = changes.setdefault(
+            record.turn, TurnChange(turn=record.turn, task=record.task, state=TaskState.QUEUED.value, attempts=0)
+        )
+        if change.finished_ms:
+            continue
+        change.attempts = max(change.attempts, record.attempt)
+        change.worker = record.worker or change.worker
+        if record.kind == "finished":
+            change.state = record.state or TaskState.FAILED.value
+            change.finished_ms = record.at_ms
+            change.finish_reason = record.finish_reason or ""
+            change.error = None if record.error is None else msgspec.to_builtins(record.error)
+            change.prompt_tokens = record.usage.prompt_tokens
+            change.completion_tokens = record.usage.completion_tokens
+            change.first_token_ms = record.first_token_ms
+            change.text = None if record.text is None else storable(record.text)
+        else:
+            change.state = _AFTER[record.kind].value
+            if record.kind == "claimed" and not change.claimed_ms:
+                change.claimed_ms = record.at_ms
+    return list(changes.values())
+
+
+def storable(text: str) -> str:
+    """Text as Postgres takes it: it knows no NUL and no lone surrogate."""
+    return text.replace("\x00", "\ufffd").encode(errors="replace").decode()

@@ -1,0 +1,30 @@
+"""How clients of the queue connect: bounded waits, and no silent second try.
+
+A command that is sent again by the driver could take effect twice (a claim would claim twice), so the caller decides.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import redis
+import redis.asyncio
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+SOCKET_TIMEOUT_S = 15.0
+"""Longer than any blocking command of this package waits."""
+
+
+def _options() -> dict[str, Any]:
+    return {"socket_timeout": SOCKET_TIMEOUT_S, "socket_connect_timeout": 5.0}
+
+
+def connect(url: str) -> redis.Redis:
+    """A synchronous client."""
+    return redis.Redis.from_url(url, retry=Retry(NoBackoff(), 0), **_options())
+
+
+def connect_async(url: str) -> redis.asyncio.Redis:
+    """An asyncio client."""
+    return redis.asyncio.Redis.from_url(url, retry=redis.asyncio.retry.Retry(NoBackoff(), 0), **_options())
