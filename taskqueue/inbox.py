@@ -46,12 +46,18 @@ class Subscription:
         self._delivered = after
         self._buffered = after
         self._behind = behind
-        self._ended = False
+        self._ended = self._abandoned = False
         self._events: deque[Event] = deque()
         self._wake = asyncio.Event()
 
-    async def batch(self) -> list[Event]:
-        """All events that are there, in order; waits for the first. Empty only after the outcome."""
+    @property
+    def ended(self) -> bool:
+        """Nothing more will come: the outcome was delivered, or the follower was told to stop."""
+        return self._ended
+
+    async def batch(self, *, timeout_s: float = 3600.0) -> list[Event]:
+        """All events that are there, in order; waits for the first. Empty after the end (`ended`) or the time-out."""
+        give_up_at = asyncio.get_running_loop().time() + timeout_s
         while not self._ended:
             events = await self._from_log() if self._behind else self._from_buffer()
             if events:
@@ -59,12 +65,22 @@ class Subscription:
                 self._ended = events[-1].kind == "outcome"
                 return events
             self._wake.clear()
-            if not (self._behind or self._events):
-                try:
-                    await asyncio.wait_for(self._wake.wait(), SILENCE_S)
-                except TimeoutError:
-                    self._behind = True
+            if self._behind or self._events or self._ended:
+                continue
+            left_s = give_up_at - asyncio.get_running_loop().time()
+            if left_s <= 0:
+                break
+            try:
+                async with asyncio.timeout(min(SILENCE_S, left_s)):
+                    await self._wake.wait()
+            except TimeoutError:
+                self._behind = True
         return []
+
+    def abandon(self) -> None:
+        """The reader has gone: whoever waits in `batch` gets an empty answer, and the subscription has ended."""
+        self._ended = self._abandoned = True
+        self._wake.set()
 
     async def __aiter__(self) -> AsyncIterator[Event]:
         while events := await self.batch():
@@ -83,7 +99,7 @@ class Subscription:
 
     async def close(self) -> None:
         """Stop following. A task that has ended needs no word to Redis."""
-        if self._hub.drop(self) and not self._ended:
+        if self._hub.drop(self) and (self._abandoned or not self._ended):
             with contextlib.suppress(QueueUnavailable):
                 await self._hub.queue(self.pool).unfollow(self.task, self._hub.inbox_name)
 

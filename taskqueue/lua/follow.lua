@@ -1,7 +1,6 @@
 -- From now on the inbox gets the task's new events; the answer says where the log stands.
 local task, inbox = ARGV[1], ARGV[2]
 local last = redis.call('XREVRANGE', key('log:', task), '+', '-', 'COUNT', 1)[1]
-if not last then return 0 end
 redis.call('SADD', key('follow:', task), inbox)
 redis.call('EXPIRE', key('follow:', task), 86400)
-return number(string.match(last[1], '^%d+'))
+return last and number(string.match(last[1], '^%d+')) or 0

@@ -1,0 +1,180 @@
+"""Every statement of the hot routes. Each takes the tenant; none is run on a thread.
+
+Tables and columns are those of the Django models; the tests hold them together.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import msgspec
+import psycopg
+from psycopg.rows import dict_row
+from psycopg_pool import AsyncConnectionPool, PoolTimeout
+
+from agents.lifecycle import OPEN
+from agents.problems import unavailable
+
+Row = dict[str, Any]
+
+PRINCIPAL = """
+    SELECT k.id AS key, k.scopes, t.id AS tenant, t.weight, t.max_waiting
+    FROM tenants_apikey k JOIN tenants_tenant t ON t.id = k.tenant_id
+    WHERE k.digest = %s AND k.revoked_at IS NULL AND (k.expires_at IS NULL OR k.expires_at > now()) AND t.is_active
+"""
+
+NOTE_USE = """
+    UPDATE tenants_apikey SET last_used_at = now()
+    WHERE id = %s AND (last_used_at IS NULL OR last_used_at < now() - interval '1 minute')
+"""
+
+_AGENT = """
+    SELECT a.id, a.slug, r.id AS revision, r.number, r.system_prompt, r.params, p.id AS pool_id, p.slug AS pool,
+           p.default_params
+    FROM agents_agent a
+    JOIN agents_agentrevision r ON r.id = a.current_revision_id
+    JOIN orchestrator_pool p ON p.id = r.pool_id
+    WHERE a.tenant_id = %s AND a.archived_at IS NULL
+"""
+AGENT = _AGENT + " AND a.slug = %s"
+AGENTS = _AGENT + " ORDER BY a.slug"
+POOLS = "SELECT slug, created_at FROM orchestrator_pool WHERE tenant_id IS NULL OR tenant_id = %s ORDER BY slug"
+
+HISTORY = """
+    SELECT c.id, coalesce(jsonb_agg(jsonb_build_object('role', m.role, 'content', m.content) ORDER BY m.number)
+                          FILTER (WHERE m.id IS NOT NULL), '[]'::jsonb) AS messages
+    FROM agents_conversation c LEFT JOIN agents_message m ON m.conversation_id = c.id
+    WHERE c.tenant_id = %s AND c.id = %s GROUP BY c.id
+"""
+
+TASK = """
+    SELECT t.id, a.slug AS agent, r.number AS revision, p.slug AS pool, t.conversation_id AS conversation, t.state,
+           t.priority, t.deadline_at, t.metadata, t.output, t.finish_reason, t.error, t.prompt_tokens, t.completion_tokens,
+           t.attempts, t.created_at, t.started_at, t.first_token_at, t.finished_at, t.idempotency_digest, u.id AS turn
+    FROM agents_task t
+    JOIN agents_agent a ON a.id = t.agent_id JOIN agents_agentrevision r ON r.id = t.revision_id
+    JOIN orchestrator_pool p ON p.id = t.pool_id
+    JOIN LATERAL (SELECT id FROM agents_turn WHERE task_id = t.id ORDER BY number DESC LIMIT 1) u ON true
+    WHERE t.tenant_id = %s
+"""
+TASK_BY_ID = TASK + " AND t.id = %s"
+TASK_BY_IDEMPOTENCY_KEY = TASK + " AND t.idempotency_key = %s"
+
+LOCK_CONVERSATIONS = "SELECT id FROM agents_conversation WHERE id = ANY(%s) ORDER BY id FOR UPDATE"
+
+ACCEPT = """
+    WITH rows AS MATERIALIZED (
+        SELECT * FROM jsonb_to_recordset(%s::jsonb) AS x(
+            id uuid, turn uuid, tenant uuid, agent uuid, revision uuid, pool uuid, conversation uuid, api_key uuid, input jsonb,
+            params jsonb, priority int, deadline_at timestamptz, metadata jsonb, idempotency_key text, idempotency_digest text,
+            new_messages jsonb)
+    ), accepted AS (
+        INSERT INTO agents_task (id, tenant_id, agent_id, revision_id, pool_id, conversation_id, api_key_id, state, input, params,
+            priority, deadline_at, metadata, idempotency_key, idempotency_digest, output, finish_reason, prompt_tokens,
+            completion_tokens, attempts, created_at)
+        SELECT id, tenant, agent, revision, pool, conversation, api_key, 'queued', input, params, priority, deadline_at, metadata,
+            idempotency_key, idempotency_digest, '', '', 0, 0, 0, now()
+        FROM rows ON CONFLICT (tenant_id, idempotency_key) DO NOTHING
+        RETURNING id, created_at
+    ), turns AS (
+        INSERT INTO agents_turn (id, tenant_id, task_id, number, state, attempts, worker, prompt_tokens, completion_tokens,
+            created_at, queued_at)
+        SELECT r.turn, r.tenant, r.id, 1, 'queued', 0, '', 0, 0, a.created_at, a.created_at
+        FROM rows r JOIN accepted a ON a.id = r.id
+    ), said AS (
+        INSERT INTO agents_message (id, tenant_id, conversation_id, task_id, number, role, content, created_at)
+        SELECT (m.value->>'id')::uuid, r.tenant, r.conversation, r.id,
+            coalesce((SELECT max(number) FROM agents_message o WHERE o.conversation_id = r.conversation), 0)
+                + row_number() OVER (PARTITION BY r.conversation ORDER BY r.id, m.ordinality),
+            m.value->>'role', m.value->>'content', a.created_at
+        FROM rows r JOIN accepted a ON a.id = r.id
+        CROSS JOIN LATERAL jsonb_array_elements(r.new_messages) WITH ORDINALITY m
+        WHERE r.conversation IS NOT NULL
+    )
+    SELECT id, created_at FROM accepted
+"""
+
+WITHDRAW = [
+    "DELETE FROM agents_message WHERE task_id = ANY(%s)",
+    "DELETE FROM agents_turn WHERE task_id = ANY(%s)",
+    "DELETE FROM agents_task WHERE id = ANY(%s) AND state = 'queued'",
+]
+
+CANCEL_UNKNOWN = """
+    WITH ended AS (
+        UPDATE agents_task SET state = 'cancelled', finished_at = now()
+        WHERE tenant_id = %s AND id = %s AND state = ANY(%s) RETURNING id
+    ) UPDATE agents_turn SET state = 'cancelled', finished_at = now() WHERE task_id IN (SELECT id FROM ended)
+"""
+
+
+class Database:
+    """A few connections to Postgres; what they cannot do is a `Problem` 503."""
+
+    def __init__(self, url: str) -> None:
+        self._pool: AsyncConnectionPool[psycopg.AsyncConnection[Row]] = AsyncConnectionPool(
+            url,
+            min_size=1,
+            max_size=8,
+            open=False,
+            timeout=5.0,
+            reconnect_timeout=5.0,
+            kwargs={"autocommit": True, "row_factory": dict_row, "prepare_threshold": 1},
+        )
+
+    async def open(self) -> None:
+        """Begin to connect; does not wait."""
+        await self._pool.open(wait=False)
+
+    async def close(self) -> None:
+        """End the connections."""
+        await self._pool.close()
+
+    @asynccontextmanager
+    async def connection(self, *, timeout_s: float = 5.0) -> AsyncIterator[psycopg.AsyncConnection[Row]]:
+        """A connection; Postgres being away is a 503."""
+        try:
+            async with self._pool.connection(timeout=timeout_s) as connection:
+                yield connection
+        except (psycopg.OperationalError, PoolTimeout) as error:
+            raise unavailable("The database") from error
+
+    async def one(self, statement: str, *arguments: Any, timeout_s: float = 5.0) -> Row | None:
+        """The first row."""
+        async with self.connection(timeout_s=timeout_s) as connection:
+            return await (await connection.execute(statement, arguments)).fetchone()
+
+    async def all(self, statement: str, *arguments: Any) -> list[Row]:
+        """All rows."""
+        async with self.connection() as connection:
+            return await (await connection.execute(statement, arguments)).fetchall()
+
+    async def run(self, statement: str, *arguments: Any) -> None:
+        """A statement without an answer."""
+        async with self.connection() as connection:
+            await connection.execute(statement, arguments)
+
+    async def accept(self, rows: list[Row], conversations: list[uuid.UUID]) -> dict[uuid.UUID, Any]:
+        """Commit tasks with their turns and messages; id → created_at of those that are new (no idempotency key met)."""
+        encoded = msgspec.json.encode(rows).decode()
+        async with self.connection() as connection:
+            if conversations:
+                async with connection.transaction():
+                    await connection.execute(LOCK_CONVERSATIONS, [conversations])
+                    accepted = await (await connection.execute(ACCEPT, [encoded])).fetchall()
+            else:
+                accepted = await (await connection.execute(ACCEPT, [encoded])).fetchall()
+        return {row["id"]: row["created_at"] for row in accepted}
+
+    async def withdraw(self, tasks: list[uuid.UUID]) -> None:
+        """Undo an acceptance that nobody was told of."""
+        async with self.connection() as connection, connection.transaction():
+            for statement in WITHDRAW:
+                await connection.execute(statement, [tasks])
+
+    async def cancel_unknown(self, tenant: uuid.UUID, task: uuid.UUID) -> None:
+        """End a task that Redis does not know; one that was recorded meanwhile is left alone."""
+        await self.run(CANCEL_UNKNOWN, tenant, task, sorted(OPEN))

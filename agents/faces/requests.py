@@ -1,0 +1,113 @@
+"""What callers send to the hot routes, as structs; what does not fit is refused by the field's name."""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime
+from typing import Any, Literal, TypeVar
+
+import msgspec
+
+from agents.problems import Problem, bad_field
+
+S = TypeVar("S", bound=msgspec.Struct)
+
+_AT = re.compile(r" - at `(?:key in )?\$\.?([^`]*)`$")
+_UNKNOWN = re.compile(r"Object contains unknown field `([^`]*)`")
+_MISSING = re.compile(r"Object missing required field `([^`]*)`")
+
+
+class MessageIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One message of the input."""
+
+    role: Literal["system", "user", "assistant"]
+    content: str
+
+
+class TaskRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """`POST /api/v1/tasks`, and the websocket's `submit`. Either `input` or `messages`."""
+
+    agent: str
+    input: str | None = None
+    messages: list[MessageIn] | None = None
+    conversation: str | None = None
+    parameters: dict[str, Any] = {}
+    priority: int = 5
+    deadline_s: float | None = None
+    deadline_at: datetime | None = None
+    metadata: dict[str, Any] = {}
+    idempotency_key: str | None = None
+
+
+class ContentPart(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A part of a message's content; only text is understood."""
+
+    type: str
+    text: str = ""
+
+
+class ChatMessageIn(msgspec.Struct, frozen=True):
+    """A message in OpenAI's form."""
+
+    role: Literal["system", "developer", "user", "assistant"]
+    content: str | list[ContentPart]
+
+
+class StreamOptions(msgspec.Struct, frozen=True):
+    """OpenAI's `stream_options`."""
+
+    include_usage: bool = False
+
+
+class ChatRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """`POST /v1/chat/completions`: what is served. Any other field of OpenAI's API is refused by its name.
+
+    `top_k` and `ignore_eos` are vLLM's extensions. `user`, `metadata`, `store` and `service_tier` change nothing here.
+    """
+
+    model: str
+    messages: list[ChatMessageIn]
+    stream: bool = False
+    stream_options: StreamOptions | None = None
+    max_tokens: int | None = None
+    max_completion_tokens: int | None = None
+    temperature: float | None = None
+    top_p: float | None = None
+    top_k: int | None = None
+    seed: int | None = None
+    stop: str | list[str] | None = None
+    ignore_eos: bool | None = None
+    n: int | None = None
+    user: str | None = None
+    metadata: dict[str, Any] | None = None
+    store: bool | None = None
+    service_tier: str | None = None
+
+
+def decode(body: bytes, form: type[S]) -> S:
+    """The body as `form`, or a problem that names the field."""
+    try:
+        return msgspec.json.decode(body, type=form)
+    except msgspec.ValidationError as error:
+        raise _named(str(error)) from error
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise Problem(400, "invalid_json", f"The body is not JSON: {error}") from error
+
+
+def convert(value: Any, form: type[S]) -> S:
+    """As `decode`, for a value that was decoded before."""
+    try:
+        return msgspec.convert(value, form)
+    except msgspec.ValidationError as error:
+        raise _named(str(error)) from error
+
+
+def _named(message: str) -> Problem:
+    place = _AT.search(message)
+    path = place.group(1) if place else ""
+    text = message[: place.start()] if place else message
+    for pattern, said in ((_UNKNOWN, "is not supported here"), (_MISSING, "is required")):
+        if found := pattern.search(text):
+            name = found.group(1)
+            return bad_field(f"{path}.{name}" if path else name, said)
+    return bad_field(path or "body", text)
