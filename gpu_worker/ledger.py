@@ -6,7 +6,7 @@ for each turn that ended. A turn leaves the ledger when the engine has let it go
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from gpu_worker.engines import EngineOutput, EngineRequest
@@ -32,6 +32,11 @@ class Flush:
     finishes: list[Finish] = field(default_factory=list)
 
 
+def engine_id(turn: ClaimedTurn | Delta | Finish) -> str:
+    """The id under which the engine knows this attempt at a turn."""
+    return f"{turn.turn}:{turn.attempt}"
+
+
 class Ledger:
     """All turns of one worker, by the id under which the engine knows them."""
 
@@ -46,24 +51,30 @@ class Ledger:
 
     def admit(self, turn: ClaimedTurn, *, streamed_text: str = "") -> EngineRequest:
         """A claimed turn as the engine's request. `streamed_text` is what earlier attempts already showed the client."""
-        request_id = f"{turn.turn}:{turn.attempt}"
+        request_id = engine_id(turn)
         self._held[request_id] = _Held(
             turn=turn,
             seq=turn.seq,
             text=[streamed_text] if streamed_text else [],
             completion_tokens=len(turn.streamed),
         )
-        return EngineRequest(id=request_id, tenant=turn.tenant, body=turn.body, streamed=turn.streamed)
+        return EngineRequest(id=request_id, turn=turn.turn, tenant=turn.tenant, body=turn.body, streamed=turn.streamed)
 
-    def stop(self, stops: Iterable[Stop]) -> list[str]:
-        """Note which turns must stop, and why; returns the engine's ids of those that were not told yet."""
+    def stop(self, stops: Iterable[Stop], *, concerning: Collection[str]) -> list[str]:
+        """Note which turns must stop, and why; returns the engine's ids of those that were not told yet.
+
+        `concerning` are the ids that the queue was asked about: a turn that was lost may have been claimed anew since, and
+        then only the old attempt is lost.
+        """
         told = []
         reasons = {stop.turn: stop.reason for stop in stops}
         for request_id, held in self._held.items() if reasons else ():
             reason = reasons.get(held.turn.turn)
-            if reason and held.stop is None:
+            if reason is None or (reason == "lost" and request_id not in concerning):
+                continue
+            if held.stop is None:
                 told.append(request_id)
-            if reason and held.stop != "lost":
+            if held.stop != "lost":
                 held.stop = reason
         return told
 
@@ -100,6 +111,10 @@ class Ledger:
     def request_ids(self) -> list[str]:
         """The engine's ids of all turns here."""
         return list(self._held)
+
+    def turns(self) -> dict[str, str]:
+        """The engine's id of each turn that is still ours, and the turn."""
+        return {request_id: held.turn.turn for request_id, held in self._held.items() if held.stop != "lost"}
 
     def _delta(self, held: _Held, text: str, ids: tuple[int, ...], now_ms: int) -> list[Delta]:
         self.tokens_total += len(ids)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import Any
@@ -18,7 +18,7 @@ from typing import Any
 import msgspec
 
 from gpu_worker.engines import Engine
-from gpu_worker.ledger import Flush, Ledger
+from gpu_worker.ledger import Flush, Ledger, engine_id
 from gpu_worker.patience import Patience
 from gpu_worker.settings import Settings
 from taskqueue.failures import QueueUnavailable
@@ -54,6 +54,7 @@ class WorkerLoop:
         self._slot_freed = asyncio.Event()
         self._beat_now = asyncio.Event()
         self._collecting = False
+        self._sending = Flush()
         self._status = WorkerStatus(
             worker=settings.worker_id,
             phase="starting",
@@ -121,8 +122,9 @@ class WorkerLoop:
             status = msgspec.structs.replace(
                 self._status, running=len(self._ledger), tokens_total=self._ledger.tokens_total, beat_ms=unix_ms()
             )
-            beat = partial(self._queue.heartbeat, status, lease_s=self._settings.lease_s)
-            self._honour(await self._patience.call(beat))
+            turns = self._ledger.turns() | {engine_id(finish): finish.turn for finish in self._sending.finishes}
+            beat = partial(self._queue.heartbeat, status, list(turns.values()), lease_s=self._settings.lease_s)
+            self._honour(await self._patience.call(beat), turns)
             if status.phase == "draining":
                 return
             with suppress(TimeoutError):
@@ -148,13 +150,17 @@ class WorkerLoop:
 
     async def _send(self, flush: Flush) -> None:
         worker = self._settings.worker_id
+        self._sending = flush
         if flush.deltas:
-            self._honour(await self._patience.call(partial(self._queue.emit, worker, flush.deltas)))
+            stops = await self._patience.call(partial(self._queue.emit, worker, flush.deltas))
+            self._honour(stops, map(engine_id, flush.deltas))
         if flush.finishes:
-            self._honour(await self._patience.call(partial(self._queue.finish, worker, flush.finishes)))
+            stops = await self._patience.call(partial(self._queue.finish, worker, flush.finishes))
+            self._honour(stops, map(engine_id, flush.finishes))
+        self._sending = Flush()
 
-    def _honour(self, stops: Sequence[Stop]) -> None:
-        if stops and (ids := self._ledger.stop(stops)):
+    def _honour(self, stops: Sequence[Stop], concerning: Iterable[str]) -> None:
+        if stops and (ids := self._ledger.stop(stops, concerning=set(concerning))):
             self._engine.abort(ids)
 
     def _enter(self, phase: WorkerPhase, *, ready_ms: int | None = None) -> None:

@@ -17,6 +17,7 @@ class EngineRequest(msgspec.Struct, frozen=True, kw_only=True):
     """A turn for the engine. `id` is unique per attempt. The answer goes on behind the token ids in `streamed`."""
 
     id: str
+    turn: str
     tenant: str
     body: TurnBody
     streamed: tuple[int, ...] = ()

@@ -1,0 +1,76 @@
+"""From a turn's body to prompt ids with the model's own tokenizer and chat template, and what is wrong when that fails."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from gpu_worker.detokenize import Decode
+from taskqueue.messages import TaskError, TurnBody
+
+
+class PromptRefused(Exception):
+    """This turn cannot run on this model; `error` says why to whoever sent it."""
+
+    def __init__(self, error: TaskError) -> None:
+        super().__init__(error.message)
+        self.error = error
+
+
+def prompt_ids(tokenizer: Any, body: TurnBody) -> list[int]:
+    """The prompt of a turn in token ids. Raises `PromptRefused`."""
+    if body.prompt is not None:
+        ids = tokenizer.encode(body.prompt)
+    elif not getattr(tokenizer, "chat_template", None):
+        raise PromptRefused(
+            TaskError(
+                "chat_template_missing", "This model has no chat template; send a plain prompt instead of messages."
+            )
+        )
+    else:
+        messages = [{"role": message.role, "content": message.content} for message in body.messages]
+        try:
+            text = tokenizer.apply_chat_template(messages, add_generation_prompt=True, tokenize=False)
+        except Exception as error:
+            raise PromptRefused(
+                TaskError("chat_template_error", f"The model's chat template refuses these messages: {error}")
+            ) from error
+        ids = tokenizer.encode(text, add_special_tokens=False)
+    if not ids:
+        raise PromptRefused(TaskError("empty_prompt", "The prompt is empty: this model has nothing to go on from."))
+    return [int(token_id) for token_id in ids]
+
+
+def budget(*, prompt_length: int, max_tokens: int, context: int) -> int:
+    """How many tokens the whole answer may have. Raises `PromptRefused` where the prompt leaves no room for one."""
+    if prompt_length >= context:
+        raise PromptRefused(too_long(prompt_length, context))
+    return min(max_tokens, context - prompt_length)
+
+
+def too_long(prompt_length: int, context: int) -> TaskError:
+    """Why a prompt was refused."""
+    return TaskError(
+        "context_length_exceeded",
+        f"The prompt has {prompt_length} tokens; this model's context holds {context}, the answer included.",
+    )
+
+
+def decoder(tokenizer: Any) -> Decode:
+    """Ids to text without special tokens; the fast tokenizer's own decoder where there is one."""
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    if backend is not None:
+        fast: Callable[..., str] = backend.decode
+        return lambda ids: fast(list(ids), skip_special_tokens=True)
+    return lambda ids: str(tokenizer.decode(list(ids), skip_special_tokens=True))
+
+
+def end_ids(*configured: int | Sequence[int] | None) -> frozenset[int]:
+    """The ids that end an answer, from wherever the model's files name them."""
+    ids: set[int] = set()
+    for value in configured:
+        if isinstance(value, int):
+            ids.add(value)
+        elif value is not None:
+            ids.update(value)
+    return frozenset(ids)
