@@ -6,7 +6,7 @@ import uuid
 from collections.abc import Sequence
 from typing import Any
 
-from django.db import transaction
+from django.db import IntegrityError, transaction
 from django.db.models import Max, Q
 from django.utils import timezone
 
@@ -140,11 +140,14 @@ def delete_conversation(*, conversation: Conversation) -> None:
         conversation.delete()
 
 
-def agent_of_pool(*, tenant_id: uuid.UUID, pool: Pool) -> Agent:
-    """The agent that stands for a bare pool where an API call names a pool as its model; made when first asked for."""
-    slug = f"pool-{pool.slug}"[:63].replace(".", "-").replace("_", "-")
+def agent_of_pool(*, tenant_id: uuid.UUID, pool_slug: str) -> str:
+    """The slug of the agent that stands for a bare pool where a call names a pool as its model; made when first asked for."""
+    slug = "pool-" + pool_slug.replace(".", "-")[:58]
     tenant = Tenant.objects.get(pk=tenant_id)
-    existing = Agent.objects.for_tenant(tenant).filter(slug=slug).first()
-    if existing is not None:
-        return existing
-    return create_agent(tenant=tenant, slug=slug, name=f"Pool {pool.slug}", pool=pool, created_by="opsite")
+    if not Agent.objects.for_tenant(tenant).filter(slug=slug).exists():
+        pool = usable_pool(tenant=tenant, slug=pool_slug)
+        try:
+            create_agent(tenant=tenant, slug=slug, name=f"Pool {pool_slug}", pool=pool, created_by="opsite")
+        except IntegrityError:
+            pass  # another process made it at the same time
+    return slug

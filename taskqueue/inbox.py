@@ -162,6 +162,11 @@ class EventHub:
             self._queues[pool] = AsyncQueue(self._redis, pool)
         return self._queues[pool]
 
+    async def ping(self) -> None:
+        """Raises `QueueUnavailable` if Redis does not answer."""
+        with translated():
+            await self._redis.ping()
+
     def subscribe(self, pool: str, task: str, *, after: int = 0) -> Subscription:
         """Follow a task from behind `after`: `async with hub.subscribe(...) as subscription`."""
         return self._add(Subscription(self, pool, task, after=after, behind=True))

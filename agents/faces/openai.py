@@ -1,0 +1,244 @@
+"""The OpenAI-compatible face: models, and chat completions, streamed or whole.
+
+What is not supported is refused by its name (agents.faces.requests.ChatRequest). A text event's data is a JSON string literal
+already, so a chunk is the task's prefix, that literal, and a suffix.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import msgspec
+from asgiref.sync import sync_to_async
+from starlette.requests import Request
+from starlette.responses import Response
+
+from agents.faces import answers, database
+from agents.faces.context import Context
+from agents.faces.principals import AgentRef, Principal
+from agents.faces.requests import ChatMessageIn, ChatRequest, MessageIn, TaskRequest, decode
+from agents.faces.submit import Submitted, submit_to
+from agents.problems import Problem, bad_field
+from taskqueue.inbox import Subscription
+from taskqueue.messages import Event
+
+KEEP_ALIVE_S = 15.0
+_TYPES = {400: "invalid_request_error", 401: "authentication_error", 403: "permission_error", 404: "not_found_error",
+          413: "invalid_request_error", 422: "invalid_request_error", 429: "rate_limit_error"}  # fmt: skip
+_FINISH = {"length": "length"}
+_FAILURE_STATUS = {"context_length_exceeded": 400}
+
+
+class Outcome(msgspec.Struct):
+    """The part of an outcome event that OpenAI's form shows."""
+
+    state: str
+    finish_reason: str | None = None
+    error: dict[str, str] | None = None
+    usage: dict[str, int] = {}
+
+
+def failure(problem: Problem) -> Response:
+    """A refusal in OpenAI's form."""
+    return answers.json(_error(problem), problem.status, problem.headers())
+
+
+def _error(problem: Problem) -> dict[str, Any]:
+    return {
+        "error": {
+            "message": problem.detail,
+            "type": _TYPES.get(problem.status, "server_error"),
+            "param": problem.errors[0].field if problem.errors else None,
+            "code": problem.code,
+        }
+    }
+
+
+async def list_models(context: Context, request: Request) -> Response:
+    """`GET /v1/models`: the tenant's agents, and the pools that it may use."""
+    principal = await context.directory.principal(request.headers.get("authorization"))
+    agents = await context.db.all(database.AGENTS, principal.tenant)
+    pools = await context.db.all(database.POOLS, principal.tenant)
+    names = [(row["slug"], "agent") for row in agents if not row["slug"].startswith("pool-")]
+    names += [(row["slug"], "pool") for row in pools if row["slug"] not in {name for name, _ in names}]
+    return answers.json(
+        {"object": "list", "data": [{"id": n, "object": "model", "created": 0, "owned_by": f"opsite:{k}"} for n, k in names]}
+    )
+
+
+async def chat(context: Context, request: Request) -> Response:
+    """`POST /v1/chat/completions`."""
+    principal = await context.directory.principal(request.headers.get("authorization"))
+    principal.require("tasks:write")
+    wanted = decode(await answers.body_of(request, context.body_limit), ChatRequest)
+    agent = await _agent(context, principal, wanted.model)
+    task = TaskRequest(
+        agent=agent.slug,
+        messages=[_message(index, message) for index, message in enumerate(wanted.messages)],
+        parameters=_parameters(wanted),
+        idempotency_key=request.headers.get("idempotency-key"),
+    )
+    submitted = await submit_to(context, principal, agent, task, follow=True)
+    created = int(time.time())
+    if wanted.stream:
+        include_usage = wanted.stream_options is not None and wanted.stream_options.include_usage
+        stream = _followed(submitted)
+        return answers.EventStream(
+            _chunks(submitted, created, wanted.model, include_usage=include_usage),
+            stream.abandon,
+            {"x-request-id": str(submitted.task)},
+        )
+    return await _whole(submitted, created, wanted.model)
+
+
+async def _agent(context: Context, principal: Principal, model: str) -> AgentRef:
+    """The model's name is an agent's, or that of a pool that the tenant may use."""
+    agent = await context.directory.agent(principal.tenant, model)
+    if agent is not None:
+        return agent
+    pools = {row["slug"] for row in await context.db.all(database.POOLS, principal.tenant)}
+    if model not in pools:
+        raise Problem(404, "model_not_found", f"There is no agent and no pool {model!r}; GET /v1/models lists them.")
+    from agents.services import agent_of_pool
+
+    slug = await sync_to_async(agent_of_pool)(tenant_id=principal.tenant, pool_slug=model)
+    agent = await context.directory.agent(principal.tenant, slug)
+    if agent is None:
+        raise Problem(503, "unavailable", "The pool's agent was just made; try again.", retry_after_s=1)
+    return agent
+
+
+def _message(index: int, message: ChatMessageIn) -> MessageIn:
+    role = "system" if message.role == "developer" else message.role
+    if isinstance(message.content, str):
+        return MessageIn(role, message.content)
+    for position, part in enumerate(message.content):
+        if part.type != "text":
+            raise bad_field(f"messages[{index}].content[{position}].type", f"{part.type!r} is not supported here; only text")
+    return MessageIn(role, "".join(part.text for part in message.content))
+
+
+def _parameters(wanted: ChatRequest) -> dict[str, Any]:
+    if wanted.n not in (None, 1):
+        raise bad_field("n", "only 1 is supported here")
+    if not wanted.messages:
+        raise bad_field("messages", "at least one message is needed")
+    given = {
+        "max_tokens": wanted.max_completion_tokens if wanted.max_completion_tokens is not None else wanted.max_tokens,
+        "temperature": wanted.temperature,
+        "top_p": wanted.top_p,
+        "top_k": wanted.top_k,
+        "seed": wanted.seed,
+        "stop": [wanted.stop] if isinstance(wanted.stop, str) else wanted.stop,
+        "ignore_eos": wanted.ignore_eos,
+    }
+    return {name: value for name, value in given.items() if value is not None}
+
+
+def _followed(submitted: Submitted) -> Subscription:
+    if submitted.followed is None:
+        raise RuntimeError("a chat completion follows its task")
+    return submitted.followed
+
+
+def _formatter(submitted: Submitted, created: int, model: str) -> Callable[[str, str], bytes]:
+    head = msgspec.json.encode(
+        {"id": f"chatcmpl-{submitted.task}", "object": "chat.completion.chunk", "created": created, "model": model}
+    ).decode()[:-1]
+    prefix = f'data: {head},"choices":[{{"index":0,"delta":'
+
+    def chunk(delta: str, finish_reason: str = "null") -> bytes:
+        return f'{prefix}{delta},"logprobs":null,"finish_reason":{finish_reason}}}]}}\n\n'.encode()
+
+    return chunk
+
+
+async def _chunks(submitted: Submitted, created: int, model: str, *, include_usage: bool) -> AsyncIterator[bytes]:
+    subscription = _followed(submitted)
+    chunk = _formatter(submitted, created, model)
+    try:
+        yield chunk('{"role":"assistant","content":""}')
+        while not subscription.ended:
+            events = await subscription.batch(timeout_s=KEEP_ALIVE_S)
+            pieces = [chunk(f'{{"content":{event.data}}}') for event in events if event.kind == "text" and event.data != '""']
+            if events and events[-1].kind == "outcome":
+                pieces.append(_ending(events[-1], chunk, submitted, created, model, include_usage=include_usage))
+            if pieces or not events:
+                yield b"".join(pieces) if pieces else b": keep-alive\n\n"
+    finally:
+        await subscription.close()
+
+
+def _ending(
+    event: Event,
+    chunk: Callable[..., bytes],
+    submitted: Submitted,
+    created: int,
+    model: str,
+    *,
+    include_usage: bool,
+) -> bytes:
+    outcome = msgspec.json.decode(event.data, type=Outcome)
+    if outcome.state != "succeeded":
+        return b"data: " + msgspec.json.encode(_error(_problem_of(outcome))) + b"\n\ndata: [DONE]\n\n"
+    ending = chunk("{}", f'"{_FINISH.get(outcome.finish_reason or "", "stop")}"')
+    if include_usage:
+        ending += b"data: " + msgspec.json.encode(
+            {
+                "id": f"chatcmpl-{submitted.task}",
+                "object": "chat.completion.chunk",
+                "created": created,
+                "model": model,
+                "choices": [],
+                "usage": _usage(outcome),
+            }
+        ) + b"\n\n"  # fmt: skip
+    return ending + b"data: [DONE]\n\n"
+
+
+async def _whole(submitted: Submitted, created: int, model: str) -> Response:
+    pieces: list[str] = []
+    outcome = Outcome("failed")
+    subscription = _followed(submitted)
+    try:
+        async for event in subscription:
+            if event.kind == "text":
+                pieces.append(msgspec.json.decode(event.data, type=str))
+            elif event.kind == "outcome":
+                outcome = msgspec.json.decode(event.data, type=Outcome)
+    finally:
+        await subscription.close()
+    if outcome.state != "succeeded":
+        return failure(_problem_of(outcome))
+    return answers.json(
+        {
+            "id": f"chatcmpl-{submitted.task}",
+            "object": "chat.completion",
+            "created": created,
+            "model": model,
+            "choices": [
+                {
+                    "index": 0,
+                    "message": {"role": "assistant", "content": "".join(pieces), "refusal": None},
+                    "logprobs": None,
+                    "finish_reason": _FINISH.get(outcome.finish_reason or "", "stop"),
+                }
+            ],
+            "usage": _usage(outcome),
+        },
+        headers={"x-request-id": str(submitted.task)},
+    )
+
+
+def _usage(outcome: Outcome) -> dict[str, int]:
+    prompt, completion = outcome.usage.get("prompt_tokens", 0), outcome.usage.get("completion_tokens", 0)
+    return {"prompt_tokens": prompt, "completion_tokens": completion, "total_tokens": prompt + completion}
+
+
+def _problem_of(outcome: Outcome) -> Problem:
+    if outcome.error:
+        code = outcome.error.get("code", "failed")
+        return Problem(_FAILURE_STATUS.get(code, 500), code, outcome.error.get("message", "The task failed."))
+    return Problem(409, outcome.state, f"The task was {outcome.state} before it succeeded.")

@@ -1,0 +1,239 @@
+"""From a request to an accepted task: resolve the agent, put the context together, commit and enqueue. All faces come here."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+import uuid
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any, NamedTuple
+
+import msgspec
+
+from agents.faces import database
+from agents.faces.acceptance import Candidate
+from agents.faces.context import Context
+from agents.faces.database import Row
+from agents.faces.principals import AgentRef, Principal
+from agents.faces.requests import MessageIn, TaskRequest
+from agents.problems import Problem, bad_field, not_found
+from agents.sampling import layered, validated
+from agents.submissions import submission
+from taskqueue.inbox import Subscription
+from taskqueue.messages import ChatMessage, TurnBody
+from tenants.identifiers import new_id
+
+IDEMPOTENCY_KEY_MAX = 255
+WANTED_DEFAULTS: dict[str, Any] = {"max_tokens": 256}
+
+
+class Submitted(NamedTuple):
+    """An accepted task. `followed` is its stream, if it was asked for and the task is new."""
+
+    task: uuid.UUID
+    row: Row
+    followed: Subscription | None
+
+
+async def submit(context: Context, principal: Principal, request: TaskRequest, *, follow: bool = False) -> Submitted:
+    """Accept a task; raises the `Problem` that refuses it."""
+    agent = await context.directory.agent(principal.tenant, request.agent)
+    if agent is None:
+        raise bad_field("agent", f"there is no agent {request.agent!r}")
+    return await submit_to(context, principal, agent, request, follow=follow)
+
+
+async def submit_to(
+    context: Context, principal: Principal, agent: AgentRef, request: TaskRequest, *, follow: bool = False
+) -> Submitted:
+    """As `submit`, with the agent known."""
+    said = _said(request)
+    params = layered(WANTED_DEFAULTS, agent.default_params, agent.params, request.parameters)
+    sampling = validated(params)
+    conversation, history = await _history(context, principal, request.conversation)
+    messages = [*([{"role": "system", "content": agent.system_prompt}] if agent.system_prompt else []), *history, *said]
+    deadline_at = _deadline(request)
+    key, digest = _idempotency(request)
+    if not 0 <= request.priority <= 9:
+        raise bad_field("priority", "must be between 0 (first) and 9 (last)")
+
+    task, turn = new_id(), new_id()
+    row: Row = {
+        "id": task,
+        "turn": turn,
+        "tenant": principal.tenant,
+        "agent": agent.id,
+        "revision": agent.revision,
+        "pool": agent.pool_id,
+        "conversation": conversation,
+        "api_key": principal.key,
+        "input": messages,
+        "params": params,
+        "priority": request.priority,
+        "deadline_at": deadline_at,
+        "metadata": request.metadata,
+        "idempotency_key": key,
+        "idempotency_digest": digest,
+        "new_messages": [{"id": new_id(), **message} for message in said] if conversation else [],
+    }
+    followed = await context.hub.expect(agent.pool, str(task)) if follow else None
+    turn_message = submission(
+        turn=str(turn),
+        task=str(task),
+        tenant=str(principal.tenant),
+        body=TurnBody(messages=tuple(ChatMessage(m["role"], m["content"]) for m in messages), params=sampling),
+        weight=principal.weight,
+        priority=request.priority,
+        deadline_ms=round(deadline_at.timestamp() * 1000) if deadline_at else 0,
+        max_waiting=principal.max_waiting,
+        inbox=context.hub.inbox_name if followed else "",
+    )
+    try:
+        accepted = await context.acceptance.accept(Candidate(row, agent.pool, turn_message))
+    except BaseException:
+        if followed:
+            context.hub.drop(followed)
+        raise
+    if accepted.created_at is None:
+        if followed:
+            context.hub.drop(followed)
+        return await _earlier(context, principal, key, digest, follow=follow)
+    return Submitted(task, _fresh(row, agent, accepted.created_at), followed)
+
+
+async def _earlier(
+    context: Context, principal: Principal, key: str | None, digest: str, *, follow: bool
+) -> Submitted:
+    """The task that the same idempotency key made before."""
+    row = await context.db.one(database.TASK_BY_IDEMPOTENCY_KEY, principal.tenant, key)
+    if row is None:
+        raise Problem(409, "conflict", "An equal request is just being refused; send it again.", retry_after_s=1)
+    if row["idempotency_digest"] != digest:
+        raise Problem(
+            422,
+            "idempotency_key_reused",
+            f"The idempotency key {key!r} was used for another body; use a new key for a new task.",
+        )
+    followed = context.hub.subscribe(row["pool"], str(row["id"])) if follow else None
+    if followed:
+        await followed.__aenter__()
+    return Submitted(row["id"], row, followed)
+
+
+async def find(context: Context, principal: Principal, task: str) -> Row:
+    """The tenant's task of that id, or 404."""
+    try:
+        wanted = uuid.UUID(task)
+    except ValueError:
+        raise not_found("task") from None
+    row = await context.db.one(database.TASK_BY_ID, principal.tenant, wanted)
+    if row is None:
+        raise not_found("task")
+    return row
+
+
+async def cancel(context: Context, principal: Principal, task: str) -> Row:
+    """Ask for a task's end. It ends when its worker has let it go; one that has ended stays as it is."""
+    row = await find(context, principal, task)
+    if row["finished_at"] is None:
+        (answer,) = await context.hub.queue(row["pool"]).cancel([str(row["turn"])])
+        if answer == "unknown":
+            await context.db.cancel_unknown(principal.tenant, row["id"])
+        if answer != "stopping":
+            row = await find(context, principal, task)
+    return row
+
+
+def public(row: Row) -> dict[str, Any]:
+    """A task's row in the API's form (that of `agents.api.serializers.TaskSerializer`)."""
+    return {
+        "id": row["id"],
+        "agent": row["agent"],
+        "revision": row["revision"],
+        "pool": row["pool"],
+        "conversation": row["conversation"],
+        "state": row["state"],
+        "priority": row["priority"],
+        "deadline_at": row["deadline_at"],
+        "metadata": row["metadata"],
+        "output": row["output"],
+        "finish_reason": row["finish_reason"],
+        "error": row["error"],
+        "usage": {"prompt_tokens": row["prompt_tokens"], "completion_tokens": row["completion_tokens"]},
+        "attempts": row["attempts"],
+        "created_at": row["created_at"],
+        "started_at": row["started_at"],
+        "first_token_at": row["first_token_at"],
+        "finished_at": row["finished_at"],
+    }
+
+
+def _fresh(row: Row, agent: AgentRef, created_at: datetime) -> Row:
+    """The row of a task that was accepted this moment, without asking Postgres for it."""
+    return {
+        **row,
+        "agent": agent.slug,
+        "revision": agent.number,
+        "pool": agent.pool,
+        "state": "queued",
+        "output": "",
+        "finish_reason": "",
+        "error": None,
+        "prompt_tokens": 0,
+        "completion_tokens": 0,
+        "attempts": 0,
+        "created_at": created_at,
+        "started_at": None,
+        "first_token_at": None,
+        "finished_at": None,
+    }
+
+
+def _said(request: TaskRequest) -> list[dict[str, Any]]:
+    """The input as messages."""
+    if (request.input is None) == (request.messages is None):
+        raise bad_field("input", "give either `input` (a string) or `messages`")
+    messages: Sequence[MessageIn] = request.messages or [MessageIn("user", request.input or "")]
+    if not messages:
+        raise bad_field("messages", "at least one message is needed")
+    return [{"role": message.role, "content": message.content} for message in messages]
+
+
+async def _history(
+    context: Context, principal: Principal, conversation: str | None
+) -> tuple[uuid.UUID | None, list[dict[str, Any]]]:
+    if conversation is None:
+        return None, []
+    try:
+        row = await context.db.one(database.HISTORY, principal.tenant, uuid.UUID(conversation))
+    except ValueError:
+        row = None
+    if row is None:
+        raise bad_field("conversation", "there is no such conversation")
+    return row["id"], row["messages"]
+
+
+def _deadline(request: TaskRequest) -> datetime | None:
+    if request.deadline_s is not None and request.deadline_at is not None:
+        raise bad_field("deadline_at", "give either `deadline_s` or `deadline_at`")
+    if request.deadline_s is not None:
+        if not 0 < request.deadline_s <= 366 * 86400:
+            raise bad_field("deadline_s", "must be above 0 and at most a year")
+        return datetime.now(UTC) + timedelta(seconds=request.deadline_s)
+    if request.deadline_at is not None:
+        if request.deadline_at.tzinfo is None:
+            raise bad_field("deadline_at", "needs a time zone, such as 2026-01-01T12:00:00Z")
+        if request.deadline_at.timestamp() <= time.time():
+            raise bad_field("deadline_at", "has passed already")
+    return request.deadline_at
+
+
+def _idempotency(request: TaskRequest) -> tuple[str | None, str]:
+    key = request.idempotency_key
+    if key is None:
+        return None, ""
+    if not 0 < len(key) <= IDEMPOTENCY_KEY_MAX:
+        raise bad_field("idempotency_key", f"must have 1 to {IDEMPOTENCY_KEY_MAX} characters")
+    body = msgspec.json.encode(msgspec.structs.replace(request, idempotency_key=None), order="sorted")
+    return key, hashlib.sha256(body).hexdigest()

@@ -1,0 +1,101 @@
+"""REST of tasks: submit, get, cancel, and the event stream."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+
+from agents.faces import answers
+from agents.faces.context import Context
+from agents.faces.database import Row
+from agents.faces.requests import TaskRequest, decode
+from agents.faces.submit import cancel, find, public, submit
+from agents.lifecycle import OUTCOMES
+from agents.problems import bad_field
+from taskqueue.calls import json_text
+from taskqueue.inbox import Subscription
+from taskqueue.messages import Event
+
+KEEP_ALIVE_S = 15.0
+
+
+async def post_task(context: Context, request: Request) -> Response:
+    """`POST /api/v1/tasks`: 202, committed and queued."""
+    principal = await context.directory.principal(request.headers.get("authorization"))
+    principal.require("tasks:write")
+    wanted = decode(await answers.body_of(request, context.body_limit), TaskRequest)
+    if (key := request.headers.get("idempotency-key")) is not None:
+        wanted = msgspec.structs.replace(wanted, idempotency_key=key)
+    submitted = await submit(context, principal, wanted)
+    return answers.json(public(submitted.row), 202, {"Location": f"/api/v1/tasks/{submitted.task}"})
+
+
+async def get_task(context: Context, request: Request) -> Response:
+    """`GET /api/v1/tasks/{id}`."""
+    principal = await context.directory.principal(request.headers.get("authorization"))
+    principal.require("tasks:read")
+    return answers.json(public(await find(context, principal, request.path_params["id"])))
+
+
+async def cancel_task(context: Context, request: Request) -> Response:
+    """`DELETE /api/v1/tasks/{id}` and `POST …/cancel`: 202; the outcome comes by the stream."""
+    principal = await context.directory.principal(request.headers.get("authorization"))
+    principal.require("tasks:write")
+    return answers.json(public(await cancel(context, principal, request.path_params["id"])), 202)
+
+
+async def get_events(context: Context, request: Request) -> Response:
+    """`GET /api/v1/tasks/{id}/events`: from behind `Last-Event-ID` (or `?after=`), live, to the outcome."""
+    principal = await context.directory.principal(request.headers.get("authorization"))
+    principal.require("tasks:read")
+    after = _cursor(request)
+    row = await find(context, principal, request.path_params["id"])
+    subscription = context.hub.subscribe(row["pool"], str(row["id"]), after=after)
+    await subscription.__aenter__()
+    if subscription.last == 0 and row["state"] in OUTCOMES:
+        await subscription.close()
+        replay = b"".join(_sse(event) for event in recorded(row) if event.seq > after)
+        return Response(replay, 200, {"cache-control": "no-cache"}, "text/event-stream")
+    return answers.EventStream(_stream(subscription), subscription.abandon)
+
+
+def _cursor(request: Request) -> int:
+    value = request.headers.get("last-event-id") or request.query_params.get("after") or "0"
+    if not value.isascii() or not value.isdigit():
+        raise bad_field("Last-Event-ID", "is the id of an event, a whole number")
+    return int(value)
+
+
+async def _stream(subscription: Subscription) -> AsyncIterator[bytes]:
+    try:
+        yield b"retry: 1000\n\n"
+        while not subscription.ended:
+            events = await subscription.batch(timeout_s=KEEP_ALIVE_S)
+            yield b"".join(map(_sse, events)) if events else b": keep-alive\n\n"
+    finally:
+        await subscription.close()
+
+
+def _sse(event: Event) -> bytes:
+    data = f'{{"text":{event.data}}}' if event.kind == "text" else event.data
+    return f"id: {event.seq}\nevent: {event.kind}\ndata: {data}\n\n".encode()
+
+
+def recorded(row: Row) -> list[Event]:
+    """An ended task whose log has left Redis: its text as one event, and its outcome."""
+    outcome: dict[str, Any] = {"state": row["state"]}
+    if row["finish_reason"]:
+        outcome["finish_reason"] = row["finish_reason"]
+    if row["error"]:
+        outcome["error"] = row["error"]
+    outcome["usage"] = {"prompt_tokens": row["prompt_tokens"], "completion_tokens": row["completion_tokens"]}
+    task = str(row["id"])
+    # The numbers of the log are gone. A reader who had all of them is over the second one; it needs the outcome only.
+    return [
+        Event(task, 1, "text", json_text(row["output"])),
+        Event(task, 2**53, "outcome", msgspec.json.encode(outcome).decode()),
+    ]

@@ -1,0 +1,33 @@
+"""The web process: hot routes first (agents.faces), the console's websocket by Channels, everything else by Django.
+
+Any ASGI server runs it: daphne by default, uvicorn with several processes for load.
+"""
+
+from __future__ import annotations
+
+import os
+
+from django.core.asgi import get_asgi_application
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "opsite.settings")
+django_application = get_asgi_application()
+
+from channels.auth import AuthMiddlewareStack  # noqa: E402 - Django must be set up before
+from channels.routing import ProtocolTypeRouter, URLRouter  # noqa: E402
+from channels.security.websocket import AllowedHostsOriginValidator  # noqa: E402
+from django.conf import settings  # noqa: E402
+
+from agents.faces.app import Faces  # noqa: E402
+from opsite.console.routing import websocket_urlpatterns  # noqa: E402
+
+application = Faces(
+    ProtocolTypeRouter(
+        {
+            "http": django_application,
+            "websocket": AllowedHostsOriginValidator(AuthMiddlewareStack(URLRouter(websocket_urlpatterns))),
+        }
+    ),
+    database_url=settings.DATABASE_URL,
+    redis_url=settings.REDIS_URL,
+    body_limit=settings.OPSITE_BODY_LIMIT_BYTES,
+)

@@ -1,0 +1,78 @@
+"""What the overview shows: one read per pool of demand and fleet, and the last decisions with their reasons."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.conf import settings
+from django.db.models import Count, Prefetch, QuerySet
+
+from orchestrator.models import Pool, ScalingDecision, Worker
+from taskqueue.failures import QueueUnavailable
+from taskqueue.messages import PoolSignals
+from taskqueue.sync_client import Queue
+
+DECISIONS_SHOWN = 8
+
+
+def snapshot() -> dict[str, Any]:
+    """The state of the service as plain values, ready for JSON."""
+    live = Worker.objects.filter(state__in=Worker.LIVE)
+    pools = Pool.objects.select_related("policy").prefetch_related(Prefetch("workers", queryset=live, to_attr="live"))
+    failures = dict(
+        Worker.objects.filter(state=Worker.State.FAILED)
+        .order_by()
+        .values_list("pool_id")
+        .annotate(count=Count("id"))
+    )
+    return {
+        "pools": [_pool(pool, failures.get(pool.pk, 0)) for pool in pools],
+        "decisions": [_decision(decision) for decision in last_decisions()],
+    }
+
+
+def last_decisions() -> QuerySet[ScalingDecision]:
+    """The newest decisions of all pools."""
+    return ScalingDecision.objects.select_related("pool")[:DECISIONS_SHOWN]
+
+
+def _pool(pool: Pool, failed: int) -> dict[str, Any]:
+    workers: list[Worker] = getattr(pool, "live", [])
+    row: dict[str, Any] = {
+        "slug": pool.slug,
+        "engine": pool.engine,
+        "paused": pool.is_paused,
+        "workers": {state: sum(worker.state == state for worker in workers) for state in Worker.LIVE},
+        "failed": failed,
+        "slots": sum(worker.slots for worker in workers if worker.state == Worker.State.READY),
+    }
+    signals = _signals(pool.slug)
+    if signals is None:
+        return {**row, "error": "Redis does not answer: demand is unknown."}
+    return {
+        **row,
+        "waiting": signals.waiting,
+        "running": signals.running,
+        "oldest_wait_s": round(signals.oldest_wait_s, 1),
+        "tokens_total": sum(worker.tokens_total for worker in signals.workers),
+    }
+
+
+def _signals(pool: str) -> PoolSignals | None:
+    queue = Queue(settings.REDIS_URL, pool)
+    try:
+        return queue.signals()
+    except QueueUnavailable:
+        return None
+    finally:
+        queue.close()
+
+
+def _decision(decision: ScalingDecision) -> dict[str, Any]:
+    return {
+        "pool": decision.pool.slug,
+        "at": decision.at.isoformat(timespec="seconds"),
+        "current": decision.current,
+        "desired": decision.desired,
+        "reason": decision.reason,
+    }
