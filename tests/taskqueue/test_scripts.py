@@ -1,0 +1,267 @@
+"""The queue's state changes on a real Redis, one by one."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+
+from taskqueue.async_client import AsyncQueue
+from taskqueue.failures import QueueUnavailable
+from taskqueue.keys import BadPoolName
+from taskqueue.messages import (
+    ChatMessage,
+    ClaimedTurn,
+    Delta,
+    Event,
+    Finish,
+    SamplingParams,
+    Submission,
+    TurnBody,
+    Usage,
+    WorkerStatus,
+)
+from taskqueue.sync_client import Queue
+
+LEASE_S = 30.0
+
+
+@pytest.fixture
+async def queue(redis_url: str, pool: str) -> AsyncIterator[AsyncQueue]:
+    queue = AsyncQueue(redis_url, pool)
+    yield queue
+    await queue.aclose()
+
+
+def turn(name: str, tenant: str = "ann", **more: object) -> Submission:
+    body = TurnBody(messages=(ChatMessage("user", "hé"),), params=SamplingParams(max_tokens=5, stop=("x",)))
+    return Submission(turn=name, task=f"task-{name}", tenant=tenant, body=body, **more)  # type: ignore[arg-type]
+
+
+def delta(claimed: ClaimedTurn, text: str, *tokens: int, nth: int = 1) -> Delta:
+    return Delta(turn=claimed.turn, attempt=claimed.attempt, seq=claimed.seq + nth, text=text, token_ids=tokens)
+
+
+def success(claimed: ClaimedTurn, *, nth: int = 1, tokens: int = 0) -> Finish:
+    return Finish(
+        turn=claimed.turn,
+        task=claimed.task,
+        attempt=claimed.attempt,
+        seq=claimed.seq + nth,
+        state="succeeded",
+        finish_reason="stop",
+        usage=Usage(0, tokens),
+        text="done",
+    )
+
+
+def status(worker: str) -> WorkerStatus:
+    return WorkerStatus(worker=worker, phase="ready", engine="simulated", model="", slots=4)
+
+
+def text_of(events: list[Event]) -> list[str]:
+    return [event.data for event in events if event.kind == "text"]
+
+
+async def test_a_turn_goes_its_way(queue: AsyncQueue) -> None:
+    (answer,) = await queue.enqueue([turn("a", deadline_ms=0)])
+    assert (answer.verdict, answer.waiting) == ("accepted", 1)
+    assert await queue.wait_for_work(timeout_s=1)
+    (claimed,) = await queue.claim("w1", 4, lease_s=LEASE_S)
+    assert claimed.body == turn("a").body
+    assert (claimed.attempt, claimed.streamed) == (1, ())
+    assert await queue.emit("w1", [delta(claimed, 'one "quoted"\n', 1, 70_000)]) == []
+    assert await queue.finish("w1", [success(claimed, nth=2)]) == []
+
+    events = await queue.read_log("task-a")
+    assert [event.seq for event in events] == [1, 2, 3, 4]
+    assert [event.kind for event in events] == ["state", "state", "text", "outcome"]
+    assert text_of(events) == ['"one \\"quoted\\"\\n"']
+
+    records = await queue.read_records()
+    assert [record.kind for record in records] == ["claimed", "finished"]
+    assert records[1].text == "done"
+    assert await queue.known(["a"]) == [True]
+    await queue.acknowledge(records)
+    assert await queue.known(["a"]) == [False]
+    assert await queue.read_records() == []
+    assert len(await queue.read_log("task-a")) == 4  # for late readers
+
+
+async def test_the_same_turn_twice_is_one_turn(queue: AsyncQueue) -> None:
+    verdicts = await queue.enqueue([turn("a"), turn("a")])
+    assert [answer.verdict for answer in verdicts] == ["accepted", "known"]
+    assert len(await queue.claim("w1", 4, lease_s=LEASE_S)) == 1
+
+
+async def test_a_tenant_s_limit_counts_its_waiting_turns_only(queue: AsyncQueue) -> None:
+    verdicts = await queue.enqueue([turn("a", max_waiting=1), turn("b", max_waiting=1), turn("c", "bob", max_waiting=1)])
+    assert [answer.verdict for answer in verdicts] == ["accepted", "full", "accepted"]
+    await queue.claim("w1", 4, lease_s=LEASE_S)
+    assert [answer.verdict for answer in await queue.enqueue([turn("b", max_waiting=1)])] == ["accepted"]
+
+
+async def test_an_event_that_comes_twice_is_stored_once(queue: AsyncQueue) -> None:
+    await queue.enqueue([turn("a")])
+    (claimed,) = await queue.claim("w1", 1, lease_s=LEASE_S)
+    for _ in range(2):
+        await queue.emit("w1", [delta(claimed, "x", 1)])
+    assert text_of(await queue.read_log("task-a")) == ['"x"']
+
+
+async def test_a_zombie_is_refused(queue: AsyncQueue) -> None:
+    await queue.enqueue([turn("a")])
+    (old,) = await queue.claim("w1", 1, lease_s=0)
+    await queue.emit("w1", [delta(old, "by the first", 1, 2)])
+    assert await queue.reap() == 1
+    (new,) = await queue.claim("w2", 1, lease_s=LEASE_S)
+    assert (new.attempt, new.streamed) == (2, (1, 2))
+    for stops in (
+        await queue.emit("w1", [delta(old, "late", 3, nth=2)]),
+        await queue.finish("w1", [success(old, nth=2)]),
+        await queue.heartbeat(status("w1"), ["a"], lease_s=LEASE_S),
+    ):
+        assert [(stop.turn, stop.reason) for stop in stops] == [("a", "lost")]
+    assert text_of(await queue.read_log("task-a")) == ['"by the first"']
+    assert (await queue.signals()).running == 1
+
+
+async def test_a_heartbeat_keeps_only_the_turns_that_it_names(queue: AsyncQueue) -> None:
+    await queue.enqueue([turn("a"), turn("b")])
+    await queue.claim("w1", 2, lease_s=0)
+    assert await queue.heartbeat(status("w1"), ["a"], lease_s=LEASE_S) == []
+    assert await queue.reap() == 1
+    assert [claimed.turn for claimed in await queue.claim("w2", 2, lease_s=LEASE_S)] == ["b"]
+
+
+async def test_out_of_attempts_is_a_failure_with_a_reason(queue: AsyncQueue) -> None:
+    await queue.enqueue([turn("a")])
+    for _ in range(2):
+        await queue.claim("w1", 1, lease_s=0)
+        await queue.reap(max_attempts=2)
+    finished = [record for record in await queue.read_records() if record.kind == "finished"]
+    assert [(record.state, record.error.code if record.error else None) for record in finished] == [
+        ("failed", "worker_lost")
+    ]
+
+
+async def test_a_release_is_no_failure(queue: AsyncQueue) -> None:
+    await queue.enqueue([turn("a")])
+    for attempt in (1, 2, 3, 4):
+        (claimed,) = await queue.claim("w1", 1, lease_s=LEASE_S)
+        assert claimed.attempt == attempt
+        assert await queue.release("w1", ["a"]) == 1
+        assert await queue.reap(max_attempts=1) == 0
+    assert (await queue.signals()).waiting == 1
+
+
+async def test_cancel_waiting_and_running(queue: AsyncQueue) -> None:
+    await queue.enqueue([turn("a"), turn("b")])
+    (running,) = await queue.claim("w1", 1, lease_s=LEASE_S)
+    assert await queue.cancel(["a", "b", "c"]) == ["stopping", "ended", "unknown"]
+    stops = await queue.heartbeat(status("w1"), ["a"], lease_s=LEASE_S)
+    assert [(stop.turn, stop.reason) for stop in stops] == [("a", "cancelled")]
+    done = success(running)
+    assert await queue.finish("w1", [Finish(turn="a", task=done.task, attempt=1, seq=done.seq, state="cancelled")]) == []
+    assert await queue.heartbeat(status("w1"), [], lease_s=LEASE_S) == []
+    signals = await queue.signals()
+    assert (signals.waiting, signals.running) == (0, 0)
+
+
+async def test_a_cancel_survives_the_worker_that_should_honour_it(queue: AsyncQueue) -> None:
+    await queue.enqueue([turn("a"), turn("b")])
+    await queue.claim("w1", 2, lease_s=0)
+    await queue.cancel(["a", "b"])
+    await queue.release("w1", ["b"])
+    await queue.reap()
+    ended = {record.turn: record.state for record in await queue.read_records() if record.kind == "finished"}
+    assert ended == {"a": "cancelled", "b": "cancelled"}
+
+
+async def test_deadlines(queue: AsyncQueue) -> None:
+    past = (await queue.signals()).now_ms - 1
+    await queue.enqueue([turn("a", priority=0), turn("waiting", deadline_ms=past), turn("running", deadline_ms=past + 60_000)])
+    assert await queue.reap() == 1
+    claimed = await queue.claim("w1", 4, lease_s=LEASE_S)
+    assert {turn.turn for turn in claimed} == {"a", "running"}
+    await queue.enqueue([turn("late", deadline_ms=past)])
+    assert await queue.claim("w1", 4, lease_s=LEASE_S) == []  # a claim never hands out what has expired
+    ended = {record.turn: record.state for record in await queue.read_records() if record.kind == "finished"}
+    assert ended == {"waiting": "expired", "late": "expired"}
+
+
+async def test_order_within_a_tenant(queue: AsyncQueue) -> None:
+    later = (await queue.signals()).now_ms + 60_000
+    await queue.enqueue([turn("third"), turn("second", deadline_ms=later), turn("first", priority=0)])
+    claimed = [(await queue.claim("w1", 1, lease_s=LEASE_S))[0].turn for _ in range(3)]
+    assert claimed == ["first", "second", "third"]
+
+
+async def test_tenants_share_by_weight(queue: AsyncQueue) -> None:
+    await queue.enqueue([turn(f"ann{i}", "ann", estimated_tokens=100) for i in range(60)])
+    await queue.enqueue([turn(f"bob{i}", "bob", weight=2.0, estimated_tokens=100) for i in range(60)])
+    claimed = await queue.claim("w1", 30, lease_s=LEASE_S)
+    shares = [sum(turn.tenant == tenant for turn in claimed) for tenant in ("ann", "bob")]
+    assert shares == [10, 20]
+
+
+async def test_a_tenant_back_from_idle_earns_no_credit(queue: AsyncQueue) -> None:
+    await queue.enqueue([turn(f"ann{i}", "ann", estimated_tokens=100) for i in range(40)])
+    await queue.claim("w1", 20, lease_s=LEASE_S)
+    await queue.enqueue([turn(f"bob{i}", "bob", estimated_tokens=100) for i in range(40)])
+    claimed = await queue.claim("w1", 10, lease_s=LEASE_S)
+    assert sum(turn.tenant == "bob" for turn in claimed) in (5, 6)  # not all ten
+
+
+async def test_what_was_served_corrects_what_was_estimated(queue: AsyncQueue) -> None:
+    await queue.enqueue([turn("a", "ann", estimated_tokens=1000), turn("b", "bob", estimated_tokens=100)])
+    first = await queue.claim("w1", 2, lease_s=LEASE_S)
+    await queue.finish("w1", [success(claimed, tokens=10) for claimed in first])
+    await queue.enqueue([turn(f"{t}{i}", t, estimated_tokens=100) for i in range(4) for t in ("ann", "bob")])
+    claimed = await queue.claim("w1", 4, lease_s=LEASE_S)
+    assert sum(turn.tenant == "ann" for turn in claimed) == 2
+
+
+async def test_two_workers_never_hold_the_same_turn(queue: AsyncQueue) -> None:
+    await queue.enqueue([turn(f"t{i}", f"tenant{i % 5}") for i in range(200)])
+    claims = await asyncio.gather(*(queue.claim(f"w{i}", 10, lease_s=LEASE_S) for i in range(30)))
+    turns = [claimed.turn for claim in claims for claimed in claim]
+    assert len(turns) == len(set(turns)) == 200
+
+
+async def test_signals_and_leaving(queue: AsyncQueue) -> None:
+    await queue.enqueue([turn("a"), turn("b")])
+    await queue.claim("w1", 1, lease_s=LEASE_S)
+    await queue.heartbeat(status("w1"), ["a"], lease_s=LEASE_S)
+    signals = await queue.signals()
+    assert (signals.waiting, signals.running, [w.worker for w in signals.workers]) == (1, 1, ["w1"])
+    assert 0 <= signals.now_ms - signals.workers[0].beat_ms < 5_000
+    await queue.leave("w1")
+    assert (await queue.signals()).workers == ()
+
+
+def test_the_synchronous_client_speaks_the_same(redis_url: str, pool: str) -> None:
+    queue = Queue(redis_url, pool)
+    queue.enqueue([turn("a")])
+    (claimed,) = queue.claim("w1", 1, lease_s=LEASE_S)
+    queue.emit("w1", [delta(claimed, "x", 7)])
+    queue.finish("w1", [success(claimed, nth=2)])
+    records = queue.read_records()
+    assert [record.kind for record in records] == ["claimed", "finished"]
+    queue.acknowledge(records)
+    assert queue.known(["a"]) == [False]
+    queue.close()
+
+
+async def test_a_redis_that_is_away_is_said_so(tmp_path: object) -> None:
+    queue = AsyncQueue(f"unix://{tmp_path}/nobody.sock", "pool")
+    with pytest.raises(QueueUnavailable):
+        await queue.signals()
+    await queue.aclose()
+
+
+@pytest.mark.parametrize("name", ["", "Upper", "a b", "{x}", "a" * 64, "ü"])
+def test_pool_names_that_would_break_keys_are_refused(name: str) -> None:
+    with pytest.raises(BadPoolName, match="use 1 to 63"):
+        AsyncQueue("redis://localhost", name)
