@@ -26,7 +26,7 @@ SOCKET_S = 5.0
 
 
 def connect(settings: Settings) -> Redis:
-    """One connection pool for the process. The client repeats nothing by itself: a claim sent twice would claim twice."""
+    """One connection pool for the process. The client repeats nothing itself: a claim sent twice would claim twice."""
     try:
         return Redis.from_url(
             settings.redis_url,
@@ -88,7 +88,7 @@ def main() -> NoReturn:
     except WorkerFailure as failure:
         code = failure.exit_code
         _complain(str(failure), failure, debug=debug)
-    except Exception as error:  # noqa: BLE001 - a bug too ends in one line; the traceback is for debug level
+    except Exception as error:
         code = 1
         _complain(f"unexpected {type(error).__name__}: {error}", error, debug=debug)
     sys.stdout.flush()
@@ -103,7 +103,7 @@ def _complain(line: str, error: BaseException, *, debug: bool) -> None:
 
 
 def _loop_factory() -> type[asyncio.AbstractEventLoop] | None:
-    """uvloop where it is installed: less CPU per token; nothing depends on it."""
+    """The loop of uvloop where that is installed: less CPU per token; nothing depends on it."""
     try:
         import uvloop
     except ImportError:

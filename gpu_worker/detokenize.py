@@ -12,10 +12,10 @@ from typing import Literal, NamedTuple
 Decode = Callable[[Sequence[int]], str]
 
 TAIL = 6
-"""Ids decoded before the new ones: decoders that treat the start of a text in a special way then see the middle of one."""
+"""Ids decoded before the new ones: decoders that treat the start of a text in a special way then see its middle."""
 
 WINDOW = 24
-"""Ids decoded together before the window is cut back to its tail: a decode stays short however long the answer grows."""
+"""Ids decoded together before the window is cut back to its tail: decodes stay short however long the answer."""
 
 LONGEST_CHARACTER = 6
 """Ids that may wait for a whole character; more of them are no character (UTF-8 has at most 4 bytes)."""

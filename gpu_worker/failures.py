@@ -18,7 +18,7 @@ class BadSetting(WorkerFailure):
 
 
 class EngineCannotStart(WorkerFailure):
-    """The engine is unknown or not installed, or its model does not load: correct the pool, restarting does not help."""
+    """The engine is unknown or not installed, or its model does not load: correct the pool; restarting is no help."""
 
     exit_code = 78
 

@@ -1,7 +1,7 @@
 """The turns that a worker holds, and what to tell the queue about them: pure bookkeeping between engine and Redis.
 
-Every turn has its event numbers here. A flush takes one `Delta` per turn, however many steps it covers, and one `Finish`
-for each turn that ended. A turn leaves the ledger when the engine has let it go, because only then is its slot free.
+Every turn has its event numbers here. A flush takes one `Delta` per turn, however many steps it covers, and one
+`Finish` for each turn that ended. A turn leaves the ledger when the engine has let it go: only then is its slot free.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class Ledger:
         return len(self._held)
 
     def admit(self, turn: ClaimedTurn, *, streamed_text: str = "") -> EngineRequest:
-        """A claimed turn as the engine's request. `streamed_text` is what earlier attempts already showed the client."""
+        """A claimed turn as the engine's request. `streamed_text` is what earlier attempts showed the client."""
         request_id = engine_id(turn)
         self._held[request_id] = _Held(
             turn=turn,
@@ -63,8 +63,8 @@ class Ledger:
     def stop(self, stops: Iterable[Stop], *, concerning: Collection[str]) -> list[str]:
         """Note which turns must stop, and why; returns the engine's ids of those that were not told yet.
 
-        `concerning` are the ids that the queue was asked about: a turn that was lost may have been claimed anew since, and
-        then only the old attempt is lost.
+        `concerning` are the ids that the queue was asked about: a turn that was lost may have been claimed anew since,
+        and then only the old attempt is lost.
         """
         told = []
         reasons = {stop.turn: stop.reason for stop in stops}

@@ -28,7 +28,7 @@ from taskqueue.ports import AsyncQueuePort
 log = logging.getLogger(__name__)
 
 BELL_S = 1.0
-"""How long to wait for the bell before looking anyway: a bell that another worker took and did not follow costs no more."""
+"""How long to wait for the bell before looking anyway: a bell that another worker took in vain costs no more."""
 
 DRAIN_S = 1.5
 """How long a drain may take; the engine gets half of it to let go of its turns."""
@@ -91,7 +91,7 @@ class WorkerLoop:
     # -- the three tasks -----------------------------------------------------------------------
     async def _claim(self) -> None:
         while not self._stopping:
-            free = self._settings.slots - len(self._ledger)
+            free = self._settings.slots - len(self._ledger) - len(self._sending.finishes)
             if free <= 0:
                 self._slot_freed.clear()
                 await self._slot_freed.wait()
@@ -111,9 +111,10 @@ class WorkerLoop:
             self._collecting = False
             held = len(self._ledger)
             flush = self._ledger.book(outputs, now_ms=unix_ms())
-            if len(self._ledger) < held:
-                self._slot_freed.set()
+            freed = len(self._ledger) < held
             await self._send(flush)
+            if freed:
+                self._slot_freed.set()
 
     async def _beat(self) -> None:
         pause_s = min(self._settings.lease_s / 4, 1.0)

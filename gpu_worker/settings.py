@@ -33,6 +33,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 _JSON = {"engine_args"}
+_SECRET = {"redis_url"}  # it may hold a password
 
 
 def variable(field: str) -> str:
@@ -58,7 +59,8 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
             else:
                 values[field.name] = msgspec.convert(raw, field.type, strict=False)
         except msgspec.DecodeError as error:
-            raise BadSetting(f"{name} is {_shown(raw)}: {error}") from None
+            shown = "wrong" if field.name in _SECRET else _shown(raw)
+            raise BadSetting(f"{name} is {shown}: {error}") from None
     settings = Settings(**values)
     try:
         keys.prefix(settings.pool)

@@ -1,8 +1,8 @@
 """Continuous batching over any full-attention causal model of transformers: sequences join and leave between steps.
 
 A step prefills what waits, up to `prefill_tokens`, and then decodes one token for every other sequence in one forward
-pass. transformers' own continuous batching was not taken because it samples without per-request seeds, cannot switch one
-request to greedy, and adds its scheduler's threads; the model code that runs is the same.
+pass. transformers' own continuous batching was not taken because it samples without per-request seeds and cannot switch
+one request to greedy; the model code that runs is the same.
 """
 
 from __future__ import annotations
@@ -123,7 +123,7 @@ class ContinuousBatch:
             return
         try:
             step.chosen.extend(forward(batch))
-        except Exception as error:  # noqa: BLE001 - whatever the model's code raises costs this pass, not the worker
+        except Exception as error:
             for one in batch:
                 self.remove(one.id)
                 step.failed[one.id] = error

@@ -1,7 +1,7 @@
 """Keys and values of a running batch: one row per sequence, rows kept dense so that every step works on views.
 
-Rows 0..n-1 are in use. A sequence that leaves is overwritten by the last one. The buffers grow by doubling up to the
-context and are never larger than slots x context; a transformers model uses them through its ordinary `Cache` interface.
+Rows 0..n-1 are in use. A sequence that leaves is overwritten by the last one. The buffers grow by doubling and are
+never larger than slots x context. A transformers model uses them through its ordinary `Cache` interface.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ FIRST_CAPACITY = 256
 class Window:
     """Where the present forward pass reads and writes: rows `first` to `last`, keys up to `length`.
 
-    Prefill writes `start` and the positions behind it for all rows alike; decoding (`start` is None) writes each row at its
-    own place in `at`.
+    Prefill writes `start` and the positions behind it for all rows alike; decoding (`start` is None) writes each row at
+    its own place in `at`.
     """
 
     first: int = 0

@@ -1,4 +1,4 @@
-"""From a turn's body to prompt ids with the model's own tokenizer and chat template, and what is wrong when that fails."""
+"""From a turn's body to prompt ids with the model's own tokenizer and chat template, or the reason why not."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Choosing the next token of every sequence of a batch, each by its own parameters.
 
 The random number of a choice is a hash of the turn's seed and the position, not the next draw of a generator: it does
-not depend on the batch around a sequence, and a worker that takes a turn over draws what the first one would have drawn.
+not depend on the batch around a sequence, and a worker that takes a turn over draws what the first would have drawn.
 """
 
 from __future__ import annotations

@@ -4,7 +4,8 @@ It serves load tests and the simulator. A step that decodes B sequences and pref
 
     step_base_s + step_per_sequence_s * B + P / prefill_tokens_per_s   seconds
 
-and gives each sequence one token; a request joins at the next step, its first token comes with the step that prefills it.
+and gives each sequence one token. A request joins at the next step; its first token comes with the step that
+prefills it.
 Steps have absolute deadlines, so that timing does not drift with the length of a run; a machine too slow for them falls
 behind by at most `CATCH_UP_S`, and then simply is slower.
 """

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import time
+from functools import partial
 
 from redis.asyncio import Redis
 
@@ -82,7 +83,7 @@ async def test_an_idle_worker_wakes_by_the_bell(queue: AsyncQueue, start_worker:
         one = submission(number, max_tokens=1)
         started = time.monotonic()
         await queue.enqueue([one])
-        await until(lambda one=one: has_text(queue, one, 3))
+        await until(partial(has_text, queue, one, 3))
         waits.append(seconds(started))
     assert sorted(waits)[5] < 0.25  # a worker that polled by the second would need half a second
 
