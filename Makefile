@@ -37,7 +37,7 @@ up: $(STAMP) ## the whole service here: web, orchestrator, recorder, celery, Pos
 	@$(PY) manage.py up --port $(PORT)
 
 demo: $(STAMP) ## two tenants, a real model, a fleet that grows and shrinks; ends by itself
-	@$(PY) manage.py demo
+	@OPSITE_DATA_DIR=.data-demo $(PY) manage.py demo
 
 test: $(DEV_STAMP) ## all tests (those that need Docker or vLLM say how to enable them)
 	@$(PY) -m pytest $(ARGS)

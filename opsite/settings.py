@@ -14,6 +14,8 @@ import dj_database_url
 import django_stubs_ext
 from django.urls import reverse_lazy
 
+from opsite.embedded.stack import EmbeddedStack
+
 django_stubs_ext.monkeypatch()
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -24,7 +26,12 @@ def _flag(name: str, default: str) -> bool:
     return os.environ.get(name, default).lower() in ("1", "true", "yes", "on")
 
 
+EMBEDDED_STACK: EmbeddedStack | None = None
+"""The embedded servers, where this process started or attached to them."""
+
+
 def _addresses() -> tuple[str, str]:
+    global EMBEDDED_STACK
     database_url, redis_url = os.environ.get("DATABASE_URL"), os.environ.get("REDIS_URL")
     if database_url and redis_url:
         return database_url, redis_url
@@ -33,11 +40,9 @@ def _addresses() -> tuple[str, str]:
         raise SystemExit(f"opsite: set {missing} too, or neither of DATABASE_URL and REDIS_URL for the embedded servers")
     if any(word in sys.argv for word in ("makemigrations", "spectacular", "collectstatic", "--help", "help")):
         return "postgresql://localhost/none", "redis://localhost/0"  # these commands talk to neither
-    from opsite.embedded.stack import EmbeddedStack
-
-    stack = EmbeddedStack(OPSITE_DATA_DIR)
-    addresses = stack.start()
-    atexit.register(stack.stop)
+    EMBEDDED_STACK = EmbeddedStack(OPSITE_DATA_DIR)
+    addresses = EMBEDDED_STACK.start()
+    atexit.register(EMBEDDED_STACK.stop)
     os.environ["DATABASE_URL"], os.environ["REDIS_URL"] = addresses  # for children
     return addresses
 
