@@ -1,0 +1,104 @@
+"""The fleet in the console: pools with their policies, workers, decisions."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from django.contrib import admin
+from django.db.models import Count, Q, QuerySet
+from django.http import HttpRequest
+from unfold.admin import ModelAdmin, StackedInline
+from unfold.decorators import display
+
+from orchestrator.models import Pool, ScalingDecision, ScalingPolicy, Worker
+
+WORKER_COLOURS = {"starting": "warning", "ready": "success", "draining": "info", "failed": "danger", "stopped": ""}
+
+
+class PolicyInline(StackedInline):
+    """A pool's policy, on the pool's page."""
+
+    model = ScalingPolicy
+    can_delete = False
+
+
+@admin.register(Pool)
+class PoolAdmin(ModelAdmin):
+    """Models and the fleets that serve them."""
+
+    list_display = ("slug", "name", "engine", "runtime", "tenant", "slots", "live_workers", "is_paused")
+    list_filter = ("engine", "runtime", "is_paused")
+    search_fields = ("slug", "name", "model")
+    list_select_related = ("tenant",)
+    autocomplete_fields = ("tenant",)
+    inlines: ClassVar = [PolicyInline]
+    actions: ClassVar = ["pause", "resume"]
+    readonly_fields = ("id", "created_at")
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Pool]:
+        return super().get_queryset(request).annotate(live=Count("workers", filter=Q(workers__state__in=Worker.LIVE)))
+
+    @display(description="workers", ordering="live")
+    def live_workers(self, pool: Any) -> int:
+        """Workers that are starting, ready or draining."""
+        return int(pool.live)
+
+    @admin.action(description="Pause scaling")
+    def pause(self, request: HttpRequest, queryset: QuerySet[Pool]) -> None:
+        queryset.update(is_paused=True)
+        self.message_user(request, "The fleets of these pools are left as they are.")
+
+    @admin.action(description="Resume scaling")
+    def resume(self, request: HttpRequest, queryset: QuerySet[Pool]) -> None:
+        queryset.update(is_paused=False)
+        self.message_user(request, "The fleets follow their policies again.")
+
+
+@admin.register(ScalingPolicy)
+class ScalingPolicyAdmin(ModelAdmin):
+    """Policies, for those who look for them by themselves."""
+
+    list_display = ("pool", "kind", "min_workers", "max_workers", "waiting_per_worker", "idle_to_zero_s")
+    list_filter = ("kind",)
+    search_fields = ("pool__slug",)
+    list_select_related = ("pool",)
+
+
+class Facts(ModelAdmin):
+    """What the orchestrator saw: not to be changed by hand."""
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+
+@admin.register(Worker)
+class WorkerAdmin(Facts):
+    """Every worker's life, with its last words."""
+
+    list_display = ("id", "pool", "shown_state", "runtime", "slots", "started_at", "ready_at", "stopped_at", "error")
+    list_filter = ("state", "pool", "runtime")
+    search_fields = ("id", "runtime_ref", "error")
+    list_select_related = ("pool",)
+    date_hierarchy = "started_at"
+
+    @display(description="state", ordering="state", label=WORKER_COLOURS)
+    def shown_state(self, worker: Worker) -> str:
+        """The state in its colour."""
+        return worker.state
+
+
+@admin.register(ScalingDecision)
+class ScalingDecisionAdmin(Facts):
+    """Why there are as many as there are."""
+
+    list_display = ("at", "pool", "current", "desired", "reason")
+    list_filter = ("pool",)
+    search_fields = ("reason", "pool__slug")
+    list_select_related = ("pool",)
+    date_hierarchy = "at"

@@ -1,0 +1,83 @@
+"""What a scaling decision is made from and what it says: frozen values without clock or database.
+
+Moments are seconds of one clock (the caller's; Unix time in production), so that a stored decision can be made again.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Code = Literal["blind", "hold", "up", "from_zero", "down", "to_zero", "bounds"]
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """A pool's rule, as stored; `waiting_per_worker` is the waiting work that one worker more is worth."""
+
+    kind: str = "queue_depth"
+    min_workers: int = 0
+    max_workers: int = 2
+    waiting_per_worker: int = 8
+    up_cooldown_s: float = 5.0
+    down_cooldown_s: float = 60.0
+    idle_to_zero_s: float = 300.0
+
+
+@dataclass(frozen=True, slots=True)
+class Demand:
+    """The queue of a pool at the moment `at`."""
+
+    at: float
+    waiting: int
+    running: int
+    oldest_wait_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Signals:
+    """Fleet and demand of a pool. Demand is None when the queue could not be read: a value of its own, never zero."""
+
+    slots: int
+    starting: int = 0
+    ready: int = 0
+    draining: int = 0
+    demand: Demand | None = None
+
+    @property
+    def current(self) -> int:
+        """Workers that count: a starting one counts once, from its first moment; a draining one no more."""
+        return self.starting + self.ready
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """What the past adds. All of it may be None after a restart: then nothing shrinks until enough was seen.
+
+    `peaks` are the needs that no later need has reached, each with the last moment it was needed: high first.
+    """
+
+    seen_since: float | None = None
+    idle_since: float | None = None
+    grown_at: float | None = None
+    peaks: tuple[tuple[float, int], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """How many workers there should be, why in a sentence, and how many the work alone would need."""
+
+    desired: int
+    reason: str
+    code: Code
+    needed: int | None = None
+
+
+def counted(number: int, noun: str) -> str:
+    """`1 worker`, `3 workers`."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def seconds(duration_s: float) -> str:
+    """A duration for a sentence: `0.5 s`, `90 s`."""
+    return f"{duration_s:.1f} s" if duration_s < 10 else f"{duration_s:.0f} s"

@@ -1,0 +1,116 @@
+"""All workers of the stack on this host: who is there, who is being started, what belongs to nobody.
+
+Starting may take minutes (an image is pulled), so it happens on threads; the loop learns of it at its next tick. A
+worker's row is written before the worker is started, so an instance without a live row belongs to nobody and is ended.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+from orchestrator.runtimes import Instance, Runtime, RuntimeUnavailable, WorkerSpec
+
+log = logging.getLogger(__name__)
+
+STARTS_AT_ONCE = 8
+
+
+@dataclass(slots=True)
+class Sight:
+    """One look at the runtimes: instances by worker id; runtimes that could not be asked, with the reason."""
+
+    instances: dict[str, Instance] = field(default_factory=dict)
+    runtime_of: dict[str, str] = field(default_factory=dict)
+    unavailable: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class _Starting:
+    spec: WorkerSpec
+    runtime: str
+    future: Future[str]
+    progress: str = ""
+
+
+class Fleet:
+    """The runtimes behind one face. Used by the loop's thread only."""
+
+    def __init__(self, runtimes: Mapping[str, Runtime], *, grace_s: float) -> None:
+        self.runtimes = runtimes
+        self.grace_s = grace_s
+        self._starting: dict[str, _Starting] = {}
+        self._threads = ThreadPoolExecutor(STARTS_AT_ONCE, thread_name_prefix="start")
+        self._orphans: dict[str, float] = {}
+
+    # -- starting ------------------------------------------------------------------------------
+    def start(self, spec: WorkerSpec, runtime: str) -> None:
+        """Begin to start a worker; `outcomes` tells how it went."""
+        starting = _Starting(spec, runtime, Future())
+
+        def tell(words: str) -> None:
+            starting.progress = words
+
+        starting.future = self._threads.submit(self.runtimes[runtime].start, spec, tell)
+        self._starting[spec.worker] = starting
+
+    def progress(self, worker: str) -> str | None:
+        """What a start that is under way says; None when there is none."""
+        starting = self._starting.get(worker)
+        return None if starting is None else starting.progress
+
+    def outcomes(self) -> dict[str, str | BaseException]:
+        """Starts that came to an end since the last call: the ref, or the error. Call it before `look`."""
+        done = {worker: starting for worker, starting in self._starting.items() if starting.future.done()}
+        for worker in done:
+            del self._starting[worker]
+        return {worker: starting.future.exception() or starting.future.result() for worker, starting in done.items()}
+
+    def gpus_taken(self, sight: Sight) -> set[str]:
+        """Devices of all living workers, and of those being started."""
+        living = (gpu for instance in sight.instances.values() if instance.alive for gpu in instance.gpus)
+        coming = (gpu for starting in self._starting.values() for gpu in starting.spec.gpus)
+        return {*living, *coming}
+
+    # -- looking -------------------------------------------------------------------------------
+    def look(self, names: Iterable[str]) -> Sight:
+        """Ask the named runtimes."""
+        sight = Sight()
+        for name in names:
+            try:
+                found: Sequence[Instance] = self.runtimes[name].list()
+            except RuntimeUnavailable as error:
+                sight.unavailable[name] = str(error)
+                continue
+            for instance in found:
+                sight.instances[instance.worker] = instance
+                sight.runtime_of[instance.worker] = name
+        return sight
+
+    def end_orphans(self, sight: Sight, *, known: set[str], now: float) -> None:
+        """Ask what belongs to nobody to end, kill it after its grace, and remove what is left of it."""
+        orphans = {
+            worker: instance
+            for worker, instance in sight.instances.items()
+            if worker not in known and worker not in self._starting
+        }
+        self._orphans = {worker: at for worker, at in self._orphans.items() if worker in orphans}
+        for worker, instance in orphans.items():
+            runtime = self.runtimes[sight.runtime_of[worker]]
+            try:
+                if not instance.alive:
+                    runtime.remove(instance.ref)
+                elif worker not in self._orphans:
+                    log.warning("worker %s of pool %r belongs to nobody: it is asked to end", worker, instance.pool)
+                    runtime.stop(instance.ref, self.grace_s)
+                    self._orphans[worker] = now
+                elif now - self._orphans[worker] > self.grace_s:
+                    runtime.kill(instance.ref)
+            except RuntimeUnavailable as error:
+                log.warning("worker %s cannot be ended now: %s", worker, error)
+
+    def close(self) -> None:
+        """Wait for starts that are under way; what they started is found again by the next leader."""
+        self._threads.shutdown(wait=True, cancel_futures=True)

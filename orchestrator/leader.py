@@ -1,0 +1,82 @@
+"""One leader among all orchestrators of a stack: who holds a Postgres advisory lock on a connection of its own.
+
+The lock lives and dies with the connection, so a leader that is killed is replaced at the standby's next try, and a
+leader that loses the connection has lost the lock. `confirm` asks over that very connection, which never reconnects by
+itself.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from typing import Any
+
+import psycopg
+from django.db import connections
+
+log = logging.getLogger(__name__)
+
+ALIVE = {
+    "connect_timeout": 5,
+    "keepalives": 1,
+    "keepalives_idle": 5,
+    "keepalives_interval": 2,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 5000,
+}
+
+
+def lock_number(stack: str) -> int:
+    """The advisory lock's number (signed 64 bits) of a stack."""
+    return int.from_bytes(hashlib.sha256(f"opsite-orchestrator:{stack}".encode()).digest()[:8], "big", signed=True)
+
+
+class Leadership:
+    """The lock, as seen by one orchestrator."""
+
+    def __init__(self, stack: str) -> None:
+        self._number = lock_number(stack)
+        self._connection: psycopg.Connection[Any] | None = None
+        self.leads = False
+
+    def campaign(self) -> bool:
+        """Take the lock if nobody has it; False when another leads or Postgres is away."""
+        if self.leads:
+            return self.confirm()
+        try:
+            if self._connection is None or self._connection.closed:
+                self._connection = _connect()
+            row = self._connection.execute("SELECT pg_try_advisory_lock(%s)", [self._number]).fetchone()
+            self.leads = bool(row and row[0])
+        except psycopg.Error as error:
+            log.warning("Postgres is away, so nobody can lead: %s", " ".join(str(error).split()))
+            self._drop()
+        return self.leads
+
+    def confirm(self) -> bool:
+        """Whether the lock is still held: asked of Postgres, over the connection that holds it."""
+        if not self.leads or self._connection is None:
+            return False
+        try:
+            self._connection.execute("SELECT 1")
+        except psycopg.Error as error:
+            log.error("the leader's connection is lost, so the lead is: %s", " ".join(str(error).split()))
+            self._drop()
+        return self.leads
+
+    def resign(self) -> None:
+        """Give the lock back, so that a standby takes over at once."""
+        self._drop()
+
+    def _drop(self) -> None:
+        self.leads = False
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+
+def _connect() -> psycopg.Connection[Any]:
+    parameters = connections["default"].get_connection_params()
+    for name in ("cursor_factory", "context", "prepare_threshold"):
+        parameters.pop(name, None)
+    return psycopg.connect(**{**ALIVE, **parameters}, autocommit=True)

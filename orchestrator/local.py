@@ -1,0 +1,49 @@
+"""This host as the settings describe it: runtimes, GPUs, limits."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from django.conf import settings
+
+from orchestrator.control import Host
+from orchestrator.fleet import Fleet
+from orchestrator.models import Pool
+from orchestrator.runtimes import Runtime
+from orchestrator.runtimes.docker import DockerRuntime
+from orchestrator.runtimes.inventory import gpus_of_host
+from orchestrator.runtimes.process import ProcessRuntime
+from orchestrator.specs import Site
+
+
+def runtimes_of_settings() -> dict[str, Runtime]:
+    """The runtimes of this stack by name."""
+    return {
+        Pool.Runtime.PROCESS.value: ProcessRuntime(
+            stack=settings.OPSITE_STACK,
+            folder=Path(settings.OPSITE_DATA_DIR) / "workers",
+            working_directory=Path(settings.BASE_DIR),
+        ),
+        Pool.Runtime.DOCKER.value: DockerRuntime(
+            stack=settings.OPSITE_STACK, socket_folder=settings.OPSITE_REDIS_SOCKET_DIR
+        ),
+    }
+
+
+def host_of_settings(*, confirm: Callable[[], None]) -> Host:
+    """The host on which this orchestrator runs."""
+    return Host(
+        site=Site(
+            stack=settings.OPSITE_STACK,
+            redis_url=settings.REDIS_URL,
+            python=settings.OPSITE_WORKER_PYTHON,
+            image=settings.OPSITE_WORKER_IMAGE,
+            base_folder=Path(settings.BASE_DIR),
+        ),
+        fleet=Fleet(runtimes_of_settings(), grace_s=float(getattr(settings, "OPSITE_DRAIN_GRACE_S", 10.0))),
+        gpus=gpus_of_host(getattr(settings, "OPSITE_GPUS", None)),
+        max_workers=int(getattr(settings, "OPSITE_MAX_LOCAL_WORKERS", 32)),
+        start_timeout_s=float(getattr(settings, "OPSITE_START_TIMEOUT_S", 600.0)),
+        confirm=confirm,
+    )

@@ -1,0 +1,126 @@
+"""The control loop: one leader, a tick every second over all pools.
+
+Whoever does not lead stands by and tries again each second. Workers outlive the loop: they are left running when it
+ends, and adopted by the next leader.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+import uuid
+
+from django.db import close_old_connections, connection
+from django.db.utils import DatabaseError, InterfaceError
+
+from orchestrator import records
+from orchestrator.control import Host, LeadLost, PoolControl
+from orchestrator.leader import Leadership
+from orchestrator.local import host_of_settings
+from orchestrator.models import Pool
+from orchestrator.runtimes.process import ProcessRuntime
+from taskqueue.connections import connect
+from taskqueue.sync_client import Queue
+
+log = logging.getLogger(__name__)
+
+TICK_S = 1.0
+
+
+class Orchestrator:
+    """One orchestrator process: leader or standby."""
+
+    def __init__(self, *, tick_s: float = TICK_S) -> None:
+        self._tick_s = tick_s
+        self._host: Host = host_of_settings(confirm=self._confirm)
+        self._leadership = Leadership(self._host.site.stack)
+        self._redis = connect(self._host.site.redis_url)
+        self._controls: dict[uuid.UUID, PoolControl] = {}
+        self._first = True
+
+    def run(self, stop: threading.Event) -> None:
+        """Work until `stop`. Workers are left as they are."""
+        standing_by = False
+        try:
+            while not stop.is_set():
+                begun = time.monotonic()
+                led = self._leadership.leads
+                if self._leadership.campaign():
+                    if not led:
+                        log.info("this orchestrator leads")
+                        self._begin()
+                    standing_by = False
+                    self._tick_safely()
+                elif not standing_by:
+                    standing_by = True
+                    log.info("another orchestrator leads; this one stands by")
+                stop.wait(max(0.05, self._tick_s - (time.monotonic() - begun)))
+        finally:
+            self._leadership.resign()
+            self._host.fleet.close()
+            self._redis.close()
+            connection.close()
+
+    def tick(self) -> None:
+        """One pass over all pools. One pool's failure is logged and does not stop the others."""
+        pools = records.pools()
+        rows = records.live_workers()
+        outcomes = self._host.fleet.outcomes()
+        names = (
+            {str(row.runtime) for row in rows} | {str(pool.runtime) for pool in pools} | {Pool.Runtime.PROCESS.value}
+        )
+        sight = self._host.fleet.look(self._host.fleet.runtimes if self._first else names)
+        self._first = False
+        self._host.live = len(rows)
+        of_pool = records.by_pool(rows)
+        for pool in pools:
+            try:
+                self._control(pool).tick(pool, of_pool.get(pool.pk, []), sight, outcomes)
+            except (LeadLost, DatabaseError, InterfaceError):
+                raise
+            except Exception:
+                log.exception("pool %s: this tick failed; the others go on", pool.slug)
+        self._confirm()
+        self._host.fleet.end_orphans(sight, known={str(row.pk) for row in rows}, now=time.time())
+        gone = self._controls.keys() - {pool.pk for pool in pools}
+        for pool_id in gone:
+            del self._controls[pool_id]
+
+    def _tick_safely(self) -> None:
+        try:
+            close_old_connections()
+            self.tick()
+        except LeadLost:
+            log.error("the lead is lost: nothing more is done until it is won again")
+        except (DatabaseError, InterfaceError) as error:
+            log.error("Postgres does not answer, the fleet is left as it is: %s", " ".join(str(error).split()))
+            connection.close()
+        except Exception:
+            log.exception("this tick failed")
+
+    def _begin(self) -> None:
+        """Forget what was known under an earlier lead; see what runs."""
+        self._controls.clear()
+        self._first = True
+        runtime = self._host.fleet.runtimes[Pool.Runtime.PROCESS]
+        if isinstance(runtime, ProcessRuntime):
+            runtime.adopt()
+
+    def _control(self, pool: Pool) -> PoolControl:
+        control = self._controls.get(pool.pk)
+        if control is None or control.queue.pool != pool.slug:
+            control = PoolControl(
+                host=self._host, queue=Queue(self._redis, pool.slug), backoff=records.past_failures(pool)
+            )
+            self._controls[pool.pk] = control
+        return control
+
+    def _confirm(self) -> None:
+        if not self._leadership.confirm():
+            raise LeadLost
+
+
+def run(stop: threading.Event) -> None:
+    """What `manage.py orchestrate` runs."""
+    Orchestrator().run(stop)

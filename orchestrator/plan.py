@@ -1,0 +1,123 @@
+"""From a decision to actions: who starts, who drains, who is killed. Pure.
+
+Victims are those whose loss is felt least: workers that are still starting (the youngest first), then idle ones, then
+the least busy; they hand their work over. What holds a start back (backoff, the host's limit, GPUs) is said in a note.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Literal
+
+from orchestrator.backoff import Backoff
+from orchestrator.demand import counted, seconds
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerView:
+    """A live worker as the plan sees it. `fault` says why it must be killed; empty: nothing is wrong."""
+
+    id: str
+    state: Literal["starting", "ready", "draining"]
+    started_at: float
+    running: int = 0
+    draining_at: float | None = None
+    fault: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """Start one worker more."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Drain:
+    """Ask a worker to hand over and end."""
+
+    worker: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Kill:
+    """End a worker that does not end by itself, or is broken: `faulty` ones have failed, others are only slow to go."""
+
+    worker: str
+    reason: str
+    faulty: bool
+
+
+Action = Start | Drain | Kill
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What to do now, and why less is done than desired (empty: all of it is)."""
+
+    actions: tuple[Action, ...] = ()
+    note: str = ""
+
+
+def plan(
+    *,
+    desired: int,
+    reason: str,
+    workers: Sequence[WorkerView],
+    now: float,
+    backoff: Backoff,
+    room: int,
+    grace_s: float,
+    room_note: str = "",
+) -> Plan:
+    """Actions that bring the fleet to `desired`. `room`: how many more workers the host may hold (`room_note` says why)."""
+    kills = kills_due(workers, now=now, grace_s=grace_s)
+    condemned = {kill.worker for kill in kills}
+    serving = [worker for worker in workers if worker.state != "draining" and worker.id not in condemned]
+    surplus = len(serving) - desired
+    if surplus > 0:
+        drains = [Drain(victim.id, reason) for victim in sorted(serving, key=_felt_least)[:surplus]]
+        return Plan((*kills, *drains))
+    missing = -surplus
+    if missing == 0:
+        return Plan(kills)
+    if backoff.blocks(now):
+        return Plan(kills, held_back(backoff))
+    # After a failed start one worker tries first; the rest follow when it holds.
+    wanted = min(missing, 1) if backoff.failures else missing
+    if backoff.failures and any(worker.state == "starting" for worker in serving):
+        wanted = 0
+    starts = tuple(Start(reason) for _ in range(min(wanted, max(0, room))))
+    note = ""
+    if len(starts) < wanted:
+        note = room_note or f"{counted(missing, 'worker')} wanted, but this host may hold only {max(0, room)} more."
+    elif wanted < missing:
+        note = f"After {counted(backoff.failures, 'failed start')} one worker tries before the others follow."
+    return Plan((*kills, *starts), note)
+
+
+def kills_due(workers: Sequence[WorkerView], *, now: float, grace_s: float) -> tuple[Kill, ...]:
+    """Faulty workers, and draining ones past their grace: due whatever the decision is."""
+    kills = []
+    for worker in workers:
+        if worker.fault:
+            kills.append(Kill(worker.id, worker.fault, faulty=True))
+        elif worker.state == "draining" and worker.draining_at is not None and now - worker.draining_at > grace_s:
+            reason = f"It was asked to end and had not done so after {seconds(grace_s)}."
+            kills.append(Kill(worker.id, reason, faulty=False))
+    return tuple(kills)
+
+
+def held_back(backoff: Backoff) -> str:
+    """The sentence about a backoff; it does not change until the next failure."""
+    until = datetime.fromtimestamp(backoff.until, UTC).strftime("%H:%M:%S UTC")
+    failures = counted(backoff.failures, "failed start")
+    return f"No start before {until}, after {failures} in a row; the last said: {backoff.error}"
+
+
+def _felt_least(worker: WorkerView) -> tuple[int, int, float]:
+    """Sort key of victims: starting before ready, idle before busy, young before old."""
+    return (0 if worker.state == "starting" else 1, worker.running, -worker.started_at)

@@ -1,0 +1,73 @@
+"""The scaling decision: a policy's answer, kept within its bounds. Pure: values in, a value out.
+
+A new policy is a function of the same signature in `POLICIES`; blindness, bounds and memory are handled here for all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+
+from orchestrator.demand import Decision, Demand, History, Policy, Signals, counted, seconds
+from orchestrator.queue_depth import queue_depth
+
+STALE_S = 5.0
+"""Signals older than this are no signals."""
+
+POLICIES: Mapping[str, Callable[[Policy, Signals, Demand, History, float], Decision]] = {"queue_depth": queue_depth}
+
+
+class UnknownPolicy(Exception):
+    """A policy's kind has no function: choose one of those that the message names."""
+
+
+def decide(policy: Policy, signals: Signals, history: History, now: float) -> Decision:
+    """How many workers there should be, and why. Without fresh signals the fleet is left as it is."""
+    current = signals.current
+    demand = signals.demand
+    if demand is None:
+        reason = f"The queue cannot be read: {counted(current, 'worker')} left as they are."
+        return Decision(current, reason, "blind")
+    if not -STALE_S <= now - demand.at <= STALE_S:
+        reason = f"The queue's figures are {seconds(abs(now - demand.at))} off the clock: {counted(current, 'worker')} left as they are."
+        return Decision(current, reason, "blind")
+    try:
+        function = POLICIES[policy.kind]
+    except KeyError:
+        raise UnknownPolicy(f"No policy is called {policy.kind!r}; there are: {', '.join(sorted(POLICIES))}.") from None
+    return bounded(policy, current, function(policy, signals, demand, history, now))
+
+
+def bounded(policy: Policy, current: int, decision: Decision) -> Decision:
+    """Minimum and maximum stand over every policy, without cooldown."""
+    if decision.desired > policy.max_workers:
+        limit = f"the maximum is {policy.max_workers}."
+        if current > policy.max_workers:
+            return replace(decision, desired=policy.max_workers, code="bounds", reason=_but(decision.reason, limit))
+        code = "hold" if current == policy.max_workers else decision.code
+        return replace(decision, desired=policy.max_workers, code=code, reason=_but(decision.reason, limit))
+    if decision.desired < policy.min_workers:
+        limit = f"the minimum is {policy.min_workers}."
+        code = "hold" if current == policy.min_workers else "bounds" if current < policy.min_workers else decision.code
+        return replace(decision, desired=policy.min_workers, code=code, reason=_but(decision.reason, limit))
+    return decision
+
+
+def _but(reason: str, limit: str) -> str:
+    return f"{reason.rstrip('.')}, but {limit}"
+
+
+def remember(history: History, policy: Policy, signals: Signals, decision: Decision, now: float) -> History:
+    """The history after this decision. A break in the signals starts it anew: time not seen is not idle time."""
+    demand = signals.demand
+    if decision.code == "blind" or demand is None:
+        return History(grown_at=history.grown_at)
+    needed = decision.needed if decision.needed is not None else decision.desired
+    kept = [(at, count) for at, count in history.peaks if count > needed and at > now - policy.down_cooldown_s]
+    idle = demand.waiting + demand.running == 0
+    return History(
+        seen_since=now if history.seen_since is None else history.seen_since,
+        idle_since=None if not idle else now if history.idle_since is None else history.idle_since,
+        grown_at=now if decision.desired > signals.current else history.grown_at,
+        peaks=(*kept, (now, needed)),
+    )

@@ -1,0 +1,140 @@
+"""What the control loop reads from Postgres and writes to it: one query per kind of thing, never one per worker at rest."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import Any
+
+from orchestrator.backoff import Backoff, Ending, replayed
+from orchestrator.demand import Decision, History, Policy, Signals
+from orchestrator.models import Pool, ScalingDecision, ScalingPolicy, Worker
+
+REMEMBERED_ENDINGS = 12
+
+
+def moment(at: float) -> datetime:
+    """Unix time as Django stores it."""
+    return datetime.fromtimestamp(at, UTC)
+
+
+def pools() -> list[Pool]:
+    """All pools with their policies."""
+    return list(Pool.objects.select_related("policy"))
+
+
+def live_workers() -> list[Worker]:
+    """All workers that have not ended."""
+    return list(Worker.objects.filter(state__in=Worker.LIVE))
+
+
+def policy_of(pool: Pool) -> Policy:
+    """The stored policy as a value; a pool without one gets the defaults."""
+    row: ScalingPolicy | None = getattr(pool, "policy", None)
+    if row is None:
+        return Policy()
+    return Policy(
+        kind=row.kind,
+        min_workers=row.min_workers,
+        max_workers=row.max_workers,
+        waiting_per_worker=row.waiting_per_worker,
+        up_cooldown_s=row.up_cooldown_s,
+        down_cooldown_s=row.down_cooldown_s,
+        idle_to_zero_s=row.idle_to_zero_s,
+    )
+
+
+def new_worker(pool: Pool, *, reason: str, now: float) -> Worker:
+    """The row of a worker that is about to be started: it comes before the worker, so that none is without a row."""
+    return Worker.objects.create(
+        pool=pool,
+        runtime=pool.runtime,
+        slots=pool.slots,
+        reason=reason,
+        started_at=moment(now),
+        state=Worker.State.STARTING,
+    )
+
+
+def change(worker: Worker, **fields: Any) -> None:
+    """Write some fields of a live worker's row, unless it has ended meanwhile."""
+    for name, value in fields.items():
+        setattr(worker, name, value)
+    Worker.objects.filter(pk=worker.pk, state__in=Worker.LIVE).update(**fields)
+
+
+def end(worker: Worker, *, state: str, now: float, exit_code: int | None, error: str, log_tail: str) -> None:
+    """A worker's last change."""
+    change(
+        worker,
+        state=state,
+        stopped_at=moment(now),
+        exit_code=exit_code,
+        error=error.replace("\x00", ""),
+        log_tail=log_tail.replace("\x00", ""),
+    )
+
+
+def past_failures(pool: Pool) -> Backoff:
+    """The backoff that the last endings of a pool leave behind, for a leader that has just begun."""
+    rows = pool.workers.filter(state__in=(Worker.State.STOPPED, Worker.State.FAILED)).order_by("-stopped_at")
+    return replayed(ending(row) for row in reversed(rows[:REMEMBERED_ENDINGS]))
+
+
+def ending(row: Worker) -> Ending:
+    """A worker's end as the backoff sees it."""
+    return Ending(
+        begun_at=row.started_at.timestamp(),
+        ended_at=row.stopped_at.timestamp() if row.stopped_at else 0.0,
+        ready_at=row.ready_at.timestamp() if row.ready_at else None,
+        exit_code=row.exit_code,
+        error=row.error,
+        asked=row.state == Worker.State.STOPPED,
+    )
+
+
+def last_growth(pool: Pool) -> float | None:
+    """When the pool last grew by a decision, so that a restart does not forget the cooldown."""
+    row = pool.decisions.order_by("-at").first()
+    return row.at.timestamp() if row is not None and row.desired > row.current else None
+
+
+def keep_decision(
+    pool: Pool, decision: Decision, *, signals: Signals, policy: Policy, history: History, note: str, now: float
+) -> None:
+    """Keep a decision with everything it was made from, so that it can be explained, and made again."""
+    ScalingDecision.objects.create(
+        pool=pool,
+        at=moment(now),
+        current=signals.current,
+        desired=decision.desired,
+        reason=f"{decision.reason} {note}".strip(),
+        signals=inputs(signals=signals, policy=policy, history=history, now=now) | {"code": decision.code},
+    )
+
+
+def inputs(*, signals: Signals, policy: Policy, history: History, now: float) -> dict[str, Any]:
+    """A decision's inputs as JSON: the demand on top, for readers."""
+    demand: Mapping[str, Any] = asdict(signals.demand) if signals.demand else {}
+    return {
+        "waiting": demand.get("waiting"),
+        "running": demand.get("running"),
+        "oldest_wait_s": demand.get("oldest_wait_s"),
+        "slots": signals.slots,
+        "starting": signals.starting,
+        "ready": signals.ready,
+        "draining": signals.draining,
+        "demand_at": demand.get("at"),
+        "now": now,
+        "policy": asdict(policy),
+        "history": asdict(history),
+    }
+
+
+def by_pool(workers: Iterable[Worker]) -> dict[Any, list[Worker]]:
+    """Workers grouped by their pool's id."""
+    grouped: dict[Any, list[Worker]] = {}
+    for worker in workers:
+        grouped.setdefault(worker.pool_id, []).append(worker)
+    return grouped

@@ -1,0 +1,78 @@
+"""The protocol between the control loop and whatever runs workers: processes, containers, later a cluster.
+
+Calls return soon (but for `start`, which may pull an image and is called off the loop's thread). Workers are found
+again by their ids, which every runtime keeps where a restart of the orchestrator does not lose them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+LOG_TAIL_LINES = 50
+
+
+class RuntimeUnavailable(Exception):
+    """The runtime itself does not work (no Docker engine, no GPU runtime): the message says what to do."""
+
+
+class StartFailed(Exception):
+    """This worker could not be started (image, interpreter, folder): the message says what to correct."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerSpec:
+    """Everything a runtime needs to start one worker. `env` holds only what the worker itself reads."""
+
+    worker: str
+    pool: str
+    stack: str
+    env: Mapping[str, str]
+    python: str = ""
+    image: str = ""
+    gpus: tuple[str, ...] = ()
+    mounts: tuple[str, ...] = ()
+    redis_url: str = ""
+    limits: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Instance:
+    """A worker as the runtime sees it. `exit_code` is None while it lives, or when nobody can tell any more."""
+
+    ref: str
+    worker: str
+    pool: str
+    alive: bool
+    started_at: float
+    exit_code: int | None = None
+    gpus: tuple[str, ...] = ()
+
+
+class Runtime(Protocol):
+    """Starts, lists and ends workers of one stack. All but `start` raise `RuntimeUnavailable` only."""
+
+    def start(self, spec: WorkerSpec, progress: Callable[[str], None]) -> str:
+        """Start a worker and return its ref; `progress` is told in words what takes long. May raise `StartFailed` too."""
+        ...
+
+    def list(self) -> Sequence[Instance]:
+        """All workers of this stack, also those that ended and were not yet removed."""
+        ...
+
+    def stop(self, ref: str, grace_s: float) -> None:
+        """Ask it to hand over and end (SIGTERM), and return at once; who waits for it is the caller."""
+        ...
+
+    def kill(self, ref: str) -> None:
+        """End it now (SIGKILL). One that is gone already is no error."""
+        ...
+
+    def remove(self, ref: str) -> None:
+        """Forget one that ended, with what it left behind."""
+        ...
+
+    def log_tail(self, ref: str) -> str:
+        """Its last `LOG_TAIL_LINES` lines."""
+        ...

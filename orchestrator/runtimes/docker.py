@@ -1,0 +1,247 @@
+"""Workers as containers of the Docker engine on this host, shut in as tightly as their work allows.
+
+A worker reaches nothing but the folder of Redis' unix socket: network `none`, read-only root with tmpfs where it must
+write, no capabilities, bounded memory and processes, exactly the GPUs that it was given. Labels tell whose it is.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Literal
+
+import docker
+import requests.exceptions
+from docker.errors import APIError, DockerException, ImageNotFound, NotFound
+from docker.types import DeviceRequest, Mount
+
+from orchestrator.runtimes import LOG_TAIL_LINES, Instance, RuntimeUnavailable, StartFailed, WorkerSpec
+from orchestrator.runtimes.pulling import PullProgress
+
+log = logging.getLogger(__name__)
+
+LABEL = "opsite"
+STACK, POOL, WORKER, GPUS = f"{LABEL}.stack", f"{LABEL}.pool", f"{LABEL}.worker", f"{LABEL}.gpus"
+SOCKET_FOLDER = "/run/opsite-redis"
+HOME = "/home/opsite"
+TIMEOUT_S = 60
+GIB = 1 << 30
+DEFAULT_LIMITS = {"memory_bytes": 16 * GIB, "pids": 1024, "shm_bytes": GIB}
+_RUNNING = ("running", "paused", "restarting")
+
+
+class DockerRuntime:
+    """Workers of one stack. The engine is looked for at first use, so that a stack without Docker never needs it."""
+
+    def __init__(self, *, stack: str, socket_folder: str = "") -> None:
+        self._stack = stack
+        self._socket_folder = socket_folder
+        self._connection: docker.DockerClient | None = None
+
+    def start(self, spec: WorkerSpec, progress: Callable[[str], None]) -> str:
+        """Pull the image if it is not here, create and start the container; its ref is the container's id."""
+        if not spec.image:
+            raise StartFailed("The pool names no image: set its image, or OPSITE_WORKER_IMAGE.")
+        with self._speaking():
+            self._have_image(spec.image, progress)
+            progress("starting the container")
+            try:
+                container = self._client().containers.create(spec.image, **self.arguments(spec))
+            except APIError as error:
+                raise StartFailed(f"The engine refuses the container: {_said(error)}") from error
+            try:
+                container.start()
+            except APIError as error:
+                container.remove(force=True)
+                raise StartFailed(_why_not_started(error, spec)) from error
+            return str(container.id)
+
+    def list(self) -> list[Instance]:
+        """All containers with our label, the ended ones included."""
+        with self._speaking():
+            found = self._client().containers.list(
+                all=True, filters={"label": f"{STACK}={self._stack}"}, ignore_removed=True
+            )
+            return [_instance(container.attrs) for container in found]
+
+    def stop(self, ref: str, grace_s: float) -> None:
+        """SIGTERM, without waiting for the end."""
+        self._send(ref, "SIGTERM")
+
+    def kill(self, ref: str) -> None:
+        """SIGKILL."""
+        self._send(ref, "SIGKILL")
+
+    def remove(self, ref: str) -> None:
+        """Remove the container and its anonymous volumes."""
+        with self._speaking(), _gone_is_fine():
+            self._client().containers.get(ref).remove(force=True, v=True)
+
+    def log_tail(self, ref: str) -> str:
+        """The end of the container's output."""
+        try:
+            with self._speaking():
+                raw: bytes = self._client().containers.get(ref).logs(tail=LOG_TAIL_LINES)
+        except (NotFound, APIError):
+            return ""
+        return raw.decode(errors="replace").rstrip("\n")
+
+    def arguments(self, spec: WorkerSpec) -> dict[str, Any]:
+        """What the container is created with, in docker-py's words."""
+        limits = {**DEFAULT_LIMITS, **spec.limits}
+        env, redis_mount, owner = self._way_to_redis(spec)
+        mounts = [Mount(target=path, source=path, type="bind", read_only=True) for path in spec.mounts]
+        return {
+            "name": f"{self._stack}-{spec.pool}-{spec.worker[-12:]}",
+            "environment": {
+                "HOME": HOME,
+                "XDG_CACHE_HOME": f"{HOME}/.cache",
+                "PYTHONUNBUFFERED": "1",
+                "OPSITE_WORKER_ID": spec.worker,
+                "OPSITE_STACK": self._stack,
+                **spec.env,
+                **env,
+            },
+            "labels": {STACK: self._stack, POOL: spec.pool, WORKER: spec.worker, GPUS: ",".join(spec.gpus)},
+            "user": owner,
+            "network_mode": "none",
+            "read_only": True,
+            "tmpfs": dict.fromkeys(("/tmp", HOME), "rw,nosuid,nodev,exec,size=4g,mode=1777"),  # noqa: S108 - the container's own
+            "cap_drop": ["ALL"],
+            "security_opt": ["no-new-privileges:true"],
+            "mem_limit": limits["memory_bytes"],
+            "memswap_limit": limits["memory_bytes"],
+            "pids_limit": limits["pids"],
+            "shm_size": limits["shm_bytes"],
+            "init": True,
+            "mounts": [redis_mount, *mounts],
+            "device_requests": [DeviceRequest(device_ids=list(spec.gpus), capabilities=[["gpu"]])]
+            if spec.gpus
+            else None,
+            "log_config": {"Type": "json-file", "Config": {"max-size": "10m", "max-file": "2"}},
+        }
+
+    def _way_to_redis(self, spec: WorkerSpec) -> tuple[dict[str, str], Mount, str]:
+        """The folder of Redis' socket, seen inside at `SOCKET_FOLDER`; the container runs as the socket's owner."""
+        address = spec.redis_url
+        if not address.startswith("unix://"):
+            raise StartFailed(
+                "Container workers have no network: Redis must listen on a unix socket too. "
+                "Set REDIS_URL=unix:///…/redis.sock, and OPSITE_REDIS_SOCKET_DIR when the engine's host has it elsewhere."
+            )
+        path, _, options = address.removeprefix("unix://").partition("?")
+        socket = Path(path)
+        inside = f"unix://{SOCKET_FOLDER}/{socket.name}" + (f"?{options}" if options else "")
+        source = self._socket_folder or str(socket.parent)
+        kind: Literal["bind", "volume"] = "bind" if source.startswith("/") else "volume"
+        try:
+            owner = socket.stat()
+            user = f"{owner.st_uid}:{owner.st_gid}"
+        except OSError:
+            user = f"{os.getuid()}:{os.getgid()}"
+        return {"OPSITE_REDIS_URL": inside}, Mount(target=SOCKET_FOLDER, source=source, type=kind, read_only=True), user
+
+    def _have_image(self, image: str, progress: Callable[[str], None]) -> None:
+        try:
+            self._client().images.get(image)
+            return
+        except ImageNotFound:
+            log.info("pulling image %s", image)
+        pull = PullProgress()
+        try:
+            for message in self._client().api.pull(*_repository_and_tag(image), stream=True, decode=True):
+                if "error" in message:
+                    raise StartFailed(f"Image {image} cannot be pulled: {message['error']}")
+                if (said := pull.told(message)) is not None:
+                    progress(f"pulling {image}: {said}")
+                    log.info("pulling %s: %s", image, said)
+        except APIError as error:
+            raise StartFailed(
+                f"Image {image} is not on this host and cannot be pulled ({_said(error)}): build it, or correct the name."
+            ) from error
+
+    def _send(self, ref: str, signal: str) -> None:
+        with self._speaking(), _gone_is_fine():
+            self._client().containers.get(ref).kill(signal=signal)
+
+    def _client(self) -> docker.DockerClient:
+        if self._connection is None:
+            self._connection = docker.from_env(timeout=TIMEOUT_S)
+            self._connection.ping()
+        return self._connection
+
+    @contextmanager
+    def _speaking(self) -> Iterator[None]:
+        """Turn "no engine" into a sentence that says what to do; the engine's own answers pass."""
+        try:
+            yield
+        except (requests.exceptions.ConnectionError, requests.exceptions.Timeout) as error:
+            self._connection = None
+            raise RuntimeUnavailable(_no_engine(error)) from error
+        except APIError:
+            raise
+        except DockerException as error:
+            if isinstance(error, NotFound | ImageNotFound):
+                raise
+            self._connection = None
+            raise RuntimeUnavailable(_no_engine(error)) from error
+
+
+def _instance(attrs: Mapping[str, Any]) -> Instance:
+    labels, state = attrs["Config"]["Labels"], attrs["State"]
+    alive = state["Status"] in _RUNNING
+    begun = state.get("StartedAt", "")
+    return Instance(
+        ref=attrs["Id"],
+        worker=labels.get(WORKER, ""),
+        pool=labels.get(POOL, ""),
+        alive=alive,
+        started_at=_moment(begun if not begun.startswith("0001") else attrs["Created"]),
+        exit_code=None if alive else int(state["ExitCode"]),
+        gpus=tuple(filter(None, labels.get(GPUS, "").split(","))),
+    )
+
+
+def _moment(text: str) -> float:
+    """Docker's time (nanoseconds, which Python does not read) as Unix time."""
+    return datetime.fromisoformat(text[:19] + "+00:00").timestamp()
+
+
+@contextmanager
+def _gone_is_fine() -> Iterator[None]:
+    """A container that has ended or gone already (404, 409) needs nothing more."""
+    try:
+        yield
+    except APIError as error:
+        if error.status_code not in (404, 409):
+            raise RuntimeUnavailable(f"The Docker engine fails: {_said(error)}") from error
+
+
+def _repository_and_tag(image: str) -> tuple[str, str | None]:
+    name, mark, tag = image.rpartition(":")
+    if "@" in image or not mark or "/" in tag:
+        return image, None if "@" in image else "latest"
+    return name, tag
+
+
+def _said(error: APIError) -> str:
+    return str(error.explanation or error).strip()
+
+
+def _no_engine(error: Exception) -> str:
+    where = os.environ.get("DOCKER_HOST", "unix:///var/run/docker.sock")
+    return f"Docker engine is not reachable at {where}: start it, or set the pool's runtime to process. ({error})"
+
+
+def _why_not_started(error: APIError, spec: WorkerSpec) -> str:
+    said = _said(error)
+    if spec.gpus and any(word in said for word in ("device driver", "nvidia", "gpu", "CDI")):
+        return (
+            f"The engine cannot give the container GPUs {', '.join(spec.gpus)}: install the NVIDIA Container Toolkit "
+            f"and restart Docker, or set the pool's GPUs per worker to 0. ({said})"
+        )
+    return f"The container does not start: {said}"

@@ -1,0 +1,42 @@
+"""Reading /proc: is this pid still the process that we started, or has another one got its number?"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+_BOOT_LINE = "btime "
+
+
+def start_ticks(pid: int) -> int | None:
+    """When a process started, in clock ticks since boot; None when it is gone or a zombie."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    except OSError:
+        return None
+    if fields[0] in ("Z", "X"):
+        return None
+    return int(fields[19])
+
+
+def started_at(ticks: int) -> float:
+    """Clock ticks since boot as Unix time."""
+    for line in Path("/proc/stat").read_text().splitlines():
+        if line.startswith(_BOOT_LINE):
+            return int(line.removeprefix(_BOOT_LINE)) + ticks / os.sysconf("SC_CLK_TCK")
+    return 0.0
+
+
+def environment(pid: int) -> dict[str, str]:
+    """The environment that a process was started with; empty when it is gone or not ours to read."""
+    try:
+        raw = Path(f"/proc/{pid}/environ").read_bytes()
+    except OSError:
+        return {}
+    pairs = (item.partition("=") for item in raw.decode(errors="replace").split("\0") if "=" in item)
+    return {name: value for name, _, value in pairs}
+
+
+def pids() -> list[int]:
+    """All processes that can be seen."""
+    return [int(name) for name in os.listdir("/proc") if name.isdigit()]

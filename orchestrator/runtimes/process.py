@@ -1,0 +1,212 @@
+"""Workers as processes of this host: detached, so that they outlive the orchestrator, and found again by the next one.
+
+A worker is known by a small file beside its log: pid, the start time of that pid, and the worker's id, which stands in
+the process' environment too. A pid is signalled only when all three agree, so a number that the kernel gave to
+somebody else is never killed. A file that was not written because the orchestrator died just then is made up for from
+/proc at adoption.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import msgspec
+
+from orchestrator.runtimes import LOG_TAIL_LINES, Instance, StartFailed, WorkerSpec
+from orchestrator.runtimes.proc import environment, pids, start_ticks, started_at
+
+LOG_TAIL_BYTES = 64 * 1024
+KEEP_LOGS_S = 7 * 24 * 3600.0
+PASSED_ON = (
+    "LANG",
+    "LANGUAGE",
+    "TZ",
+    "PATH",
+    "HOME",
+    "USER",
+    "SHELL",
+    "TMPDIR",
+    "http_proxy",
+    "https_proxy",
+    "no_proxy",
+)
+PASSED_ON_PREFIXES = (
+    "LC_", "LD_", "PYTHON", "CUDA", "NVIDIA_", "NCCL_", "HF_", "HUGGINGFACE_", "TRANSFORMERS_", "TORCH", "PYTORCH_",
+    "TRITON_", "VLLM_", "OMP_", "MKL_", "OPENBLAS_", "XDG_", "COVERAGE_", "SSL_",
+)  # fmt: skip
+"""What a worker inherits. The rest (the database's address, secrets) is none of its business."""
+
+
+class _Card(msgspec.Struct, frozen=True):
+    """The file by which a worker process is found again."""
+
+    worker: str
+    pool: str
+    pid: int
+    ticks: int
+    gpus: tuple[str, ...] = ()
+
+
+class ProcessRuntime:
+    """Workers of one stack as children of their own session; logs and cards lie in `folder`."""
+
+    def __init__(self, *, stack: str, folder: Path, working_directory: Path) -> None:
+        self._stack = stack
+        self._folder = folder
+        self._cwd = working_directory
+        self._children: dict[str, subprocess.Popen[bytes]] = {}
+
+    def start(self, spec: WorkerSpec, progress: Callable[[str], None]) -> str:
+        """Start a worker; its ref is its id."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        env = {**inherited(os.environ), **spec.env}
+        env |= {"OPSITE_WORKER_ID": spec.worker, "OPSITE_STACK": self._stack, "OPSITE_POOL": spec.pool}
+        env["PYTHONUNBUFFERED"] = "1"
+        env["PYTHONPATH"] = os.pathsep.join(filter(None, (str(self._cwd), env.get("PYTHONPATH"))))
+        if spec.gpus:
+            env["CUDA_VISIBLE_DEVICES"] = ",".join(spec.gpus)
+        try:
+            with self._log(spec.worker).open("ab") as log:
+                child = subprocess.Popen(
+                    [spec.python, "-m", "gpu_worker"],
+                    env=env,
+                    cwd=self._cwd,
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=log,
+                    start_new_session=True,  # signals to the orchestrator's group are not for its workers
+                )
+        except OSError as error:
+            raise StartFailed(
+                f"{spec.python or 'The interpreter'} cannot be started ({error.strerror or error}): "
+                "correct OPSITE_WORKER_PYTHON in the pool's env or in the settings."
+            ) from error
+        self._children[spec.worker] = child
+        self._write(_Card(spec.worker, spec.pool, child.pid, start_ticks(child.pid) or 0, spec.gpus))
+        return spec.worker
+
+    def list(self) -> list[Instance]:
+        """One card, one worker. Children that ended are reaped here, so that no zombie stays."""
+        if not self._folder.exists():
+            return []
+        cards = [card for path in self._folder.glob("*.card") if (card := _read(path)) is not None]
+        return [self._instance(card) for card in cards]
+
+    def adopt(self) -> None:
+        """Once per leadership: workers without a card get one; old logs go."""
+        known = {instance.worker for instance in self.list()}
+        for pid in pids():
+            env = environment(pid)
+            worker = env.get("OPSITE_WORKER_ID", "")
+            ticks = start_ticks(pid)
+            # An engine's own children bear the same environment: the worker itself leads its session.
+            if worker and env.get("OPSITE_STACK") == self._stack and worker not in known and ticks and _leads(pid):
+                gpus = tuple(filter(None, env.get("CUDA_VISIBLE_DEVICES", "").split(",")))
+                self._folder.mkdir(parents=True, exist_ok=True)
+                self._write(_Card(worker, env.get("OPSITE_POOL", ""), pid, ticks, gpus))
+        for log in self._folder.glob("*.log"):
+            if time.time() - log.stat().st_mtime > KEEP_LOGS_S:
+                log.unlink(missing_ok=True)
+
+    def stop(self, ref: str, grace_s: float) -> None:
+        """SIGTERM to the worker alone: it ends its engine's processes itself."""
+        card = _read(self._card(ref))
+        if card is not None and self._is_ours(card):
+            _signal(os.kill, card.pid, signal.SIGTERM)
+
+    def kill(self, ref: str) -> None:
+        """SIGKILL to the worker's whole session, its engine's processes included."""
+        card = _read(self._card(ref))
+        if card is not None and self._is_ours(card):
+            _signal(os.killpg, card.pid, signal.SIGKILL)
+
+    def remove(self, ref: str) -> None:
+        """Forget the card, and end what an engine left behind (it may hold GPU memory); the log stays for a week."""
+        child = self._children.pop(ref, None)
+        if child is not None:
+            child.poll()
+        for pid in pids():
+            env = environment(pid)
+            if env.get("OPSITE_WORKER_ID") == ref and env.get("OPSITE_STACK") == self._stack:
+                _signal(os.kill, pid, signal.SIGKILL)
+        self._card(ref).unlink(missing_ok=True)
+
+    def log_tail(self, ref: str) -> str:
+        """The end of the worker's log file."""
+        try:
+            with self._log(ref).open("rb") as log:
+                log.seek(max(0, os.fstat(log.fileno()).st_size - LOG_TAIL_BYTES))
+                lines = log.read().decode(errors="replace").splitlines()
+        except OSError:
+            return ""
+        return "\n".join(lines[-LOG_TAIL_LINES:])
+
+    def _instance(self, card: _Card) -> Instance:
+        child = self._children.get(card.worker)
+        code = child.poll() if child is not None else None
+        alive = code is None and self._is_ours(card)
+        return Instance(
+            ref=card.worker,
+            worker=card.worker,
+            pool=card.pool,
+            alive=alive,
+            started_at=started_at(card.ticks),
+            exit_code=code,
+            gpus=card.gpus,
+        )
+
+    def _is_ours(self, card: _Card) -> bool:
+        """The pid still is the process of the card: same start time, same worker in its environment."""
+        if card.ticks == 0 or start_ticks(card.pid) != card.ticks:
+            return False
+        if card.worker in self._children:
+            return True  # our own child: its pid cannot be given away before we reap it
+        env = environment(card.pid)
+        return env.get("OPSITE_WORKER_ID") == card.worker and env.get("OPSITE_STACK") == self._stack
+
+    def _write(self, card: _Card) -> None:
+        path = self._card(card.worker)
+        draft = path.with_suffix(".draft")
+        draft.write_bytes(msgspec.json.encode(card))
+        draft.replace(path)
+
+    def _card(self, worker: str) -> Path:
+        return self._folder / f"{worker}.card"
+
+    def _log(self, worker: str) -> Path:
+        return self._folder / f"{worker}.log"
+
+
+def inherited(environ: Mapping[str, str]) -> dict[str, str]:
+    """The part of the orchestrator's environment that a worker gets."""
+    return {
+        name: value
+        for name, value in environ.items()
+        if name in PASSED_ON or name.lower() in PASSED_ON or name.startswith(PASSED_ON_PREFIXES)
+    }
+
+
+def _read(path: Path) -> _Card | None:
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=_Card)
+    except (OSError, msgspec.DecodeError):
+        return None
+
+
+def _leads(pid: int) -> bool:
+    try:
+        return os.getsid(pid) == pid
+    except OSError:
+        return False
+
+
+def _signal(send: Callable[[int, int], None], pid: int, number: signal.Signals) -> None:
+    try:
+        send(pid, number)
+    except ProcessLookupError:
+        pass

@@ -1,0 +1,91 @@
+"""A pool's row as what a runtime needs to start one of its workers."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from orchestrator.models import Pool
+from orchestrator.runtimes import WorkerSpec
+
+PYTHON = "OPSITE_WORKER_PYTHON"
+MEMORY, PIDS, SHM = "OPSITE_MEMORY_BYTES", "OPSITE_PIDS_LIMIT", "OPSITE_SHM_BYTES"
+_FOR_THE_RUNTIME = {PYTHON, MEMORY, PIDS, SHM}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Site:
+    """What does not depend on the pool: the stack's name and the settings' defaults."""
+
+    stack: str
+    redis_url: str
+    python: str
+    image: str
+    base_folder: Path
+    log_level: str = "info"
+
+
+class BadPool(Exception):
+    """A pool's env or mounts cannot be given to a worker: the message names what to correct."""
+
+
+def worker_spec(pool: Pool, *, worker: str, gpus: tuple[str, ...], site: Site) -> WorkerSpec:
+    """The spec of one worker. A model that is a folder is given by its absolute path, and mounted into a container."""
+    folder = model_folder(pool.model, site.base_folder)
+    given = {str(name): str(value) for name, value in dict(pool.env).items()}
+    env = {
+        "OPSITE_REDIS_URL": site.redis_url,
+        "OPSITE_POOL": pool.slug,
+        "OPSITE_WORKER_ID": worker,
+        "OPSITE_ENGINE": pool.engine,
+        "OPSITE_MODEL": str(folder) if folder else pool.model,
+        "OPSITE_SLOTS": str(pool.slots),
+        "OPSITE_LEASE_S": str(pool.lease_s),
+        "OPSITE_ENGINE_ARGS": json.dumps(pool.engine_args),
+        "OPSITE_LOG_LEVEL": site.log_level,
+    }
+    mounts = [str(mount) for mount in pool.mounts]
+    if bad := [mount for mount in mounts if not mount.startswith("/")]:
+        raise BadPool(f"Pool {pool.slug} mounts {bad[0]!r}: mounts are absolute paths of the engine's host.")
+    if folder and str(folder) not in mounts:
+        mounts.append(str(folder))
+    return WorkerSpec(
+        worker=worker,
+        pool=pool.slug,
+        stack=site.stack,
+        env={**env, **{name: value for name, value in given.items() if name not in _FOR_THE_RUNTIME}},
+        python=given.get(PYTHON) or site.python,
+        image=pool.image or site.image,
+        gpus=gpus,
+        mounts=tuple(mounts),
+        redis_url=site.redis_url,
+        limits=_limits(pool.slug, given),
+    )
+
+
+def model_folder(model: str, base_folder: Path) -> Path | None:
+    """The folder that the pool's model names, relative to the project or absolute; None for a hub id."""
+    if not model:
+        return None
+    path = (base_folder / model).resolve()
+    return path if path.is_dir() else None
+
+
+def fingerprint(pool: Pool) -> str:
+    """Changes when the pool's workers would be started differently: then past failures say nothing."""
+    parts: dict[str, Any] = {
+        name: getattr(pool, name)
+        for name in ("engine", "model", "engine_args", "runtime", "image", "gpus_per_worker", "slots", "env", "mounts")
+    }
+    return json.dumps(parts, sort_keys=True, default=str)
+
+
+def _limits(slug: str, given: Mapping[str, str]) -> dict[str, int]:
+    names = {MEMORY: "memory_bytes", PIDS: "pids", SHM: "shm_bytes"}
+    try:
+        return {limit: int(given[name]) for name, limit in names.items() if name in given}
+    except ValueError as error:
+        raise BadPool(f"Pool {slug}: {', '.join(names)} in its env must be whole numbers ({error}).") from None
