@@ -10,8 +10,8 @@ from typing import Literal
 
 from orchestrator.backoff import HOPELESS
 from orchestrator.demand import seconds
+from orchestrator.plan import LiveState
 
-State = Literal["starting", "ready", "draining", "stopped", "failed"]
 ERROR_MARK = "opsite-worker: error:"
 SILENT_LEASES = 3.0
 
@@ -24,7 +24,7 @@ class Bounds:
     lease_s: float = 5.0
 
 
-def fault(*, state: State, begun_at: float | None, last_seen_at: float, now: float, bounds: Bounds) -> str:
+def fault(*, state: LiveState, begun_at: float | None, last_seen_at: float, now: float, bounds: Bounds) -> str:
     """Why a worker whose process lives must be killed; empty when it need not. `begun_at`: when its process started."""
     if state == "starting" and begun_at is not None and now - begun_at > bounds.start_s:
         return f"It was not ready {seconds(bounds.start_s)} after its start."
@@ -42,7 +42,7 @@ class Ended:
     error: str = ""
 
 
-def ended(*, state: State, exit_code: int | None, log_tail: str) -> Ended:
+def ended(*, state: LiveState, exit_code: int | None, log_tail: str) -> Ended:
     """The meaning of a worker's end. The exit code is None when another orchestrator's child was adopted."""
     said = clear_line(log_tail)
     if state == "draining":

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from django.conf import settings
 
-from orchestrator.control import Host
 from orchestrator.fleet import Fleet
+from orchestrator.host import Host
 from orchestrator.models import Pool
 from orchestrator.runtimes import Runtime
 from orchestrator.runtimes.docker import DockerRuntime

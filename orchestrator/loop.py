@@ -15,11 +15,13 @@ from django.db import close_old_connections, connection
 from django.db.utils import DatabaseError, InterfaceError
 
 from orchestrator import records
-from orchestrator.control import Host, LeadLost, PoolControl
+from orchestrator.control import PoolControl
+from orchestrator.host import Host, LeadLost
 from orchestrator.leader import Leadership
 from orchestrator.local import host_of_settings
 from orchestrator.models import Pool
 from orchestrator.runtimes.process import ProcessRuntime
+from orchestrator.watch import Watch
 from taskqueue.connections import connect
 from taskqueue.sync_client import Queue
 
@@ -110,9 +112,8 @@ class Orchestrator:
     def _control(self, pool: Pool) -> PoolControl:
         control = self._controls.get(pool.pk)
         if control is None or control.queue.pool != pool.slug:
-            control = PoolControl(
-                host=self._host, queue=Queue(self._redis, pool.slug), backoff=records.past_failures(pool)
-            )
+            watch = Watch(self._host, records.past_failures(pool))
+            control = PoolControl(self._host, Queue(self._redis, pool.slug), watch)
             self._controls[pool.pk] = control
         return control
 

@@ -14,13 +14,15 @@ from typing import Literal
 from orchestrator.backoff import Backoff
 from orchestrator.demand import counted, seconds
 
+LiveState = Literal["starting", "ready", "draining"]
+
 
 @dataclass(frozen=True, slots=True)
 class WorkerView:
     """A live worker as the plan sees it. `fault` says why it must be killed; empty: nothing is wrong."""
 
     id: str
-    state: Literal["starting", "ready", "draining"]
+    state: LiveState
     started_at: float
     running: int = 0
     draining_at: float | None = None
@@ -73,7 +75,7 @@ def plan(
     grace_s: float,
     room_note: str = "",
 ) -> Plan:
-    """Actions that bring the fleet to `desired`. `room`: how many more workers the host may hold (`room_note` says why)."""
+    """Actions that bring the fleet to `desired`. `room`: how many more workers may be; `room_note`: why no more."""
     kills = kills_due(workers, now=now, grace_s=grace_s)
     condemned = {kill.worker for kill in kills}
     serving = [worker for worker in workers if worker.state != "draining" and worker.id not in condemned]

@@ -29,7 +29,8 @@ def decide(policy: Policy, signals: Signals, history: History, now: float) -> De
         reason = f"The queue cannot be read: {counted(current, 'worker')} left as they are."
         return Decision(current, reason, "blind")
     if not -STALE_S <= now - demand.at <= STALE_S:
-        reason = f"The queue's figures are {seconds(abs(now - demand.at))} off the clock: {counted(current, 'worker')} left as they are."
+        off = seconds(abs(now - demand.at))
+        reason = f"The queue's figures are {off} off the clock: {counted(current, 'worker')} left as they are."
         return Decision(current, reason, "blind")
     try:
         function = POLICIES[policy.kind]
@@ -57,8 +58,13 @@ def _but(reason: str, limit: str) -> str:
     return f"{reason.rstrip('.')}, but {limit}"
 
 
-def remember(history: History, policy: Policy, signals: Signals, decision: Decision, now: float) -> History:
-    """The history after this decision. A break in the signals starts it anew: time not seen is not idle time."""
+def remember(
+    history: History, *, policy: Policy, signals: Signals, decision: Decision, grew: bool, now: float
+) -> History:
+    """The history after this decision, which started workers or did not (it may have been held back).
+
+    A break in the signals starts it anew: time not seen is not idle time.
+    """
     demand = signals.demand
     if decision.code == "blind" or demand is None:
         return History(grown_at=history.grown_at)
@@ -68,6 +74,6 @@ def remember(history: History, policy: Policy, signals: Signals, decision: Decis
     return History(
         seen_since=now if history.seen_since is None else history.seen_since,
         idle_since=None if not idle else now if history.idle_since is None else history.idle_since,
-        grown_at=now if decision.desired > signals.current else history.grown_at,
+        grown_at=now if grew else history.grown_at,
         peaks=(*kept, (now, needed)),
     )

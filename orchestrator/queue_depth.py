@@ -45,7 +45,7 @@ def queue_depth(policy: Policy, signals: Signals, demand: Demand, history: Histo
             )
         return Decision(needed, f"{more}.", "up", needed)
     if needed < current:
-        return _fewer(policy, current, needed, shown, history, now)
+        return _fewer(policy, history, now, current=current, needed=needed, shown=shown)
     return Decision(
         current,
         f"{shown}: {counted(current, 'worker')} are enough." if current != 1 else f"{shown}: 1 worker is enough.",
@@ -65,10 +65,10 @@ def _idle(policy: Policy, current: int, history: History, now: float) -> Decisio
         return Decision(
             1, f"No work; the last worker stays until {seconds(policy.idle_to_zero_s)} have passed.", "hold", 0
         )
-    return _fewer(policy, current, 1, "No work", history, now)
+    return _fewer(policy, history, now, current=current, needed=1, shown="No work")
 
 
-def _fewer(policy: Policy, current: int, needed: int, shown: str, history: History, now: float) -> Decision:
+def _fewer(policy: Policy, history: History, now: float, *, current: int, needed: int, shown: str) -> Decision:
     window_s = policy.down_cooldown_s
     if history.seen_since is None or now - history.seen_since < window_s:
         reason = f"{shown}: {needed} would do, but the queue has not been watched for {seconds(window_s)} yet."
@@ -77,7 +77,7 @@ def _fewer(policy: Policy, current: int, needed: int, shown: str, history: Histo
     if peak >= current:
         reason = f"{shown}: {needed} would do, but {peak} were needed within the last {seconds(window_s)}."
         return Decision(current, reason, "hold", needed)
-    reason = f"{shown}: no more than {counted(peak, 'worker')} needed for {seconds(window_s)}, {current} → {peak}."
+    reason = f"{shown}: no more than {counted(peak, 'worker')} were needed for {seconds(window_s)}, {current} → {peak}."
     return Decision(peak, reason, "down", needed)
 
 

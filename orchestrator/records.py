@@ -1,4 +1,4 @@
-"""What the control loop reads from Postgres and writes to it: one query per kind of thing, never one per worker at rest."""
+"""What the control loop reads from Postgres and writes to it: one query per kind of thing, none per worker at rest."""
 
 from __future__ import annotations
 
@@ -94,23 +94,17 @@ def ending(row: Worker) -> Ending:
     )
 
 
-def last_growth(pool: Pool) -> float | None:
-    """When the pool last grew by a decision, so that a restart does not forget the cooldown."""
-    row = pool.decisions.order_by("-at").first()
-    return row.at.timestamp() if row is not None and row.desired > row.current else None
-
-
 def keep_decision(
-    pool: Pool, decision: Decision, *, signals: Signals, policy: Policy, history: History, note: str, now: float
+    pool: Pool, decision: Decision, *, inputs: Mapping[str, Any], current: int, note: str, now: float
 ) -> None:
     """Keep a decision with everything it was made from, so that it can be explained, and made again."""
     ScalingDecision.objects.create(
         pool=pool,
         at=moment(now),
-        current=signals.current,
+        current=current,
         desired=decision.desired,
         reason=f"{decision.reason} {note}".strip(),
-        signals=inputs(signals=signals, policy=policy, history=history, now=now) | {"code": decision.code},
+        signals={**inputs, "code": decision.code},
     )
 
 

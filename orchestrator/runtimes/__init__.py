@@ -54,7 +54,7 @@ class Runtime(Protocol):
     """Starts, lists and ends workers of one stack. All but `start` raise `RuntimeUnavailable` only."""
 
     def start(self, spec: WorkerSpec, progress: Callable[[str], None]) -> str:
-        """Start a worker and return its ref; `progress` is told in words what takes long. May raise `StartFailed` too."""
+        """Start a worker, return its ref; `progress` is told in words what takes long. May raise `StartFailed` too."""
         ...
 
     def list(self) -> Sequence[Instance]:

@@ -131,7 +131,7 @@ class DockerRuntime:
         if not address.startswith("unix://"):
             raise StartFailed(
                 "Container workers have no network: Redis must listen on a unix socket too. "
-                "Set REDIS_URL=unix:///…/redis.sock, and OPSITE_REDIS_SOCKET_DIR when the engine's host has it elsewhere."
+                "Set REDIS_URL=unix:///…/redis.sock (and OPSITE_REDIS_SOCKET_DIR, if the host has it elsewhere)."
             )
         path, _, options = address.removeprefix("unix://").partition("?")
         socket = Path(path)
@@ -161,7 +161,7 @@ class DockerRuntime:
                     log.info("pulling %s: %s", image, said)
         except APIError as error:
             raise StartFailed(
-                f"Image {image} is not on this host and cannot be pulled ({_said(error)}): build it, or correct the name."
+                f"Image {image} is not here and cannot be pulled ({_said(error)}): build it, or correct its name."
             ) from error
 
     def _send(self, ref: str, signal: str) -> None:

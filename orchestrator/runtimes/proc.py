@@ -39,4 +39,4 @@ def environment(pid: int) -> dict[str, str]:
 
 def pids() -> list[int]:
     """All processes that can be seen."""
-    return [int(name) for name in os.listdir("/proc") if name.isdigit()]
+    return [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()]
