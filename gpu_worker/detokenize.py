@@ -115,7 +115,7 @@ class Answer:
         """The next id of the answer. After an ending, push no more."""
         self._left -= 1
         if token_id in self._end_ids:
-            return Step(self._rest(), "stop")
+            return Step(self.close(), "stop")
         text, stopped = self._stops.push(self._detokenizer.push(token_id))
         if stopped:
             return Step(text, "stop")
@@ -132,10 +132,11 @@ class Answer:
                 break
         return ending
 
+    def close(self) -> str:
+        """What is still held back, when the answer ends here."""
+        rest, stopped = self._stops.push(self._detokenizer.flush())
+        return rest if stopped else rest + self._stops.flush()
+
     def _last(self, text: str) -> Step:
         rest, stopped = self._stops.push(self._detokenizer.flush())
         return Step(text + rest, "stop") if stopped else Step(text + rest + self._stops.flush(), "length")
-
-    def _rest(self) -> str:
-        rest, stopped = self._stops.push(self._detokenizer.flush())
-        return rest if stopped else rest + self._stops.flush()

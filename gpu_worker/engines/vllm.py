@@ -1,0 +1,217 @@
+"""vLLM in this process (`AsyncLLM`; its engine core is a child): GPU, or CPU where vLLM's CPU build is installed.
+
+Prompts go in as token ids, so that a continued turn is the prompt's ids and the streamed ones. Text is made by the same
+`Answer` as elsewhere and not by vLLM's detokeniser, which would begin anew at the seam with stop strings.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import logging
+import multiprocessing
+import os
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from gpu_worker.detokenize import Answer
+from gpu_worker.engines import EngineOutput, EngineRequest
+from gpu_worker.engines.child_noise import ChildNoise
+from gpu_worker.engines.outbox import Outbox
+from gpu_worker.engines.prompting import PromptRefused, budget, decoder, end_ids, prompt_ids
+from gpu_worker.failures import BadSetting, EngineCannotStart, WorkerFailure
+from gpu_worker.settings import Settings
+from taskqueue.messages import TaskError
+
+log = logging.getLogger(__name__)
+
+HEALTH_S = 1.0
+"""How often an idle worker looks whether the engine core still lives."""
+
+SHUTDOWN_S = 0.3
+"""How long the engine core may take to end by itself; it holds nothing that is worth waiting for."""
+
+
+class _Loaded(msgspec.Struct, frozen=True):
+    llm: Any
+    tokenizer: Any
+    context: int
+    end_ids: frozenset[int]
+
+
+class VllmEngine:
+    """One vLLM engine; OPSITE_ENGINE_ARGS are the fields of its `AsyncEngineArgs`, the model and slots excepted."""
+
+    def __init__(self, settings: Settings) -> None:
+        if not settings.model:
+            raise BadSetting("OPSITE_MODEL is not set: give a folder or a Hugging Face id")
+        self._settings = settings
+        self._outbox = Outbox()
+        self._running: dict[str, asyncio.Task[None]] = {}
+        self._loaded: _Loaded | None = None
+        self._health: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        self._loaded = await asyncio.to_thread(load, self._settings)
+        self._health = asyncio.create_task(self._watch(self._loaded.llm), name="engine core health")
+
+    def submit(self, requests: Sequence[EngineRequest]) -> None:
+        for request in requests:
+            self._running[request.id] = asyncio.create_task(self._run(request), name=request.id)
+
+    def abort(self, ids: Sequence[str]) -> None:
+        for request_id in ids:
+            if task := self._running.get(request_id):
+                task.cancel()
+
+    async def collect(self) -> list[EngineOutput]:
+        return await self._outbox.collect()
+
+    async def close(self) -> None:
+        if self._health:
+            self._health.cancel()
+        if self._loaded:
+            with suppress(Exception):
+                await asyncio.wait_for(asyncio.to_thread(self._loaded.llm.shutdown, SHUTDOWN_S), 2 * SHUTDOWN_S)
+        for child in multiprocessing.active_children():
+            child.kill()
+
+    async def _watch(self, llm: Any) -> None:
+        while not llm.errored:  # noqa: ASYNC110 - vLLM has a flag, no event
+            await asyncio.sleep(HEALTH_S)
+        self._outbox.die("vLLM's engine core died; its last words are in the log")
+
+    async def _run(self, request: EngineRequest) -> None:
+        """One request from its prompt to its last output."""
+        last = EngineOutput(
+            id=request.id, ending="failed", error=TaskError("engine_error", "vLLM ended without a word")
+        )
+        try:
+            last = await self._stream(request)
+        except asyncio.CancelledError:
+            last = EngineOutput(id=request.id, ending="aborted")
+        except PromptRefused as refusal:
+            last = EngineOutput(id=request.id, ending="failed", error=refusal.error)
+        except Exception as error:
+            log.debug("%s failed", request.id, exc_info=error)
+            if self._loaded and self._loaded.llm.errored:
+                self._outbox.die("vLLM's engine core died; its last words are in the log")
+                return
+            last = EngineOutput(id=request.id, ending="failed", error=TaskError("engine_error", _sentence(error)))
+        del self._running[request.id]
+        self._outbox.put([last])
+
+    async def _stream(self, request: EngineRequest) -> EngineOutput:
+        """Put all outputs but the last, which is returned."""
+        from vllm import SamplingParams, TokensPrompt
+        from vllm.sampling_params import RequestOutputKind
+
+        assert self._loaded is not None
+        params = request.body.params
+        prompt = prompt_ids(self._loaded.tokenizer, request.body)
+        max_tokens = budget(prompt_length=len(prompt), max_tokens=params.max_tokens, context=self._loaded.context)
+        ends = frozenset() if params.ignore_eos else self._loaded.end_ids
+        answer = Answer(
+            decode=decoder(self._loaded.tokenizer),
+            prompt_ids=prompt,
+            stops=params.stop,
+            end_ids=ends,
+            max_tokens=max_tokens,
+        )
+        if ending := answer.replay(request.streamed):
+            return EngineOutput(id=request.id, prompt_tokens=len(prompt), ending=ending)
+        sampling = SamplingParams(
+            max_tokens=max_tokens - len(request.streamed),
+            temperature=params.temperature,
+            top_p=params.top_p,
+            top_k=params.top_k,
+            # vLLM's generator starts anew with every request: a continuation must not throw the same dice again.
+            seed=None if params.seed is None else params.seed + len(request.streamed),
+            ignore_eos=params.ignore_eos,
+            stop_token_ids=sorted(ends),
+            detokenize=False,
+            output_kind=RequestOutputKind.DELTA,
+        )
+        whole = TokensPrompt(prompt_token_ids=[*prompt, *request.streamed], cache_salt=request.tenant)
+        outputs = self._loaded.llm.generate(whole, sampling, request.id)
+        try:
+            async for output in outputs:
+                completion = output.outputs[0]
+                grown = _grown(request.id, answer, list(completion.token_ids), len(prompt), completion.finish_reason)
+                if grown.ending:
+                    return grown
+                self._outbox.put([grown])
+        finally:
+            await outputs.aclose()  # vLLM's abort, where it had not ended by itself
+        raise RuntimeError("vLLM ended the request without a finish reason")
+
+
+def _grown(request_id: str, answer: Answer, ids: list[int], prompt_tokens: int, reason: str | None) -> EngineOutput:
+    """One of vLLM's outputs as ours; ids behind our own ending are dropped."""
+    text, ending = "", None
+    taken: list[int] = []
+    for token_id in ids:
+        piece, ending = answer.push(token_id)
+        text += piece
+        taken.append(token_id)
+        if ending:
+            break
+    if ending is None and reason in ("stop", "length"):
+        text, ending = text + answer.close(), "stop" if reason == "stop" else "length"
+    if ending is None and reason is not None:
+        error = TaskError("engine_error", f"vLLM ended the request with {reason!r}")
+        return EngineOutput(id=request_id, token_ids=tuple(taken), text=text, ending="failed", error=error)
+    return EngineOutput(id=request_id, token_ids=tuple(taken), text=text, prompt_tokens=prompt_tokens, ending=ending)
+
+
+def load(settings: Settings) -> _Loaded:
+    """Start vLLM. Raises `EngineCannotStart` with the root cause in one line."""
+    debug = settings.log_level == "debug"
+    os.environ.setdefault("VLLM_LOGGING_LEVEL", "INFO" if debug else "WARNING")
+    os.environ.setdefault("VLLM_WORKER_MULTIPROCESSING_METHOD", "spawn")  # this process has threads: a fork could hang
+    os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
+    name = settings.model
+    if name.startswith(("/", "./", "../", "~")) and not Path(name).is_dir():
+        raise EngineCannotStart(f"model {name!r} does not load: there is no such folder")
+    noise = ChildNoise(passed_on=debug)
+    try:
+        with noise:
+            return _load(settings)
+    except WorkerFailure:
+        raise
+    except ImportError as error:
+        raise EngineCannotStart(f"engine 'vllm' is not installed here: {_sentence(error)}") from error
+    except Exception as error:
+        cause = noise.cause() if "ngine core" in str(error) else None
+        raise EngineCannotStart(f"model {name!r} does not load in vLLM: {cause or _sentence(error)}") from error
+
+
+def _load(settings: Settings) -> _Loaded:
+    from vllm.engine.arg_utils import AsyncEngineArgs
+    from vllm.v1.engine.async_llm import AsyncLLM
+
+    known = {field.name for field in dataclasses.fields(AsyncEngineArgs)} - {"model"}
+    unknown = sorted(set(settings.engine_args) - known)
+    if unknown:
+        raise BadSetting(f"OPSITE_ENGINE_ARGS: vLLM's AsyncEngineArgs has no {', '.join(unknown)}")
+    defaults = {"max_num_seqs": settings.slots, "disable_log_stats": True}
+    llm = AsyncLLM.from_engine_args(AsyncEngineArgs(model=settings.model, **(defaults | settings.engine_args)))
+    config = llm.model_config
+    generation = config.try_get_generation_config() or {}
+    tokenizer = llm.renderer.tokenizer
+    ends = end_ids(
+        generation.get("eos_token_id"),
+        getattr(config.hf_text_config, "eos_token_id", None),
+        getattr(tokenizer, "eos_token_id", None),
+    )
+    return _Loaded(llm, tokenizer, int(config.max_model_len), ends)
+
+
+def _sentence(error: BaseException) -> str:
+    """The first line of an error, which is what fits in one line."""
+    lines = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {lines[0].strip()}" if lines else type(error).__name__
