@@ -1,4 +1,4 @@
-"""Real servers for all tests: one embedded Postgres and one embedded Redis for the run, in a folder of its own.
+"""What all tests share: addresses, processes' environments, two tenants.
 
 Tests that need Docker or vLLM are skipped where these are missing, and say how to get them; where the environment variable
 OPSITE_REQUIRE names them (as CI does), they fail instead.
@@ -10,29 +10,16 @@ import os
 import shutil
 import subprocess
 import sys
-import tempfile
 import uuid
-import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.scene import Scene
+from tests.servers import ADDRESSES
+
 ROOT = Path(__file__).resolve().parent.parent
-_FOLDER = Path(tempfile.mkdtemp(prefix="opsite-tests-"))
-_FOLDER.chmod(0o755)
-os.environ["OPSITE_DATA_DIR"] = str(_FOLDER)
-os.environ["SECRET_KEY"] = "not secret: for tests only"
-
-with warnings.catch_warnings():
-    warnings.simplefilter("ignore")
-    from opsite.embedded.stack import EmbeddedStack
-
-    _stack = EmbeddedStack(_FOLDER)
-    _addresses = _stack.start()
-os.environ["DATABASE_URL"], os.environ["REDIS_URL"] = _addresses
-
-from tests.scene import Scene  # noqa: E402 - the addresses must be known before
 
 REASONS = {
     "docker": "no Docker engine: run deploy/ci/install-docker.sh and deploy/ci/base-image.sh as root",
@@ -54,12 +41,6 @@ def _have_docker() -> bool:
     return probe.returncode == 0
 
 
-def pytest_unconfigure(config: pytest.Config) -> None:
-    """Stop the servers and remove their folder."""
-    _stack.stop()
-    shutil.rmtree(_FOLDER, ignore_errors=True)
-
-
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Skip what this machine cannot run, unless it is required."""
     required = set(filter(None, os.environ.get("OPSITE_REQUIRE", "").split(",")))
@@ -76,7 +57,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 @pytest.fixture(scope="session")
 def redis_url() -> str:
     """The run's Redis. Tests keep apart by using pools of their own."""
-    return _addresses.redis_url
+    return ADDRESSES.redis_url
 
 
 @pytest.fixture
@@ -90,7 +71,7 @@ def database_url(transactional_db: None) -> str:
     """The test database as other processes reach it. Rows are committed and removed after the test."""
     from django.db import connection
 
-    return _addresses.database_url.replace("/opsite?", f"/{connection.settings_dict['NAME']}?")
+    return ADDRESSES.database_url.replace("/opsite?", f"/{connection.settings_dict['NAME']}?")
 
 
 @pytest.fixture
@@ -99,7 +80,7 @@ def process_env(database_url: str, tmp_path: Path) -> dict[str, str]:
     return {
         **os.environ,
         "DATABASE_URL": database_url,
-        "REDIS_URL": _addresses.redis_url,
+        "REDIS_URL": ADDRESSES.redis_url,
         "OPSITE_DATA_DIR": str(tmp_path / "data"),
         "OPSITE_STACK": f"test-{uuid.uuid4().hex[:8]}",
         "PYTHONPATH": str(ROOT),
@@ -117,3 +98,9 @@ def python() -> Iterator[str]:
 def scene(db: None) -> Scene:
     """Two tenants with an agent and a key each, on one shared pool."""
     return Scene.make()
+
+
+@pytest.fixture(scope="session")
+def django_db_keepdb() -> bool:
+    """The whole server goes when the run ends; its database need not be dropped under open connections before."""
+    return True
