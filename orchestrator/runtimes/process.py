@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -21,6 +20,7 @@ from orchestrator.runtimes import LOG_TAIL_LINES, Instance, StartFailed, WorkerS
 from orchestrator.runtimes.proc import environment, pids, start_ticks, started_at
 
 LOG_TAIL_BYTES = 64 * 1024
+LOG_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_APPEND
 KEEP_LOGS_S = 7 * 24 * 3600.0
 PASSED_ON = (
     "LANG",
@@ -59,7 +59,8 @@ class ProcessRuntime:
         self._stack = stack
         self._folder = folder
         self._cwd = working_directory
-        self._children: dict[str, subprocess.Popen[bytes]] = {}
+        self._children: dict[str, int] = {}
+        self._exit_codes: dict[str, int] = {}
 
     def start(self, spec: WorkerSpec, progress: Callable[[str], None]) -> str:
         """Start a worker; its ref is its id."""
@@ -71,23 +72,25 @@ class ProcessRuntime:
         if spec.gpus:
             env["CUDA_VISIBLE_DEVICES"] = ",".join(spec.gpus)
         try:
-            with self._log(spec.worker).open("ab") as log:
-                child = subprocess.Popen(
-                    [spec.python, "-m", "gpu_worker"],
-                    env=env,
-                    cwd=self._cwd,
-                    stdin=subprocess.DEVNULL,
-                    stdout=log,
-                    stderr=log,
-                    start_new_session=True,  # signals to the orchestrator's group are not for its workers
-                )
+            pid = os.posix_spawnp(
+                spec.python,
+                [spec.python, "-m", "gpu_worker"],
+                env,
+                file_actions=[
+                    (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+                    (os.POSIX_SPAWN_OPEN, 1, str(self._log(spec.worker)), LOG_FLAGS, 0o600),
+                    (os.POSIX_SPAWN_DUP2, 1, 2),
+                ],
+                setsid=True,  # signals to the orchestrator's group are not for its workers
+                setsigdef=[signal.SIGPIPE, signal.SIGXFSZ],  # Python ignores them; a worker decides itself
+            )
         except OSError as error:
             raise StartFailed(
                 f"{spec.python or 'The interpreter'} cannot be started ({error.strerror or error}): "
                 "correct OPSITE_WORKER_PYTHON in the pool's env or in the settings."
             ) from error
-        self._children[spec.worker] = child
-        self._write(_Card(spec.worker, spec.pool, child.pid, start_ticks(child.pid) or 0, spec.gpus))
+        self._children[spec.worker] = pid
+        self._write(_Card(spec.worker, spec.pool, pid, start_ticks(pid) or 0, spec.gpus))
         return spec.worker
 
     def list(self) -> list[Instance]:
@@ -127,9 +130,9 @@ class ProcessRuntime:
 
     def remove(self, ref: str) -> None:
         """Forget the card, and end what an engine left behind (it may hold GPU memory); the log stays for a week."""
-        child = self._children.pop(ref, None)
-        if child is not None:
-            child.poll()
+        self._reap(ref)
+        self._children.pop(ref, None)
+        self._exit_codes.pop(ref, None)
         for pid in pids():
             env = environment(pid)
             if env.get("OPSITE_WORKER_ID") == ref and env.get("OPSITE_STACK") == self._stack:
@@ -147,8 +150,7 @@ class ProcessRuntime:
         return "\n".join(lines[-LOG_TAIL_LINES:])
 
     def _instance(self, card: _Card) -> Instance:
-        child = self._children.get(card.worker)
-        code = child.poll() if child is not None else None
+        code = self._reap(card.worker)
         alive = code is None and self._is_ours(card)
         return Instance(
             ref=card.worker,
@@ -159,6 +161,20 @@ class ProcessRuntime:
             exit_code=code,
             gpus=card.gpus,
         )
+
+    def _reap(self, worker: str) -> int | None:
+        """The exit code of a child of ours (negative: a signal's number), or None. A pid is free once it was reaped."""
+        pid = self._children.get(worker)
+        if pid is not None:
+            try:
+                done, status = os.waitpid(pid, os.WNOHANG)
+            except ChildProcessError:
+                del self._children[worker]  # reaped by somebody else in this process
+            else:
+                if done:
+                    del self._children[worker]
+                    self._exit_codes[worker] = os.waitstatus_to_exitcode(status)
+        return self._exit_codes.get(worker)
 
     def _is_ours(self, card: _Card) -> bool:
         """The pid still is the process of the card: same start time, same worker in its environment."""
