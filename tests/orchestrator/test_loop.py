@@ -1,0 +1,129 @@
+"""The loop around the ticks: who does not lead does nothing, what fails does not spread, the stack's end is the fleet's."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import pytest
+
+from orchestrator import records
+from orchestrator.control import PoolControl
+from orchestrator.host import LeadLost
+from orchestrator.leader import Leadership
+from orchestrator.loop import Orchestrator
+from orchestrator.models import Pool, Worker
+from orchestrator.services import stop_fleet
+from orchestrator.specs import BadPool, fingerprint, worker_spec
+from orchestrator.specs import Site as SpecSite
+from tests.orchestrator.conftest import ROOT, Site, wait_for
+
+
+def test_who_has_lost_the_lead_starts_nothing(site: Site) -> None:
+    pool = site.pool()
+    site.submit(pool, 5)
+    orchestrator = Orchestrator()
+    with pytest.raises(LeadLost):
+        orchestrator.tick()
+    assert not Worker.objects.exists()
+    assert not site.pids()
+
+
+def test_a_second_orchestrator_does_nothing_while_the_first_leads(site: Site) -> None:
+    pool = site.pool(policy={"min_workers": 1})
+    first = Leadership(site.env["OPSITE_STACK"])
+    assert first.campaign()
+    stop = threading.Event()
+    thread = threading.Thread(target=Orchestrator(tick_s=0.05).run, args=(stop,))
+    thread.start()
+    stop.wait(0.5)
+    assert not Worker.objects.exists()
+    first.resign()
+    wait_for(lambda: site.ready(pool), what="the second leads, and a worker is ready")
+    stop.set()
+    thread.join(20)
+
+
+def test_one_pools_failure_does_not_stop_the_others(
+    site: Site, running: Orchestrator, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    bad = site.pool(slug="a-bad-one")
+    tick = PoolControl.tick
+
+    def broken(self: PoolControl, pool: Pool, *args: Any) -> None:
+        if pool.pk == bad.pk:
+            raise ZeroDivisionError
+        tick(self, pool, *args)
+
+    monkeypatch.setattr(PoolControl, "tick", broken)
+    good = site.pool(policy={"min_workers": 1})
+    wait_for(lambda: site.ready(good), what="the other pool has its worker")
+    assert "pool a-bad-one: this tick failed" in caplog.text
+
+
+def test_the_end_of_the_stack_ends_the_fleet(site: Site) -> None:
+    pool = site.pool(policy={"min_workers": 2, "max_workers": 2})
+    stop = threading.Event()
+    thread = threading.Thread(target=Orchestrator(tick_s=0.1).run, args=(stop,))
+    thread.start()
+    wait_for(lambda: len(site.ready(pool)) == 2, what="two workers are ready")
+    stop.set()
+    thread.join(20)
+    assert len(site.pids()) == 2
+    assert stop_fleet(grace_s=10) == 2
+    assert not site.pids()
+    assert set(Worker.objects.values_list("state", flat=True)) == {"stopped"}
+    assert stop_fleet(grace_s=1) == 0
+
+
+SITE = SpecSite(stack="s", redis_url="unix:///r.sock", python="python3", image="img", base_folder=ROOT)
+
+
+def test_a_spec_names_the_models_folder_by_its_absolute_path_and_mounts_it() -> None:
+    pool = Pool(slug="p", engine="transformers", model="tests/orchestrator", engine_args={"a": 1}, slots=3, lease_s=2.5)
+    spec = worker_spec(pool, worker="w", gpus=("1",), site=SITE)
+    folder = str(ROOT / "tests/orchestrator")
+    assert spec.env == {
+        "OPSITE_REDIS_URL": "unix:///r.sock",
+        "OPSITE_POOL": "p",
+        "OPSITE_WORKER_ID": "w",
+        "OPSITE_ENGINE": "transformers",
+        "OPSITE_MODEL": folder,
+        "OPSITE_SLOTS": "3",
+        "OPSITE_LEASE_S": "2.5",
+        "OPSITE_ENGINE_ARGS": '{"a": 1}',
+        "OPSITE_LOG_LEVEL": "info",
+    }
+    assert spec.mounts == (folder,)
+    assert (spec.python, spec.image, spec.gpus) == ("python3", "img", ("1",))
+
+
+def test_a_pools_env_reaches_the_worker_but_for_what_the_runtime_needs() -> None:
+    env = {"OPSITE_WORKER_PYTHON": "/venv/bin/python", "OPSITE_MEMORY_BYTES": 5, "A": 1}
+    spec = worker_spec(Pool(slug="p", model="org/model", env=env), worker="w", gpus=(), site=SITE)
+    assert (spec.python, spec.limits, spec.mounts) == ("/venv/bin/python", {"memory_bytes": 5}, ())
+    assert spec.env["A"] == "1"
+    assert "OPSITE_WORKER_PYTHON" not in spec.env
+    with pytest.raises(BadPool, match="absolute"):
+        worker_spec(Pool(slug="p", mounts=["models"]), worker="w", gpus=(), site=SITE)
+    with pytest.raises(BadPool, match="whole numbers"):
+        worker_spec(Pool(slug="p", env={"OPSITE_PIDS_LIMIT": "many"}), worker="w", gpus=(), site=SITE)
+
+
+def test_a_fingerprint_changes_with_what_starts_a_worker_only() -> None:
+    pool = Pool(slug="p", model="a")
+    before = fingerprint(pool)
+    pool.is_paused = True
+    pool.name = "other"
+    assert fingerprint(pool) == before
+    pool.model = "b"
+    assert fingerprint(pool) != before
+
+
+def test_failures_are_remembered_over_a_restart(site: Site) -> None:
+    pool = site.pool()
+    for at in (100.0, 200.0):
+        row = records.new_worker(pool, reason="r", now=at)
+        records.end(row, state="failed", now=at + 1, exit_code=78, error="no such model", log_tail="")
+    backoff = records.past_failures(pool)
+    assert (backoff.failures, backoff.until, backoff.error) == (2, 211.0, "no such model")
