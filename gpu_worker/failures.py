@@ -4,6 +4,16 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+SENTENCE_CHARS = 400
+
+
+def sentence(error: BaseException) -> str:
+    """An error of any library as one line."""
+    words = " ".join(str(error).split())
+    if len(words) > SENTENCE_CHARS:
+        words = words[: SENTENCE_CHARS - 3] + "..."
+    return f"{type(error).__name__}: {words}" if words else type(error).__name__
+
 
 class WorkerFailure(Exception):
     """The worker ends; its message is the one line that operators read. Exit codes follow sysexits.h."""

@@ -167,7 +167,8 @@ class WorkerLoop:
     def _enter(self, phase: WorkerPhase, *, ready_ms: int | None = None) -> None:
         self._status = msgspec.structs.replace(self._status, phase=phase, ready_ms=ready_ms or self._status.ready_ms)
         self._beat_now.set()
-        log.info("%s: %s", self._settings.worker_id, phase)
+        if self._status.ready_ms:  # a start that failed is told in one line, by whoever caught it
+            log.info("%s: %s", self._settings.worker_id, phase)
 
     # -- the end -------------------------------------------------------------------------------
     async def _drain(self, beat: asyncio.Task[None], *work: asyncio.Task[None]) -> None:
@@ -186,7 +187,8 @@ class WorkerLoop:
                 turns = self._ledger.leave()
                 await self._queue.release(worker, turns)
                 await self._queue.leave(worker)
-                log.info("%s: left, %d turns given back", worker, len(turns))
+                if self._status.ready_ms:
+                    log.info("%s: left, %d turns given back", worker, len(turns))
         except (TimeoutError, QueueUnavailable) as error:
             log.warning("%s: left without a word to Redis (%r); its leases will lapse", worker, error)
 

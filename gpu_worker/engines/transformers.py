@@ -34,7 +34,7 @@ from gpu_worker.engines.kv_rows import RowCache
 from gpu_worker.engines.outbox import Outbox
 from gpu_worker.engines.prompting import PromptRefused, budget, decoder, end_ids, prompt_ids
 from gpu_worker.engines.sampling import Sampler
-from gpu_worker.failures import BadSetting, EngineCannotStart
+from gpu_worker.failures import BadSetting, EngineCannotStart, sentence
 from gpu_worker.settings import Settings, read_engine_args
 from taskqueue.messages import SamplingParams, TaskError
 
@@ -94,7 +94,7 @@ class TransformersEngine:
             try:
                 engine = load(self._model, self._args, self._slots)
             except Exception as error:
-                reason = EngineCannotStart(f"model {self._model!r} does not load: {_sentence(error)}")
+                reason = EngineCannotStart(f"model {self._model!r} does not load: {sentence(error)}")
                 reason.__cause__ = error
                 _tell(loop, lambda: None if loaded.done() else loaded.set_exception(reason))
                 return
@@ -147,7 +147,7 @@ class TransformersEngine:
         except PromptRefused as refusal:
             return [self._failed(order.id, refusal.error)]
         except Exception as error:
-            return [self._failed(order.id, TaskError("engine_error", _sentence(error)))]
+            return [self._failed(order.id, TaskError("engine_error", sentence(error)))]
 
     def _join(self, engine: _Loaded, request: EngineRequest) -> list[EngineOutput]:
         params = request.body.params
@@ -188,9 +188,9 @@ class TransformersEngine:
         )
 
     def _broken(self, request_id: str, error: Exception) -> EngineOutput:
-        log.error("%s: a forward pass failed: %s", request_id, _sentence(error))
+        log.error("%s: a forward pass failed: %s", request_id, sentence(error))
         log.debug("traceback", exc_info=error)
-        return self._failed(request_id, TaskError("engine_error", _sentence(error)))
+        return self._failed(request_id, TaskError("engine_error", sentence(error)))
 
     def _failed(self, request_id: str, error: TaskError) -> EngineOutput:
         growing = self._growing.pop(request_id, None)
@@ -254,9 +254,3 @@ def _warm_up(batch: ContinuousBatch) -> None:
 def _tell(loop: asyncio.AbstractEventLoop, call: Any, *args: Any) -> None:
     with suppress(RuntimeError):  # the loop is closed: nobody listens any more
         loop.call_soon_threadsafe(call, *args)
-
-
-def _sentence(error: BaseException) -> str:
-    """The first line of an error, which is what fits in one line."""
-    lines = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {lines[0].strip()}" if lines else type(error).__name__

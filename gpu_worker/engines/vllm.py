@@ -23,7 +23,7 @@ from gpu_worker.engines import EngineOutput, EngineRequest
 from gpu_worker.engines.child_noise import ChildNoise
 from gpu_worker.engines.outbox import Outbox
 from gpu_worker.engines.prompting import PromptRefused, budget, decoder, end_ids, prompt_ids
-from gpu_worker.failures import BadSetting, EngineCannotStart, WorkerFailure
+from gpu_worker.failures import BadSetting, EngineCannotStart, WorkerFailure, sentence
 from gpu_worker.settings import Settings
 from taskqueue.messages import TaskError
 
@@ -101,13 +101,13 @@ class VllmEngine:
             if self._loaded and self._loaded.llm.errored:
                 self._outbox.die("vLLM's engine core died; its last words are in the log")
                 return
-            last = EngineOutput(id=request.id, ending="failed", error=TaskError("engine_error", _sentence(error)))
+            last = EngineOutput(id=request.id, ending="failed", error=TaskError("engine_error", sentence(error)))
         del self._running[request.id]
         self._outbox.put([last])
 
     async def _stream(self, request: EngineRequest) -> EngineOutput:
         """Put all outputs but the last, which is returned."""
-        from vllm import SamplingParams, TokensPrompt
+        from vllm import SamplingParams
         from vllm.sampling_params import RequestOutputKind
 
         assert self._loaded is not None
@@ -136,7 +136,12 @@ class VllmEngine:
             detokenize=False,
             output_kind=RequestOutputKind.DELTA,
         )
-        whole = TokensPrompt(prompt_token_ids=[*prompt, *request.streamed], cache_salt=request.tenant)
+        # The salt keeps tenants' prefix caches apart: nobody can time what another has asked.
+        whole = {
+            "type": "token",
+            "prompt_token_ids": [*prompt, *request.streamed],
+            "cache_salt": request.tenant,
+        }
         outputs = self._loaded.llm.generate(whole, sampling, request.id)
         try:
             async for output in outputs:
@@ -184,10 +189,10 @@ def load(settings: Settings) -> _Loaded:
     except WorkerFailure:
         raise
     except ImportError as error:
-        raise EngineCannotStart(f"engine 'vllm' is not installed here: {_sentence(error)}") from error
+        raise EngineCannotStart(f"engine 'vllm' is not installed here: {sentence(error)}") from error
     except Exception as error:
         cause = noise.cause() if "ngine core" in str(error) else None
-        raise EngineCannotStart(f"model {name!r} does not load in vLLM: {cause or _sentence(error)}") from error
+        raise EngineCannotStart(f"model {name!r} does not load in vLLM: {cause or sentence(error)}") from error
 
 
 def _load(settings: Settings) -> _Loaded:
@@ -209,9 +214,3 @@ def _load(settings: Settings) -> _Loaded:
         getattr(tokenizer, "eos_token_id", None),
     )
     return _Loaded(llm, tokenizer, int(config.max_model_len), ends)
-
-
-def _sentence(error: BaseException) -> str:
-    """The first line of an error, which is what fits in one line."""
-    lines = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {lines[0].strip()}" if lines else type(error).__name__

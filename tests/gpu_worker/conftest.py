@@ -26,11 +26,11 @@ PATIENCE_S = 60.0
 class WorkerProcess:
     """`python -m gpu_worker` with its stderr in a file."""
 
-    def __init__(self, environment: dict[str, str], log: Path) -> None:
+    def __init__(self, environment: dict[str, str], log: Path, *, python: str = sys.executable) -> None:
         self._log = log
         with log.open("wb") as stderr:
             self.process = subprocess.Popen(
-                [os.environ.get("OPSITE_TEST_PYTHON", sys.executable), "-m", "gpu_worker"],
+                [python, "-m", "gpu_worker"],
                 cwd=ROOT,
                 env={"PATH": os.environ["PATH"], "HOME": os.environ.get("HOME", "/"), **environment},
                 stdout=subprocess.DEVNULL,
@@ -86,10 +86,12 @@ def submission(number: int, *, prompt: str | None = None, deadline_ms: int = 0, 
     return Submission(turn=f"turn-{number}", task=f"task-{number}", tenant="acme", body=body, deadline_ms=deadline_ms)
 
 
-async def outcomes(queue: AsyncQueue, count: int, *, reap: bool = False) -> dict[str, Record]:
+async def outcomes(
+    queue: AsyncQueue, count: int, *, reap: bool = False, bound_s: float = PATIENCE_S
+) -> dict[str, Record]:
     """Wait for the ends of `count` turns, as the recorder would; `reap` also does the orchestrator's part meanwhile."""
     ended: dict[str, Record] = {}
-    async with asyncio.timeout(PATIENCE_S):
+    async with asyncio.timeout(bound_s):
         while len(ended) < count:
             if reap:
                 await queue.reap(max_attempts=9)
@@ -99,9 +101,9 @@ async def outcomes(queue: AsyncQueue, count: int, *, reap: bool = False) -> dict
     return ended
 
 
-async def until(condition: Callable[[], object]) -> None:
+async def until(condition: Callable[[], object], *, bound_s: float = PATIENCE_S) -> None:
     """Poll a condition (an awaitable one is awaited) until it holds."""
-    async with asyncio.timeout(PATIENCE_S):
+    async with asyncio.timeout(bound_s):
         while True:
             value = condition()
             if asyncio.iscoroutine(value):

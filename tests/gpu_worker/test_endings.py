@@ -40,7 +40,7 @@ from tests.gpu_worker.test_loop import SLOW, check_undisturbed, has_text
 def test_a_wrong_setting_ends_with_one_line(
     start_worker: StartWorker, change: dict[str, object], words: Sequence[str]
 ) -> None:
-    worker = start_worker(log_level="error", **change)
+    worker = start_worker(**change)
     assert worker.wait() == 78
     (line,) = worker.stderr.splitlines()
     assert line.startswith("opsite-worker: error: ")
@@ -49,7 +49,7 @@ def test_a_wrong_setting_ends_with_one_line(
 
 def test_a_folder_that_is_no_model_ends_with_one_line(start_worker: StartWorker, tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text("{}")
-    worker = start_worker(engine="transformers", model=tmp_path, log_level="error")
+    worker = start_worker(engine="transformers", model=tmp_path)
     assert worker.wait() == 78
     (line,) = worker.stderr.splitlines()
     assert str(tmp_path) in line

@@ -1,0 +1,182 @@
+"""The `vllm` engine as a real worker process, on the CPU, with the demo model."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import time
+import uuid
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from taskqueue.async_client import AsyncQueue
+from taskqueue.messages import ChatMessage, Record, SamplingParams, Submission, TurnBody
+from tests.conftest import vllm_python
+from tests.gpu_worker.conftest import WorkerProcess, outcomes, seconds, streamed_text, submission, until
+
+pytestmark = [pytest.mark.vllm, pytest.mark.timeout(900)]
+
+MODEL = Path(__file__).resolve().parents[2] / "models" / "opsite-verse"
+ARGS = {"dtype": "float32", "max_model_len": 1024, "enforce_eager": True}
+PROMPT = "KING RICHARD III:\nNow is the "
+
+
+def start(redis_url: str, pool: str, folder: Path, worker_id: str, **settings: Any) -> WorkerProcess:
+    values = {
+        "redis_url": redis_url,
+        "pool": pool,
+        "worker_id": worker_id,
+        "engine": "vllm",
+        "model": MODEL,
+        "slots": 32,
+        "lease_s": 5,
+        "engine_args": json.dumps(ARGS),
+    }
+    environment = {f"OPSITE_{name.upper()}": str(value) for name, value in (values | settings).items()}
+    environment |= {"VLLM_CPU_KVCACHE_SPACE": "1"}
+    return WorkerProcess(environment, folder / f"{worker_id}.log", python=str(vllm_python()))
+
+
+@pytest.fixture(scope="module")
+def vllm_pool() -> str:
+    return f"pool-{uuid.uuid4().hex[:12]}"
+
+
+@pytest.fixture(scope="module")
+def worker(redis_url: str, vllm_pool: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[WorkerProcess]:
+    """One vLLM for all tests of this file: its start takes up to a minute."""
+    process = start(redis_url, vllm_pool, tmp_path_factory.mktemp("vllm"), "vllm-1")
+    yield process
+    process.end()
+
+
+@pytest.fixture
+async def queue(redis_url: str, vllm_pool: str, worker: WorkerProcess) -> AsyncIterator[AsyncQueue]:
+    queue = AsyncQueue(redis_url, vllm_pool)
+
+    async def ready() -> bool:
+        assert worker.process.poll() is None, worker.stderr
+        return [one.phase for one in (await queue.signals()).workers] == ["ready"]
+
+    await until(ready, bound_s=600)
+    yield queue
+    await queue.aclose()
+
+
+async def run(queue: AsyncQueue, submissions: list[Submission]) -> dict[str, Record]:
+    await queue.enqueue(submissions)
+    return await outcomes(queue, len(submissions))
+
+
+async def test_it_streams_and_counts(queue: AsyncQueue) -> None:
+    one = submission(1, prompt=PROMPT, temperature=0, max_tokens=40)
+    record = (await run(queue, [one]))[one.turn]
+    assert (record.state, record.usage.completion_tokens) == ("succeeded", 40)
+    assert record.text
+    assert await streamed_text(queue, one.task) == record.text
+    assert len(await queue.read_log(one.task)) > 10
+
+
+async def test_it_applies_the_chat_template(queue: AsyncQueue) -> None:
+    messages = (ChatMessage("system", "Speak in verse."), ChatMessage("user", "Tell of the sea."))
+    body = TurnBody(messages=messages, params=SamplingParams(temperature=0, max_tokens=30))
+    record = (await run(queue, [Submission(turn="chat", task="chat", tenant="acme", body=body)]))["chat"]
+    assert (record.state, record.error) == ("succeeded", None)
+
+
+async def test_stop_strings_end_the_text(queue: AsyncQueue) -> None:
+    free = (await run(queue, [submission(2, prompt=PROMPT, temperature=0, max_tokens=40)]))["turn-2"].text
+    assert free
+    stop = free[15:19]
+    record = (await run(queue, [submission(3, prompt=PROMPT, temperature=0, max_tokens=40, stop=(stop,))]))["turn-3"]
+    assert (record.text, record.finish_reason) == (free[: free.index(stop)], "stop")
+
+
+async def test_a_prompt_beyond_the_context_is_refused(queue: AsyncQueue) -> None:
+    record = (await run(queue, [submission(4, prompt="word " * 3000)]))["turn-4"]
+    assert record.state == "failed"
+    assert record.error is not None
+    assert record.error.code == "context_length_exceeded"
+
+
+async def test_a_cancelled_turn_leaves_the_engine(queue: AsyncQueue) -> None:
+    one = submission(5, prompt=PROMPT, max_tokens=900, ignore_eos=True)
+    await queue.enqueue([one])
+
+    async def has_text() -> bool:
+        return len(await queue.read_log(one.task)) > 5
+
+    await until(has_text)
+    await queue.cancel([one.turn])
+    assert (await outcomes(queue, 1))[one.turn].state == "cancelled"
+
+
+async def test_thirty_two_at_once_are_batched(queue: AsyncQueue, record_property: Any) -> None:
+    async def rate(first: int, count: int) -> float:
+        submissions = [
+            submission(number, prompt=PROMPT, max_tokens=64, ignore_eos=True) for number in range(first, first + count)
+        ]
+        started = time.monotonic()
+        ended = await run(queue, submissions)
+        return sum(record.usage.completion_tokens for record in ended.values()) / seconds(started)
+
+    alone = max([await rate(100, 1), await rate(101, 1)])
+    together = max([await rate(200, 32), await rate(300, 32)])
+    record_property("tokens_per_s", {"1": round(alone), "32": round(together)})
+    assert together > 4 * alone, f"{together:.0f} tokens/s at 32 in parallel, {alone:.0f} alone"
+
+
+async def test_it_hands_over_in_mid_sentence_and_leaves_nothing_behind(
+    redis_url: str, vllm_pool: str, queue: AsyncQueue, worker: WorkerProcess, tmp_path: Path
+) -> None:
+    """The last test of this file: it ends the worker. One turn at a time, in float32: the text stays the same."""
+    whole = (await run(queue, [submission(6, prompt=PROMPT, temperature=0, max_tokens=400, ignore_eos=True)]))["turn-6"]
+    one = submission(7, prompt=PROMPT, temperature=0, max_tokens=400, ignore_eos=True)
+    await queue.enqueue([one])
+
+    async def has_text() -> bool:
+        return len(await queue.read_log(one.task)) > 20
+
+    await until(has_text)
+    children = psutil.Process(worker.process.pid).children(recursive=True)
+    started = time.monotonic()
+    worker.signal(signal.SIGTERM)
+    assert worker.wait() == 0
+    assert seconds(started) < 4
+    await until(lambda: not any(alive(child) for child in children))
+    assert (await queue.signals()).waiting == 1
+    second = start(redis_url, vllm_pool, tmp_path, "vllm-2")
+    try:
+        record = (await outcomes(queue, 1, bound_s=600))[one.turn]
+    finally:
+        second.end()
+    assert (record.text, record.attempt) == (whole.text, 2)
+
+
+def alive(child: psutil.Process) -> bool:
+    return child.is_running() and child.status() != psutil.STATUS_ZOMBIE
+
+
+@pytest.mark.parametrize(
+    ("args", "words"),
+    [
+        ({"speed": 1}, ["OPSITE_ENGINE_ARGS", "speed"]),
+        ({"max_model_len": 10_000_000}, ["max_model_len"]),
+    ],
+)
+def test_what_vllm_cannot_start_is_told_in_one_line(
+    redis_url: str, pool: str, tmp_path: Path, args: dict[str, object], words: list[str]
+) -> None:
+    process = start(redis_url, pool, tmp_path, "bad", engine_args=json.dumps(ARGS | args))
+    try:
+        assert process.wait(300) == 78
+    except subprocess.TimeoutExpired:
+        process.end()
+        raise
+    (line,) = process.stderr.splitlines()
+    assert all(word in line for word in words)
