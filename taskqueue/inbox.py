@@ -89,7 +89,11 @@ class Subscription:
 
     async def __aenter__(self) -> Subscription:
         if self._behind:
-            self.last = await self._hub.queue(self.pool).follow(self.task, self._hub.inbox_name)
+            queue = self._hub.queue(self.pool)
+            self.last = await queue.follow(self.task, self._hub.inbox_name)
+            if 0 < self.last <= self._delivered:  # a reader who had all of it may have had the outcome too
+                newest = await queue.read_log(self.task, after=self.last - 1, count=1)
+                self._ended = bool(newest) and newest[0].kind == "outcome"
         return self
 
     async def __aexit__(

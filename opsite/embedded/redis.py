@@ -25,10 +25,11 @@ class EmbeddedRedis:
     def __init__(self, folder: Path, *, append_only: bool = True) -> None:
         self.folder = folder
         self.append_only = append_only
-        self.socket = folder / "redis.sock"
+        # In a folder of its own, which containers may mount without seeing the data.
+        self.socket = folder / "run" / "redis.sock"
         if len(str(self.socket)) > SOCKET_PATH_MAX:  # a unix socket's path is limited to 107 bytes
             name = hashlib.sha256(str(folder).encode()).hexdigest()[:16]
-            self.socket = Path(tempfile.gettempdir()) / f"opsite-{name}.sock"
+            self.socket = Path(tempfile.gettempdir()) / f"opsite-{name}" / "redis.sock"
 
     @property
     def url(self) -> str:
@@ -39,6 +40,7 @@ class EmbeddedRedis:
         """Start (or attach), wait until it has loaded its data, and return its URL."""
         if not self._answers():
             self.folder.mkdir(parents=True, exist_ok=True)
+            self.socket.parent.mkdir(parents=True, exist_ok=True)
             log = self.folder / "redis.log"
             arguments = {
                 "port": "0",

@@ -1,4 +1,4 @@
-"""The loop around the ticks: who does not lead does nothing, what fails does not spread, the stack's end is the fleet's."""
+"""The loop around the ticks: only the leader acts, what fails does not spread, the end of the stack ends the fleet."""
 
 from __future__ import annotations
 
