@@ -1,0 +1,136 @@
+"""Our own service for a benchmark: embedded Postgres and Redis in a fresh folder, web, recorder, and one simulated worker."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from benchmarks.machine import free_port
+from opsite.embedded.stack import Addresses, EmbeddedStack
+
+ROOT = Path(__file__).resolve().parent.parent
+READY_S = 90.0
+
+
+@dataclass(frozen=True)
+class Stack:
+    """Where it is and which processes it has."""
+
+    url: str
+    key: str
+    web: list[int]
+    parts: dict[str, list[int]]
+
+
+@contextlib.contextmanager
+def our_stack(*, server: str, engine_args: Mapping[str, Any], slots: int) -> Iterator[Stack]:
+    """Start everything, yield it, and end everything."""
+    folder = Path(tempfile.mkdtemp(prefix="opsite-bench-"))
+    folder.chmod(0o755)
+    embedded = EmbeddedStack(folder)
+    addresses = embedded.start()
+    env = {
+        **os.environ,
+        "OPSITE_DATA_DIR": str(folder),
+        "DATABASE_URL": addresses.database_url,
+        "REDIS_URL": addresses.redis_url,
+        "SECRET_KEY": "for a benchmark",
+        "OPSITE_LOG_LEVEL": "WARNING",
+    }
+    started: list[subprocess.Popen[bytes]] = []
+
+    def start(*words: str, **more: str) -> subprocess.Popen[bytes]:
+        process = subprocess.Popen([sys.executable, *words], cwd=ROOT, env={**env, **more}, stdout=subprocess.DEVNULL)
+        started.append(process)
+        return process
+
+    try:
+        key = _fill(env)
+        port = free_port()
+        web = start("manage.py", "serve", "--port", str(port), "--server", server)
+        recorder = start("manage.py", "record")
+        start(
+            "-m",
+            "gpu_worker",
+            OPSITE_REDIS_URL=addresses.redis_url,
+            OPSITE_POOL="bench",
+            OPSITE_WORKER_ID="bench-1",
+            OPSITE_ENGINE="simulated",
+            OPSITE_SLOTS=str(slots),
+            OPSITE_ENGINE_ARGS=json.dumps(dict(engine_args)),
+            OPSITE_LOG_LEVEL="warning",
+        )
+        url = f"http://127.0.0.1:{port}"
+        wait_for(f"{url}/readyz")
+        yield Stack(url, key, [web.pid], {"recorder": [recorder.pid], **_servers(folder, addresses)})
+    finally:
+        for process in reversed(started):
+            process.terminate()
+        for process in started:
+            process.wait(15)
+        embedded.stop()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _fill(env: Mapping[str, str]) -> str:
+    """Migrate, and make a tenant with an agent; returns its key."""
+    script = """
+import django; django.setup()
+from django.core.management import call_command
+call_command("migrate", verbosity=0)
+from agents.services import create_agent
+from orchestrator.models import Pool
+from tenants.services import create_tenant, issue_key
+pool = Pool.objects.create(slug="bench", name="bench", engine="simulated", slots=1024)
+tenant = create_tenant(slug="bench", name="bench", max_waiting=100000)
+create_agent(tenant=tenant, slug="bench", name="bench", pool=pool)
+print(issue_key(tenant=tenant, name="bench").secret)
+"""
+    answer = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", script],
+        cwd=ROOT,
+        env={**env, "DJANGO_SETTINGS_MODULE": "opsite.settings"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return answer.stdout.strip().splitlines()[-1]
+
+
+def _servers(folder: Path, addresses: Addresses) -> dict[str, list[int]]:
+    redis = [
+        process.pid
+        for process in psutil.process_iter(["name", "cmdline"])
+        if process.info["name"] == "redis-server" and str(folder) in " ".join(process.info["cmdline"] or [])
+    ]
+    postmaster = int((folder / "postgres" / "postmaster.pid").read_text().splitlines()[0])
+    return {"redis": redis, "postgres": [postmaster]}
+
+
+def wait_for(url: str, *, timeout_s: float = READY_S, headers: Mapping[str, str] | None = None) -> None:
+    """Return when `url` answers with 200."""
+    deadline = time.monotonic() + timeout_s
+    while True:
+        try:
+            with urllib.request.urlopen(urllib.request.Request(url, headers=dict(headers or {})), timeout=5) as answer:
+                if answer.status == 200:
+                    return
+        except (urllib.error.URLError, OSError):
+            pass
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"{url} did not answer in {timeout_s:g} s")
+        time.sleep(0.1)
