@@ -58,7 +58,9 @@ class AgentForm(forms.ModelForm[Agent]):
 
     pool = forms.ModelChoiceField(Pool.objects.all(), widget=UnfoldAdminSelectWidget)
     system_prompt = forms.CharField(required=False, widget=UnfoldAdminTextareaWidget)
-    params = forms.JSONField(required=False, initial=dict, widget=UnfoldAdminTextareaWidget, help_text="Sampling parameters.")
+    params = forms.JSONField(
+        required=False, initial=dict, widget=UnfoldAdminTextareaWidget, help_text="Sampling parameters."
+    )
 
     class Meta:
         model = Agent
@@ -100,7 +102,7 @@ class AgentAdmin(AcrossTenants):
     def has_delete_permission(self, request: HttpRequest, obj: Agent | None = None) -> bool:
         return False
 
-    def save_model(self, request: HttpRequest, obj: Agent, form: AgentForm, change: bool) -> None:  # type: ignore[override]
+    def save_model(self, request: HttpRequest, obj: Agent, form: AgentForm, change: bool) -> None:
         super().save_model(request, obj, form, change)
         services.revise_agent(
             agent=obj,
@@ -177,7 +179,17 @@ class TurnInline(ReadOnlyInline):
 class TaskAdmin(ReadOnly):
     """Tasks: what was asked, what came of it, who did it when."""
 
-    list_display = ("id", "tenant", "agent", "shown_state", "pool", "attempts", "completion_tokens", "created_at", "finished_at")
+    list_display = (
+        "id",
+        "tenant",
+        "agent",
+        "shown_state",
+        "pool",
+        "attempts",
+        "completion_tokens",
+        "created_at",
+        "finished_at",
+    )
     list_filter = ("state", "tenant", "pool", "created_at")
     search_fields = ("id", "agent__slug", "idempotency_key")
     list_select_related = ("tenant", "agent", "pool")
@@ -208,7 +220,17 @@ class TaskAdmin(ReadOnly):
 class TurnAdmin(ReadOnly):
     """All model calls."""
 
-    list_display = ("task", "number", "tenant", "shown_state", "attempts", "worker", "queued_at", "claimed_at", "finished_at")
+    list_display = (
+        "task",
+        "number",
+        "tenant",
+        "shown_state",
+        "attempts",
+        "worker",
+        "queued_at",
+        "claimed_at",
+        "finished_at",
+    )
     list_filter = ("state", "tenant")
     search_fields = ("task__id", "worker")
     list_select_related = ("task", "tenant")
@@ -218,5 +240,3 @@ class TurnAdmin(ReadOnly):
     def shown_state(self, turn: Turn) -> str:
         """The state in its colour."""
         return turn.state
-
-

@@ -94,7 +94,9 @@ class Task(TenantOwned):
     )
     api_key = models.ForeignKey("tenants.ApiKey", null=True, blank=True, on_delete=models.SET_NULL, related_name="+")
     state = models.CharField(max_length=10, choices=STATES, default=TaskState.QUEUED.value)
-    input = models.JSONField(help_text="The messages as they are sent to the model, system prompt and history included.")
+    input = models.JSONField(
+        help_text="The messages as they are sent to the model, system prompt and history included."
+    )
     params = models.JSONField(default=dict, blank=True)
     priority = models.PositiveSmallIntegerField(
         default=5, validators=[MaxValueValidator(9)], help_text="0 first, 9 last, within the tenant."
@@ -123,7 +125,9 @@ class Task(TenantOwned):
         ]
         constraints: ClassVar = [
             models.UniqueConstraint(fields=["tenant", "idempotency_key"], name="task_idempotency_per_tenant"),
-            models.CheckConstraint(condition=Q(state__in=[state.value for state in TaskState]), name="task_state_known"),
+            models.CheckConstraint(
+                condition=Q(state__in=[state.value for state in TaskState]), name="task_state_known"
+            ),
             models.CheckConstraint(condition=Q(priority__lte=9), name="task_priority_range"),
             models.CheckConstraint(
                 condition=Q(state__in=sorted(OUTCOMES), finished_at__isnull=False)

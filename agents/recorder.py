@@ -188,7 +188,10 @@ async def _write_or_fail(connection: psycopg.AsyncConnection, change: TurnChange
                     prompt_tokens=0,
                     completion_tokens=0,
                     finished_ms=change.finished_ms or change.claimed_ms,
-                    error={"code": "unrecordable", "message": f"The result could not be stored: {type(error).__name__}."},
+                    error={
+                        "code": "unrecordable",
+                        "message": f"The result could not be stored: {type(error).__name__}.",
+                    },
                 )
             ],
         )

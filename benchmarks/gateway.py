@@ -147,13 +147,19 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--per-slot", type=int, default=2, help="requests per concurrent stream")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--step-s", type=float, default=0.02, help="time per token of the simulated engine")
-    parser.add_argument("--with-litellm", action="store_true", help="install (in .venv-litellm) and run LiteLLM beside ours")
+    parser.add_argument(
+        "--with-litellm", action="store_true", help="install (in .venv-litellm) and run LiteLLM beside ours"
+    )
     parser.add_argument("--with-vllm-router", action="store_true", help="install (in .venv-router) and run vllm-router")
     parser.add_argument("--peer-url", help="another OpenAI-style gateway, which serves the model `bench`")
     parser.add_argument("--peer-key", default="none")
     parser.add_argument("--peer-pid", type=int, nargs="*", default=[], help="its processes, for their CPU")
-    parser.add_argument("--upstream-port", action="store_true", help="print the upstream's address and wait, to set up a peer")
-    parser.add_argument("--assert", dest="check", action="store_true", help="exit 1 if ours misses its bounds beside LiteLLM")
+    parser.add_argument(
+        "--upstream-port", action="store_true", help="print the upstream's address and wait, to set up a peer"
+    )
+    parser.add_argument(
+        "--assert", dest="check", action="store_true", help="exit 1 if ours misses its bounds beside LiteLLM"
+    )
     parser.add_argument("--quick", action="store_true", help="some seconds only: no figures to quote")
     options = parser.parse_args()
     if options.quick:

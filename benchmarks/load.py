@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import sys
 import time
+from functools import partial
 from urllib.parse import urlsplit
 
 import msgspec
@@ -83,6 +84,10 @@ class _Stream(asyncio.Protocol):
         self._transport.close()
 
 
+def _same(stream: _Stream) -> _Stream:
+    return stream
+
+
 def request_bytes(plan: Plan, number: int) -> bytes:
     """A whole HTTP/1.1 request."""
     body = msgspec.json.encode(
@@ -110,7 +115,7 @@ async def run(plan: Plan) -> Measured:
     async def one_after_the_other() -> None:
         for number in numbers:
             stream = _Stream(request_bytes(plan, number))
-            await loop.create_connection(lambda stream=stream: stream, address.hostname, address.port)  # type: ignore[misc]
+            await loop.create_connection(partial(_same, stream), address.hostname or "127.0.0.1", address.port or 80)
             try:
                 async with asyncio.timeout(TIMEOUT_S):
                     await stream.done

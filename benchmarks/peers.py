@@ -32,7 +32,15 @@ class Peer:
 def upstream(engine_args: Mapping[str, Any]) -> Iterator[Peer]:
     """The simulated engine behind OpenAI's API, without a gateway."""
     port = free_port()
-    command = [sys.executable, "-m", "benchmarks.upstream", "--port", str(port), "--engine-args", json.dumps(dict(engine_args))]
+    command = [
+        sys.executable,
+        "-m",
+        "benchmarks.upstream",
+        "--port",
+        str(port),
+        "--engine-args",
+        json.dumps(dict(engine_args)),
+    ]
     with _running(command, {}) as process:
         wait_for(f"http://127.0.0.1:{port}/v1/models")
         yield Peer("direct", f"http://127.0.0.1:{port}", "none", [process.pid])
@@ -71,7 +79,15 @@ def vllm_router(venv: Path, upstream_url: str) -> Iterator[Peer]:
         subprocess.run([sys.executable, "-m", "venv", str(venv)], check=True)
         subprocess.run([venv / "bin" / "pip", "install", "-q", "vllm-router"], check=True)
     port, metrics = free_port(), free_port()
-    command = [str(venv / "bin" / "vllm-router"), "--worker-urls", upstream_url, "--host", "127.0.0.1", "--port", str(port)]
+    command = [
+        str(venv / "bin" / "vllm-router"),
+        "--worker-urls",
+        upstream_url,
+        "--host",
+        "127.0.0.1",
+        "--port",
+        str(port),
+    ]
     with _running([*command, "--prometheus-port", str(metrics)], {}) as process:
         wait_for(f"http://127.0.0.1:{port}/v1/models", timeout_s=60)
         yield Peer("vllm-router", f"http://127.0.0.1:{port}", "none", [process.pid])

@@ -94,7 +94,7 @@ class Service:
         deadline = time.monotonic() + READY_TIMEOUT_S
         while time.monotonic() < deadline:
             try:
-                with urllib.request.urlopen(f"{self.url}/readyz", timeout=2):
+                with urllib.request.urlopen(f"{self.url}/readyz", timeout=2):  # noqa: S310 - our own http address
                     return
             except (urllib.error.URLError, OSError):
                 time.sleep(0.1)
@@ -107,4 +107,6 @@ def _check_port(host: str, port: int) -> None:
         try:
             probe.bind((host, port))
         except OSError as error:
-            raise PortTaken(f"port {port} of {host} is taken ({error.strerror}): choose another, e.g. make up PORT={port + 1}") from None
+            raise PortTaken(
+                f"port {port} of {host} is taken ({error.strerror}): choose another, e.g. make up PORT={port + 1}"
+            ) from None

@@ -37,7 +37,9 @@ def _addresses() -> tuple[str, str]:
         return database_url, redis_url
     if database_url or redis_url:
         missing = "REDIS_URL" if database_url else "DATABASE_URL"
-        raise SystemExit(f"opsite: set {missing} too, or neither of DATABASE_URL and REDIS_URL for the embedded servers")
+        raise SystemExit(
+            f"opsite: set {missing} too, or neither of DATABASE_URL and REDIS_URL for the embedded servers"
+        )
     if any(word in sys.argv for word in ("makemigrations", "spectacular", "collectstatic", "--help", "help")):
         return "postgresql://localhost/none", "redis://localhost/0"  # these commands talk to neither
     EMBEDDED_STACK = EmbeddedStack(OPSITE_DATA_DIR)
@@ -127,7 +129,9 @@ USE_I18N = False
 USE_TZ = True
 
 STATIC_URL = "static/"
-STATIC_ROOT = os.environ.get("STATIC_ROOT")  # where `collectstatic` gathers; unset: files are served from where they lie
+STATIC_ROOT = os.environ.get(
+    "STATIC_ROOT"
+)  # where `collectstatic` gathers; unset: files are served from where they lie
 STATICFILES_DIRS = [BASE_DIR / "static"]
 WHITENOISE_USE_FINDERS = True
 WHITENOISE_AUTOREFRESH = DEBUG
@@ -177,7 +181,7 @@ UNFOLD = {
     "SITE_SUBHEADER": "operations room",
     "SITE_URL": None,
     "SHOW_HISTORY": True,
-    "STYLES": [lambda request: "/static/opsite/console.css"],
+    "STYLES": [lambda _request: "/static/opsite/console.css"],
     "SIDEBAR": {
         "show_search": True,
         "navigation": [
@@ -186,7 +190,11 @@ UNFOLD = {
                 "items": [
                     {"title": "Overview", "icon": "monitoring", "link": reverse_lazy("admin:index")},
                     {"title": "Tasks", "icon": "task", "link": reverse_lazy("admin:agents_task_changelist")},
-                    {"title": "Workers", "icon": "memory", "link": reverse_lazy("admin:orchestrator_worker_changelist")},
+                    {
+                        "title": "Workers",
+                        "icon": "memory",
+                        "link": reverse_lazy("admin:orchestrator_worker_changelist"),
+                    },
                     {
                         "title": "Decisions",
                         "icon": "timeline",
@@ -198,8 +206,16 @@ UNFOLD = {
                 "title": "Agents",
                 "items": [
                     {"title": "Agents", "icon": "smart_toy", "link": reverse_lazy("admin:agents_agent_changelist")},
-                    {"title": "Revisions", "icon": "history", "link": reverse_lazy("admin:agents_agentrevision_changelist")},
-                    {"title": "Conversations", "icon": "forum", "link": reverse_lazy("admin:agents_conversation_changelist")},
+                    {
+                        "title": "Revisions",
+                        "icon": "history",
+                        "link": reverse_lazy("admin:agents_agentrevision_changelist"),
+                    },
+                    {
+                        "title": "Conversations",
+                        "icon": "forum",
+                        "link": reverse_lazy("admin:agents_conversation_changelist"),
+                    },
                     {"title": "Messages", "icon": "chat", "link": reverse_lazy("admin:agents_message_changelist")},
                     {"title": "Turns", "icon": "repeat", "link": reverse_lazy("admin:agents_turn_changelist")},
                 ],
@@ -241,11 +257,13 @@ LOGGING = {
     },
 }
 
-OPSITE_STACK = os.environ.get("OPSITE_STACK", "opsite-" + hashlib.sha256(str(OPSITE_DATA_DIR).encode()).hexdigest()[:10])
+OPSITE_STACK = os.environ.get(
+    "OPSITE_STACK", "opsite-" + hashlib.sha256(str(OPSITE_DATA_DIR).encode()).hexdigest()[:10]
+)
 """The name by which this stack's workers are known: two stacks on one host do not touch each other's."""
 OPSITE_WORKER_IMAGE = os.environ.get("OPSITE_WORKER_IMAGE", "opsite-worker:latest")
 OPSITE_WORKER_PYTHON = os.environ.get("OPSITE_WORKER_PYTHON", sys.executable)
 OPSITE_REDIS_SOCKET_DIR = os.environ.get("OPSITE_REDIS_SOCKET_DIR", "")
-OPSITE_BODY_LIMIT_BYTES = int(os.environ.get("OPSITE_BODY_LIMIT_BYTES", 1 << 20))
-OPSITE_HISTORY_DAYS = int(os.environ.get("OPSITE_HISTORY_DAYS", 30))
+OPSITE_BODY_LIMIT_BYTES = int(os.environ.get("OPSITE_BODY_LIMIT_BYTES", "1048576"))
+OPSITE_HISTORY_DAYS = int(os.environ.get("OPSITE_HISTORY_DAYS", "30"))
 """How long decisions and ended workers are kept."""

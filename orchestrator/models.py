@@ -32,7 +32,11 @@ class Pool(models.Model):
     )
     name = models.CharField(max_length=200)
     tenant = models.ForeignKey(
-        "tenants.Tenant", null=True, blank=True, on_delete=models.PROTECT, help_text="Dedicated to; empty: shared by all."
+        "tenants.Tenant",
+        null=True,
+        blank=True,
+        on_delete=models.PROTECT,
+        help_text="Dedicated to; empty: shared by all.",
     )
     engine = models.CharField(max_length=20, choices=Engine)
     model = models.CharField(max_length=500, blank=True, help_text="Folder or hub id; the simulated engine needs none.")
@@ -47,7 +51,9 @@ class Pool(models.Model):
     mounts = models.JSONField(
         default=list, blank=True, help_text="Host folders that a container sees, read-only, at the same path."
     )
-    default_params = models.JSONField(default=dict, blank=True, help_text="Sampling parameters where an agent sets none.")
+    default_params = models.JSONField(
+        default=dict, blank=True, help_text="Sampling parameters where an agent sets none."
+    )
     lease_s = models.FloatField(default=5.0, help_text="Time after which a silent worker loses its turns.")
     max_attempts = models.PositiveSmallIntegerField(
         default=3, validators=[MinValueValidator(1)], help_text="Workers that a turn may outlive before it fails."

@@ -173,7 +173,7 @@ def signals() -> Call[PoolSignals]:
 def read_events(task: str, entries: Sequence[tuple[bytes, dict[bytes, bytes]]]) -> list[Event]:
     """Entries of a task's log as events."""
     return [
-        Event(task, int(entry_id.split(b"-", 1)[0]), cast(EventKind, fields[b"k"].decode()), fields[b"d"].decode())
+        Event(task, int(entry_id.split(b"-", 1)[0]), cast("EventKind", fields[b"k"].decode()), fields[b"d"].decode())
         for entry_id, fields in entries
     ]
 

@@ -231,7 +231,8 @@ class EventHub:
                             if not await self._redis.expire(inbox, INBOX_TTL_S):
                                 break
                             renew_at = clock() + INBOX_TTL_S / 4
-                        for cursor, message in calls.read_letters(answer):
+                        for entry_id, message in calls.read_letters(answer):
+                            cursor = entry_id
                             for event in message:
                                 for subscription in self._followers.get((pool, event.task), ()):
                                     subscription.push(event)

@@ -22,7 +22,7 @@ admin.site.unregister(Group)
 
 
 @admin.register(User)
-class UserAdmin(PlainUserAdmin, ModelAdmin):
+class UserAdmin(PlainUserAdmin[User], ModelAdmin):
     """Staff accounts."""
 
     form = UserChangeForm
@@ -101,9 +101,7 @@ class ApiKeyAdmin(AcrossTenants):
         )
         obj.__dict__.update({name: value for name, value in issued.key.__dict__.items() if name != "_state"})
         obj._state.adding = False
-        self.message_user(
-            request, f"The key, shown this once: {issued.secret}", messages.WARNING, extra_tags="api-key"
-        )
+        self.message_user(request, f"The key, shown this once: {issued.secret}", messages.WARNING, extra_tags="api-key")
 
     def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
         form = super().get_form(request, obj, change, **kwargs)

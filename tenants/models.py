@@ -46,7 +46,9 @@ class ApiKey(TenantOwned):
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
     name = models.CharField(max_length=200)
-    prefix = models.CharField(max_length=16, editable=False, help_text="The key's first characters, to recognise it by.")
+    prefix = models.CharField(
+        max_length=16, editable=False, help_text="The key's first characters, to recognise it by."
+    )
     digest = models.CharField(max_length=64, unique=True, editable=False)
     scopes = ArrayField(
         models.CharField(max_length=32), default=list, blank=True, help_text="What the key may do; empty: everything."

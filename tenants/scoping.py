@@ -59,7 +59,7 @@ class TenantQuerySet(models.QuerySet[M]):
 
     def across_tenants(self) -> Self:
         """All tenants' rows: for the console, the recorder and the sweep."""
-        everyone = self._chain()
+        everyone = self.all()
         everyone._scoped = True
         return everyone
 
@@ -78,12 +78,12 @@ class TenantQuerySet(models.QuerySet[M]):
 
     # Every way to the database passes one of these.
     def _fetch_all(self) -> None:
-        if self._result_cache is None:  # type: ignore[has-type]
+        if self._result_cache is None:
             checked = self._check()
             if checked is not self:
                 self.query = checked.query
                 self._scoped = True
-        super()._fetch_all()  # type: ignore[misc]
+        super()._fetch_all()
 
     def iterator(self, *args: Any, **kwargs: Any) -> Any:
         return super(TenantQuerySet, self._check()).iterator(*args, **kwargs)

@@ -46,7 +46,9 @@ def issue_key(
 
 def revoke_key(*, key: ApiKey) -> None:
     """From now on (within a second, for caches) the key is refused."""
-    ApiKey.objects.for_tenant(key.tenant_id).filter(pk=key.pk, revoked_at__isnull=True).update(revoked_at=timezone.now())
+    ApiKey.objects.for_tenant(key.tenant_id).filter(pk=key.pk, revoked_at__isnull=True).update(
+        revoked_at=timezone.now()
+    )
     key.refresh_from_db()
 
 

@@ -11,7 +11,6 @@ import shutil
 import subprocess
 import sys
 import uuid
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -89,9 +88,9 @@ def process_env(database_url: str, tmp_path: Path) -> dict[str, str]:
 
 
 @pytest.fixture
-def python() -> Iterator[str]:
+def python() -> str:
     """The interpreter of the tests."""
-    yield sys.executable
+    return sys.executable
 
 
 @pytest.fixture

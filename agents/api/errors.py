@@ -12,7 +12,8 @@ from django.views import defaults
 from rest_framework import exceptions
 from rest_framework.response import Response
 
-from agents.problems import MEDIA_TYPE, FieldError, Problem, bad_key, not_found as no_such, unavailable
+from agents.problems import MEDIA_TYPE, FieldError, Problem, bad_key, unavailable
+from agents.problems import not_found as no_such
 from taskqueue.failures import QueueUnavailable
 
 

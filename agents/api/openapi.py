@@ -8,7 +8,7 @@ JSON = "application/json"
 PROBLEM = {"content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}}
 TASK = {"content": {JSON: {"schema": {"$ref": "#/components/schemas/Task"}}}}
 TASK_ID = {"name": "id", "in": "path", "required": True, "schema": {"type": "string", "format": "uuid"}}
-SECURITY = [{"ApiKey": []}]
+SECURITY: list[dict[str, list[str]]] = [{"ApiKey": []}]
 
 SCHEMAS: dict[str, Any] = {
     "Problem": {
@@ -69,7 +69,9 @@ SCHEMAS: dict[str, Any] = {
 
 def _operation(summary: str, answers: dict[str, Any], *, tag: str = "tasks", **more: Any) -> dict[str, Any]:
     name = summary.lower().replace(" ", "_").replace("'", "")
-    refusals = {code: {"description": text, **PROBLEM} for code, text in (("401", "No valid API key"), ("503", "Try again"))}
+    refusals = {
+        code: {"description": text, **PROBLEM} for code, text in (("401", "No valid API key"), ("503", "Try again"))
+    }
     return {
         "operationId": name,
         "summary": summary,
@@ -99,15 +101,22 @@ PATHS: dict[str, Any] = {
     "/api/v1/tasks": {
         "post": _operation(
             "Submit a task",
-            {"202": {"description": "Accepted: it will end in exactly one outcome", **TASK}, **_refused(400, 413, 422, 429)},
+            {
+                "202": {"description": "Accepted: it will end in exactly one outcome", **TASK},
+                **_refused(400, 413, 422, 429),
+            },
             parameters=[{"name": "Idempotency-Key", "in": "header", "schema": {"type": "string", "maxLength": 255}}],
             requestBody=_body({"$ref": "#/components/schemas/TaskRequest"}),
         )
     },
     "/api/v1/tasks/{id}": {
-        "get": _operation("Get a task", {"200": {"description": "The task", **TASK}, **_refused(404)}, parameters=[TASK_ID]),
+        "get": _operation(
+            "Get a task", {"200": {"description": "The task", **TASK}, **_refused(404)}, parameters=[TASK_ID]
+        ),
         "delete": _operation(
-            "Cancel a task", {"202": {"description": "It will end as cancelled", **TASK}, **_refused(404)}, parameters=[TASK_ID]
+            "Cancel a task",
+            {"202": {"description": "It will end as cancelled", **TASK}, **_refused(404)},
+            parameters=[TASK_ID],
         ),
     },
     "/api/v1/tasks/{id}/cancel": {
@@ -137,7 +146,12 @@ PATHS: dict[str, Any] = {
     "/v1/models": {
         "get": _operation(
             "List models",
-            {"200": {"description": "Agents and pools, in OpenAI's form", "content": {JSON: {"schema": {"type": "object"}}}}},
+            {
+                "200": {
+                    "description": "Agents and pools, in OpenAI's form",
+                    "content": {JSON: {"schema": {"type": "object"}}},
+                }
+            },
             tag="openai",
         )
     },
@@ -147,7 +161,10 @@ PATHS: dict[str, Any] = {
             {
                 "200": {
                     "description": "In OpenAI's form; with `stream`, server-sent events",
-                    "content": {JSON: {"schema": {"type": "object"}}, "text/event-stream": {"schema": {"type": "string"}}},
+                    "content": {
+                        JSON: {"schema": {"type": "object"}},
+                        "text/event-stream": {"schema": {"type": "string"}},
+                    },
                 },
                 **_refused(400, 413, 429),
             },

@@ -98,7 +98,7 @@ class TaskSerializer(serializers.ModelSerializer[Task]):
 class TaskFilter(serializers.Serializer[Any]):
     """Filters of the task list, from the query string."""
 
-    state = serializers.MultipleChoiceField[Any](choices=Task._meta.get_field("state").choices or [], required=False)
+    state = serializers.MultipleChoiceField(choices=Task._meta.get_field("state").choices or [], required=False)
     agent = serializers.SlugField(required=False)
     conversation = serializers.UUIDField(required=False)
     created_after = serializers.DateTimeField(required=False)

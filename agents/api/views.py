@@ -21,7 +21,7 @@ from tenants.models import Tenant
 
 def tenant_of(request: Request) -> Tenant:
     """The tenant whose key asks."""
-    return cast(KeyUser, request.user).tenant
+    return cast("KeyUser", request.user).tenant
 
 
 def _parsed(form: Any) -> dict[str, Any]:

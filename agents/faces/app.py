@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from functools import partial
 
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -41,7 +42,7 @@ class Faces:
 
     def __init__(self, behind: ASGIApp, *, database_url: str, redis_url: str, body_limit: int) -> None:
         self._behind = behind
-        self._settings = {"database_url": database_url, "redis_url": redis_url, "body_limit": body_limit}
+        self._start = partial(Context.start, database_url=database_url, redis_url=redis_url, body_limit=body_limit)
         self._context: asyncio.Future[Context] | None = None
         self._app = Starlette(
             routes=[
@@ -68,13 +69,7 @@ class Faces:
     async def context(self) -> Context:
         """The process's context."""
         if self._context is None:
-            self._context = asyncio.ensure_future(
-                Context.start(
-                    database_url=str(self._settings["database_url"]),
-                    redis_url=str(self._settings["redis_url"]),
-                    body_limit=int(self._settings["body_limit"]),
-                )
-            )
+            self._context = asyncio.ensure_future(self._start())
         return await asyncio.shield(self._context)
 
     def _endpoint(self, handler: Handler) -> Callable[[Request], Awaitable[Response]]:

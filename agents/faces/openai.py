@@ -7,8 +7,8 @@ already, so a chunk is the task's prefix, that literal, and a suffix.
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Callable
-from typing import Any
+from collections.abc import AsyncIterator
+from typing import Any, Protocol
 
 import msgspec
 from asgiref.sync import sync_to_async
@@ -64,7 +64,10 @@ async def list_models(context: Context, request: Request) -> Response:
     names = [(row["slug"], "agent") for row in agents if not row["slug"].startswith("pool-")]
     names += [(row["slug"], "pool") for row in pools if row["slug"] not in {name for name, _ in names}]
     return answers.json(
-        {"object": "list", "data": [{"id": n, "object": "model", "created": 0, "owned_by": f"opsite:{k}"} for n, k in names]}
+        {
+            "object": "list",
+            "data": [{"id": n, "object": "model", "created": 0, "owned_by": f"opsite:{k}"} for n, k in names],
+        }
     )
 
 
@@ -116,7 +119,9 @@ def _message(index: int, message: ChatMessageIn) -> MessageIn:
         return MessageIn(role, message.content)
     for position, part in enumerate(message.content):
         if part.type != "text":
-            raise bad_field(f"messages[{index}].content[{position}].type", f"{part.type!r} is not supported here; only text")
+            raise bad_field(
+                f"messages[{index}].content[{position}].type", f"{part.type!r} is not supported here; only text"
+            )
     return MessageIn(role, "".join(part.text for part in message.content))
 
 
@@ -143,7 +148,13 @@ def _followed(submitted: Submitted) -> Subscription:
     return submitted.followed
 
 
-def _formatter(submitted: Submitted, created: int, model: str) -> Callable[[str, str], bytes]:
+class Chunk(Protocol):
+    """Formats one chunk of a stream: `delta` and `finish_reason` are JSON text."""
+
+    def __call__(self, delta: str, finish_reason: str = "null") -> bytes: ...
+
+
+def _formatter(submitted: Submitted, created: int, model: str) -> Chunk:
     head = msgspec.json.encode(
         {"id": f"chatcmpl-{submitted.task}", "object": "chat.completion.chunk", "created": created, "model": model}
     ).decode()[:-1]
@@ -162,7 +173,9 @@ async def _chunks(submitted: Submitted, created: int, model: str, *, include_usa
         yield chunk('{"role":"assistant","content":""}')
         while not subscription.ended:
             events = await subscription.batch(timeout_s=KEEP_ALIVE_S)
-            pieces = [chunk(f'{{"content":{event.data}}}') for event in events if event.kind == "text" and event.data != '""']
+            pieces = [
+                chunk(f'{{"content":{event.data}}}') for event in events if event.kind == "text" and event.data != '""'
+            ]
             if events and events[-1].kind == "outcome":
                 pieces.append(_ending(events[-1], chunk, submitted, created, model, include_usage=include_usage))
             if pieces or not events:
@@ -173,7 +186,7 @@ async def _chunks(submitted: Submitted, created: int, model: str, *, include_usa
 
 def _ending(
     event: Event,
-    chunk: Callable[..., bytes],
+    chunk: Chunk,
     submitted: Submitted,
     created: int,
     model: str,

@@ -137,7 +137,9 @@ class Session:
         self._following[task] = (subscription, forwarder)
 
     async def _forwarding(self, task: str, subscription: Subscription) -> None:
-        with contextlib.suppress(WebSocketDisconnect, RuntimeError):  # RuntimeError: Starlette's word for a closed socket
+        with contextlib.suppress(
+            WebSocketDisconnect, RuntimeError
+        ):  # RuntimeError: Starlette's word for a closed socket
             while events := await subscription.batch():
                 await self._events(task, events)
         await subscription.close()
@@ -165,7 +167,9 @@ class Session:
 
     def _check_room(self) -> None:
         if len(self._following) >= FOLLOWED_MAX:
-            raise Problem(429, "too_many_followed", f"This connection follows {FOLLOWED_MAX} tasks; unfollow some first.")
+            raise Problem(
+                429, "too_many_followed", f"This connection follows {FOLLOWED_MAX} tasks; unfollow some first."
+            )
 
     async def _send(self, message: dict[str, Any]) -> None:
         await self._websocket.send_text(msgspec.json.encode(message).decode())

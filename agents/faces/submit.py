@@ -102,9 +102,7 @@ async def submit_to(
     return Submitted(task, _fresh(row, agent, accepted.created_at), followed)
 
 
-async def _earlier(
-    context: Context, principal: Principal, key: str | None, digest: str, *, follow: bool
-) -> Submitted:
+async def _earlier(context: Context, principal: Principal, key: str | None, digest: str, *, follow: bool) -> Submitted:
     """The task that the same idempotency key made before."""
     row = await context.db.one(database.TASK_BY_IDEMPOTENCY_KEY, principal.tenant, key)
     if row is None:

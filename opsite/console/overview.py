@@ -20,10 +20,7 @@ def snapshot() -> dict[str, Any]:
     live = Worker.objects.filter(state__in=Worker.LIVE)
     pools = Pool.objects.select_related("policy").prefetch_related(Prefetch("workers", queryset=live, to_attr="live"))
     failures = dict(
-        Worker.objects.filter(state=Worker.State.FAILED)
-        .order_by()
-        .values_list("pool_id")
-        .annotate(count=Count("id"))
+        Worker.objects.filter(state=Worker.State.FAILED).order_by().values_list("pool_id").annotate(count=Count("id"))
     )
     return {
         "pools": [_pool(pool, failures.get(pool.pk, 0)) for pool in pools],

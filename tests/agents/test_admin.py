@@ -51,7 +51,13 @@ def test_lists_and_forms(staff: Client, model: Any) -> None:
 
 
 def test_a_key_is_shown_once(staff: Client, scene: Scene) -> None:
-    form = {"tenant": str(scene.ann.tenant.pk), "name": "new", "scopes": "tasks:read", "expires_at_0": "", "expires_at_1": ""}
+    form = {
+        "tenant": str(scene.ann.tenant.pk),
+        "name": "new",
+        "scopes": "tasks:read",
+        "expires_at_0": "",
+        "expires_at_1": "",
+    }
     shown = staff.post(reverse("admin:tenants_apikey_add"), form, follow=True).content.decode()
     key = ApiKey.objects.for_tenant(scene.ann.tenant).get(name="new")
     assert key.prefix in shown

@@ -97,7 +97,11 @@ async def test_outcomes_reach_postgres_once(live: Scene, queue: AsyncQueue, post
     records = await queue.read_records()
     assert await record_once(postgres, queue) == len(records)
     rows = {str(task.pk): task async for task in Task.objects.for_tenant(live.ann.tenant)}
-    assert (rows[good.task].state, rows[good.task].output, rows[good.task].completion_tokens) == ("succeeded", "so far", 1)
+    assert (rows[good.task].state, rows[good.task].output, rows[good.task].completion_tokens) == (
+        "succeeded",
+        "so far",
+        1,
+    )
     assert (rows[bad.task].state, rows[bad.task].error) == ("failed", {"code": "boom", "message": "It broke."})
     assert (rows[stopped.task].state, rows[stopped.task].output) == ("cancelled", "so far")  # out of the log
     answers = [m async for m in Message.objects.for_tenant(live.ann.tenant)]
@@ -149,7 +153,9 @@ async def test_one_result_that_cannot_be_stored_does_not_hold_up_the_others(
     assert rows[bad.task].error["code"] == "unrecordable"
 
 
-async def test_the_sweep_brings_back_what_redis_lost(live: Scene, queue: AsyncQueue, redis_url: str, database_url: str) -> None:
+async def test_the_sweep_brings_back_what_redis_lost(
+    live: Scene, queue: AsyncQueue, redis_url: str, database_url: str
+) -> None:
     kept, lost = [await sync_to_async(live.ann.task)() for _ in range(2)]
     await queue.enqueue([await sync_to_async(queued)(kept)])
     sweep = Sweep(redis_url)

@@ -149,5 +149,3 @@ async def until(check: Callable[[], object]) -> None:
     while not check():
         assert time.monotonic() < deadline, "it did not happen"
         await asyncio.sleep(0.02)
-
-

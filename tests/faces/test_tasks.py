@@ -36,7 +36,9 @@ def events_of(text: str) -> list[tuple[int, str, Any]]:
 
 async def test_a_task_from_submission_to_outcome(web: Web, worker: HandWorker) -> None:
     async with web.client(web.scene.ann.headers) as client:
-        answer = await client.post("/api/v1/tasks", json={**ASK, "metadata": {"a": 1}, "parameters": {"temperature": 0}})
+        answer = await client.post(
+            "/api/v1/tasks", json={**ASK, "metadata": {"a": 1}, "parameters": {"temperature": 0}}
+        )
         assert answer.status_code == 202
         task = answer.json()
         assert answer.headers["location"] == f"/api/v1/tasks/{task['id']}"

@@ -96,7 +96,9 @@ async def test_the_same_turn_twice_is_one_turn(queue: AsyncQueue) -> None:
 
 
 async def test_a_tenant_s_limit_counts_its_waiting_turns_only(queue: AsyncQueue) -> None:
-    verdicts = await queue.enqueue([turn("a", max_waiting=1), turn("b", max_waiting=1), turn("c", "bob", max_waiting=1)])
+    verdicts = await queue.enqueue(
+        [turn("a", max_waiting=1), turn("b", max_waiting=1), turn("c", "bob", max_waiting=1)]
+    )
     assert [answer.verdict for answer in verdicts] == ["accepted", "full", "accepted"]
     await queue.claim("w1", 4, lease_s=LEASE_S)
     assert [answer.verdict for answer in await queue.enqueue([turn("b", max_waiting=1)])] == ["accepted"]
@@ -163,7 +165,9 @@ async def test_cancel_waiting_and_running(queue: AsyncQueue) -> None:
     stops = await queue.heartbeat(status("w1"), ["a"], lease_s=LEASE_S)
     assert [(stop.turn, stop.reason) for stop in stops] == [("a", "cancelled")]
     done = success(running)
-    assert await queue.finish("w1", [Finish(turn="a", task=done.task, attempt=1, seq=done.seq, state="cancelled")]) == []
+    assert (
+        await queue.finish("w1", [Finish(turn="a", task=done.task, attempt=1, seq=done.seq, state="cancelled")]) == []
+    )
     assert await queue.heartbeat(status("w1"), [], lease_s=LEASE_S) == []
     signals = await queue.signals()
     assert (signals.waiting, signals.running) == (0, 0)
@@ -181,7 +185,9 @@ async def test_a_cancel_survives_the_worker_that_should_honour_it(queue: AsyncQu
 
 async def test_deadlines(queue: AsyncQueue) -> None:
     past = (await queue.signals()).now_ms - 1
-    await queue.enqueue([turn("a", priority=0), turn("waiting", deadline_ms=past), turn("running", deadline_ms=past + 60_000)])
+    await queue.enqueue(
+        [turn("a", priority=0), turn("waiting", deadline_ms=past), turn("running", deadline_ms=past + 60_000)]
+    )
     assert await queue.reap() == 1
     claimed = await queue.claim("w1", 4, lease_s=LEASE_S)
     assert {turn.turn for turn in claimed} == {"a", "running"}

@@ -50,9 +50,7 @@ class Command(BaseCommand):
         call_command("flush", interactive=False, verbosity=0)
         redis.Redis.from_url(settings.REDIS_URL).flushall()
         actors = scene.build(idle_to_zero_s=4.0, slots=options["slots"], max_workers=options["max_workers"])
-        service = Service(
-            host="127.0.0.1", port=options["port"], say=lambda line: print(line, file=log), celery=False
-        )
+        service = Service(host="127.0.0.1", port=options["port"], say=lambda line: print(line, file=log), celery=False)
         thread = service.run_beside()
         try:
             service.wait_ready()
@@ -115,7 +113,9 @@ class Command(BaseCommand):
 
     def _judge(self, console: Console, load: Load, failure: BaseException | None, wanted: int) -> None:
         faults = [f"{w.tenant} task {w.task or '(not accepted)'}: {fault}" for w in load.watched for fault in w.faults]
-        faults += [f"{w.tenant} task {w.task or '(not accepted)'}: no outcome" for w in load.watched if not w.finished_at]
+        faults += [
+            f"{w.tenant} task {w.task or '(not accepted)'}: no outcome" for w in load.watched if not w.finished_at
+        ]
         if failure is not None:
             faults.append(f"the load broke off: {failure!r}")
         recorded = Task.objects.across_tenants().filter(state="succeeded").count()

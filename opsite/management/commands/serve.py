@@ -34,5 +34,14 @@ class Command(BaseCommand):
         from daphne.cli import CommandLineInterface
 
         CommandLineInterface().run(
-            ["-b", options["host"], "-p", str(options["port"]), "-v", "0", "--no-server-name", "opsite.asgi:application"]
+            [
+                "-b",
+                options["host"],
+                "-p",
+                str(options["port"]),
+                "-v",
+                "0",
+                "--no-server-name",
+                "opsite.asgi:application",
+            ]
         )
