@@ -40,7 +40,7 @@ def _addresses() -> tuple[str, str]:
         raise SystemExit(
             f"opsite: set {missing} too, or neither of DATABASE_URL and REDIS_URL for the embedded servers"
         )
-    if any(word in sys.argv for word in ("makemigrations", "spectacular", "collectstatic", "--help", "help")):
+    if any(word in sys.argv for word in ("spectacular", "collectstatic", "--help", "help")):
         return "postgresql://localhost/none", "redis://localhost/0"  # these commands talk to neither
     EMBEDDED_STACK = EmbeddedStack(OPSITE_DATA_DIR)
     addresses = EMBEDDED_STACK.start()

@@ -1,0 +1,124 @@
+"""The official client, unchanged, on a real web process."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections.abc import AsyncIterator
+
+import openai
+import pytest
+
+from agents.models import Agent
+from tests.faces.conftest import HandWorker, Web
+
+pytestmark = [pytest.mark.timeout(90), pytest.mark.parametrize("server", ["daphne"], indirect=True)]
+HELLO = [{"role": "user", "content": "Hello"}]
+
+
+@pytest.fixture
+async def ann(web: Web) -> AsyncIterator[openai.AsyncOpenAI]:
+    async with openai.AsyncOpenAI(base_url=f"{web.url}/v1", api_key=web.scene.ann.key, max_retries=0) as client:
+        yield client
+
+
+async def test_models(ann: openai.AsyncOpenAI, web: Web) -> None:
+    names = [model.id async for model in ann.models.list()]
+    assert names == ["poet", web.scene.pool.slug]
+
+
+async def test_a_whole_answer(ann: openai.AsyncOpenAI, worker: HandWorker) -> None:
+    serving = asyncio.create_task(worker.serve(1, "One ", 'two "and" ', "three"))
+    answer = await ann.chat.completions.create(model="poet", messages=HELLO)
+    await serving
+    assert answer.choices[0].message.content == 'One two "and" three'
+    assert answer.choices[0].finish_reason == "stop"
+    assert answer.usage is not None
+    assert (answer.usage.prompt_tokens, answer.usage.completion_tokens, answer.usage.total_tokens) == (3, 2, 5)
+
+
+async def test_a_streamed_answer(ann: openai.AsyncOpenAI, worker: HandWorker) -> None:
+    serving = asyncio.create_task(worker.serve(1, "One ", "", "two\n", "thrée"))
+    stream = await ann.chat.completions.create(
+        model="poet", messages=HELLO, stream=True, stream_options={"include_usage": True}
+    )
+    chunks = [chunk async for chunk in stream]
+    await serving
+    assert [c.choices[0].delta.content for c in chunks if c.choices and c.choices[0].delta.content] == [
+        "One ", "two\n", "thrée",
+    ]  # fmt: skip
+    assert chunks[0].choices[0].delta.role == "assistant"
+    assert [c.choices[0].finish_reason for c in chunks if c.choices][-1] == "stop"
+    assert chunks[-1].usage is not None
+    assert chunks[-1].usage.total_tokens == 5
+    assert len({chunk.id for chunk in chunks}) == 1
+
+
+async def test_parameters_reach_the_engine(ann: openai.AsyncOpenAI, worker: HandWorker) -> None:
+    asking = asyncio.create_task(
+        ann.chat.completions.create(
+            model="poet",
+            messages=[
+                {"role": "developer", "content": "Be brief."},
+                {"role": "user", "content": [{"type": "text", "text": "Hel"}, {"type": "text", "text": "lo"}]},
+            ],
+            max_completion_tokens=5,
+            temperature=0.5,
+            top_p=0.9,
+            seed=7,
+            stop="END",
+            user="someone",
+        )
+    )
+    (turn,) = await worker.claim()
+    await worker.end(turn)
+    await asking
+    assert [(m.role, m.content) for m in turn.body.messages] == [("system", "Be brief."), ("user", "Hello")]
+    params = turn.body.params
+    assert (params.max_tokens, params.temperature, params.top_p, params.seed, params.stop) == (5, 0.5, 0.9, 7, ("END",))
+
+
+async def test_a_pool_s_name_is_a_model_too(ann: openai.AsyncOpenAI, web: Web, worker: HandWorker) -> None:
+    serving = asyncio.create_task(worker.serve(2, "x"))
+    for _ in range(2):
+        answer = await ann.chat.completions.create(model=web.scene.pool.slug, messages=HELLO)
+        assert answer.choices[0].message.content == "x"
+    await serving
+    assert await Agent.objects.for_tenant(web.scene.ann.tenant).acount() == 2
+
+
+async def test_refusals_in_openai_s_form(ann: openai.AsyncOpenAI, web: Web) -> None:
+    with pytest.raises(openai.NotFoundError, match="no agent and no pool"):
+        await ann.chat.completions.create(model="nobody", messages=HELLO)
+    for more, name in [
+        ({"logit_bias": {"1": 1}}, "logit_bias"),
+        ({"tools": []}, "tools"),
+        ({"n": 2}, "n"),
+        ({"temperature": 9}, "parameters.temperature"),
+    ]:
+        with pytest.raises(openai.BadRequestError) as refused:
+            await ann.chat.completions.create(model="poet", messages=HELLO, **more)  # type: ignore[call-overload]
+        assert refused.value.param == name
+    image = [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "x"}}]}]
+    with pytest.raises(openai.BadRequestError, match="image_url"):
+        await ann.chat.completions.create(model="poet", messages=image)  # type: ignore[arg-type]
+    wrong = openai.AsyncOpenAI(base_url=f"{web.url}/v1", api_key=f"ops_{uuid.uuid4().hex}", max_retries=0)
+    with pytest.raises(openai.AuthenticationError):
+        await wrong.chat.completions.create(model="poet", messages=HELLO)
+    await wrong.close()
+
+
+async def test_the_client_that_leaves_is_forgotten(ann: openai.AsyncOpenAI, web: Web, worker: HandWorker) -> None:
+    stream = await ann.chat.completions.create(model="poet", messages=HELLO, stream=True)
+    (turn,) = await worker.claim()
+    await worker.say(turn, "begun")
+    key = f"opsite:{{{web.scene.pool.slug}}}:follow:{turn.task}"
+    async for chunk in stream:
+        if chunk.choices[0].delta.content:
+            break
+    assert await worker.queue._redis.scard(key) == 1
+    await stream.close()
+    async with asyncio.timeout(30):
+        while await worker.queue._redis.scard(key):
+            await asyncio.sleep(0.02)
+    await worker.end(turn)  # the task itself goes on
