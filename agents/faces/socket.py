@@ -172,7 +172,10 @@ class Session:
             )
 
     async def _send(self, message: dict[str, Any]) -> None:
-        await self._websocket.send_text(msgspec.json.encode(message).decode())
+        try:
+            await self._websocket.send_text(msgspec.json.encode(message).decode())
+        except RuntimeError as closed:  # Starlette's word for a socket that the client has left meanwhile
+            raise WebSocketDisconnect(1006) from closed
 
 
 def _payload(received: Any) -> bytes:
