@@ -102,10 +102,13 @@ async def test_cancel_and_unfollow(web: Web) -> None:
         await client.say(type="follow", task=task)
         await client.hear("following")
         await client.say(type="cancel", ref="c", task=task)
-        seen = [json.loads(await socket.recv()) for _ in range(2)]
-        while not any(event["event"] == "outcome" for said in seen for event in said.get("events", ())):
-            seen.append(json.loads(await socket.recv()))
-        assert any(said["type"] == "cancelling" and said["ref"] == "c" for said in seen)
+        seen: list[dict[str, Any]] = []
+        while not (
+            any(event["event"] == "outcome" for said in seen for event in said.get("events", ()))
+            and any(said["type"] == "cancelling" and said["ref"] == "c" for said in seen)
+        ):
+            async with asyncio.timeout(30):
+                seen.append(json.loads(await socket.recv()))
         outcome = next(e for said in seen for e in said.get("events", ()) if e["event"] == "outcome")
         assert outcome["data"]["state"] == "cancelled"
 
