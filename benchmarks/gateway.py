@@ -99,7 +99,7 @@ def one_round(
 
 def report(console: Console, rows: dict[Key, Row], rounds: int) -> None:
     """The table: medians over the rounds, with lowest and highest."""
-    table = Table(title=f"median of {rounds} rounds [lowest–highest]")
+    table = Table(title=f"median of {rounds} rounds (lowest–highest)")
     for name in ("gateway", "answer", "at once", "added TTFT p50 ms", "added TTFT p99 ms", "events/s", "tasks/s",
                  "CPU s per 100,000 events", "beside it", "failed"):  # fmt: skip
         table.add_column(name, justify="left" if name in ("gateway", "answer", "beside it") else "right")

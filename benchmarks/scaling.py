@@ -57,7 +57,7 @@ async def one_run(url: str, redis_pids: list[int], *, workers: int, options: arg
     ]
     try:
         async with asyncio.timeout(READY_S):
-            while sum(status.phase == "ready" for status in (await queue.signals()).workers) < workers:
+            while sum(s.phase == "ready" for s in (await queue.signals()).workers) < workers:  # noqa: ASYNC110
                 await asyncio.sleep(0.05)
         turns = [_turn(number, options) for number in range(workers * options.slots * options.waves)]
         pids = [process.pid for process in processes]
@@ -135,7 +135,7 @@ async def all_runs(options: argparse.Namespace, console: Console) -> dict[int, l
 
 def report(console: Console, results: dict[int, list[tuple[Run, Run]]], rounds: int) -> None:
     """The table: medians over the rounds, with lowest and highest."""
-    table = Table(title=f"median of {rounds} rounds [lowest–highest]; busy: cores in use, of {os.cpu_count()}")
+    table = Table(title=f"median of {rounds} rounds (lowest–highest); busy: cores in use, of {os.cpu_count()}")
     for name in ("workers", "tokens/s", "one worker, tokens/s", "efficiency %", "Redis busy", "workers busy"):
         table.add_column(name, justify="right")
     limit = 0
