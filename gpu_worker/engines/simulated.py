@@ -85,6 +85,7 @@ class SimulatedEngine:
     async def start(self) -> None:
         await asyncio.sleep(self._args.startup_s)
         self._scheduler = asyncio.create_task(self._schedule(), name="simulated engine")
+        self._scheduler.add_done_callback(lambda _: self._outbox.die("the simulated engine's scheduler ended"))
 
     def submit(self, requests: Sequence[EngineRequest]) -> None:
         for request in requests:

@@ -99,7 +99,11 @@ class TransformersEngine:
                 _tell(loop, lambda: None if loaded.done() else loaded.set_exception(reason))
                 return
             _tell(loop, lambda: None if loaded.done() else loaded.set_result(None))
-            self._run(engine, loop)
+            try:
+                self._run(engine, loop)
+            except Exception as error:
+                log.debug("traceback", exc_info=error)
+                _tell(loop, self._outbox.die, f"the engine's thread ended: {sentence(error)}")
 
         self._thread = threading.Thread(target=run, name="transformers", daemon=True)
         self._thread.start()
@@ -201,15 +205,16 @@ class TransformersEngine:
 
 def load(name: str, args: TransformersArgs, slots: int) -> _Loaded:
     """Model and tokenizer from a folder or the hub, warmed up by one short answer."""
-    if name.startswith(("/", "./", "../", "~")) and not Path(name).is_dir():
+    local = Path(name).is_dir()
+    if not local and name.startswith(("/", "./", "../", "~")):
         raise FileNotFoundError("there is no such folder")
     transformers.utils.logging.set_verbosity_error()  # type: ignore[no-untyped-call]
     transformers.utils.logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     device = args.device if args.device != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
     dtype = args.dtype if args.dtype != "auto" else "float32" if device == "cpu" else "bfloat16"
-    tokenizer = transformers.AutoTokenizer.from_pretrained(name)
+    tokenizer = transformers.AutoTokenizer.from_pretrained(name, local_files_only=local)
     model: Any = transformers.AutoModelForCausalLM.from_pretrained(
-        name, dtype=getattr(torch, dtype), attn_implementation="sdpa"
+        name, dtype=getattr(torch, dtype), attn_implementation="sdpa", local_files_only=local
     )
     model.to(device).eval()
     if device == "cpu":

@@ -32,6 +32,8 @@ log = logging.getLogger(__name__)
 HEALTH_S = 1.0
 """How often an idle worker looks whether the engine core still lives."""
 
+CORE_DIED = "vLLM's engine core died; its last words are in the log"
+
 SHUTDOWN_S = 0.3
 """How long the engine core may take to end by itself; it holds nothing that is worth waiting for."""
 
@@ -51,7 +53,7 @@ class VllmEngine:
             raise BadSetting("OPSITE_MODEL is not set: give a folder or a Hugging Face id")
         self._settings = settings
         self._outbox = Outbox()
-        self._running: dict[str, asyncio.Task[None]] = {}
+        self._running: dict[str, asyncio.Task[EngineOutput]] = {}
         self._loaded: _Loaded | None = None
         self._health: asyncio.Task[None] | None = None
 
@@ -61,7 +63,9 @@ class VllmEngine:
 
     def submit(self, requests: Sequence[EngineRequest]) -> None:
         for request in requests:
-            self._running[request.id] = asyncio.create_task(self._run(request), name=request.id)
+            task = asyncio.create_task(self._stream(request), name=request.id)
+            self._running[request.id] = task
+            task.add_done_callback(self._ended)
 
     def abort(self, ids: Sequence[str]) -> None:
         for request_id in ids:
@@ -83,26 +87,24 @@ class VllmEngine:
     async def _watch(self, llm: Any) -> None:
         while not llm.errored:  # noqa: ASYNC110 - vLLM has a flag, no event
             await asyncio.sleep(HEALTH_S)
-        self._outbox.die("vLLM's engine core died; its last words are in the log")
+        self._outbox.die(CORE_DIED)
 
-    async def _run(self, request: EngineRequest) -> None:
-        """One request from its prompt to its last output."""
-        last = EngineOutput(
-            id=request.id, ending="failed", error=TaskError("engine_error", "vLLM ended without a word")
-        )
-        try:
-            last = await self._stream(request)
-        except asyncio.CancelledError:
-            last = EngineOutput(id=request.id, ending="aborted")
-        except PromptRefused as refusal:
-            last = EngineOutput(id=request.id, ending="failed", error=refusal.error)
-        except Exception as error:
-            log.debug("%s failed", request.id, exc_info=error)
-            if self._loaded and self._loaded.llm.errored:
-                self._outbox.die("vLLM's engine core died; its last words are in the log")
-                return
-            last = EngineOutput(id=request.id, ending="failed", error=TaskError("engine_error", sentence(error)))
-        del self._running[request.id]
+    def _ended(self, task: asyncio.Task[EngineOutput]) -> None:
+        """The last output of a request, however its task ended; a callback, because a task may end before it began."""
+        request_id = task.get_name()
+        del self._running[request_id]
+        if task.cancelled():
+            last = EngineOutput(id=request_id, ending="aborted")
+        elif isinstance(error := task.exception(), PromptRefused):
+            last = EngineOutput(id=request_id, ending="failed", error=error.error)
+        elif error is None:
+            last = task.result()
+        elif self._loaded and self._loaded.llm.errored:
+            self._outbox.die(CORE_DIED)
+            return
+        else:
+            log.debug("%s failed", request_id, exc_info=error)
+            last = EngineOutput(id=request_id, ending="failed", error=TaskError("engine_error", sentence(error)))
         self._outbox.put([last])
 
     async def _stream(self, request: EngineRequest) -> EngineOutput:
@@ -180,7 +182,9 @@ def load(settings: Settings) -> _Loaded:
     os.environ.setdefault("VLLM_WORKER_MULTIPROCESSING_METHOD", "spawn")  # this process has threads: a fork could hang
     os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
     name = settings.model
-    if name.startswith(("/", "./", "../", "~")) and not Path(name).is_dir():
+    if Path(name).is_dir():
+        os.environ.setdefault("HF_HUB_OFFLINE", "1")  # nothing to look up; a worker may have no network at all
+    elif name.startswith(("/", "./", "../", "~")):
         raise EngineCannotStart(f"model {name!r} does not load: there is no such folder")
     noise = ChildNoise(passed_on=debug)
     try:

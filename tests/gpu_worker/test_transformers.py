@@ -10,10 +10,11 @@ from typing import Any
 import pytest
 import torch
 
+from gpu_worker.engines.continuous_batch import ContinuousBatch
 from gpu_worker.engines.transformers import TransformersArgs, TransformersEngine, load, longest_context
-from gpu_worker.failures import EngineCannotStart
+from gpu_worker.failures import EngineCannotStart, EngineDied
 from gpu_worker.settings import Settings
-from taskqueue.messages import ChatMessage, TurnBody
+from taskqueue.messages import ChatMessage, TaskError, TurnBody
 from tests.gpu_worker.conftest import Ran, StartWorker, outcomes, request, run_engine, submission
 
 MODEL = Path(__file__).resolve().parents[2] / "models" / "opsite-verse"
@@ -200,6 +201,21 @@ async def test_sixteen_at_once_are_much_faster_than_one_after_the_other(engine: 
     alone, together = max([await rate(1), await rate(1)]), max([await rate(16), await rate(16)])
     print(f"{together:.0f} tokens per CPU second at 16 in parallel, {alone:.0f} alone")
     assert together > 4 * alone
+
+
+async def test_a_broken_engine_fails_its_turns_and_then_dies(
+    engine: TransformersEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: Any, **__: Any) -> None:
+        raise RuntimeError("no more memory")
+
+    monkeypatch.setattr(ContinuousBatch, "_forward", broken)
+    for number in range(3):
+        last = (await run_engine(engine, [request(number, max_tokens=5)]))[f"turn-{number}:1"].last
+        assert last is not None
+        assert last.error == TaskError("engine_error", "RuntimeError: no more memory")
+    with pytest.raises(EngineDied, match="no more memory"):
+        await engine.collect()
 
 
 async def test_a_model_that_is_none_cannot_start(tmp_path: Path) -> None:

@@ -153,9 +153,27 @@ async def test_it_hands_over_in_mid_sentence_and_leaves_nothing_behind(
     second = start(redis_url, vllm_pool, tmp_path, "vllm-2")
     try:
         record = (await outcomes(queue, 1, bound_s=600))[one.turn]
+        await check_death_of_the_core(queue, second)
     finally:
         second.end()
     assert (record.text, record.attempt) == (whole.text, 2)
+
+
+async def check_death_of_the_core(queue: AsyncQueue, worker: WorkerProcess) -> None:
+    """The worker gives its turn back and ends, so that another can be started."""
+    one = submission(8, prompt=PROMPT, max_tokens=900, ignore_eos=True)
+    await queue.enqueue([one])
+
+    async def has_text() -> bool:
+        return len(await queue.read_log(one.task)) > 5
+
+    await until(has_text)
+    for child in psutil.Process(worker.process.pid).children():
+        if "resource_tracker" not in " ".join(child.cmdline()):
+            child.kill()
+    assert worker.wait() == 70
+    assert worker.stderr.splitlines()[-1].startswith("opsite-worker: error: vLLM's engine core died")
+    assert (await queue.signals()).waiting == 1
 
 
 def alive(child: psutil.Process) -> bool:
