@@ -44,6 +44,8 @@ class Fleet:
         self._starting: dict[str, _Starting] = {}
         self._threads = ThreadPoolExecutor(STARTS_AT_ONCE, thread_name_prefix="start")
         self._orphans: dict[str, float] = {}
+        self.unfinished: set[str] = set()
+        """Runtimes that held something of nobody's at the last look."""
 
     # -- starting ------------------------------------------------------------------------------
     def start(self, spec: WorkerSpec, runtime: str) -> None:
@@ -96,6 +98,7 @@ class Fleet:
             for worker, instance in sight.instances.items()
             if worker not in known and worker not in self._starting
         }
+        self.unfinished = {sight.runtime_of[worker] for worker in orphans}
         self._orphans = {worker: at for worker, at in self._orphans.items() if worker in orphans}
         for worker, instance in orphans.items():
             runtime = self.runtimes[sight.runtime_of[worker]]

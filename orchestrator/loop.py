@@ -69,9 +69,8 @@ class Orchestrator:
         pools = records.pools()
         rows = records.live_workers()
         outcomes = self._host.fleet.outcomes()
-        names = (
-            {str(row.runtime) for row in rows} | {str(pool.runtime) for pool in pools} | {Pool.Runtime.PROCESS.value}
-        )
+        names = {Pool.Runtime.PROCESS.value} | self._host.fleet.unfinished
+        names |= {row.runtime for row in rows} | {pool.runtime for pool in pools}
         sight = self._host.fleet.look(self._host.fleet.runtimes if self._first else names)
         self._first = False
         self._host.live = len(rows)

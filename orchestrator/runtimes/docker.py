@@ -28,6 +28,7 @@ LABEL = "opsite"
 STACK, POOL, WORKER, GPUS = f"{LABEL}.stack", f"{LABEL}.pool", f"{LABEL}.worker", f"{LABEL}.gpus"
 SOCKET_FOLDER = "/run/opsite-redis"
 HOME = "/home/opsite"
+NOBODY = "65534:65534"
 TIMEOUT_S = 60
 GIB = 1 << 30
 DEFAULT_LIMITS = {"memory_bytes": 16 * GIB, "pids": 1024, "shm_bytes": GIB}
@@ -126,7 +127,7 @@ class DockerRuntime:
         }
 
     def _way_to_redis(self, spec: WorkerSpec) -> tuple[dict[str, str], Mount, str]:
-        """The folder of Redis' socket, seen inside at `SOCKET_FOLDER`; the container runs as the socket's owner."""
+        """The folder of Redis' socket, seen inside at `SOCKET_FOLDER`, and the user who may use it."""
         address = spec.redis_url
         if not address.startswith("unix://"):
             raise StartFailed(
@@ -138,12 +139,8 @@ class DockerRuntime:
         inside = f"unix://{SOCKET_FOLDER}/{socket.name}" + (f"?{options}" if options else "")
         source = self._socket_folder or str(socket.parent)
         kind: Literal["bind", "volume"] = "bind" if source.startswith("/") else "volume"
-        try:
-            owner = socket.stat()
-            user = f"{owner.st_uid}:{owner.st_gid}"
-        except OSError:
-            user = f"{os.getuid()}:{os.getgid()}"
-        return {"OPSITE_REDIS_URL": inside}, Mount(target=SOCKET_FOLDER, source=source, type=kind, read_only=True), user
+        mount = Mount(target=SOCKET_FOLDER, source=source, type=kind, read_only=True)
+        return {"OPSITE_REDIS_URL": inside}, mount, _user_of(socket)
 
     def _have_image(self, image: str, progress: Callable[[str], None]) -> None:
         try:
@@ -189,6 +186,15 @@ class DockerRuntime:
                 raise
             self._connection = None
             raise RuntimeUnavailable(_no_engine(error)) from error
+
+
+def _user_of(socket: Path) -> str:
+    """Nobody, where everybody may use the socket; its owner otherwise (who has no capabilities in there either)."""
+    try:
+        seen = socket.stat()
+    except OSError:
+        return NOBODY
+    return NOBODY if seen.st_mode & 0o002 else f"{seen.st_uid}:{seen.st_gid}"
 
 
 def _instance(attrs: Mapping[str, Any]) -> Instance:

@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import io
 import json
 import signal
 import subprocess
 import sys
-import tarfile
 import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-import docker
 import pytest
-import redis
 from django.db import connection
 
 from orchestrator.loop import Orchestrator
@@ -171,30 +166,13 @@ def running(site: Site) -> Iterator[Orchestrator]:
     connection.close()
 
 
-WORKER_IMAGE = "opsite-worker:test"
-WORKER_PACKAGES = ("redis", "hiredis", "msgspec")
-DOCKERFILE = b"""FROM opsite-base:bookworm
-COPY . /opt/opsite
-ENV PYTHONPATH=/opt/opsite PYTHONDONTWRITEBYTECODE=1
-WORKDIR /opt/opsite
-ENTRYPOINT ["python3", "-m", "gpu_worker"]
-"""
+WORKER_IMAGE = "opsite-worker:slim"
 
 
 @pytest.fixture(scope="session")
 def worker_image() -> str:
-    """A worker image of this checkout, with the packages of this virtual environment: built without a network."""
-    packages = Path(redis.__file__).parent.parent
-    context = io.BytesIO()
-    with tarfile.open(fileobj=context, mode="w") as tar:
-        dockerfile = tarfile.TarInfo("Dockerfile")
-        dockerfile.size = len(DOCKERFILE)
-        tar.addfile(dockerfile, io.BytesIO(DOCKERFILE))
-        for name in WORKER_PACKAGES:
-            tar.add(packages / name, arcname=name)
-        for name in ("taskqueue", "gpu_worker"):
-            tar.add(ROOT / name, arcname=name)
-    context.seek(0)
-    with closing(docker.from_env()) as client:
-        client.images.build(fileobj=context, custom_context=True, tag=WORKER_IMAGE, rm=True)
+    """A worker image of this checkout, without an engine but the simulated one."""
+    script = ROOT / "deploy" / "ci" / "worker-image.sh"
+    built = subprocess.run(["bash", str(script), WORKER_IMAGE], capture_output=True, text=True, check=False)
+    assert built.returncode == 0, f"{script} failed:\n{built.stdout}{built.stderr}"
     return WORKER_IMAGE
