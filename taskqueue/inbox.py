@@ -198,9 +198,12 @@ class EventHub:
 
     async def aclose(self) -> None:
         """End the readers and the connections."""
-        for reader in self._readers.values():
-            reader.cancel()
-        await asyncio.gather(*self._readers.values(), return_exceptions=True)
+        readers = list(self._readers.values())
+        while not all(reader.done() for reader in readers):
+            # More than once if need be: redis-py loses a cancellation that comes while it takes a connection.
+            for reader in readers:
+                reader.cancel()
+            await asyncio.wait(readers, timeout=0.1)
         await self._redis.aclose()
 
     def _add(self, subscription: Subscription) -> Subscription:
