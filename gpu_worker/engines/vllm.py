@@ -21,6 +21,7 @@ import msgspec
 from gpu_worker.detokenize import Answer
 from gpu_worker.engines import EngineOutput, EngineRequest
 from gpu_worker.engines.child_noise import ChildNoise
+from gpu_worker.engines.leash import leash_children
 from gpu_worker.engines.outbox import Outbox
 from gpu_worker.engines.prompting import PromptRefused, budget, decoder, end_ids, prompt_ids
 from gpu_worker.failures import BadSetting, EngineCannotStart, WorkerFailure, sentence
@@ -186,6 +187,7 @@ def load(settings: Settings) -> _Loaded:
         os.environ.setdefault("HF_HUB_OFFLINE", "1")  # nothing to look up; a worker may have no network at all
     elif name.startswith(("/", "./", "../", "~")):
         raise EngineCannotStart(f"model {name!r} does not load: there is no such folder")
+    leash_children()
     noise = ChildNoise(passed_on=debug)
     try:
         with noise:
