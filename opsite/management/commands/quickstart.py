@@ -51,5 +51,7 @@ class Command(BaseCommand):
                 created_by="quickstart",
             )
         key = issue_key(tenant=tenant, name="quickstart").secret
-        self.stdout.write(f"pool {pool.slug}, tenant {tenant.slug}, agent {options['agent']}; the key, shown this once:")
+        self.stdout.write(
+            f"pool {pool.slug}, tenant {tenant.slug}, agent {options['agent']}; the key, shown this once:"
+        )
         self.stdout.write(f"export KEY={key}")
