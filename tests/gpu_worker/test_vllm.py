@@ -74,12 +74,12 @@ async def run(queue: AsyncQueue, submissions: list[Submission]) -> dict[str, Rec
 
 
 async def test_it_streams_and_counts(queue: AsyncQueue) -> None:
-    one = submission(1, prompt=PROMPT, temperature=0, max_tokens=40)
+    one = submission(1, prompt=PROMPT, temperature=0, max_tokens=300, ignore_eos=True)
     record = (await run(queue, [one]))[one.turn]
-    assert (record.state, record.usage.completion_tokens) == ("succeeded", 40)
+    assert (record.state, record.usage.completion_tokens) == ("succeeded", 300)
     assert record.text
     assert await streamed_text(queue, one.task) == record.text
-    assert len(await queue.read_log(one.task)) > 10
+    assert len(await queue.read_log(one.task)) > 6  # a busy machine puts many steps into one event
 
 
 async def test_it_applies_the_chat_template(queue: AsyncQueue) -> None:
@@ -109,7 +109,7 @@ async def test_a_cancelled_turn_leaves_the_engine(queue: AsyncQueue) -> None:
     await queue.enqueue([one])
 
     async def has_text() -> bool:
-        return len(await queue.read_log(one.task)) > 5
+        return len(await queue.read_log(one.task)) > 3
 
     await until(has_text)
     await queue.cancel([one.turn])
@@ -135,12 +135,12 @@ async def test_it_hands_over_in_mid_sentence_and_leaves_nothing_behind(
     redis_url: str, vllm_pool: str, queue: AsyncQueue, worker: WorkerProcess, tmp_path: Path
 ) -> None:
     """The last test of this file: it ends the worker. One turn at a time, in float32: the text stays the same."""
-    whole = (await run(queue, [submission(6, prompt=PROMPT, temperature=0, max_tokens=400, ignore_eos=True)]))["turn-6"]
-    one = submission(7, prompt=PROMPT, temperature=0, max_tokens=400, ignore_eos=True)
+    whole = (await run(queue, [submission(6, prompt=PROMPT, temperature=0, max_tokens=900, ignore_eos=True)]))["turn-6"]
+    one = submission(7, prompt=PROMPT, temperature=0, max_tokens=900, ignore_eos=True)
     await queue.enqueue([one])
 
     async def has_text() -> bool:
-        return len(await queue.read_log(one.task)) > 20
+        return len(await queue.read_log(one.task)) > 6
 
     await until(has_text)
     children = psutil.Process(worker.process.pid).children(recursive=True)
@@ -165,7 +165,7 @@ async def check_death_of_the_core(queue: AsyncQueue, worker: WorkerProcess) -> N
     await queue.enqueue([one])
 
     async def has_text() -> bool:
-        return len(await queue.read_log(one.task)) > 5
+        return len(await queue.read_log(one.task)) > 3
 
     await until(has_text)
     for child in psutil.Process(worker.process.pid).children():
