@@ -104,6 +104,7 @@ class DockerRuntime:
                 "PYTHONUNBUFFERED": "1",
                 "OPSITE_WORKER_ID": spec.worker,
                 "OPSITE_STACK": self._stack,
+                "OPSITE_RUNTIME": "docker",
                 **spec.env,
                 **env,
             },

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path
 
+EXEC_S, EXEC_LOOKS = 0.1, 20
 _BOOT_LINE = "btime "
 
 
@@ -35,6 +37,15 @@ def environment(pid: int) -> dict[str, str]:
         return {}
     pairs = (item.partition("=") for item in raw.decode(errors="replace").split("\0") if "=" in item)
     return {name: value for name, _, value in pairs}
+
+
+def settled_environment(pid: int) -> dict[str, str]:
+    """The same of a process that may have just begun: the kernel shows an empty one for a moment then."""
+    for _ in range(EXEC_LOOKS):
+        if env := environment(pid):
+            return env
+        time.sleep(EXEC_S / EXEC_LOOKS)
+    return {}
 
 
 def pids() -> list[int]:

@@ -17,8 +17,9 @@ from pathlib import Path
 import msgspec
 
 from orchestrator.runtimes import LOG_TAIL_LINES, Instance, StartFailed, WorkerSpec
-from orchestrator.runtimes.proc import environment, pids, start_ticks, started_at
+from orchestrator.runtimes.proc import environment, pids, settled_environment, start_ticks, started_at
 
+NAME = "process"
 LOG_TAIL_BYTES = 64 * 1024
 LOG_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_APPEND
 KEEP_LOGS_S = 7 * 24 * 3600.0
@@ -67,6 +68,7 @@ class ProcessRuntime:
         self._folder.mkdir(parents=True, exist_ok=True)
         env = {**inherited(os.environ), **spec.env}
         env |= {"OPSITE_WORKER_ID": spec.worker, "OPSITE_STACK": self._stack, "OPSITE_POOL": spec.pool}
+        env["OPSITE_RUNTIME"] = NAME
         env["PYTHONUNBUFFERED"] = "1"
         env["PYTHONPATH"] = os.pathsep.join(filter(None, (str(self._cwd), env.get("PYTHONPATH"))))
         if spec.gpus:
@@ -108,7 +110,7 @@ class ProcessRuntime:
             worker = env.get("OPSITE_WORKER_ID", "")
             ticks = start_ticks(pid)
             # An engine's own children bear the same environment: the worker itself leads its session.
-            if worker and env.get("OPSITE_STACK") == self._stack and worker not in known and ticks and _leads(pid):
+            if self._bears(env, worker) and worker not in known and ticks and _leads(pid):
                 gpus = tuple(filter(None, env.get("CUDA_VISIBLE_DEVICES", "").split(",")))
                 self._folder.mkdir(parents=True, exist_ok=True)
                 self._write(_Card(worker, env.get("OPSITE_POOL", ""), pid, ticks, gpus))
@@ -134,8 +136,7 @@ class ProcessRuntime:
         self._children.pop(ref, None)
         self._exit_codes.pop(ref, None)
         for pid in pids():
-            env = environment(pid)
-            if env.get("OPSITE_WORKER_ID") == ref and env.get("OPSITE_STACK") == self._stack:
+            if self._bears(environment(pid), ref):
                 _signal(os.kill, pid, signal.SIGKILL)
         self._card(ref).unlink(missing_ok=True)
 
@@ -182,8 +183,12 @@ class ProcessRuntime:
             return False
         if card.worker in self._children:
             return True  # our own child: its pid cannot be given away before we reap it
-        env = environment(card.pid)
-        return env.get("OPSITE_WORKER_ID") == card.worker and env.get("OPSITE_STACK") == self._stack
+        return self._bears(settled_environment(card.pid), card.worker)
+
+    def _bears(self, env: Mapping[str, str], worker: str) -> bool:
+        """Started here as this worker. The host sees the processes of containers too: they are another runtime's."""
+        marks = (env.get("OPSITE_RUNTIME"), env.get("OPSITE_STACK"), env.get("OPSITE_WORKER_ID"))
+        return bool(worker) and marks == (NAME, self._stack, worker)
 
     def _write(self, card: _Card) -> None:
         path = self._card(card.worker)

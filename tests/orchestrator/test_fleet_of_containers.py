@@ -88,7 +88,7 @@ def test_a_killed_container_is_replaced_and_its_task_ends(
     assert (record.state, record.attempt, record.usage.completion_tokens) == ("succeeded", 2, 250)
     victim.refresh_from_db()
     assert (victim.state, victim.exit_code) == ("failed", 137)
-    assert container.id not in {left.id for left in containers(engine, site)}
+    wait_for(lambda: container.id not in {left.id for left in containers(engine, site)}, what="it is removed")
 
 
 def test_leftovers_with_our_label_are_removed_at_start_up(

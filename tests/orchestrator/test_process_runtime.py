@@ -88,10 +88,20 @@ def test_a_pid_that_was_given_to_somebody_else_is_left_alone(
 
 
 def test_an_engines_leftovers_end_with_their_worker(runtime: ProcessRuntime) -> None:
-    env = {**os.environ, "OPSITE_WORKER_ID": "worker-1", "OPSITE_STACK": "stack-of-test"}
+    env = {**os.environ, "OPSITE_WORKER_ID": "worker-1", "OPSITE_STACK": "stack-of-test", "OPSITE_RUNTIME": "process"}
     with subprocess.Popen(["sleep", "60"], env=env) as leftover:
         runtime.remove("worker-1")
         assert leftover.wait(10) == -signal.SIGKILL
+
+
+def test_a_containers_process_is_not_taken_for_a_worker_process(runtime: ProcessRuntime) -> None:
+    env = {**os.environ, "OPSITE_WORKER_ID": "worker-1", "OPSITE_STACK": "stack-of-test", "OPSITE_RUNTIME": "docker"}
+    with subprocess.Popen(["sleep", "60"], env=env, start_new_session=True) as contained:
+        runtime.adopt()
+        assert runtime.list() == []
+        runtime.remove("worker-1")
+        assert contained.poll() is None
+        contained.kill()
 
 
 def test_a_wrong_interpreter_is_named(runtime: ProcessRuntime, redis_url: str) -> None:
