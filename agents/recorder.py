@@ -110,7 +110,9 @@ class Recorder:
         try:
             while not stop.is_set():
                 try:
-                    async with await psycopg.AsyncConnection.connect(self._database_url) as connection:
+                    async with await psycopg.AsyncConnection.connect(
+                        self._database_url, options="-c jit=off", prepare_threshold=1
+                    ) as connection:
                         while not stop.is_set():
                             await record_once(connection, queue, block_s=BLOCK_S)
                 except (psycopg.OperationalError, QueueUnavailable) as error:

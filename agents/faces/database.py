@@ -122,7 +122,13 @@ class Database:
             open=False,
             timeout=5.0,
             reconnect_timeout=5.0,
-            kwargs={"autocommit": True, "row_factory": dict_row, "prepare_threshold": 1},
+            kwargs={
+                "autocommit": True,
+                "row_factory": dict_row,
+                "prepare_threshold": 1,
+                # Few statements, asked very often: plan each once. Planning `ACCEPT` anew, or compiling it, costs more than it.
+                "options": "-c plan_cache_mode=force_generic_plan -c jit=off",
+            },
         )
 
     async def open(self) -> None:
