@@ -5,12 +5,11 @@
 # certificate authorities that this host trusts, so that pip works in a build behind a company's proxy, too.
 # A second call does nothing; where Docker has forgotten the image, it comes from the tarball of the first one.
 #
-#   DEBIAN_MIRROR   where packages come from (default: Debian's own)
+#   DEBIAN_MIRROR   where packages come from (default: debootstrap's, which is Debian's own)
 #   OPSITE_CACHE    where the tarball is kept (default: ~/.cache/opsite)
 set -euo pipefail
 
 image=opsite-base:bookworm
-mirror=${DEBIAN_MIRROR:-http://deb.debian.org/debian}
 packages=python3,python3-venv,python3-pip,ca-certificates,libssl3,libffi8,libsqlite3-0,libgomp1,libnuma1
 authorities=${SSL_CERT_FILE:-/etc/ssl/certs/ca-certificates.crt}
 cache=${OPSITE_CACHE:-${XDG_CACHE_HOME:-${HOME:-/root}/.cache}/opsite}
@@ -34,7 +33,7 @@ if [ ! -f "$tarball" ]; then
   root=$(mktemp -d)
   trap 'rm -rf "$root" "$root.log" "$tarball.part"' EXIT
   echo "base image: debootstrap of bookworm (a minute or two)"
-  debootstrap --variant=minbase --include="$packages" bookworm "$root" "$mirror" >"$root.log" 2>&1 || {
+  debootstrap --variant=minbase --include="$packages" bookworm "$root" ${DEBIAN_MIRROR:+"$DEBIAN_MIRROR"} >"$root.log" 2>&1 || {
     tail -n 20 "$root.log"
     exit 1
   }
