@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+from contextlib import suppress
 from typing import Any
 
 import psycopg
@@ -65,7 +66,10 @@ class Leadership:
         return self.leads
 
     def resign(self) -> None:
-        """Give the lock back, so that a standby takes over at once."""
+        """Give the lock back, so that a standby need not wait until Postgres notices the closed connection."""
+        if self.leads and self._connection is not None:
+            with suppress(psycopg.Error):
+                self._connection.execute("SELECT pg_advisory_unlock(%s)", [self._number])
         self._drop()
 
     def _drop(self) -> None:

@@ -8,6 +8,7 @@ import pytest
 from django.db import connection
 
 from orchestrator.leader import Leadership, lock_number
+from tests.orchestrator.conftest import wait_for
 
 
 @pytest.fixture
@@ -45,7 +46,7 @@ def test_who_loses_the_connection_has_lost_the_lead(two: tuple[Leadership, Leade
     first, second = two
     assert first.campaign()
     cut(lock_number("stack-of-test"))
-    assert second.campaign()
+    wait_for(second.campaign, what="the second leads")
     assert not first.confirm()
     assert not first.leads
     assert not first.campaign()
