@@ -97,7 +97,7 @@ def plan(
     if len(starts) < wanted:
         note = room_note or f"{counted(missing, 'worker')} wanted, but this host may hold only {max(0, room)} more."
     elif wanted < missing:
-        note = f"After {counted(backoff.failures, 'failed start')} one worker tries before the others follow."
+        note = "After a failure one worker tries before the others follow."
     return Plan((*kills, *starts), note)
 
 
@@ -116,8 +116,10 @@ def kills_due(workers: Sequence[WorkerView], *, now: float, grace_s: float) -> t
 def held_back(backoff: Backoff) -> str:
     """The sentence about a backoff; it does not change until the next failure."""
     until = datetime.fromtimestamp(backoff.until, UTC).strftime("%H:%M:%S UTC")
-    failures = counted(backoff.failures, "failed start")
-    return f"No start before {until}, after {failures} in a row; the last said: {backoff.error}"
+    failed = counted(backoff.failures, "worker")
+    return (
+        f"No start before {until}: {failed} in a row failed at the start or soon after; the last said: {backoff.error}"
+    )
 
 
 def _felt_least(worker: WorkerView) -> tuple[int, int, float]:

@@ -77,7 +77,10 @@ def test_backoff_holds_starts_back_and_says_why() -> None:
     backoff = Backoff(failures=2, failed_at=NOW - 1, until=NOW + 3, error="no such model")
     held = planned(2, backoff=backoff)
     assert held.actions == ()
-    assert held.note == "No start before 00:16:43 UTC, after 2 failed starts in a row; the last said: no such model"
+    assert held.note == (
+        "No start before 00:16:43 UTC: 2 workers in a row failed at the start or soon after; "
+        "the last said: no such model"
+    )
     later = plan(desired=2, reason="because.", workers=(), now=NOW + 3, backoff=backoff, room=9, grace_s=1)
     assert later.actions == (Start("because."),)  # one tries before the others follow
     assert planned(3, starting("a"), backoff=Backoff(failures=2)).actions == ()
