@@ -178,9 +178,9 @@ def read_events(task: str, entries: Sequence[tuple[bytes, dict[bytes, bytes]]]) 
     ]
 
 
-def read_letters(answer: Any) -> list[tuple[bytes, list[Event]]]:
-    """The answer of XREAD on one inbox: per message its id and the new events of all followed turns of one script's run."""
-    return [(entry_id, _events_decoder.decode(fields[b"m"])) for entry_id, fields in _only_stream(answer)]
+def read_letter(message: bytes) -> list[Event]:
+    """One inbox message: the new events of all followed turns of one script's run."""
+    return _events_decoder.decode(message)
 
 
 def read_record(entry_id: bytes, fields: dict[bytes, bytes]) -> Record:

@@ -10,25 +10,29 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import time
 from collections import deque
 from collections.abc import AsyncIterator
+from functools import partial
 from types import TracebackType
+from typing import cast
 
 from redis.asyncio import Redis
 
-from taskqueue import calls, keys
+from taskqueue import keys
 from taskqueue.async_client import AsyncQueue
 from taskqueue.connections import connect_async
 from taskqueue.failures import QueueUnavailable, translated
 from taskqueue.messages import Event
+from taskqueue.reader import InboxReader, open_reader
 
 log = logging.getLogger(__name__)
 
 BUFFERED_EVENTS = 512
 """What a follower may leave unread before its buffer is dropped and the log is read instead."""
 INBOX_TTL_S = 120
-LETTERS_PER_READ = 256
-BLOCK_S = 5.0
+RENEW_S = 5.0
+SILENT_S = 15.0
 RECONNECT_S = 0.25
 SILENCE_S = 10.0
 """After so long without an event a follower looks into the log: the last message of all may be the one that was lost."""
@@ -154,6 +158,7 @@ class EventHub:
 
     def __init__(self, redis_url: str, process: str) -> None:
         self.inbox_name = process
+        self._url = redis_url
         self._redis: Redis = connect_async(redis_url)
         self._queues: dict[str, AsyncQueue] = {}
         self._readers: dict[str, asyncio.Task[None]] = {}
@@ -217,31 +222,34 @@ class EventHub:
     async def _read(self, pool: str) -> None:
         """Read the pool's inbox for ever. After each (re)connection every follower looks into its log once."""
         inbox = keys.inbox(pool, self.inbox_name)
-        block = round(BLOCK_S * 1000)
-        clock = asyncio.get_running_loop().time
+        deliver = partial(self._deliver, pool)
         while True:
+            reader: InboxReader | None = None
             try:
                 with translated():
-                    cursor: bytes | str = await self._redis.xadd(inbox, {"m": b"\x90"}, maxlen=1)
+                    cursor = cast("bytes", await self._redis.xadd(inbox, {"m": b"\x90"}, maxlen=1))
                     await self._redis.expire(inbox, INBOX_TTL_S)
-                    renew_at = clock() + INBOX_TTL_S / 4
+                    reader = await open_reader(self._url, inbox, cursor, deliver)
                     if self._ready[pool].is_set():
                         await self._follow_again(pool)
                     self._ready[pool].set()
-                    while True:
-                        answer = await self._redis.xread({inbox: cursor}, count=LETTERS_PER_READ, block=block)
-                        if clock() >= renew_at:
-                            if not await self._redis.expire(inbox, INBOX_TTL_S):
-                                break
-                            renew_at = clock() + INBOX_TTL_S / 4
-                        for entry_id, message in calls.read_letters(answer):
-                            cursor = entry_id
-                            for event in message:
-                                for subscription in self._followers.get((pool, event.task), ()):
-                                    subscription.push(event)
+                    while await self._redis.expire(inbox, INBOX_TTL_S):
+                        await asyncio.wait((reader.closed,), timeout=RENEW_S)
+                        if reader.closed.done():
+                            reader.closed.result()
+                        if time.monotonic() - reader.heard_at > SILENT_S:
+                            raise QueueUnavailable(f"Redis has not answered for {SILENT_S:g} s")
             except QueueUnavailable as failure:
                 log.warning("inbox of pool %s: %s", pool, failure)
                 await asyncio.sleep(RECONNECT_S)
+            finally:
+                if reader is not None:
+                    reader.close()
+
+    def _deliver(self, pool: str, events: list[Event]) -> None:
+        for event in events:
+            for subscription in self._followers.get((pool, event.task), ()):
+                subscription.push(event)
 
     async def _follow_again(self, pool: str) -> None:
         """The inbox was away: register all followers anew and let them read what they missed."""
