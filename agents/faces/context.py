@@ -32,9 +32,12 @@ class Context:
         db = Database(database_url)
         await db.open()
         hub = EventHub(redis_url, f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}")
-        return cls(db, hub, Directory(db), Acceptance(db, hub), body_limit)
+        directory = Directory(db)
+        directory.start()
+        return cls(db, hub, directory, Acceptance(db, hub), body_limit)
 
     async def close(self) -> None:
         """Close them."""
+        await self.directory.close()
         await self.hub.aclose()
         await self.db.close()

@@ -21,7 +21,7 @@ from agents.problems import unavailable
 Row = dict[str, Any]
 
 PRINCIPAL = """
-    SELECT k.id AS key, k.scopes, t.id AS tenant, t.weight, t.max_waiting
+    SELECT k.id AS key, t.id AS tenant, k.scopes, t.weight, t.max_waiting, k.expires_at
     FROM tenants_apikey k JOIN tenants_tenant t ON t.id = k.tenant_id
     WHERE k.digest = %s AND k.revoked_at IS NULL AND (k.expires_at IS NULL OR k.expires_at > now()) AND t.is_active
 """
@@ -115,6 +115,7 @@ class Database:
     """A few connections to Postgres; what they cannot do is a `Problem` 503."""
 
     def __init__(self, url: str) -> None:
+        self._url = url
         self._pool: AsyncConnectionPool[psycopg.AsyncConnection[Row]] = AsyncConnectionPool(
             url,
             min_size=1,
@@ -130,6 +131,10 @@ class Database:
                 "options": "-c plan_cache_mode=force_generic_plan -c jit=off",
             },
         )
+
+    async def connect(self) -> psycopg.AsyncConnection[Any]:
+        """A connection of one's own, outside the pool; psycopg's errors pass."""
+        return await psycopg.AsyncConnection.connect(self._url, autocommit=True)
 
     async def open(self) -> None:
         """Begin to connect; does not wait."""

@@ -1,22 +1,33 @@
-"""Who asks, and what an agent's name stands for: looked up in Postgres, remembered for less than a second.
+"""Who asks, and what an agent's name stands for: looked up in Postgres, and remembered.
 
-So a revoked key is refused within a second, and a burst of requests asks Postgres once.
+Postgres tells when a key, a tenant, an agent or a pool changes (`LISTEN opsite_directory`; triggers speak); then all is forgotten.
+While nobody listens (the connection is lost) things are remembered for less than a second. Either way a revoked key is refused
+within a second, and a burst of requests asks Postgres once.
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 import uuid
 from collections.abc import Awaitable, Callable, Hashable
+from datetime import UTC, datetime
 from typing import Any, Generic, NamedTuple, TypeVar
+
+import psycopg
 
 from agents.faces import database
 from agents.faces.database import Database
-from agents.problems import bad_key, missing_scope
+from agents.problems import Problem, bad_key, missing_scope
 from tenants import keys
 
+log = logging.getLogger(__name__)
+
 REMEMBERED_S = 0.9
+REMEMBERED_WHILE_LISTENING_S = 60.0
+LISTEN_AGAIN_S = 1.0
+CHANNEL = "opsite_directory"
 ENTRIES_MAX = 10_000
 NOTE_USE_EVERY_S = 60.0
 
@@ -31,6 +42,7 @@ class Principal(NamedTuple):
     scopes: tuple[str, ...]
     weight: float
     max_waiting: int
+    expires_at: datetime | None
 
     def require(self, scope: str) -> None:
         """Refuse a key that lacks the scope; a key without scopes may do everything."""
@@ -56,8 +68,15 @@ class Memory(Generic[V]):
     """Values by key, each for `REMEMBERED_S`; one load at a time per key, shared by all who wait for it."""
 
     def __init__(self) -> None:
+        self.remembered_s = REMEMBERED_S
         self._values: dict[Hashable, tuple[float, V]] = {}
         self._loading: dict[Hashable, asyncio.Future[V]] = {}
+        self._forgotten = 0
+
+    def forget(self) -> None:
+        """Load everything anew; a load that is under way is not remembered."""
+        self._values.clear()
+        self._forgotten += 1
 
     async def get(self, key: Hashable, load: Callable[[], Awaitable[V]]) -> V:
         """The remembered value, or a fresh one."""
@@ -71,11 +90,12 @@ class Memory(Generic[V]):
 
     async def _load(self, key: Hashable, load: Callable[[], Awaitable[V]]) -> V:
         try:
-            asked_at = time.monotonic()
+            asked_at, forgotten = time.monotonic(), self._forgotten
             value = await load()
             if len(self._values) >= ENTRIES_MAX:
                 self._values.clear()
-            self._values[key] = (asked_at + REMEMBERED_S, value)
+            if forgotten == self._forgotten:
+                self._values[key] = (asked_at + self.remembered_s, value)
             return value
         finally:
             del self._loading[key]
@@ -90,6 +110,37 @@ class Directory:
         self._agents: Memory[AgentRef | None] = Memory()
         self._used: dict[uuid.UUID, float] = {}
         self._notes: set[asyncio.Task[None]] = set()
+        self._listening: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Begin to listen for changes."""
+        self._listening = asyncio.create_task(self._listen(), name="directory changes")
+
+    async def close(self) -> None:
+        """Stop listening."""
+        while self._listening is not None and not self._listening.done():
+            self._listening.cancel()
+            await asyncio.wait((self._listening,), timeout=0.1)
+
+    async def _listen(self) -> None:
+        while True:
+            try:
+                async with await self._db.connect() as connection:
+                    await connection.execute(f"LISTEN {CHANNEL}")
+                    self._remember(REMEMBERED_WHILE_LISTENING_S)
+                    async for _ in connection.notifies():
+                        self._remember(REMEMBERED_WHILE_LISTENING_S)
+            except (psycopg.OperationalError, Problem) as error:
+                log.warning("changes of keys and agents are not heard of: %s", error)
+            finally:
+                self._remember(REMEMBERED_S)
+            await asyncio.sleep(LISTEN_AGAIN_S)
+
+    def _remember(self, remembered_s: float) -> None:
+        """Forget all, and remember what comes for so long."""
+        for memory in (self._principals, self._agents):
+            memory.remembered_s = remembered_s
+            memory.forget()
 
     async def principal(self, authorization: str | None) -> Principal:
         """The key of an `Authorization` header, or 401."""
@@ -102,10 +153,10 @@ class Directory:
             row = await self._db.one(database.PRINCIPAL, digest)
             if row is None:
                 return None
-            return Principal(row["key"], row["tenant"], tuple(row["scopes"]), row["weight"], row["max_waiting"])
+            return Principal(**{**row, "scopes": tuple(row["scopes"])})
 
         principal = await self._principals.get(digest, load)
-        if principal is None:
+        if principal is None or (principal.expires_at and principal.expires_at <= datetime.now(UTC)):
             raise bad_key()
         self._note_use(principal.key)
         return principal
