@@ -181,6 +181,7 @@ UNFOLD = {
     "SITE_SUBHEADER": "operations room",
     "SITE_URL": None,
     "SHOW_HISTORY": True,
+    "SITE_FAVICONS": [{"rel": "icon", "type": "image/svg+xml", "href": lambda _request: "/static/opsite/icon.svg"}],
     "STYLES": [lambda _request: "/static/opsite/console.css"],
     "SIDEBAR": {
         "show_search": True,

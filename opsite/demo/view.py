@@ -35,11 +35,11 @@ class Rate:
         self._window_s = window_s
         self._seen: list[tuple[float, int]] = []
 
-    def add(self, characters: int) -> float:
-        """Note the total of now; returns text characters per second."""
+    def add(self, tokens: int) -> float:
+        """Note the total of now; returns tokens per second."""
         now = time.monotonic()
         self._seen = [(at, total) for at, total in self._seen if now - at <= self._window_s]
-        self._seen.append((now, characters))
+        self._seen.append((now, tokens))
         (first_at, first), (last_at, last) = self._seen[0], self._seen[-1]
         return (last - first) / (last_at - first_at) if last_at > first_at else 0.0
 

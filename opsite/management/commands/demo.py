@@ -7,7 +7,7 @@ import threading
 import time
 from collections import Counter
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import redis
 from django.conf import settings
@@ -32,6 +32,8 @@ LINE_EVERY_S = 2.0
 class Command(BaseCommand):
     """Stage, load, watch, judge."""
 
+    _made: ClassVar[dict[str, int]] = {}  # tokens by worker, also of those that have gone
+
     help = "Show the whole service at work: a queue grows, workers start, text streams, workers stop."
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -46,8 +48,9 @@ class Command(BaseCommand):
         console = Console()
         log = (Path(settings.OPSITE_DATA_DIR) / "demo.log").open("a", buffering=1)
         console.print(f"[bold]opsite demo[/]: Postgres and Redis are up; the service's log goes to {log.name}")
-        prepare(console.print)
+        call_command("migrate", verbosity=0)
         call_command("flush", interactive=False, verbosity=0)
+        prepare(console.print)
         redis.Redis.from_url(settings.REDIS_URL).flushall()
         actors = scene.build(idle_to_zero_s=4.0, slots=options["slots"], max_workers=options["max_workers"])
         service = Service(host="127.0.0.1", port=options["port"], say=lambda line: print(line, file=log), celery=False)
@@ -103,7 +106,8 @@ class Command(BaseCommand):
         workers = Counter(Worker.objects.filter(state__in=Worker.LIVE).order_by().values_list("state", flat=True))
         decision = ScalingDecision.objects.first()
         moment = view.Moment(signals.waiting, signals.running, dict(workers), decision.reason if decision else "")
-        return moment, sum(worker.tokens_total for worker in signals.workers)
+        self._made.update({worker.worker: worker.tokens_total for worker in signals.workers})
+        return moment, sum(self._made.values())
 
     def _decisions(self) -> list[tuple[str, int, int, str]]:
         return [
