@@ -179,10 +179,6 @@ class Watch:
             log.warning("worker %s has ended, its log cannot be read now: %s", row.pk, error)
             return
         end = ended(state=_live(row), exit_code=instance.exit_code, log_tail=tail)
-        try:
-            runtime.remove(instance.ref)
-        except RuntimeUnavailable as error:  # it belongs to nobody now, and is removed as such
-            log.warning("worker %s has ended and cannot be removed now: %s", row.pk, error)
         said = end.error or row.error
         self.end(row, look.now, state=end.state, error=said, exit_code=instance.exit_code, log_tail=tail)
         try:
