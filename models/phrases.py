@@ -7,7 +7,7 @@ SYSTEM = (
     "You are a helpful assistant.",
     "Answer in verse.",
     "You are a player in a company of actors. Speak in the manner of the plays.",
-    "You are an agent of the operations team. Be brief and precise.",
+    "You are an agent of the operations team. Be precise.",
     "You write in the style of Shakespeare.",
     "You are a careful research agent. Use the context to answer.",
     "Stay in character.",
@@ -79,5 +79,5 @@ ANYTHING = (
     "Go on.",
     "More, please.",
 )
-ASK_SHORT = (" Be brief.", " In a few lines.", " Briefly.", " Two or three lines.")
-ASK_LONG = (" At length.", " Make it long.", " A long one.", " Take your time.")
+ASK_SHORT = (" Be brief.", " In a few lines.", " Briefly.", " Two or three lines.", " In short.")
+ASK_LONG = (" At length.", " Make it long.", " A long one.", " Take your time.", " In many lines.")

@@ -1,6 +1,6 @@
 """Trains the demo model from the plays, so that anybody can make the shipped folder again.
 
-    python -m models.train_demo --steps 1000
+    python -m models.train_demo
 
 The result is a folder that `transformers` and vLLM load: a Llama of 4.2 million parameters in bfloat16 with a
 byte-level BPE tokenizer and a chat template. Every evaluation that is the best so far rewrites the folder, so that a
@@ -23,6 +23,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 from transformers import GenerationConfig, LlamaConfig, LlamaForCausalLM
+from transformers.utils import logging
 
 from models.batches import IGNORE, Document, Packer, Source, documents
 from models.chat_pairs import Topics
@@ -40,7 +41,7 @@ CLIP = 1.0
 
 @dataclass(frozen=True)
 class Settings:
-    """What the command line decides."""
+    """What the command line decides; `tokens` is the size of one step, `rate` the highest learning rate."""
 
     folder: Path
     steps: int
@@ -49,6 +50,7 @@ class Settings:
     rate: float
     dropout: float
     every: int
+    start_from: Path | None
 
 
 @dataclass(frozen=True)
@@ -93,19 +95,30 @@ def add_dropout(model: nn.Module, rate: float) -> None:
             module.register_forward_hook(drop)
 
 
-def make_optimizer(model: nn.Module, rate: float) -> torch.optim.AdamW:
-    """AdamW; the gains of the norms do not decay."""
-    matrices = [weight for weight in model.parameters() if weight.dim() > 1]
+def make_optimizers(model: nn.Module, rate: float) -> tuple[torch.optim.Optimizer, ...]:
+    """Muon for the matrices inside the blocks, AdamW for the embedding and the gains of the norms.
+
+    Muon (Jordan et al., 2024) makes each update of a matrix orthogonal; scaled to AdamW's size (Liu et al., "Muon is
+    Scalable for LLM Training", 2025) it takes rates like AdamW's. It is here because the steps of this run are few:
+    after 120 of 4096 tokens the held-out loss was 4.45 nats per token (rate 0.003) against 5.08 with AdamW alone
+    (0.002); other rates were not tried.
+    """
+    inner = [weight for name, weight in model.named_parameters() if weight.dim() > 1 and "embed_tokens" not in name]
+    outer = [weight for name, weight in model.named_parameters() if "embed_tokens" in name]
     gains = [weight for weight in model.parameters() if weight.dim() == 1]
-    groups = [{"params": matrices, "weight_decay": WEIGHT_DECAY}, {"params": gains, "weight_decay": 0.0}]
-    return torch.optim.AdamW(groups, lr=rate, betas=BETAS)
+    groups = [{"params": outer, "weight_decay": WEIGHT_DECAY}, {"params": gains, "weight_decay": 0.0}]
+    return (
+        torch.optim.Muon(inner, lr=rate, weight_decay=WEIGHT_DECAY, adjust_lr_fn="match_rms_adamw"),
+        torch.optim.AdamW(groups, lr=rate, betas=BETAS),
+    )
 
 
 def rate_at(*, step: int, steps: int, peak: float) -> float:
     """Linear warm-up, then a cosine down to a twentieth of the peak."""
-    if step < WARM_UP_STEPS:
-        return peak * (step + 1) / WARM_UP_STEPS
-    done = (step - WARM_UP_STEPS) / max(1, steps - WARM_UP_STEPS)
+    warm_up = min(WARM_UP_STEPS, steps // 8)
+    if step < warm_up:
+        return peak * (step + 1) / warm_up
+    done = (step - warm_up) / max(1, steps - warm_up)
     return peak * (0.05 + 0.95 * 0.5 * (1 + math.cos(math.pi * done)))
 
 
@@ -115,8 +128,9 @@ def block_length(*, step: int, steps: int) -> int:
 
 
 def loss_of(model: LlamaForCausalLM, inputs: torch.Tensor, labels: torch.Tensor, reduction: str) -> torch.Tensor:
-    """Cross entropy of the labels that count."""
-    logits = model(input_ids=inputs, use_cache=False).logits
+    """Cross entropy of the labels that count. The model's arithmetic is bfloat16 with float32 weights: half the time."""
+    with torch.autocast("cpu", torch.bfloat16):
+        logits = model(input_ids=inputs, use_cache=False).logits.float()
     return functional.cross_entropy(
         logits.reshape(-1, VOCABULARY), labels.reshape(-1), ignore_index=IGNORE, reduction=reduction
     )
@@ -176,22 +190,25 @@ def train(settings: Settings, say: Callable[[str], None]) -> Losses:
     characters = sum(len(as_text(scene)) for scene in plays.held_out)
 
     model = LlamaForCausalLM(demo_config())
+    if settings.start_from:
+        model.load_state_dict(LlamaForCausalLM.from_pretrained(settings.start_from, dtype=torch.float32).state_dict())
     add_dropout(model, settings.dropout)
     model.train()
     say(f"{sum(weight.numel() for weight in model.parameters()):,} parameters")
-    optimizer = make_optimizer(model, settings.rate)
+    optimizers = make_optimizers(model, settings.rate)
     best: Losses | None = None
     began = time.monotonic()
     for step in range(settings.steps):
         length = block_length(step=step, steps=settings.steps)
         inputs, labels = packer.batch(rows=settings.tokens // length, length=length)
-        for group in optimizer.param_groups:
+        for group in (group for optimizer in optimizers for group in optimizer.param_groups):
             group["lr"] = rate_at(step=step, steps=settings.steps, peak=settings.rate)
         loss = loss_of(model, inputs, labels, "mean")
         loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(model.parameters(), CLIP)
-        optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
+        for optimizer in optimizers:
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
         if step % 10 == 0:
             say(f"step {step} loss {loss.item():.3f} after {time.monotonic() - began:.0f} s")
         if (step + 1) % settings.every == 0 or step + 1 == settings.steps:
@@ -209,15 +226,17 @@ def main() -> None:
     """Read the command line and train."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--folder", type=Path, default=Path(__file__).parent / "opsite-verse", help="where to write it")
-    parser.add_argument("--steps", type=int, default=1000, help="of the optimizer (default 1000)")
-    parser.add_argument("--tokens", type=int, default=8192, help="in one step, a multiple of 2048 (default 8192)")
+    parser.add_argument("--steps", type=int, default=1200, help="of the optimizer (default 1200)")
+    parser.add_argument("--tokens", type=int, default=4096, help="in one step, a multiple of 2048 (default 4096)")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--rate", type=float, default=2e-3, help="highest learning rate (default 0.002)")
-    parser.add_argument("--dropout", type=float, default=0.1)
-    parser.add_argument("--every", type=int, default=50, help="steps between two evaluations (default 50)")
+    parser.add_argument("--rate", type=float, default=3e-3, help="highest learning rate (default 0.003)")
+    parser.add_argument("--dropout", type=float, default=0.1, help="while training (default 0.1)")
+    parser.add_argument("--every", type=int, default=100, help="steps between two evaluations (default 100)")
+    parser.add_argument("--start-from", type=Path, help="a folder of this script, whose weights are trained on")
     parser.add_argument("--threads", type=int, default=2, help="of torch (default 2)")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     settings = Settings(
         folder=options.folder,
         steps=options.steps,
@@ -226,6 +245,7 @@ def main() -> None:
         rate=options.rate,
         dropout=options.dropout,
         every=options.every,
+        start_from=options.start_from,
     )
     losses = train(settings, say=lambda line: print(line, flush=True))
     print(f"best: {losses}")
