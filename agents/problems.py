@@ -14,6 +14,7 @@ TITLES = {
     403: "Not allowed",
     404: "Not found",
     405: "Method not allowed",
+    406: "Not acceptable",
     409: "Conflict",
     413: "Too large",
     415: "Unsupported media type",
@@ -58,6 +59,8 @@ class Problem(Exception):
         }
         if self.errors:
             body["errors"] = [{"field": error.field, "message": error.message} for error in self.errors]
+        if self.retry_after_s is not None:
+            body["retry_after_s"] = self.retry_after_s  # a websocket has no headers to say it in
         return body
 
     def headers(self) -> dict[str, str]:
@@ -88,6 +91,16 @@ def missing_scope(scope: str) -> Problem:
 def not_found(what: str) -> Problem:
     """404, also for what belongs to another tenant."""
     return Problem(404, "not_found", f"There is no such {what}.")
+
+
+def no_route(path: str) -> Problem:
+    """404 for a path that nothing serves."""
+    return Problem(404, "not_found", f"There is no route {path}; see /api/docs/.")
+
+
+def method_not_allowed(method: str, allowed: str) -> Problem:
+    """405: the path is served, by other methods."""
+    return Problem(405, "method_not_allowed", f"{method} is not served here; use {allowed}.")
 
 
 def too_large(limit_bytes: int) -> Problem:

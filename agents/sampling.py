@@ -28,14 +28,17 @@ def validated(params: dict[str, Any], *, field: str = "parameters") -> SamplingP
         low, high = RANGES.get(name, (None, None))
         if low is not None and high is not None and isinstance(value, int | float) and not low <= value <= high:
             raise bad_field(f"{field}.{name}", f"must be between {low} and {high}, not {value}")
-    if len(params.get("stop") or ()) > STOPS_MAX:
-        raise bad_field(f"{field}.stop", f"at most {STOPS_MAX} strings")
     for name, value in params.items():
         try:
             msgspec.convert({name: value}, SamplingParams)
         except msgspec.ValidationError as error:
             raise bad_field(f"{field}.{name}", str(error).split(" - at")[0]) from error
-    return msgspec.convert(params, SamplingParams)
+    sampling = msgspec.convert(params, SamplingParams)
+    if len(sampling.stop) > STOPS_MAX:
+        raise bad_field(f"{field}.stop", f"at most {STOPS_MAX} strings")
+    if "" in sampling.stop:
+        raise bad_field(f"{field}.stop", "an empty string would stop every answer at once")
+    return sampling
 
 
 def layered(*layers: dict[str, Any]) -> dict[str, Any]:

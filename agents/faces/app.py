@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 
 from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route, WebSocketRoute
@@ -17,7 +18,7 @@ from starlette.websockets import WebSocket
 from agents.faces import answers, health, openai, tasks
 from agents.faces.context import Context
 from agents.faces.socket import Session
-from agents.problems import Problem, unavailable
+from agents.problems import Problem, method_not_allowed, no_route, unavailable
 from taskqueue.failures import QueueUnavailable
 
 log = logging.getLogger(__name__)
@@ -37,6 +38,34 @@ ROUTES: list[tuple[str, str, Handler]] = [
 ]
 
 
+SOCKET = "/ws/v1"
+
+
+def _is_hot(scope: Scope, path: str) -> bool:
+    if scope["type"] == "websocket":
+        return path == SOCKET
+    if path == "/api/v1/tasks":
+        return bool(scope["method"] == "POST")  # the list is Django's
+    return path in ("/v1", "/livez", "/readyz") or path.startswith(("/api/v1/tasks/", "/v1/"))
+
+
+def _refusal(request: Request) -> Callable[[Problem], Response]:
+    """How this path's callers expect to be refused."""
+    return openai.failure if f"{request.url.path}/".startswith("/v1/") else answers.problem
+
+
+def _unrouted(request: Request, error: Exception) -> Response:
+    """No such route, or another method: Starlette's words as a problem."""
+    if not isinstance(error, HTTPException):
+        raise error
+    if error.status_code == 405:
+        allowed = (error.headers or {}).get("Allow", "")
+        response = _refusal(request)(method_not_allowed(request.method, allowed))
+        response.headers["Allow"] = allowed
+        return response
+    return _refusal(request)(no_route(request.url.path))
+
+
 class Faces:
     """Routes what is hot, passes on what is not. The context is made once, by the first request, in its event loop."""
 
@@ -44,27 +73,24 @@ class Faces:
         self._behind = behind
         self._start = partial(Context.start, database_url=database_url, redis_url=redis_url, body_limit=body_limit)
         self._context: asyncio.Future[Context] | None = None
+        by_path: dict[str, dict[str, Handler]] = {}
+        for method, path, handler in ROUTES:
+            by_path.setdefault(path, {})[method] = handler
         self._app = Starlette(
             routes=[
-                *(Route(path, self._endpoint(handler), methods=[method]) for method, path, handler in ROUTES),
-                WebSocketRoute("/ws/v1/", self._websocket),
-            ]
+                *(Route(path, self._endpoint(handlers), methods=list(handlers)) for path, handlers in by_path.items()),
+                WebSocketRoute(SOCKET, self._websocket),
+            ],
+            exception_handlers={HTTPException: _unrouted},
         )
-        self._hot = {"/api/v1/tasks", "/v1/models", "/v1/chat/completions", "/livez", "/readyz", "/ws/v1/"}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
             await self._lifespan(receive, send)
-        elif self._is_hot(scope):
-            await self._app(scope, receive, send)
+        elif _is_hot(scope, path := scope["path"].rstrip("/")):  # a trailing slash makes no difference
+            await self._app({**scope, "path": path}, receive, send)
         else:
             await self._behind(scope, receive, send)
-
-    def _is_hot(self, scope: Scope) -> bool:
-        path: str = scope["path"]
-        if path == "/api/v1/tasks":
-            return bool(scope["method"] == "POST")
-        return path in self._hot or (path.startswith("/api/v1/tasks/") and len(path) > len("/api/v1/tasks/"))
 
     async def context(self) -> Context:
         """The process's context."""
@@ -72,11 +98,13 @@ class Faces:
             self._context = asyncio.ensure_future(self._start())
         return await asyncio.shield(self._context)
 
-    def _endpoint(self, handler: Handler) -> Callable[[Request], Awaitable[Response]]:
+    def _endpoint(self, handlers: dict[str, Handler]) -> Callable[[Request], Awaitable[Response]]:
         async def endpoint(request: Request) -> Response:
-            refuse = openai.failure if request.url.path.startswith("/v1/") else answers.problem
+            refuse = _refusal(request)
             try:
-                return await handler(await self.context(), request)
+                return await handlers["GET" if request.method == "HEAD" else request.method](
+                    await self.context(), request
+                )
             except Problem as problem:
                 return refuse(problem)
             except QueueUnavailable:

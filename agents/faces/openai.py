@@ -11,7 +11,8 @@ from collections.abc import AsyncIterator
 from typing import Any, Protocol
 
 import msgspec
-from asgiref.sync import sync_to_async
+from channels.db import database_sync_to_async
+from django.db import InterfaceError, OperationalError
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -20,7 +21,8 @@ from agents.faces.context import Context
 from agents.faces.principals import AgentRef, Principal
 from agents.faces.requests import ChatMessageIn, ChatRequest, MessageIn, TaskRequest, decode
 from agents.faces.submit import Submitted, submit_to
-from agents.problems import Problem, bad_field
+from agents.problems import Problem, bad_field, unavailable
+from agents.services import agent_of_pool
 from taskqueue.inbox import Subscription
 from taskqueue.messages import Event
 
@@ -59,6 +61,7 @@ def _error(problem: Problem) -> dict[str, Any]:
 async def list_models(context: Context, request: Request) -> Response:
     """`GET /v1/models`: the tenant's agents, and the pools that it may use."""
     principal = await context.directory.principal(request.headers.get("authorization"))
+    principal.require("agents:read")
     agents = await context.db.all(database.AGENTS, principal.tenant)
     pools = await context.db.all(database.POOLS, principal.tenant)
     names = [(row["slug"], "agent") for row in agents if not row["slug"].startswith("pool-")]
@@ -104,9 +107,10 @@ async def _agent(context: Context, principal: Principal, model: str) -> AgentRef
     pools = {row["slug"] for row in await context.db.all(database.POOLS, principal.tenant)}
     if model not in pools:
         raise Problem(404, "model_not_found", f"There is no agent and no pool {model!r}; GET /v1/models lists them.")
-    from agents.services import agent_of_pool
-
-    slug = await sync_to_async(agent_of_pool)(tenant_id=principal.tenant, pool_slug=model)
+    try:
+        slug = await database_sync_to_async(agent_of_pool)(tenant_id=principal.tenant, pool_slug=model)
+    except (OperationalError, InterfaceError) as error:
+        raise unavailable("The database") from error
     agent = await context.directory.agent(principal.tenant, slug)
     if agent is None:
         raise Problem(503, "unavailable", "The pool's agent was just made; try again.", retry_after_s=1)

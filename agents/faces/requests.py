@@ -8,9 +8,13 @@ from typing import Any, Literal, TypeVar
 
 import msgspec
 
+from agents.bodies import NUL, not_json, refuse_nul
 from agents.problems import Problem, bad_field
 
 S = TypeVar("S", bound=msgspec.Struct)
+
+CURSOR_MAX = 2**53
+"""Beyond every event's number, and exact in every client's numbers."""
 
 _AT = re.compile(r" - at `(?:key in )?\$\.?([^`]*)`$")
 _UNKNOWN = re.compile(r"Object contains unknown field `([^`]*)`")
@@ -87,11 +91,14 @@ class ChatRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
 def decode(body: bytes, form: type[S]) -> S:
     """The body as `form`, or a problem that names the field."""
     try:
-        return msgspec.json.decode(body, type=form)
+        decoded = msgspec.json.decode(body, type=form)
     except msgspec.ValidationError as error:
         raise _named(str(error)) from error
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise Problem(400, "invalid_json", f"The body is not JSON: {error}") from error
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise not_json(error) from error
+    if NUL in body:
+        refuse_nul(msgspec.json.decode(body))
+    return decoded
 
 
 def convert(value: Any, form: type[S]) -> S:
@@ -100,6 +107,13 @@ def convert(value: Any, form: type[S]) -> S:
         return msgspec.convert(value, form)
     except msgspec.ValidationError as error:
         raise _named(str(error)) from error
+
+
+def cursor_in_range(value: int, *, field: str) -> int:
+    """A place in a task's stream, or a problem that names the field it came by."""
+    if not 0 <= value <= CURSOR_MAX:
+        raise bad_field(field, "is the number of the last event that was seen, 0 for none")
+    return value
 
 
 def _named(message: str) -> Problem:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 from typing import Any
 
 import msgspec
@@ -15,17 +16,21 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from agents.faces.context import Context
 from agents.faces.principals import Principal
-from agents.faces.requests import TaskRequest, convert, decode
-from agents.faces.submit import cancel, find, public, submit
+from agents.faces.requests import TaskRequest, convert, cursor_in_range, decode
+from agents.faces.submit import cancel, find, public, stream, submit
 from agents.faces.tasks import recorded
 from agents.lifecycle import OUTCOMES
-from agents.problems import Problem, bad_field, too_large
+from agents.problems import Problem, bad_field, too_large, unavailable
+from taskqueue.failures import QueueUnavailable
 from taskqueue.inbox import Subscription
 from taskqueue.messages import Event
+
+log = logging.getLogger(__name__)
 
 AUTH_S = 10.0
 FOLLOWED_MAX = 1000
 NOT_AUTHENTICATED = 4401
+UNAVAILABLE = 4503  # not every server may send the standard's 1013
 
 
 class ClientMessage(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -44,7 +49,7 @@ class Session:
 
     def __init__(self, context: Context, websocket: WebSocket) -> None:
         self._context, self._websocket = context, websocket
-        self._principal: Principal | None = None
+        self._authorization: str | None = None
         self._following: dict[str, tuple[Subscription, asyncio.Task[None]]] = {}
 
     async def run(self) -> None:
@@ -53,8 +58,8 @@ class Session:
         try:
             if not await self._authenticated():
                 return
-            while True:
-                await self._handle(await self._websocket.receive())
+            while await self._handle(await self._websocket.receive()):
+                pass
         except WebSocketDisconnect:
             pass
         finally:
@@ -67,64 +72,74 @@ class Session:
     async def _authenticated(self) -> bool:
         """By the handshake's `Authorization`, or by a first message `auth`."""
         try:
-            header = self._websocket.headers.get("authorization")
-            if header is None:
+            self._authorization = self._websocket.headers.get("authorization")
+            if self._authorization is None:
                 async with asyncio.timeout(AUTH_S):
                     first = _parse(_payload(await self._websocket.receive()), self._context.body_limit)
-                header = f"Bearer {first.key}" if first.type == "auth" and first.key else None
-            self._principal = await self._context.directory.principal(header)
+                self._authorization = f"Bearer {first.key}" if first.type == "auth" and first.key else None
+            await self._context.directory.principal(self._authorization)
         except TimeoutError:
-            await self._websocket.close(NOT_AUTHENTICATED, "no auth message came")
+            await self._close(NOT_AUTHENTICATED, "no auth message came")
             return False
         except Problem as problem:
             await self._send({"type": "error", "problem": problem.body()})
-            await self._websocket.close(NOT_AUTHENTICATED if problem.status == 401 else 1013, problem.code)
+            await self._close(NOT_AUTHENTICATED if problem.status == 401 else UNAVAILABLE, problem.code)
             return False
         await self._send({"type": "ready"})
         return True
 
-    async def _handle(self, received: Any) -> None:
+    async def _handle(self, received: Any) -> bool:
+        """Answer one message; false when the connection was closed over it."""
         ref: str | int | None = None
         try:
             message = _parse(_payload(received), self._context.body_limit)
             ref = message.ref
-            match message.type:
-                case "submit":
-                    await self._submit(message)
-                case "follow":
-                    await self._follow(message)
-                case "unfollow":
-                    await self._unfollow(_id(message))
-                    await self._send({"type": "unfollowed", "ref": ref, "task": message.task})
-                case "cancel":
-                    row = await cancel(self._context, self._allowed("tasks:write"), _id(message))
-                    await self._send({"type": "cancelling", "ref": ref, "task": public(row)})
-                case "ping":
-                    await self._send({"type": "pong", "ref": ref})
-                case other:
-                    raise bad_field("type", f"{other!r} is not one of submit, follow, unfollow, cancel, ping")
-        except Problem as problem:
+            await self._answer(message)
+        except WebSocketDisconnect:
+            raise
+        except Exception as error:
+            problem = _problem(error)
             await self._send({"type": "error", "ref": ref, "problem": problem.body()})
+            if problem.status == 401:  # the key was revoked, or has expired, since the handshake
+                await self._close(NOT_AUTHENTICATED, problem.code)
+                return False
+        return True
+
+    async def _answer(self, message: ClientMessage) -> None:
+        match message.type:
+            case "submit":
+                await self._submit(message)
+            case "follow":
+                await self._follow(message)
+            case "unfollow":
+                await self._unfollow(_id(message))
+                await self._send({"type": "unfollowed", "ref": message.ref, "task": message.task})
+            case "cancel":
+                row = await cancel(self._context, await self._allowed("tasks:write"), _id(message))
+                await self._send({"type": "cancelling", "ref": message.ref, "task": public(row)})
+            case "ping":
+                await self._send({"type": "pong", "ref": message.ref})
+            case other:
+                raise bad_field("type", f"{other!r} is not one of submit, follow, unfollow, cancel, ping")
 
     async def _submit(self, message: ClientMessage) -> None:
-        principal = self._allowed("tasks:write")
+        principal = await self._allowed("tasks:write")
         request = convert(message.task, TaskRequest)
-        self._check_room()
+        if message.follow:
+            self._check_room()
         submitted = await submit(self._context, principal, request, follow=message.follow)
         await self._send({"type": "accepted", "ref": message.ref, "task": public(submitted.row)})
         if submitted.followed is not None:
             self._forward(str(submitted.task), submitted.followed)
 
     async def _follow(self, message: ClientMessage) -> None:
-        principal = self._allowed("tasks:read")
+        principal = await self._allowed("tasks:read")
+        cursor_in_range(message.cursor, field="cursor")
         row = await find(self._context, principal, _id(message))
         task = str(row["id"])
-        if message.cursor < 0:
-            raise bad_field("cursor", "is the number of the last event that was seen, 0 for none")
-        self._check_room()
         await self._unfollow(task)
-        subscription = self._context.hub.subscribe(row["pool"], task, after=message.cursor)
-        await subscription.__aenter__()
+        self._check_room()
+        subscription = await stream(self._context, row, after=message.cursor)
         await self._send({"type": "following", "ref": message.ref, "task": task})
         if subscription.last == 0 and row["state"] in OUTCOMES:
             await subscription.close()
@@ -137,9 +152,7 @@ class Session:
         self._following[task] = (subscription, forwarder)
 
     async def _forwarding(self, task: str, subscription: Subscription) -> None:
-        with contextlib.suppress(
-            WebSocketDisconnect, RuntimeError
-        ):  # RuntimeError: Starlette's word for a closed socket
+        with contextlib.suppress(WebSocketDisconnect):
             while events := await subscription.batch():
                 await self._events(task, events)
         await subscription.close()
@@ -157,25 +170,46 @@ class Session:
             + (f'{{"text":{event.data}}}}}' if event.kind == "text" else f"{event.data}}}")
             for event in events
         )
-        await self._websocket.send_text(f'{{"type":"events","task":"{task}","events":[{entries}]}}')
+        await self._send_text(f'{{"type":"events","task":"{task}","events":[{entries}]}}')
 
-    def _allowed(self, scope: str) -> Principal:
-        if self._principal is None:
-            raise RuntimeError("a message is handled after authentication")
-        self._principal.require(scope)
-        return self._principal
+    async def _allowed(self, scope: str) -> Principal:
+        """The key is looked at anew for each message: a connection does not outlive its key's revocation."""
+        principal = await self._context.directory.principal(self._authorization)
+        principal.require(scope)
+        return principal
 
     def _check_room(self) -> None:
         if len(self._following) >= FOLLOWED_MAX:
             raise Problem(
-                429, "too_many_followed", f"This connection follows {FOLLOWED_MAX} tasks; unfollow some first."
+                429,
+                "too_many_followed",
+                f"This connection follows {FOLLOWED_MAX} tasks; unfollow some first.",
+                retry_after_s=1,
             )
 
     async def _send(self, message: dict[str, Any]) -> None:
+        await self._send_text(msgspec.json.encode(message).decode())
+
+    async def _send_text(self, text: str) -> None:
         try:
-            await self._websocket.send_text(msgspec.json.encode(message).decode())
+            await self._websocket.send_text(text)
         except RuntimeError as closed:  # Starlette's word for a socket that the client has left meanwhile
             raise WebSocketDisconnect(1006) from closed
+
+    async def _close(self, code: int, reason: str) -> None:
+        with contextlib.suppress(RuntimeError):  # it is closed already
+            await self._websocket.close(code, reason)
+
+
+def _problem(error: Exception) -> Problem:
+    match error:
+        case Problem():
+            return error
+        case QueueUnavailable():
+            return unavailable("The queue")
+        case _:
+            log.error("a websocket message failed", exc_info=error)
+            return Problem(500, "internal", "Something went wrong on our side; the error was logged.")
 
 
 def _payload(received: Any) -> bytes:

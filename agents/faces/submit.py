@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import time
 import uuid
@@ -17,7 +18,7 @@ from agents.faces.context import Context
 from agents.faces.database import Row
 from agents.faces.principals import AgentRef, Principal
 from agents.faces.requests import MessageIn, TaskRequest
-from agents.problems import Problem, bad_field, not_found
+from agents.problems import Problem, bad_field, not_found, unavailable
 from agents.sampling import layered, validated
 from agents.submissions import submission
 from taskqueue.inbox import Subscription
@@ -25,6 +26,8 @@ from taskqueue.messages import ChatMessage, TurnBody
 from tenants.identifiers import new_id
 
 IDEMPOTENCY_KEY_MAX = 255
+EXPECT_S = 5.0
+"""How long a submission that is followed waits for this process's inbox in Redis."""
 WANTED_DEFAULTS: dict[str, Any] = {"max_tokens": 256}
 
 
@@ -77,7 +80,7 @@ async def submit_to(
         "idempotency_digest": digest,
         "new_messages": [{"id": new_id(), **message} for message in said] if conversation else [],
     }
-    followed = await context.hub.expect(agent.pool, str(task)) if follow else None
+    followed = await _expected(context, agent.pool, str(task)) if follow else None
     turn_message = submission(
         turn=str(turn),
         task=str(task),
@@ -102,6 +105,19 @@ async def submit_to(
     return Submitted(task, _fresh(row, agent, accepted.created_at), followed)
 
 
+async def _expected(context: Context, pool: str, task: str) -> Subscription:
+    """The stream of a task that will be enqueued; the queue being away is a 503, not a wait."""
+    expecting = asyncio.ensure_future(context.hub.expect(pool, task))
+    try:
+        await asyncio.wait((expecting,), timeout=EXPECT_S)
+    finally:
+        if not expecting.done():  # it stands when the queue is back, and nobody will read it
+            expecting.add_done_callback(lambda late: late.cancelled() or context.hub.drop(late.result()))
+    if not expecting.done():
+        raise unavailable("The queue")
+    return expecting.result()
+
+
 async def _earlier(context: Context, principal: Principal, key: str | None, digest: str, *, follow: bool) -> Submitted:
     """The task that the same idempotency key made before."""
     row = await context.db.one(database.TASK_BY_IDEMPOTENCY_KEY, principal.tenant, key)
@@ -113,10 +129,17 @@ async def _earlier(context: Context, principal: Principal, key: str | None, dige
             "idempotency_key_reused",
             f"The idempotency key {key!r} was used for another body; use a new key for a new task.",
         )
-    followed = context.hub.subscribe(row["pool"], str(row["id"])) if follow else None
-    if followed:
-        await followed.__aenter__()
-    return Submitted(row["id"], row, followed)
+    return Submitted(row["id"], row, await stream(context, row) if follow else None)
+
+
+async def stream(context: Context, row: Row, *, after: int = 0) -> Subscription:
+    """The events of a task from behind `after`; to be closed by whoever asked."""
+    subscription = context.hub.subscribe(row["pool"], str(row["id"]), after=after)
+    try:
+        return await subscription.__aenter__()
+    except BaseException:
+        context.hub.drop(subscription)
+        raise
 
 
 async def find(context: Context, principal: Principal, task: str) -> Row:

@@ -12,8 +12,8 @@ from starlette.responses import Response
 from agents.faces import answers
 from agents.faces.context import Context
 from agents.faces.database import Row
-from agents.faces.requests import TaskRequest, decode
-from agents.faces.submit import cancel, find, public, submit
+from agents.faces.requests import CURSOR_MAX, TaskRequest, cursor_in_range, decode
+from agents.faces.submit import cancel, find, public, stream, submit
 from agents.lifecycle import OUTCOMES
 from agents.problems import bad_field
 from taskqueue.calls import json_text
@@ -21,6 +21,7 @@ from taskqueue.inbox import Subscription
 from taskqueue.messages import Event
 
 KEEP_ALIVE_S = 15.0
+CURSOR_DIGITS = len(str(CURSOR_MAX))
 
 
 async def post_task(context: Context, request: Request) -> Response:
@@ -54,8 +55,9 @@ async def get_events(context: Context, request: Request) -> Response:
     principal.require("tasks:read")
     after = _cursor(request)
     row = await find(context, principal, request.path_params["id"])
-    subscription = context.hub.subscribe(row["pool"], str(row["id"]), after=after)
-    await subscription.__aenter__()
+    if request.method == "HEAD":
+        return Response(None, 200, {"cache-control": "no-cache"}, "text/event-stream")
+    subscription = await stream(context, row, after=after)
     if subscription.last == 0 and row["state"] in OUTCOMES:
         await subscription.close()
         replay = b"".join(_sse(event) for event in recorded(row) if event.seq > after)
@@ -64,10 +66,12 @@ async def get_events(context: Context, request: Request) -> Response:
 
 
 def _cursor(request: Request) -> int:
-    value = request.headers.get("last-event-id") or request.query_params.get("after") or "0"
-    if not value.isascii() or not value.isdigit():
-        raise bad_field("Last-Event-ID", "is the id of an event, a whole number")
-    return int(value)
+    field, value = "Last-Event-ID", request.headers.get("last-event-id")
+    if not value:
+        field, value = "after", request.query_params.get("after") or "0"
+    if not value.isascii() or not value.isdigit() or len(value) > CURSOR_DIGITS:
+        raise bad_field(field, "is the id of an event, a whole number")
+    return cursor_in_range(int(value), field=field)
 
 
 async def _stream(subscription: Subscription) -> AsyncIterator[bytes]:
@@ -97,5 +101,5 @@ def recorded(row: Row) -> list[Event]:
     # The numbers of the log are gone. A reader who had all of them is over the second one; it needs the outcome only.
     return [
         Event(task, 1, "text", json_text(row["output"])),
-        Event(task, 2**53, "outcome", msgspec.json.encode(outcome).decode()),
+        Event(task, CURSOR_MAX, "outcome", msgspec.json.encode(outcome).decode()),
     ]

@@ -166,6 +166,11 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({**ASK, "parameters": {"temperature": 3}}, "parameters.temperature"),
     ({**ASK, "parameters": {"max_tokens": "many"}}, "parameters.max_tokens"),
     ({**ASK, "parameters": {"stop": ["x"] * 17}}, "parameters.stop"),
+    ({**ASK, "parameters": {"stop": 5}}, "parameters.stop"),
+    ({**ASK, "parameters": {"stop": [""]}}, "parameters.stop"),
+    ({"agent": "a\x00", "input": "x"}, "agent"),
+    ({**ASK, "input": "a\x00b"}, "input"),
+    ({**ASK, "metadata": {"a": [{"b": "\x00"}]}}, "metadata.a[0].b"),
     ({**ASK, "conversation": "no-uuid"}, "conversation"),
     ({**ASK, "conversation": str(uuid.uuid4())}, "conversation"),
     ({**ASK, "colour": "red"}, "colour"),
@@ -182,13 +187,16 @@ async def test_refusals_name_what_to_change(web: Web) -> None:
             assert [error["field"] for error in answer.json()["errors"]] == [field], body
         broken = await client.post("/api/v1/tasks", content=b'{"agent": ')
         assert (broken.status_code, broken.json()["code"]) == (400, "invalid_json")
-        nul = await client.post("/api/v1/tasks", json={**ASK, "input": "a\x00b"})
-        assert (nul.status_code, nul.json()["code"]) == (400, "not_storable")
+        deep = await client.post("/api/v1/tasks", content=b'{"metadata": ' + b'{"a":' * 9000)
+        assert (deep.status_code, deep.json()["code"]) == (400, "invalid_json")
         large = await client.post("/api/v1/tasks", json={**ASK, "input": "x" * (1 << 20)})
         assert (large.status_code, large.json()["code"]) == (413, "too_large")
         assert (await client.get(f"/api/v1/tasks/{uuid.uuid4()}")).status_code == 404
-        assert (await client.get("/api/v1/tasks/x/events", headers={"Last-Event-ID": "x"})).status_code == 400
-        assert (await client.put(f"/api/v1/tasks/{uuid.uuid4()}")).status_code == 405
+        for cursor in ("x", "-1", "1.5", "9" * 16, "9" * 5000):
+            bad = await client.get("/api/v1/tasks/x/events", headers={"Last-Event-ID": cursor})
+            assert (bad.status_code, bad.json()["errors"][0]["field"]) == (400, "Last-Event-ID")
+            bad = await client.get("/api/v1/tasks/x/events", params={"after": cursor})
+            assert (bad.status_code, bad.json()["errors"][0]["field"]) == (400, "after")
     assert await Task.objects.across_tenants().acount() == 0
 
 
