@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import uuid
 from collections.abc import Sequence
 from typing import Any
@@ -11,11 +12,13 @@ from django.db.models import Max, Q
 from django.utils import timezone
 
 from agents.models import Agent, AgentRevision, Conversation, Message, Task, Turn
-from agents.problems import Problem, bad_field
+from agents.problems import FieldError, Problem, bad_field, not_found
 from agents.sampling import validated
 from orchestrator.models import Pool
 from taskqueue.sync_client import Queue
 from tenants.models import Tenant
+
+AGENT_SLUG_MAX = 63
 
 
 def check_params(params: dict[str, Any], *, field: str = "params") -> dict[str, Any]:
@@ -33,6 +36,14 @@ def usable_pool(*, tenant: Tenant, slug: str) -> Pool:
     return pool
 
 
+class SlugTaken(Problem):
+    """409: the tenant has an agent of that slug."""
+
+    def __init__(self, slug: str) -> None:
+        message = f"there is an agent {slug!r} already (it may be archived); choose another"
+        super().__init__(409, "conflict", f"slug: {message}", errors=(FieldError("slug", message),))
+
+
 @transaction.atomic
 def create_agent(
     *,
@@ -47,9 +58,11 @@ def create_agent(
     """An agent with its first revision."""
     agent = Agent(tenant=tenant, slug=slug, name=name)
     agent.clean_fields()
-    if Agent.objects.for_tenant(tenant).filter(slug=slug).exists():
-        raise bad_field("slug", f"there is an agent {slug!r} already (it may be archived)")
-    agent.save()
+    try:
+        with transaction.atomic():
+            agent.save(force_insert=True)
+    except IntegrityError as error:
+        raise SlugTaken(slug) from error
     revise_agent(agent=agent, pool=pool, system_prompt=system_prompt, params=params or {}, created_by=created_by)
     return agent
 
@@ -83,12 +96,13 @@ def revise_agent(
 @transaction.atomic
 def change_agent(*, agent: Agent, tenant: Tenant, changes: dict[str, Any], changed_by: str) -> None:
     """Apply `changes` (name, pool, system_prompt, params); what is left out stays."""
-    current = agent.current_revision
+    # Two changes at a time are one after the other: neither undoes what the other changed.
+    locked = Agent.objects.for_tenant(tenant).select_for_update().get(pk=agent.pk)
+    current = locked.current_revision
     if current is None:
         raise Problem(409, "no_revision", "This agent has no revision; create one in the console first.")
-    if "name" in changes:
-        agent.name = changes["name"]
-        agent.save(update_fields=["name"])
+    agent.name = changes.get("name", locked.name)
+    agent.save(update_fields=["name"])
     revise_agent(
         agent=agent,
         pool=usable_pool(tenant=tenant, slug=changes["pool"]) if "pool" in changes else current.pool,
@@ -133,21 +147,27 @@ def cancel_tasks(*, tasks: Sequence[Task], redis_url: str) -> int:
 
 def delete_conversation(*, conversation: Conversation) -> None:
     """A conversation and its messages go; tasks that used it keep what they were sent."""
-    if conversation.tasks.filter(finished_at__isnull=True).exists():
-        raise Problem(409, "in_use", "A task of this conversation has not ended; cancel it or wait.")
     with transaction.atomic():
+        # The lock that the acceptance of a task takes, too: none comes between the question and the deletion.
+        locked = Conversation.objects.for_tenant(conversation.tenant_id).select_for_update().filter(pk=conversation.pk)
+        if not list(locked):
+            raise not_found("conversation")
+        if conversation.tasks.filter(finished_at__isnull=True).exists():
+            raise Problem(409, "in_use", "A task of this conversation has not ended; cancel it or wait.")
         conversation.tasks.update(conversation=None)
         conversation.delete()
 
 
 def agent_of_pool(*, tenant_id: uuid.UUID, pool_slug: str) -> str:
     """The slug of the agent that stands for a bare pool where a call names a pool as its model; made when first asked for."""
-    slug = "pool-" + pool_slug.replace(".", "-")[:58]
+    slug = f"pool-{pool_slug}"
+    if "." in slug or len(slug) > AGENT_SLUG_MAX:  # two pools' names must not become one
+        slug = f"{slug.replace('.', '-')[: AGENT_SLUG_MAX - 9]}-{hashlib.sha256(pool_slug.encode()).hexdigest()[:8]}"
     tenant = Tenant.objects.get(pk=tenant_id)
     if not Agent.objects.for_tenant(tenant).filter(slug=slug).exists():
         pool = usable_pool(tenant=tenant, slug=pool_slug)
         try:
             create_agent(tenant=tenant, slug=slug, name=f"Pool {pool_slug}", pool=pool, created_by="opsite")
-        except IntegrityError:
+        except SlugTaken:
             pass  # another process made it at the same time
     return slug

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from django.core.exceptions import PermissionDenied
-from django.db import InterfaceError, OperationalError
+from django.core.exceptions import ObjectDoesNotExist, PermissionDenied
+from django.db import DataError, InterfaceError, OperationalError
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.views import defaults
 from rest_framework import exceptions
 from rest_framework.response import Response
 
-from agents.problems import MEDIA_TYPE, FieldError, Problem, bad_key, unavailable
+from agents.problems import MEDIA_TYPE, FieldError, Problem, bad_key, no_route, unavailable
 from agents.problems import not_found as no_such
 from taskqueue.failures import QueueUnavailable
 
@@ -35,7 +35,7 @@ def _as_problem(error: Exception) -> Problem | None:
             return Problem(400, "invalid", f"{first.field}: {first.message}", errors=fields)
         case exceptions.NotAuthenticated() | exceptions.AuthenticationFailed():
             return bad_key()
-        case Http404() | exceptions.NotFound():
+        case Http404() | exceptions.NotFound() | ObjectDoesNotExist():
             return no_such("object")
         case PermissionDenied():
             return Problem(403, "not_allowed", "This is not allowed.")
@@ -43,6 +43,8 @@ def _as_problem(error: Exception) -> Problem | None:
             return unavailable("The database")
         case QueueUnavailable():
             return unavailable("The queue")
+        case DataError():
+            return Problem(400, "not_storable", f"This cannot be stored: {str(error).splitlines()[0]}")
         case exceptions.APIException():
             return Problem(error.status_code, str(error.default_code), str(error.detail))
         case _:
@@ -66,15 +68,19 @@ def as_http(problem: Problem) -> HttpResponse:
     return JsonResponse(problem.body(), status=problem.status, headers=problem.headers(), content_type=MEDIA_TYPE)
 
 
+def _is_api(request: HttpRequest) -> bool:
+    return f"{request.path}/".startswith("/api/")
+
+
 def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
     """404 of an unknown URL: a problem for applications, a page for people."""
-    if request.path.startswith(("/api/", "/v1/")):
-        return as_http(Problem(404, "not_found", f"There is no route {request.path}; see /api/docs/."))
+    if _is_api(request):
+        return as_http(no_route(request.path))
     return defaults.page_not_found(request, exception)
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
     """500, without a stack trace."""
-    if request.path.startswith(("/api/", "/v1/")):
+    if _is_api(request):
         return as_http(Problem(500, "internal", "Something went wrong on our side; the error was logged."))
     return defaults.server_error(request)

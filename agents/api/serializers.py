@@ -2,11 +2,48 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
+from django.http import QueryDict
 from rest_framework import serializers
 
+from agents.api.pagination import NewestFirst
 from agents.models import Agent, AgentRevision, Conversation, Message, Task
+from agents.problems import bad_field
+
+SYSTEM_PROMPT_MAX = 200_000
+
+
+class Form(serializers.Serializer[Any]):
+    """What a caller says. A field that is not known is refused by its name: a typo must not pass for a wish that was granted."""
+
+    def to_internal_value(self, data: Any) -> Any:
+        if isinstance(data, Mapping):
+            self.refuse_unknown(data)
+        return super().to_internal_value(data)
+
+    def refuse_unknown(self, data: Mapping[str, Any]) -> None:
+        """Raise a problem for the first field that this form does not have."""
+        for name in data:
+            if name not in self.fields:
+                raise bad_field(name, f"unknown; known are {', '.join(self.fields)}")
+
+
+class QueryForm(Form):
+    """What a caller says in a list's query string, beside the pagination's parameters."""
+
+    def to_internal_value(self, data: QueryDict) -> Any:
+        for name, values in data.lists():
+            several = isinstance(self.fields.get(name), serializers.MultipleChoiceField)
+            if "" in values:
+                raise bad_field(name, "must not be empty; leave it out")
+            if len(values) > 1 and not several:
+                raise bad_field(name, "must be given once")
+        return super().to_internal_value(data)
+
+    def refuse_unknown(self, data: Mapping[str, Any]) -> None:
+        super().refuse_unknown({name: value for name, value in data.items() if name not in NewestFirst.parameters})
 
 
 class RevisionSerializer(serializers.ModelSerializer[AgentRevision]):
@@ -29,22 +66,26 @@ class AgentSerializer(serializers.ModelSerializer[Agent]):
         fields = ("id", "slug", "name", "current_revision", "archived_at", "created_at")
 
 
-class AgentInput(serializers.Serializer[Any]):
+class AgentInput(Form):
     """What a caller says of an agent. A change of pool, system_prompt or params makes a new revision."""
 
     slug = serializers.SlugField(max_length=63)
     name = serializers.CharField(max_length=200, required=False)
     pool = serializers.CharField(max_length=63)
-    system_prompt = serializers.CharField(allow_blank=True, default="", max_length=200_000)
+    system_prompt = serializers.CharField(
+        allow_blank=True, default="", max_length=SYSTEM_PROMPT_MAX, trim_whitespace=False
+    )
     params = serializers.DictField(default=dict)
 
 
-class AgentChange(serializers.Serializer[Any]):
+class AgentChange(Form):
     """A change: what is left out stays."""
 
     name = serializers.CharField(max_length=200, required=False)
     pool = serializers.CharField(max_length=63, required=False)
-    system_prompt = serializers.CharField(allow_blank=True, required=False, max_length=200_000)
+    system_prompt = serializers.CharField(
+        allow_blank=True, required=False, max_length=SYSTEM_PROMPT_MAX, trim_whitespace=False
+    )
     params = serializers.DictField(required=False)
 
 
@@ -58,7 +99,13 @@ class ConversationSerializer(serializers.ModelSerializer[Conversation]):
         fields = ("id", "title", "agent", "metadata", "created_at")
 
 
-class ConversationInput(serializers.Serializer[Any]):
+class AgentFilter(QueryForm):
+    """Filters of the list of agents."""
+
+    archived = serializers.BooleanField(required=False, default=False, help_text="True: the archived ones.")
+
+
+class ConversationInput(Form):
     """What a caller says of a conversation."""
 
     title = serializers.CharField(max_length=200, allow_blank=True, required=False)
@@ -72,7 +119,19 @@ class MessageSerializer(serializers.ModelSerializer[Message]):
     class Meta:
         model = Message
         fields = ("id", "number", "role", "content", "task", "created_at")
-        read_only_fields = ("number", "task")
+
+
+class MessageInput(Form):
+    """What a caller appends to a conversation."""
+
+    role = serializers.ChoiceField(choices=Message.ROLES)
+    content = serializers.CharField(trim_whitespace=False)
+
+
+class ConversationFilter(QueryForm):
+    """Filters of the list of conversations."""
+
+    agent = serializers.SlugField(required=False)
 
 
 class TaskSerializer(serializers.ModelSerializer[Task]):
@@ -95,11 +154,29 @@ class TaskSerializer(serializers.ModelSerializer[Task]):
         return {"prompt_tokens": task.prompt_tokens, "completion_tokens": task.completion_tokens}
 
 
-class TaskFilter(serializers.Serializer[Any]):
-    """Filters of the task list, from the query string."""
+METADATA = "metadata."
+
+
+class TaskFilter(QueryForm):
+    """Filters of the task list; `metadata.NAME` is one too."""
 
     state = serializers.MultipleChoiceField(choices=Task._meta.get_field("state").choices or [], required=False)
     agent = serializers.SlugField(required=False)
     conversation = serializers.UUIDField(required=False)
     created_after = serializers.DateTimeField(required=False)
     created_before = serializers.DateTimeField(required=False)
+
+    def refuse_unknown(self, data: Mapping[str, Any]) -> None:
+        super().refuse_unknown({name: value for name, value in data.items() if not _is_metadata(name)})
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        """Put the asked metadata together as one object."""
+        given: dict[str, str] = {name: self.initial_data[name] for name in self.initial_data if _is_metadata(name)}
+        for name, value in given.items():
+            if "\x00" in name + value:
+                raise bad_field(name, "must not contain the character U+0000")
+        return {**attrs, "metadata": {name.removeprefix(METADATA): value for name, value in given.items()}}
+
+
+def _is_metadata(name: str) -> bool:
+    return name.startswith(METADATA) and name != METADATA

@@ -24,24 +24,43 @@ def tenant_of(request: Request) -> Tenant:
     return cast("KeyUser", request.user).tenant
 
 
+class Listed(mixins.ListModelMixin):
+    """A list whose filters are a form: what is not in it is refused."""
+
+    filters: type[forms.QueryForm]
+
+    def filter_queryset(self, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        if self.action != "list":  # type: ignore[attr-defined]
+            return queryset
+        return self.filtered(queryset, _parsed(self.filters(data=self.request.query_params)))  # type: ignore[attr-defined]
+
+    def filtered(self, rows: QuerySet[Any], asked: dict[str, Any]) -> QuerySet[Any]:
+        """The rows that were asked for."""
+        raise NotImplementedError
+
+
 def _parsed(form: Any) -> dict[str, Any]:
     form.is_valid(raise_exception=True)
     return cast("dict[str, Any]", form.validated_data)
 
 
 @extend_schema_view(
-    list=extend_schema(summary="List agents"), retrieve=extend_schema(summary="Get an agent"),
-)  # fmt: skip
-class AgentViewSet(viewsets.GenericViewSet[Agent], mixins.ListModelMixin, mixins.RetrieveModelMixin):
+    list=extend_schema(summary="List agents", parameters=[forms.AgentFilter]),
+    retrieve=extend_schema(summary="Get an agent"),
+)
+class AgentViewSet(Listed, mixins.RetrieveModelMixin, viewsets.GenericViewSet[Agent]):
     """Agents of the tenant."""
 
     serializer_class = forms.AgentSerializer
     queryset = Agent.objects.none()
     lookup_field = "slug"
+    filters = forms.AgentFilter
 
     def get_queryset(self) -> QuerySet[Agent]:
-        agents = Agent.objects.for_tenant(tenant_of(self.request)).select_related("current_revision__pool")
-        return agents.filter(archived_at__isnull=True) if self.action == "list" else agents
+        return Agent.objects.for_tenant(tenant_of(self.request)).select_related("current_revision__pool")
+
+    def filtered(self, rows: QuerySet[Agent], asked: dict[str, Any]) -> QuerySet[Agent]:
+        return rows.filter(archived_at__isnull=not asked["archived"])
 
     @extend_schema(summary="Create an agent", request=forms.AgentInput, responses={201: forms.AgentSerializer})
     def create(self, request: Request) -> Response:
@@ -82,16 +101,21 @@ class AgentViewSet(viewsets.GenericViewSet[Agent], mixins.ListModelMixin, mixins
 
 
 @extend_schema_view(
-    list=extend_schema(summary="List conversations"), retrieve=extend_schema(summary="Get a conversation"),
-)  # fmt: skip
-class ConversationViewSet(viewsets.GenericViewSet[Conversation], mixins.ListModelMixin, mixins.RetrieveModelMixin):
+    list=extend_schema(summary="List conversations", parameters=[forms.ConversationFilter]),
+    retrieve=extend_schema(summary="Get a conversation"),
+)
+class ConversationViewSet(Listed, mixins.RetrieveModelMixin, viewsets.GenericViewSet[Conversation]):
     """Conversations of the tenant."""
 
     serializer_class = forms.ConversationSerializer
     queryset = Conversation.objects.none()
+    filters = forms.ConversationFilter
 
     def get_queryset(self) -> QuerySet[Conversation]:
         return Conversation.objects.for_tenant(tenant_of(self.request)).select_related("agent")
+
+    def filtered(self, rows: QuerySet[Conversation], asked: dict[str, Any]) -> QuerySet[Conversation]:
+        return rows.filter(agent__slug=asked["agent"]) if "agent" in asked else rows
 
     def _agent(self, slug: str | None) -> Agent | None:
         if slug is None:
@@ -140,7 +164,7 @@ class ConversationViewSet(viewsets.GenericViewSet[Conversation], mixins.ListMode
     @extend_schema(
         summary="Append a message",
         methods=["POST"],
-        request=forms.MessageSerializer,
+        request=forms.MessageInput,
         responses={201: forms.MessageSerializer},
     )
     @action(detail=True, methods=["get", "post"], pagination_class=None)
@@ -148,35 +172,29 @@ class ConversationViewSet(viewsets.GenericViewSet[Conversation], mixins.ListMode
         conversation = self.get_object()
         if request.method == "GET":
             return Response(forms.MessageSerializer(conversation.messages.all(), many=True).data)
-        data = _parsed(forms.MessageSerializer(data=request.data))
+        data = _parsed(forms.MessageInput(data=request.data))
         message = services.append_message(conversation=conversation, role=data["role"], content=data["content"])
         return Response(forms.MessageSerializer(message).data, status=status.HTTP_201_CREATED)
 
 
-class TaskViewSet(viewsets.GenericViewSet[Task], mixins.ListModelMixin):
+class TaskViewSet(Listed, viewsets.GenericViewSet[Task]):
     """Tasks of the tenant, as recorded. All other calls on tasks are served by the hot routes."""
 
     serializer_class = forms.TaskSerializer
     queryset = Task.objects.none()
     scope_area = "tasks"
+    filters = forms.TaskFilter
 
     def get_queryset(self) -> QuerySet[Task]:
-        tasks = Task.objects.for_tenant(tenant_of(self.request)).select_related("agent", "revision", "pool")
-        asked = _parsed(forms.TaskFilter(data=self.request.query_params))
-        if asked.get("state"):
-            tasks = tasks.filter(state__in=asked["state"])
-        if "agent" in asked:
-            tasks = tasks.filter(agent__slug=asked["agent"])
-        if "conversation" in asked:
-            tasks = tasks.filter(conversation=asked["conversation"])
-        if "created_after" in asked:
-            tasks = tasks.filter(created_at__gt=asked["created_after"])
-        if "created_before" in asked:
-            tasks = tasks.filter(created_at__lt=asked["created_before"])
-        for name, value in self.request.query_params.items():
-            if name.startswith("metadata."):
-                tasks = tasks.filter(metadata__contains={name.removeprefix("metadata."): value})
-        return tasks
+        return Task.objects.for_tenant(tenant_of(self.request)).select_related("agent", "revision", "pool")
+
+    def filtered(self, rows: QuerySet[Task], asked: dict[str, Any]) -> QuerySet[Task]:
+        lookups = {"agent": "agent__slug", "conversation": "conversation", "created_after": "created_at__gt",
+                   "created_before": "created_at__lt"}  # fmt: skip
+        rows = rows.filter(**{lookup: asked[name] for name, lookup in lookups.items() if name in asked})
+        if asked["state"]:
+            rows = rows.filter(state__in=asked["state"])
+        return rows.filter(metadata__contains=asked["metadata"]) if asked["metadata"] else rows
 
     @extend_schema(
         summary="List tasks",
