@@ -15,6 +15,7 @@ COPY requirements.txt /opt/opsite/
 RUN pip install --no-cache-dir --disable-pip-version-check --root-user-action ignore -q ${PIP_ARGS} -r /opt/opsite/requirements.txt
 WORKDIR /opt/opsite
 COPY manage.py ./
+COPY docs/websocket.md docs/websocket.md
 COPY templates templates
 COPY static static
 COPY taskqueue taskqueue

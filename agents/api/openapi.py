@@ -1,183 +1,194 @@
-"""The hot routes in the OpenAPI document: they are not Django views, so their operations are written here."""
+"""The hot routes in the OpenAPI document: they are not Django views, so their operations are written here.
+
+A test holds them against the routes that are served (agents.faces.app.ROUTES).
+"""
 
 from __future__ import annotations
 
 from typing import Any
 
+from django.conf import settings
+
+from agents.api.openapi_schemas import Schema, ref, schemas
+
 JSON = "application/json"
-PROBLEM = {"content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}}
-TASK = {"content": {JSON: {"schema": {"$ref": "#/components/schemas/Task"}}}}
+STREAM = "text/event-stream"
 TASK_ID = {"name": "id", "in": "path", "required": True, "schema": {"type": "string", "format": "uuid"}}
 SECURITY: list[dict[str, list[str]]] = [{"ApiKey": []}]
-
-SCHEMAS: dict[str, Any] = {
-    "Problem": {
-        "type": "object",
-        "description": "Problem details (RFC 9457).",
-        "properties": {
-            "type": {"type": "string"},
-            "title": {"type": "string"},
-            "status": {"type": "integer"},
-            "code": {"type": "string"},
-            "detail": {"type": "string"},
-            "errors": {
-                "type": "array",
-                "items": {
-                    "type": "object",
-                    "properties": {"field": {"type": "string"}, "message": {"type": "string"}},
-                },
-            },
-        },
-    },
-    "ChatMessage": {
-        "type": "object",
-        "required": ["role", "content"],
-        "properties": {"role": {"enum": ["system", "user", "assistant"]}, "content": {"type": "string"}},
-    },
-    "SamplingParams": {
-        "type": "object",
-        "additionalProperties": False,
-        "properties": {
-            "max_tokens": {"type": "integer", "minimum": 1},
-            "temperature": {"type": "number", "minimum": 0, "maximum": 2},
-            "top_p": {"type": "number", "minimum": 0, "maximum": 1},
-            "top_k": {"type": "integer", "minimum": 0},
-            "seed": {"type": "integer"},
-            "stop": {"type": "array", "items": {"type": "string"}, "maxItems": 16},
-            "ignore_eos": {"type": "boolean"},
-        },
-    },
-    "TaskRequest": {
-        "type": "object",
-        "required": ["agent"],
-        "description": "Either `input` or `messages`.",
-        "properties": {
-            "agent": {"type": "string"},
-            "input": {"type": "string"},
-            "messages": {"type": "array", "items": {"$ref": "#/components/schemas/ChatMessage"}},
-            "conversation": {"type": "string", "format": "uuid"},
-            "parameters": {"$ref": "#/components/schemas/SamplingParams"},
-            "priority": {"type": "integer", "minimum": 0, "maximum": 9, "default": 5},
-            "deadline_s": {"type": "number", "description": "Seconds from now after which the task expires."},
-            "deadline_at": {"type": "string", "format": "date-time"},
-            "metadata": {"type": "object"},
-            "idempotency_key": {"type": "string", "maxLength": 255},
-        },
-    },
+REFUSALS = {
+    400: "A field does not fit; it is named",
+    401: "No valid API key",
+    403: "The key lacks the scope",
+    404: "There is no such object, or it is another tenant's",
+    409: "It conflicts with what is there",
+    413: "The body is too large",
+    422: "The idempotency key was used for another body",
+    429: "A limit is reached; see Retry-After",
+    503: "The queue or the database is away; nothing was accepted",
 }
+ALWAYS = (401, 403, 503)
 
 
-def _operation(summary: str, answers: dict[str, Any], *, tag: str = "tasks", **more: Any) -> dict[str, Any]:
-    name = summary.lower().replace(" ", "_").replace("'", "")
-    refusals = {
-        code: {"description": text, **PROBLEM} for code, text in (("401", "No valid API key"), ("503", "Try again"))
-    }
+def _content(schema: Schema, media_type: str = JSON) -> dict[str, Any]:
+    return {"content": {media_type: {"schema": schema}}}
+
+
+def _refused(*statuses: int, openai: bool = False) -> dict[str, Any]:
+    form = _content(ref("OpenAIError")) if openai else _content(ref("Problem"), "application/problem+json")
+    wait = {"Retry-After": {"schema": {"type": "integer"}, "description": "Seconds."}}
     return {
+        str(status): {
+            "description": REFUSALS[status],
+            **({"headers": wait} if status in (429, 503) else {}),
+            **form,
+        }
+        for status in sorted(statuses)
+    }
+
+
+def _operation(
+    name: str, summary: str, answers: dict[str, Any], *refused: int, tag: str = "tasks", body: str = "", **more: Any
+) -> dict[str, Any]:
+    operation = {
         "operationId": name,
         "summary": summary,
         "tags": [tag],
         "security": SECURITY,
-        "responses": {**answers, **refusals},
+        "responses": {**answers, **_refused(*ALWAYS, *refused, openai=tag == "openai")},
         **more,
     }
+    if body:
+        operation["requestBody"] = {"required": True, **_content(ref(body))}
+    return operation
 
 
-def _refused(*statuses: int) -> dict[str, Any]:
-    texts = {
-        400: "A field does not fit",
-        404: "No such task",
-        413: "The body is too large",
-        422: "The idempotency key was used for another body",
-        429: "A limit is reached; see Retry-After",
-    }
-    return {str(status): {"description": texts[status], **PROBLEM} for status in statuses}
+def _task(status: int, description: str) -> dict[str, Any]:
+    return {str(status): {"description": description, **_content(ref("Task"))}}
 
 
-def _body(schema: dict[str, Any]) -> dict[str, Any]:
-    return {"required": True, "content": {JSON: {"schema": schema}}}
+def _health(name: str, summary: str, *statuses: int) -> dict[str, Any]:
+    answers = {str(status): {"description": "As `status` says", **_content(ref("Health"))} for status in statuses}
+    return {"operationId": name, "summary": summary, "tags": ["health"], "security": [], "responses": answers}
 
+
+_CANCEL = (_task(202, "It will end as cancelled, unless it has ended already"), 404)
+_PARAMETERS: dict[str, Any] = {"parameters": [TASK_ID]}
 
 PATHS: dict[str, Any] = {
     "/api/v1/tasks": {
         "post": _operation(
+            "submit_a_task",
             "Submit a task",
             {
-                "202": {"description": "Accepted: it will end in exactly one outcome", **TASK},
-                **_refused(400, 413, 422, 429),
+                "202": {
+                    "description": "Accepted: it will end in exactly one outcome",
+                    "headers": {"Location": {"schema": {"type": "string"}}},
+                    **_content(ref("Task")),
+                }
             },
+            400, 413, 422, 429,
+            body="TaskRequest",
             parameters=[{"name": "Idempotency-Key", "in": "header", "schema": {"type": "string", "maxLength": 255}}],
-            requestBody=_body({"$ref": "#/components/schemas/TaskRequest"}),
         )
     },
     "/api/v1/tasks/{id}": {
-        "get": _operation(
-            "Get a task", {"200": {"description": "The task", **TASK}, **_refused(404)}, parameters=[TASK_ID]
-        ),
-        "delete": _operation(
-            "Cancel a task",
-            {"202": {"description": "It will end as cancelled", **TASK}, **_refused(404)},
-            parameters=[TASK_ID],
-        ),
+        "get": _operation("get_a_task", "Get a task", _task(200, "The task"), 404, **_PARAMETERS),
+        "delete": _operation("cancel_a_task", "Cancel a task", *_CANCEL, **_PARAMETERS),
     },
     "/api/v1/tasks/{id}/cancel": {
-        "post": _operation(
-            "Cancel a task by post",
-            {"202": {"description": "It will end as cancelled", **TASK}, **_refused(404)},
-            parameters=[TASK_ID],
-        )
+        "post": _operation("cancel_a_task_by_post", "Cancel a task", *_CANCEL, **_PARAMETERS)
     },
     "/api/v1/tasks/{id}/events": {
         "get": _operation(
-            "Follow a tasks events",
+            "follow_a_task",
+            "Follow a task's events",
             {
                 "200": {
                     "description": "Server-sent events: `state`, `text`, and last `outcome`; `id` is the cursor.",
-                    "content": {"text/event-stream": {"schema": {"type": "string"}}},
-                },
-                **_refused(404),
+                    **_content({"type": "string"}, STREAM),
+                }
             },
+            400, 404,
             parameters=[
                 TASK_ID,
-                {"name": "Last-Event-ID", "in": "header", "schema": {"type": "integer"}},
-                {"name": "after", "in": "query", "schema": {"type": "integer"}},
+                {"name": "Last-Event-ID", "in": "header", "schema": {"type": "integer", "minimum": 0}},
+                {
+                    "name": "after",
+                    "in": "query",
+                    "description": "The same, for a client that cannot set the header.",
+                    "schema": {"type": "integer", "minimum": 0},
+                },
             ],
         )
     },
     "/v1/models": {
         "get": _operation(
+            "list_models",
             "List models",
-            {
-                "200": {
-                    "description": "Agents and pools, in OpenAI's form",
-                    "content": {JSON: {"schema": {"type": "object"}}},
-                }
-            },
+            {"200": {"description": "Agents and pools, in OpenAI's form", **_content(ref("ModelList"))}},
             tag="openai",
         )
     },
     "/v1/chat/completions": {
         "post": _operation(
+            "create_a_chat_completion",
             "Create a chat completion",
             {
                 "200": {
-                    "description": "In OpenAI's form; with `stream`, server-sent events",
-                    "content": {
-                        JSON: {"schema": {"type": "object"}},
-                        "text/event-stream": {"schema": {"type": "string"}},
-                    },
-                },
-                **_refused(400, 413, 429),
+                    "description": "In OpenAI's form; with `stream`, as server-sent events",
+                    "content": {JSON: {"schema": ref("ChatCompletion")}, STREAM: {"schema": {"type": "string"}}},
+                }
             },
+            400, 404, 409, 413, 422, 429,
             tag="openai",
-            requestBody=_body({"type": "object", "required": ["model", "messages"]}),
+            body="ChatRequest",
         )
     },
-}
+    "/livez": {"get": _health("livez", "The process serves", 200)},
+    "/readyz": {"get": _health("readyz", "A task could be accepted now", 200, 503)},
+}  # fmt: skip
+
+
+def _socket() -> dict[str, Any]:
+    """The websocket's page as the description of its handshake."""
+    page = (settings.BASE_DIR / "docs" / "websocket.md").read_text()
+    return {
+        "operationId": "websocket",
+        "summary": "Open a websocket: submit, follow many tasks, resume, cancel",
+        "description": page.partition("\n")[2].strip(),
+        "tags": ["websocket"],
+        "security": [*SECURITY, {}],
+        "responses": {
+            "101": {"description": "The connection is a websocket; messages as `ClientMessage` and as said above"}
+        },
+    }
 
 
 def add_hot_routes(result: dict[str, Any], generator: Any, request: Any, public: bool) -> dict[str, Any]:
-    """drf-spectacular's post-processing hook."""
+    """drf-spectacular's post-processing hook: Django's routes with their refusals, beside the hot ones."""
+    paths: dict[str, Any] = {}
+    for path, operations in result["paths"].items():
+        for method, operation in operations.items():
+            if method != "parameters":
+                _add_refusals(operation, method=method, path=path)
+        paths[path.rstrip("/")] = operations  # both are served; the document shows one
     for path, operations in PATHS.items():
-        result["paths"].setdefault(path, {}).update(operations)
-    result.setdefault("components", {}).setdefault("schemas", {}).update(SCHEMAS)
+        paths.setdefault(path, {}).update(operations)
+    paths["/ws/v1/"] = {"get": _socket()}
+    result["paths"] = paths
+    result.setdefault("components", {}).setdefault("schemas", {}).update(schemas())
     return result
+
+
+def _add_refusals(operation: dict[str, Any], *, method: str, path: str) -> None:
+    statuses = set(ALWAYS)
+    if "{" in path:
+        statuses.add(404)
+    if "requestBody" in operation:
+        statuses |= {400, 413}
+    if any(parameter["in"] == "query" for parameter in operation.get("parameters", ())):
+        statuses.add(400)
+    if (method, path.rstrip("/")) in {("post", "/api/v1/agents"), ("delete", "/api/v1/conversations/{id}")}:
+        statuses.add(409)
+    for status, answer in _refused(*statuses).items():
+        operation["responses"].setdefault(status, answer)

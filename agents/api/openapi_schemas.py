@@ -1,0 +1,143 @@
+"""Schemas of what the hot routes take and give: made of the structs that decode it, so that they cannot drift apart."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from agents.faces.requests import ChatRequest, TaskRequest
+from agents.faces.socket import ClientMessage
+from agents.faces.submit import IDEMPOTENCY_KEY_MAX
+from agents.sampling import RANGES, STOPS_MAX
+from taskqueue.messages import SamplingParams
+
+Schema = dict[str, Any]
+
+
+def ref(name: str) -> Schema:
+    """A component by its name."""
+    return {"$ref": f"#/components/schemas/{name}"}
+
+
+def _object(required: tuple[str, ...] = (), **properties: Schema) -> Schema:
+    return {"type": "object", "required": list(required), "properties": properties}
+
+
+_TEXT: Schema = {"type": "string"}
+_COUNT: Schema = {"type": "integer", "minimum": 0}
+
+# What the structs cannot say, because it is checked behind them.
+_DETAILS: dict[str, dict[str, Schema]] = {
+    "SamplingParams": {
+        **{name: {"minimum": low, "maximum": high} for name, (low, high) in RANGES.items()},
+        "stop": {"maxItems": STOPS_MAX, "items": {"type": "string", "minLength": 1}},
+    },
+    "TaskRequest": {
+        "agent": {"description": "The agent's slug."},
+        "input": {"description": "One user message. Give either this or `messages`."},
+        "conversation": {
+            "format": "uuid",
+            "description": "Its messages come before the input; both sides are appended.",
+        },
+        "parameters": {"allOf": [ref("SamplingParams")], "description": "Over the agent's, which are over the pool's."},
+        "priority": {"minimum": 0, "maximum": 9, "description": "0 first, 9 last, among the tenant's own tasks."},
+        "deadline_s": {"exclusiveMinimum": 0, "description": "Seconds from now after which the task expires."},
+        "deadline_at": {"format": "date-time", "description": "The same as a moment, with a time zone."},
+        "metadata": {"description": "Kept with the task; the list of tasks can be filtered by it."},
+        "idempotency_key": {
+            "minLength": 1,
+            "maxLength": IDEMPOTENCY_KEY_MAX,
+            "description": "An equal request with the same key is answered with the same task.",
+        },
+    },
+    "ChatRequest": {"model": {"description": "An agent or a pool, as `GET /v1/models` lists them."}},
+}
+
+_ANSWERS: dict[str, Schema] = {
+    "Problem": {
+        **_object(
+            ("type", "title", "status", "code", "detail"),
+            type=_TEXT,
+            title=_TEXT,
+            status={"type": "integer"},
+            code={"type": "string", "description": "Stable: programs may depend on it."},
+            detail={"type": "string", "description": "What to do about it."},
+            errors={"type": "array", "items": _object(("field", "message"), field=_TEXT, message=_TEXT)},
+            retry_after_s={**_COUNT, "description": "As the header Retry-After."},
+        ),
+        "description": "Problem details (RFC 9457).",
+    },
+    "OpenAIError": {
+        **_object(
+            ("error",),
+            error=_object(
+                ("message", "type", "param", "code"),
+                message=_TEXT,
+                type=_TEXT,
+                param={"type": ["string", "null"]},
+                code=_TEXT,
+            ),
+        ),
+        "description": "A refusal in OpenAI's form.",
+    },
+    "ModelList": _object(
+        ("object", "data"),
+        object={"const": "list"},
+        data={
+            "type": "array",
+            "items": _object(
+                ("id", "object", "created", "owned_by"),
+                id=_TEXT,
+                object={"const": "model"},
+                created=_COUNT,
+                owned_by={"enum": ["opsite:agent", "opsite:pool"]},
+            ),
+        },
+    ),
+    "ChatCompletion": _object(
+        ("id", "object", "created", "model", "choices", "usage"),
+        id=_TEXT,
+        object={"const": "chat.completion"},
+        created=_COUNT,
+        model=_TEXT,
+        choices={
+            "type": "array",
+            "items": _object(
+                ("index", "message", "finish_reason"),
+                index=_COUNT,
+                message=_object(("role", "content"), role={"const": "assistant"}, content=_TEXT),
+                finish_reason={"enum": ["stop", "length"]},
+            ),
+        },
+        usage=_object(
+            ("prompt_tokens", "completion_tokens", "total_tokens"),
+            prompt_tokens=_COUNT,
+            completion_tokens=_COUNT,
+            total_tokens=_COUNT,
+        ),
+    ),
+    "Health": _object(("status",), status=_TEXT, postgres=_TEXT, redis=_TEXT),
+}
+
+
+def schemas() -> dict[str, Schema]:
+    """All components, by name."""
+    _, requests = msgspec.json.schema_components(
+        [TaskRequest, ChatRequest, SamplingParams, ClientMessage], ref_template="#/components/schemas/{name}"
+    )
+    for name, schema in requests.items():
+        schema["properties"] = {
+            field: {**_required(asked), **_DETAILS.get(name, {}).get(field, {})}
+            for field, asked in schema["properties"].items()
+        }
+    return {**_ANSWERS, **requests}
+
+
+def _required(schema: Schema) -> Schema:
+    """Without `null`, which is how the structs say that a field was left out."""
+    if "anyOf" not in schema:
+        return schema
+    kinds = [kind for kind in schema["anyOf"] if kind != {"type": "null"}]
+    rest = {key: value for key, value in schema.items() if key != "anyOf" and value is not None}
+    return {**kinds[0], **rest} if len(kinds) == 1 else {"anyOf": kinds, **rest}
