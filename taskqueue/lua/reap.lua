@@ -28,7 +28,7 @@ for _, turn in ipairs(redis.call('ZRANGEBYSCORE', key('deadlines'), '-inf', now,
     conclude_here(t, 'expired')
     moved = moved + 1
   elseif t and t.state == 'running' then
-    redis.call('HSET', key('stop:', t.worker), turn, 'expired')
+    redis.call('HSETNX', key('stop:', t.worker), turn, 'expired') -- who cancelled it was told so
     moved = moved + 1
   end
 end

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
+from redis import Redis
 
 from taskqueue.async_client import AsyncQueue
 from taskqueue.failures import QueueUnavailable
@@ -195,6 +196,17 @@ async def test_deadlines(queue: AsyncQueue) -> None:
     assert await queue.claim("w1", 4, lease_s=LEASE_S) == []  # a claim never hands out what has expired
     ended = {record.turn: record.state for record in await queue.read_records() if record.kind == "finished"}
     assert ended == {"waiting": "expired", "late": "expired"}
+
+
+async def test_a_deadline_does_not_overtake_a_cancel(queue: AsyncQueue, redis: Redis) -> None:
+    later = (await queue.signals()).now_ms + 60_000
+    await queue.enqueue([turn("a", deadline_ms=later)])
+    await queue.claim("w1", 1, lease_s=LEASE_S)
+    assert await queue.cancel(["a"]) == ["stopping"]
+    redis.zadd(f"opsite:{{{queue.pool}}}:deadlines", {"a": 1})  # as if it had passed
+    assert await queue.reap() == 1
+    stops = await queue.heartbeat(status("w1"), ["a"], lease_s=LEASE_S)
+    assert [(stop.turn, stop.reason) for stop in stops] == [("a", "cancelled")]
 
 
 async def test_order_within_a_tenant(queue: AsyncQueue) -> None:
