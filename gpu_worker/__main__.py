@@ -9,42 +9,34 @@ import signal
 import sys
 from typing import NoReturn
 
-from redis.asyncio import Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
-
 from gpu_worker.engines.registry import make_engine
 from gpu_worker.failures import BadSetting, WorkerFailure
 from gpu_worker.loop import WorkerLoop
 from gpu_worker.settings import Settings, per_worker, read_settings, variable
 from taskqueue.async_client import AsyncQueue
+from taskqueue.link import Link
 
 log = logging.getLogger("gpu_worker")
 
-SOCKET_S = 5.0
+ANSWER_S = 5.0
 """A Redis that does not answer a command for so long is taken for gone."""
 
 
-def connect(settings: Settings) -> Redis:
-    """One connection pool for the process. The client repeats nothing itself: a claim sent twice would claim twice."""
+def connect(settings: Settings) -> Link:
+    """One connection for the process. It repeats nothing itself: a claim sent twice would claim twice."""
     try:
-        return Redis.from_url(
-            settings.redis_url,
-            socket_timeout=SOCKET_S,
-            socket_connect_timeout=SOCKET_S / 2,
-            max_connections=4 * settings.simulated_workers + 4,
-            retry=Retry(NoBackoff(), 0),
-        )
+        return Link(settings.redis_url, answer_s=ANSWER_S)
     except ValueError as error:
         raise BadSetting(f"{variable('redis_url')}: {error}") from error
 
 
 async def serve(settings: Settings) -> None:
     """Run the worker, or the several simulated ones, until a signal; the first that fails ends all."""
-    redis = connect(settings)
+    link = connect(settings)
+    queues = [AsyncQueue(link, one.pool) for one in per_worker(settings)]
     loops = [
-        WorkerLoop(settings=one, queue=AsyncQueue(redis, one.pool), engine=make_engine(one))
-        for one in per_worker(settings)
+        WorkerLoop(settings=one, queue=queue, engine=make_engine(one))
+        for one, queue in zip(per_worker(settings), queues, strict=True)
     ]
 
     def stop() -> None:
@@ -59,7 +51,9 @@ async def serve(settings: Settings) -> None:
     finally:
         stop()
         ended = await asyncio.gather(*runs, return_exceptions=True)
-        await redis.aclose()
+        for queue in queues:
+            await queue.aclose()
+        await link.aclose()
     for end in ended:
         if isinstance(end, BaseException):
             raise end

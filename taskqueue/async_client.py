@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TypeVar, cast
+from typing import Any, TypeVar
 
-from redis.asyncio import Redis
 from redis.exceptions import NoScriptError
 
 from taskqueue import calls, keys
 from taskqueue.calls import Call
-from taskqueue.connections import connect_async
-from taskqueue.failures import translated
+from taskqueue.link import Command, Link
 from taskqueue.messages import (
     ClaimedTurn,
     Delta,
@@ -29,44 +27,46 @@ T = TypeVar("T")
 
 
 class AsyncQueue:
-    """One pool's queue over a shared connection pool. Give a URL (the client is then closed by `aclose`) or a client."""
+    """One pool's queue. Give a URL (`aclose` then hangs up) or a link that several queues share.
 
-    def __init__(self, redis: str | Redis, pool: str) -> None:
+    Commands that block have a connection of their own, made when the first of them is used.
+    """
+
+    def __init__(self, redis: str | Link, pool: str) -> None:
         self.pool = pool
         self._prefix = keys.prefix(pool)
         self._owned = isinstance(redis, str)
-        self._redis: Redis = connect_async(redis) if isinstance(redis, str) else redis
+        self._link = Link(redis) if isinstance(redis, str) else redis
+        self._blocking = Link(self._link.url)
 
     async def aclose(self) -> None:
         """Close the connections that this client opened."""
+        await self._blocking.aclose()
         if self._owned:
-            await self._redis.aclose()
+            await self._link.aclose()
 
     async def _run(self, call: Call[T]) -> T:
-        with translated():
-            try:
-                answer = await self._redis.evalsha(call.script.sha, 1, self._prefix, *call.args)
-            except NoScriptError:
-                answer = await self._redis.eval(call.script.text, 1, self._prefix, *call.args)
+        try:
+            answer = await self._link.ask(*self._command(call))
+        except NoScriptError:
+            answer = await self._link.ask("EVAL", call.script.text, 1, self._prefix, *call.args)
         return call.parse(answer)
 
     async def _run_all(self, batch: Sequence[Call[T]]) -> list[T]:
-        """Several calls of one script in one round trip."""
-        if len(batch) == 1:
-            return [await self._run(batch[0])]
-        with translated():
-            for _ in range(2):
-                pipeline = self._redis.pipeline(transaction=False)
-                for call in batch:
-                    pipeline.evalsha(call.script.sha, 1, self._prefix, *call.args)
-                answers = await pipeline.execute(raise_on_error=False)
-                if not any(isinstance(answer, NoScriptError) for answer in answers):
-                    break
-                await self._redis.script_load(batch[0].script.text)
-            for answer in answers:
-                if isinstance(answer, Exception):
-                    raise answer
-        return [call.parse(answer) for call, answer in zip(batch, answers, strict=True)]
+        """Several calls in one round trip."""
+        answers = await self._link.ask_all([self._command(call) for call in batch])
+        parsed: list[T] = []
+        for call, answer in zip(batch, answers, strict=True):
+            if isinstance(answer, NoScriptError):  # it did not run
+                parsed.append(await self._run(call))
+            elif isinstance(answer, Exception):
+                raise answer
+            else:
+                parsed.append(call.parse(answer))
+        return parsed
+
+    def _command(self, call: Call[Any]) -> Command:
+        return ("EVALSHA", call.script.sha, 1, self._prefix, *call.args)
 
     async def enqueue(self, submissions: Sequence[Submission]) -> list[Enqueued]:
         return await self._run_all([calls.enqueue(submission) for submission in submissions]) if submissions else []
@@ -75,32 +75,27 @@ class AsyncQueue:
         return await self._run(calls.cancel(turns, reason=reason))
 
     async def known(self, turns: Sequence[str]) -> list[bool]:
-        if not turns:
-            return []
-        with translated():
-            pipeline = self._redis.pipeline(transaction=False)
-            for turn in turns:
-                pipeline.exists(f"{self._prefix}turn:{turn}")
-            return [bool(answer) for answer in await pipeline.execute()]
+        answers = await self._link.ask_all([("EXISTS", f"{self._prefix}turn:{turn}") for turn in turns])
+        for answer in answers:
+            if isinstance(answer, Exception):
+                raise answer
+        return [bool(answer) for answer in answers]
 
     async def follow(self, task: str, inbox: str) -> int:
         return await self._run(calls.follow(task, inbox))
 
     async def unfollow(self, task: str, inbox: str) -> None:
-        with translated():
-            await self._redis.srem(f"{self._prefix}follow:{task}", inbox)
+        await self._link.ask("SREM", f"{self._prefix}follow:{task}", inbox)
 
     async def read_log(self, task: str, *, after: int = 0, count: int = 1000) -> list[Event]:
-        with translated():
-            entries = await self._redis.xrange(keys.log(self.pool, task), f"({after}-0", "+", count=count)
-        return calls.read_events(task, cast("list[tuple[bytes, dict[bytes, bytes]]]", entries))
+        entries = await self._link.ask("XRANGE", keys.log(self.pool, task), f"({after}-0", "+", "COUNT", count)
+        return calls.read_events(task, calls.pairs(entries))
 
     async def claim(self, worker: str, slots: int, *, lease_s: float) -> list[ClaimedTurn]:
         return await self._run(calls.claim(worker, slots, lease_s=lease_s))
 
     async def wait_for_work(self, *, timeout_s: float) -> bool:
-        with translated():
-            return await self._redis.blpop([keys.bell(self.pool)], timeout=timeout_s) is not None
+        return await self._blocking.ask("BLPOP", keys.bell(self.pool), timeout_s) is not None
 
     async def emit(self, worker: str, deltas: Sequence[Delta]) -> list[Stop]:
         return await self._run(calls.emit(worker, deltas))
@@ -115,11 +110,12 @@ class AsyncQueue:
         return await self._run(calls.release(worker, turns)) if turns else 0
 
     async def leave(self, worker: str) -> None:
-        with translated():
-            pipeline = self._redis.pipeline(transaction=False)
-            pipeline.zrem(f"{self._prefix}workers", worker)
-            pipeline.delete(f"{self._prefix}worker:{worker}", f"{self._prefix}stop:{worker}")
-            await pipeline.execute()
+        await self._link.ask_all(
+            [
+                ("ZREM", f"{self._prefix}workers", worker),
+                ("DEL", f"{self._prefix}worker:{worker}", f"{self._prefix}stop:{worker}"),
+            ]
+        )
 
     async def reap(self, *, max_attempts: int = 3) -> int:
         return await self._run(calls.reap(max_attempts=max_attempts))
@@ -128,10 +124,12 @@ class AsyncQueue:
         return await self._run(calls.signals())
 
     async def read_records(self, *, count: int = 500, block_s: float = 0.0) -> list[Record]:
-        block = max(1, round(block_s * 1000)) if block_s > 0 else None
-        with translated():
-            answer = await self._redis.xread({keys.record(self.pool): "0"}, count=count, block=block)
-        return calls.read_records(answer)
+        stream = ("STREAMS", keys.record(self.pool), "0")
+        if block_s > 0:
+            answer = await self._blocking.ask("XREAD", "COUNT", count, "BLOCK", max(1, round(block_s * 1000)), *stream)
+        else:
+            answer = await self._link.ask("XREAD", "COUNT", count, *stream)
+        return [calls.read_record(entry, fields) for entry, fields in calls.pairs(answer[0][1] if answer else ())]
 
     async def acknowledge(self, records: Sequence[Record], *, keep_log_s: float = 3600.0) -> None:
         if records:

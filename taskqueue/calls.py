@@ -178,6 +178,11 @@ def read_events(task: str, entries: Sequence[tuple[bytes, dict[bytes, bytes]]]) 
     ]
 
 
+def pairs(entries: Sequence[Sequence[Any]]) -> list[tuple[bytes, dict[bytes, bytes]]]:
+    """Entries of a stream as Redis' wire protocol gives them: fields and values in one flat list."""
+    return [(entry, dict(zip(fields[::2], fields[1::2], strict=True))) for entry, fields in entries]
+
+
 def read_letter(message: bytes) -> list[Event]:
     """One inbox message: the new events of all followed turns of one script's run."""
     return _events_decoder.decode(message)

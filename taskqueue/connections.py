@@ -1,4 +1,4 @@
-"""How clients of the queue connect: bounded waits, and no silent second try.
+"""How the synchronous client connects: bounded waits, and no silent second try.
 
 A command that is sent again by the driver could take effect twice (a claim would claim twice), so the caller decides.
 """
@@ -8,7 +8,6 @@ from __future__ import annotations
 from typing import Any
 
 import redis
-import redis.asyncio
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
@@ -23,8 +22,3 @@ def _options() -> dict[str, Any]:
 def connect(url: str) -> redis.Redis:
     """A synchronous client."""
     return redis.Redis.from_url(url, retry=Retry(NoBackoff(), 0), **_options())
-
-
-def connect_async(url: str) -> redis.asyncio.Redis:
-    """An asyncio client."""
-    return redis.asyncio.Redis.from_url(url, retry=redis.asyncio.retry.Retry(NoBackoff(), 0), **_options())

@@ -34,3 +34,26 @@ def translated() -> Iterator[None]:
         if "OOM" in str(error) or "MISCONF" in str(error):
             raise QueueUnavailable(f"Redis does not serve the queue: {error}") from error
         raise
+
+
+_TEMPORARY_WORDS = {
+    "OOM",
+    "MISCONF",
+    "LOADING",
+    "READONLY",
+    "TRYAGAIN",
+    "MASTERDOWN",
+    "CLUSTERDOWN",
+    "NOAUTH",
+    "WRONGPASS",
+}
+
+
+def refusal(said: str) -> Exception:
+    """Redis' own words for an error as an exception: temporary ones are `QueueUnavailable`, others redis-py's."""
+    word, _, rest = said.partition(" ")
+    if word in _TEMPORARY_WORDS:
+        return QueueUnavailable(f"Redis does not serve the queue: {said}")
+    if word == "NOSCRIPT":
+        return exceptions.NoScriptError(rest)
+    return exceptions.ResponseError(said)

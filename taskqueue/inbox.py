@@ -15,14 +15,11 @@ from collections import deque
 from collections.abc import AsyncIterator
 from functools import partial
 from types import TracebackType
-from typing import cast
-
-from redis.asyncio import Redis
 
 from taskqueue import keys
 from taskqueue.async_client import AsyncQueue
-from taskqueue.connections import connect_async
-from taskqueue.failures import QueueUnavailable, translated
+from taskqueue.failures import QueueUnavailable
+from taskqueue.link import Link
 from taskqueue.messages import Event
 from taskqueue.reader import InboxReader, open_reader
 
@@ -34,6 +31,8 @@ INBOX_TTL_S = 120
 RENEW_S = 5.0
 SILENT_S = 15.0
 RECONNECT_S = 0.25
+NOTHING = b"\x90"
+"""An empty letter: the first entry of an inbox, whose id is the cursor."""
 SILENCE_S = 10.0
 """After so long without an event a follower looks into the log: the last message of all may be the one that was lost."""
 
@@ -158,8 +157,7 @@ class EventHub:
 
     def __init__(self, redis_url: str, process: str) -> None:
         self.inbox_name = process
-        self._url = redis_url
-        self._redis: Redis = connect_async(redis_url)
+        self._link = Link(redis_url)
         self._queues: dict[str, AsyncQueue] = {}
         self._readers: dict[str, asyncio.Task[None]] = {}
         self._ready: dict[str, asyncio.Event] = {}
@@ -168,13 +166,12 @@ class EventHub:
     def queue(self, pool: str) -> AsyncQueue:
         """The pool's queue, over the hub's connections."""
         if pool not in self._queues:
-            self._queues[pool] = AsyncQueue(self._redis, pool)
+            self._queues[pool] = AsyncQueue(self._link, pool)
         return self._queues[pool]
 
     async def ping(self) -> None:
         """Raises `QueueUnavailable` if Redis does not answer."""
-        with translated():
-            await self._redis.ping()
+        await self._link.ask("PING")
 
     def subscribe(self, pool: str, task: str, *, after: int = 0) -> Subscription:
         """Follow a task from behind `after`: `async with hub.subscribe(...) as subscription`."""
@@ -205,11 +202,12 @@ class EventHub:
         """End the readers and the connections."""
         readers = list(self._readers.values())
         while not all(reader.done() for reader in readers):
-            # More than once if need be: redis-py loses a cancellation that comes while it takes a connection.
             for reader in readers:
                 reader.cancel()
             await asyncio.wait(readers, timeout=0.1)
-        await self._redis.aclose()
+        for queue in self._queues.values():
+            await queue.aclose()
+        await self._link.aclose()
 
     def _add(self, subscription: Subscription) -> Subscription:
         pool = subscription.pool
@@ -226,19 +224,18 @@ class EventHub:
         while True:
             reader: InboxReader | None = None
             try:
-                with translated():
-                    cursor = cast("bytes", await self._redis.xadd(inbox, {"m": b"\x90"}, maxlen=1))
-                    await self._redis.expire(inbox, INBOX_TTL_S)
-                    reader = await open_reader(self._url, inbox, cursor, deliver)
-                    if self._ready[pool].is_set():
-                        await self._follow_again(pool)
-                    self._ready[pool].set()
-                    while await self._redis.expire(inbox, INBOX_TTL_S):
-                        await asyncio.wait((reader.closed,), timeout=RENEW_S)
-                        if reader.closed.done():
-                            reader.closed.result()
-                        if time.monotonic() - reader.heard_at > SILENT_S:
-                            raise QueueUnavailable(f"Redis has not answered for {SILENT_S:g} s")
+                cursor: bytes = await self._link.ask("XADD", inbox, "MAXLEN", 1, "*", "m", NOTHING)
+                await self._link.ask("EXPIRE", inbox, INBOX_TTL_S)
+                reader = await open_reader(self._link.url, inbox, cursor, deliver)
+                if self._ready[pool].is_set():
+                    await self._follow_again(pool)
+                self._ready[pool].set()
+                while await self._link.ask("EXPIRE", inbox, INBOX_TTL_S):
+                    await asyncio.wait((reader.closed,), timeout=RENEW_S)
+                    if reader.closed.done():
+                        reader.closed.result()
+                    if time.monotonic() - reader.heard_at > SILENT_S:
+                        raise QueueUnavailable(f"Redis has not answered for {SILENT_S:g} s")
             except QueueUnavailable as failure:
                 log.warning("inbox of pool %s: %s", pool, failure)
                 await asyncio.sleep(RECONNECT_S)

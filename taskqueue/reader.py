@@ -7,20 +7,18 @@ the client: 134 µs through redis-py's client, 55 µs through its connection, 14
 from __future__ import annotations
 
 import asyncio
-import ssl
 import time
 from collections.abc import Callable
-from typing import Any, cast
+from typing import cast
 
 import hiredis
-from redis.asyncio.connection import parse_url
 
 from taskqueue import calls
 from taskqueue.failures import QueueUnavailable
+from taskqueue.link import Greeting, connect, pack
 from taskqueue.messages import Event
 
 BLOCK_MS = 5000
-CONNECT_S = 5.0
 
 Deliver = Callable[[list[Event]], None]
 
@@ -28,10 +26,10 @@ Deliver = Callable[[list[Event]], None]
 class InboxReader(asyncio.Protocol):
     """One connection. `closed` ends with the reason; until then every message goes to `deliver`, in order."""
 
-    def __init__(self, inbox: str, cursor: bytes, deliver: Deliver, *, handshake: list[tuple[str, ...]]) -> None:
+    def __init__(self, inbox: str, cursor: bytes, deliver: Deliver, *, greeting: Greeting) -> None:
         self._inbox, self._cursor, self._deliver = inbox, cursor, deliver
-        self._handshake = handshake
-        self._greetings = len(handshake)
+        self._greeting = greeting.commands
+        self._greetings = len(self._greeting)
         self._parser = hiredis.Reader()
         self._transport: asyncio.Transport | None = None
         self.closed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -41,9 +39,8 @@ class InboxReader(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Introduce ourselves, and ask for what comes after the cursor."""
         self._transport = cast("asyncio.Transport", transport)  # uvloop's transports do not derive from asyncio's
-        for command in self._handshake:
-            words: Any = command  # the stub of hiredis allows one word only
-            self._transport.write(hiredis.pack_command(words))
+        for command in self._greeting:
+            self._transport.write(pack(command))
         self._ask()
 
     def data_received(self, data: bytes) -> None:
@@ -74,8 +71,9 @@ class InboxReader(asyncio.Protocol):
 
     def _ask(self) -> None:
         if self._transport is not None:
-            question: Any = ("XREAD", "COUNT", "256", "BLOCK", BLOCK_MS, "STREAMS", self._inbox, self._cursor)
-            self._transport.write(hiredis.pack_command(question))
+            self._transport.write(
+                pack(("XREAD", "COUNT", "256", "BLOCK", BLOCK_MS, "STREAMS", self._inbox, self._cursor))
+            )
 
     def _end(self, reason: QueueUnavailable) -> None:
         if not self.closed.done():
@@ -86,25 +84,4 @@ class InboxReader(asyncio.Protocol):
 
 async def open_reader(url: str, inbox: str, cursor: bytes, deliver: Deliver) -> InboxReader:
     """Connect as `url` says (`redis`, `rediss` or `unix`); raises `QueueUnavailable`."""
-    address: dict[str, Any] = dict(parse_url(url))
-    handshake: list[tuple[str, ...]] = []
-    if address.get("password"):
-        handshake.append(("AUTH", *filter(None, (address.get("username"), address["password"]))))
-    if address.get("db"):
-        handshake.append(("SELECT", str(address["db"])))
-    loop = asyncio.get_running_loop()
-
-    def reader() -> InboxReader:
-        return InboxReader(inbox, cursor, deliver, handshake=handshake)
-
-    try:
-        async with asyncio.timeout(CONNECT_S):
-            if "path" in address:
-                _, made = await loop.create_unix_connection(reader, address["path"])
-            else:
-                secure = ssl.create_default_context() if url.startswith("rediss://") else None
-                host, port = address.get("host", "localhost"), address.get("port", 6379)
-                _, made = await loop.create_connection(reader, host, port, ssl=secure)
-    except (OSError, TimeoutError) as error:
-        raise QueueUnavailable(f"Redis does not serve the queue: {error}") from error
-    return made
+    return await connect(url, lambda greeting: InboxReader(inbox, cursor, deliver, greeting=greeting))

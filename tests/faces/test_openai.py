@@ -116,9 +116,9 @@ async def test_the_client_that_leaves_is_forgotten(ann: openai.AsyncOpenAI, web:
     async for chunk in stream:
         if chunk.choices[0].delta.content:
             break
-    assert await worker.queue._redis.scard(key) == 1
+    assert await worker.queue._link.ask("SCARD", key) == 1
     await stream.close()
     async with asyncio.timeout(30):
-        while await worker.queue._redis.scard(key):  # noqa: ASYNC110 - it happens in another process
+        while await worker.queue._link.ask("SCARD", key):  # noqa: ASYNC110 - it happens in another process
             await asyncio.sleep(0.02)
     await worker.end(turn)  # the task itself goes on

@@ -120,7 +120,7 @@ async def test_a_late_reader_gets_the_recorded_outcome(
         task = (await client.post("/api/v1/tasks", json=ASK)).json()["id"]
         await worker.serve(1, "kept")
         await _recorded(client, task)
-        await worker.queue._redis.delete(f"opsite:{{{web.scene.pool.slug}}}:log:{task}")
+        await worker.queue._link.ask("DEL", f"opsite:{{{web.scene.pool.slug}}}:log:{task}")
         events = events_of((await client.get(f"/api/v1/tasks/{task}/events")).text)
         assert [kind for _, kind, _ in events] == ["text", "outcome"]
         assert events[0][2] == {"text": "kept"}

@@ -97,9 +97,9 @@ async def test_messages_that_the_inbox_lost_are_read_from_the_log(hub: EventHub,
     queue, turn = await running(hub, pool, "t")
     reading = asyncio.create_task(numbers(expected))
     await say(queue, turn, 1, 5)
-    await hub._redis.srem(f"opsite:{{{pool}}}:follow:t", hub.inbox_name)
+    await hub._link.ask("SREM", f"opsite:{{{pool}}}:follow:t", hub.inbox_name)
     await say(queue, turn, 6, 10)  # these never reach the inbox
-    await hub._redis.sadd(f"opsite:{{{pool}}}:follow:t", hub.inbox_name)
+    await hub._link.ask("SADD", f"opsite:{{{pool}}}:follow:t", hub.inbox_name)
     await say(queue, turn, 11, 12)
     await end(queue, turn, 13)
     assert await reading == list(range(1, 16))
@@ -112,7 +112,7 @@ async def test_the_last_message_lost_is_found_by_looking(
     expected = await hub.expect(pool, "t")
     queue, turn = await running(hub, pool, "t")
     reading = asyncio.create_task(numbers(expected))
-    await hub._redis.srem(f"opsite:{{{pool}}}:follow:t", hub.inbox_name)
+    await hub._link.ask("SREM", f"opsite:{{{pool}}}:follow:t", hub.inbox_name)
     await end(queue, turn, 1)
     assert await reading == [1, 2, 3]
 
@@ -125,7 +125,7 @@ async def test_an_inbox_that_was_deleted_is_made_again(
     queue, turn = await running(hub, pool, "t")
     reading = asyncio.create_task(numbers(expected))
     await say(queue, turn, 1, 3)
-    await hub._redis.delete(f"opsite:{{{pool}}}:inbox:{hub.inbox_name}")
+    await hub._link.ask("DEL", f"opsite:{{{pool}}}:inbox:{hub.inbox_name}")
     await say(queue, turn, 4, 6)
     await end(queue, turn, 7)
     assert await reading == list(range(1, 10))
@@ -134,8 +134,8 @@ async def test_an_inbox_that_was_deleted_is_made_again(
 async def test_a_dead_process_s_inbox_is_not_filled(redis_url: str, hub: EventHub, pool: str) -> None:
     queue, turn = await running(hub, pool, "t")  # hub.expect was never called: no inbox stands
     await say(queue, turn, 1, 3)
-    assert not await hub._redis.exists(f"opsite:{{{pool}}}:inbox:{hub.inbox_name}")
-    assert not await hub._redis.exists(f"opsite:{{{pool}}}:follow:t")
+    assert not await hub._link.ask("EXISTS", f"opsite:{{{pool}}}:inbox:{hub.inbox_name}")
+    assert not await hub._link.ask("EXISTS", f"opsite:{{{pool}}}:follow:t")
 
 
 async def test_abandon_ends_a_waiting_reader(hub: EventHub, pool: str) -> None:
@@ -147,4 +147,4 @@ async def test_abandon_ends_a_waiting_reader(hub: EventHub, pool: str) -> None:
     subscription.abandon()
     assert await waiting == []
     await subscription.close()
-    assert not await hub._redis.exists(f"opsite:{{{pool}}}:follow:t")
+    assert not await hub._link.ask("EXISTS", f"opsite:{{{pool}}}:follow:t")

@@ -1,0 +1,73 @@
+"""The bare connection on a real Redis: order, refusals, and what those who wait hear when it is lost."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+from redis.exceptions import NoScriptError, ResponseError
+
+from taskqueue.failures import QueueUnavailable
+from taskqueue.link import Link
+
+
+@pytest.fixture
+async def link(redis_url: str) -> AsyncIterator[Link]:
+    link = Link(redis_url)
+    yield link
+    await link.aclose()
+
+
+async def test_many_at_once_get_their_own_answers_over_one_connection(link: Link) -> None:
+    answers = await asyncio.gather(*(link.ask("ECHO", f"number {number}") for number in range(500)))
+    assert answers == [f"number {number}".encode() for number in range(500)]
+    ids = set(await asyncio.gather(*(link.ask("CLIENT", "ID") for _ in range(5))))
+    assert len(ids) == 1
+
+
+async def test_who_goes_away_takes_nobody_else_s_answer(link: Link, pool: str) -> None:
+    await link.ask("PING")
+    gone = asyncio.create_task(link.ask("ECHO", "for nobody"))
+    await asyncio.sleep(0)  # it has asked
+    gone.cancel()
+    assert await link.ask("ECHO", "mine") == b"mine"
+    assert gone.cancelled()
+
+
+async def test_refusals_stand_in_their_place(link: Link, pool: str) -> None:
+    with pytest.raises(NoScriptError):
+        await link.ask("EVALSHA", "0" * 40, 0)
+    wrong, right = await link.ask_all([("LPUSH", pool), ("ECHO", "still here")])
+    assert isinstance(wrong, ResponseError)
+    assert right == b"still here"
+
+
+async def test_a_lost_connection_is_said_and_the_next_command_opens_another(
+    link: Link, pool: str, redis_url: str
+) -> None:
+    waiting = asyncio.create_task(link.ask("BLPOP", pool, 10))
+    number = None
+    other = Link(redis_url)
+    while number is None:  # until Redis has it waiting
+        clients = (await other.ask("CLIENT", "LIST")).decode().splitlines()
+        blocked = [line for line in clients if "cmd=blpop" in line and " flags=b" in line]
+        number = blocked[0].split()[0].removeprefix("id=") if blocked else None
+    assert await other.ask("CLIENT", "KILL", "ID", number) == 1
+    with pytest.raises(QueueUnavailable, match="connection was lost"):
+        await waiting
+    assert await link.ask("PING") == b"PONG"
+    await other.aclose()
+
+
+async def test_a_redis_that_owes_an_answer_for_too_long_has_gone(redis_url: str, pool: str) -> None:
+    link = Link(redis_url, answer_s=0.2)
+    with pytest.raises(QueueUnavailable, match=r"not answered for 0\.2 s"):
+        await link.ask("BLPOP", pool, 10)
+    assert await link.ask("PING") == b"PONG"
+    await link.aclose()
+
+
+def test_an_address_that_is_none_is_refused_at_once() -> None:
+    with pytest.raises(ValueError, match="scheme"):
+        Link("somewhere")
