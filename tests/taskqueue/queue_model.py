@@ -1,0 +1,299 @@
+"""The queue as it ought to behave, in memory: the yardstick of the stateful tests. No Redis, no clock, no Lua.
+
+Time has two values here: what lies before `now` has passed, what lies behind it never comes (a lease has lapsed or it holds).
+Where several turns may rightly come next, Redis chooses and the model checks the choice: the moves that can differ take the
+turns in the order in which Redis moved them.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Literal, NamedTuple
+
+from taskqueue.messages import Submission
+
+Place = Literal["waiting", "running", "done", "acknowledged"]
+
+TIE = 1e-6
+"""Service counters that differ by less than this are equal: either tenant may come next."""
+
+
+class NotAllowed(AssertionError):
+    """Redis made a move that the protocol does not allow."""
+
+
+class Entry(NamedTuple):
+    """An event of a log: `state` with the state's name (and the attempt), `text`, or `outcome` with the state (and the error)."""
+
+    kind: str
+    data: str
+
+
+class Note(NamedTuple):
+    """A record for Postgres, as far as the queue decides what it says."""
+
+    kind: str
+    turn: str
+    attempt: int
+    worker: str | None = None
+    outcome: str | None = None
+
+
+@dataclass
+class Turn:
+    """One accepted turn. `log` is all that its followers may ever have seen, so the last number used is its length."""
+
+    submission: Submission
+    arrival_ms: int
+    place: Place = "waiting"
+    worker: str | None = None
+    attempt: int = 0
+    failures: int = 0
+    lapsed: bool = False
+    stop: str | None = None
+    deadline_ms: int = 0
+    watched: bool = False
+    """Its deadline has yet to be enforced."""
+    log: list[Entry] = field(default_factory=list)
+    streamed: list[int] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.deadline_ms = self.submission.deadline_ms
+        self.watched = self.deadline_ms > 0
+        self.rank = (self.submission.priority, self.deadline_ms or math.inf, self.arrival_ms)
+
+    @property
+    def name(self) -> str:
+        return self.submission.turn
+
+    @property
+    def tenant(self) -> str:
+        return self.submission.tenant
+
+
+class QueueModel:
+    """One pool's queue."""
+
+    def __init__(self, *, now_ms: int) -> None:
+        self.now_ms = now_ms
+        self.turns: dict[str, Turn] = {}
+        self.service: dict[str, float] = {}
+        self.last_to_leave: str | None = None
+        self.rung = False
+        self.records: list[Note] = []
+
+    # -- what stands where ---------------------------------------------------------------------
+    def at(self, *places: Place) -> list[Turn]:
+        return [turn for turn in self.turns.values() if turn.place in places]
+
+    def waiting(self, tenant: str) -> list[Turn]:
+        return [turn for turn in self.at("waiting") if turn.tenant == tenant]
+
+    def active(self) -> dict[str, float]:
+        """Tenants that have waiting turns, and their service counters."""
+        return {turn.tenant: self.service[turn.tenant] for turn in self.at("waiting")}
+
+    def held(self, worker: str) -> set[str]:
+        return {turn.name for turn in self.at("running") if turn.worker == worker}
+
+    def stops(self, worker: str) -> dict[str, str]:
+        return {turn.name: turn.stop for turn in self.at("running") if turn.worker == worker and turn.stop}
+
+    def next_in_line(self) -> set[str]:
+        """The turns that may come next: the best of a tenant that was served least. More than one only where they tie."""
+        active = self.active()
+        lowest = min(active.values(), default=0.0)
+        names = set()
+        for tenant in (tenant for tenant, service in active.items() if service <= lowest + TIE):
+            best = min(turn.rank for turn in self.waiting(tenant))
+            names |= {turn.name for turn in self.waiting(tenant) if turn.rank == best}
+        return names
+
+    def holds(self, worker: str, name: str, attempt: int) -> Turn | None:
+        """The turn, if this worker runs it and in this attempt."""
+        turn = self.turns.get(name)
+        good = turn is not None and (turn.place, turn.worker, turn.attempt) == ("running", worker, attempt)
+        return turn if good else None
+
+    def overdue(self) -> list[Turn]:
+        """Turns that a reaper has to look at."""
+        turns = self.at("waiting", "running")
+        return [turn for turn in turns if turn.lapsed or (turn.watched and self._passed(turn.deadline_ms))]
+
+    def _passed(self, deadline_ms: int) -> bool:
+        return 0 < deadline_ms <= self.now_ms
+
+    # -- moves ---------------------------------------------------------------------------------
+    def verdict(self, submission: Submission) -> str:
+        if (turn := self.turns.get(submission.turn)) and turn.place != "acknowledged":
+            return "known"
+        full = 0 < submission.max_waiting <= len(self.waiting(submission.tenant))
+        return "full" if full else "accepted"
+
+    def enqueue(self, submission: Submission, *, arrival_ms: int) -> None:
+        """An accepted turn enters. A tenant back from idle is lifted: idle time earns no credit."""
+        active = self.active()
+        if submission.tenant not in active:
+            left = self.service[self.last_to_leave] if self.last_to_leave else 0.0
+            lowest = min(active.values(), default=left)
+            self.service[submission.tenant] = max(self.service.get(submission.tenant, 0.0), lowest)
+        turn = self.turns[submission.turn] = Turn(submission, arrival_ms)
+        turn.log.append(Entry("state", "queued"))
+        self.rung = True
+
+    def claim(self, worker: str, slots: int, *, lapsed: bool, moved: Sequence[str]) -> list[Turn]:
+        """`moved` left the line, in this order; returns those that the worker got (the others have expired)."""
+        claimed: list[Turn] = []
+        for name in moved:
+            if len(claimed) == slots or name not in self.next_in_line():
+                raise NotAllowed(
+                    f"{name} left the line, next were {self.next_in_line()}, {len(claimed)}/{slots} claimed"
+                )
+            turn = self.turns[name]
+            if self._passed(turn.deadline_ms):
+                self._end_here(turn, "expired")
+                continue
+            self._charge(turn, turn.submission.estimated_tokens)
+            turn.place, turn.worker, turn.attempt, turn.lapsed = "running", worker, turn.attempt + 1, lapsed
+            self._note_idle(turn.tenant)
+            turn.log.append(Entry("state", f"running {turn.attempt}"))
+            self.records.append(Note("claimed", name, turn.attempt, worker))
+            claimed.append(turn)
+        if len(claimed) < slots:
+            if self.at("waiting"):
+                raise NotAllowed(f"only {len(claimed)} of {slots} slots were filled, but {self.next_in_line()} wait")
+            self.rung = False
+        return claimed
+
+    def emit(self, worker: str, name: str, attempt: int, seq: int, text: str, token_ids: Iterable[int]) -> bool:
+        """Whether the worker may speak for the turn; a number that was used before adds nothing."""
+        turn = self.holds(worker, name, attempt)
+        if turn and seq == len(turn.log) + 1:
+            turn.log.append(Entry("text", text))
+            turn.streamed += token_ids
+        return turn is not None
+
+    def finish(self, worker: str, name: str, attempt: int, outcome: str, *, tokens: int) -> bool:
+        """Whether the worker may end the turn. The estimate is corrected to the `tokens` that were served."""
+        turn = self.holds(worker, name, attempt)
+        if turn:
+            self._charge(turn, tokens - turn.submission.estimated_tokens)
+            self._end(turn, outcome, worker)
+        return turn is not None
+
+    def heartbeat(self, worker: str, names: Iterable[str], *, lapsed: bool) -> list[str]:
+        """Extend leases (or have them lapse at once); returns the turns that are lost."""
+        lost = []
+        for name in names:
+            if name in self.held(worker):
+                self.turns[name].lapsed = lapsed
+            else:
+                lost.append(name)
+        return lost
+
+    def release(self, worker: str, names: Iterable[str]) -> int:
+        released = 0
+        for name in names:
+            if name in self.held(worker):
+                turn = self.turns[name]
+                self._end_here(turn, turn.stop) if turn.stop else self._requeue(turn)
+                released += 1
+        return released
+
+    def reap(self, *, max_attempts: int, moved: Sequence[str]) -> int:
+        """Lapsed leases first, then deadlines. `moved` only orders what may come in any order."""
+        first = {name: nth for nth, name in reversed(list(enumerate(moved)))}
+        lapsed = [turn for turn in self.at("running") if turn.lapsed]
+        for turn in sorted(lapsed, key=lambda turn: first.get(turn.name, -1)):
+            turn.failures += 1
+            if turn.stop:
+                self._end_here(turn, turn.stop)
+            elif turn.failures >= max_attempts:
+                self._end_here(turn, "failed worker_lost")
+            else:
+                self._requeue(turn)
+        last = {name: nth for nth, name in enumerate(moved)}
+        due = [turn for turn in self.at("waiting", "running") if turn.watched and self._passed(turn.deadline_ms)]
+        for turn in sorted(due, key=lambda turn: (turn.deadline_ms, last.get(turn.name, -1))):
+            turn.watched = False
+            if turn.place == "waiting":
+                self._end_here(turn, "expired")
+            else:
+                turn.stop = turn.stop or "expired"
+        return len(lapsed) + len(due)
+
+    def cancel(self, names: Iterable[str]) -> Iterator[str]:
+        for name in names:
+            turn = self.turns.get(name)
+            if turn and turn.place == "waiting":
+                self._end_here(turn, "cancelled")
+                yield "ended"
+            elif turn and turn.place == "running":
+                turn.stop = turn.stop or "cancelled"
+                yield "stopping"
+            else:
+                yield "unknown"
+
+    def acknowledge(self, count: int) -> None:
+        """The oldest records leave, and the turns that they end."""
+        for note in self.records[:count]:
+            if note.kind == "finished":
+                self.turns[note.turn].place = "acknowledged"
+        del self.records[:count]
+
+    def age(self, name: str, deadline_ms: int) -> None:
+        """Let time pass for one running turn: its deadline is now this one."""
+        self.turns[name].deadline_ms = deadline_ms
+
+    # -- their parts ---------------------------------------------------------------------------
+    def _charge(self, turn: Turn, tokens: float) -> None:
+        self.service[turn.tenant] += tokens / turn.submission.weight
+
+    def _note_idle(self, tenant: str) -> None:
+        if not self.waiting(tenant):
+            self.last_to_leave = tenant
+
+    def _requeue(self, turn: Turn) -> None:
+        """Back to its old place in the line, and the charge with it."""
+        self._charge(turn, -turn.submission.estimated_tokens)
+        self.records.append(Note("requeued", turn.name, turn.attempt, turn.worker))
+        turn.log.append(Entry("state", "queued"))
+        turn.place, turn.worker, turn.lapsed = "waiting", None, False
+        self.rung = True
+
+    def _end_here(self, turn: Turn, outcome: str) -> None:
+        """An end that the queue decides; what a running turn was charged stays charged."""
+        self._end(turn, outcome, turn.worker)
+
+    def _end(self, turn: Turn, outcome: str, worker: str | None) -> None:
+        waited = turn.place == "waiting"
+        turn.place, turn.worker, turn.stop, turn.watched, turn.lapsed = "done", None, None, False, False
+        if waited:
+            self._note_idle(turn.tenant)
+        turn.log.append(Entry("outcome", outcome))
+        self.records.append(Note("finished", turn.name, turn.attempt, worker, outcome))
+
+    # -- what the pool may keep in Redis --------------------------------------------------------
+    def keys(self) -> set[str]:
+        """All keys, without the pool's prefix, that belong to this state; logs outlive their turns for a while."""
+        known = self.at("waiting", "running", "done")
+        running = self.at("running")
+        moved = any(turn.attempt or turn.place == "done" for turn in self.turns.values()) or self.at("acknowledged")
+        names = {f"turn:{turn.name}" for turn in known}
+        names |= {f"follow:{turn.submission.task}" for turn in known if turn.submission.inbox}
+        names |= {f"log:{turn.submission.task}" for turn in self.turns.values()}
+        names |= {f"wait:{tenant}" for tenant in self.active()}
+        names |= {f"held:{turn.worker}" for turn in running} | {f"stop:{turn.worker}" for turn in running if turn.stop}
+        there = {
+            "active": self.at("waiting"),
+            "arrivals": self.at("waiting"),
+            "leases": running,
+            "deadlines": any(turn.watched for turn in known),
+            "service": self.service,
+            "left": self.last_to_leave,
+            "bell": self.rung,
+            "record": moved,
+        }
+        return names | {name for name, condition in there.items() if condition}
