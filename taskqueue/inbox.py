@@ -27,12 +27,9 @@ log = logging.getLogger(__name__)
 
 BUFFERED_EVENTS = 512
 """What a follower may leave unread before its buffer is dropped and the log is read instead."""
-INBOX_TTL_S = 120
-RENEW_S = 5.0
+PING_S = 5.0
 SILENT_S = 15.0
 RECONNECT_S = 0.25
-NOTHING = b"\x90"
-"""An empty letter: the first entry of an inbox, whose id is the cursor."""
 SILENCE_S = 10.0
 """After so long without an event a follower looks into the log: the last message of all may be the one that was lost."""
 
@@ -218,30 +215,31 @@ class EventHub:
         return subscription
 
     async def _read(self, pool: str) -> None:
-        """Read the pool's inbox for ever. After each (re)connection every follower looks into its log once."""
-        inbox = keys.inbox(pool, self.inbox_name)
+        """Read the pool's inbox for ever. After each reconnection every follower looks into its log once."""
         deliver = partial(self._deliver, pool)
         while True:
             reader: InboxReader | None = None
             try:
-                cursor: bytes = await self._link.ask("XADD", inbox, "MAXLEN", 1, "*", "m", NOTHING)
-                await self._link.ask("EXPIRE", inbox, INBOX_TTL_S)
-                reader = await open_reader(self._link.url, inbox, cursor, deliver)
+                reader = await open_reader(self._link.url, keys.inbox(pool, self.inbox_name), deliver)
                 if self._ready[pool].is_set():
                     await self._follow_again(pool)
                 self._ready[pool].set()
-                while await self._link.ask("EXPIRE", inbox, INBOX_TTL_S):
-                    await asyncio.wait((reader.closed,), timeout=RENEW_S)
-                    if reader.closed.done():
-                        reader.closed.result()
-                    if time.monotonic() - reader.heard_at > SILENT_S:
-                        raise QueueUnavailable(f"Redis has not answered for {SILENT_S:g} s")
+                await self._listen(reader)
             except QueueUnavailable as failure:
                 log.warning("inbox of pool %s: %s", pool, failure)
                 await asyncio.sleep(RECONNECT_S)
             finally:
                 if reader is not None:
                     reader.close()
+
+    async def _listen(self, reader: InboxReader) -> None:
+        """Until the connection is lost: raises `QueueUnavailable`."""
+        while time.monotonic() - reader.heard_at <= SILENT_S:
+            reader.ping()
+            await asyncio.wait((reader.closed,), timeout=PING_S)
+            if reader.closed.done():
+                reader.closed.result()
+        raise QueueUnavailable(f"Redis has not answered for {SILENT_S:g} s")
 
     def _deliver(self, pool: str, events: list[Event]) -> None:
         for event in events:

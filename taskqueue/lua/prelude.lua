@@ -5,7 +5,6 @@ local P = KEYS[1]
 local clock = redis.call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
 
-local INBOX_MESSAGES = 4096 -- per inbox; a web process that falls further behind reads the logs
 local BELLS = 256
 local ORDER_CHARS = 30 -- length of the sort prefix in a member of wait:<tenant>
 
@@ -27,9 +26,7 @@ end
 
 local function post()
   for inbox, events in pairs(letters) do
-    local sent = redis.call('XADD', key('inbox:', inbox), 'NOMKSTREAM', 'MAXLEN', '~', INBOX_MESSAGES, '*',
-      'm', cmsgpack.pack(events))
-    if not sent then
+    if redis.call('PUBLISH', key('inbox:', inbox), cmsgpack.pack(events)) == 0 then
       for _, task in ipairs(readers[inbox]) do redis.call('SREM', key('follow:', task), inbox) end
     end
   end
