@@ -113,7 +113,7 @@ class AsyncQueue:
         await self._link.ask_all(
             [
                 ("ZREM", f"{self._prefix}workers", worker),
-                ("DEL", f"{self._prefix}worker:{worker}", f"{self._prefix}stop:{worker}"),
+                ("DEL", f"{self._prefix}worker:{worker}"),
             ]
         )
 

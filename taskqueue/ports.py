@@ -78,7 +78,7 @@ class AsyncQueuePort(Protocol):
         ...
 
     async def leave(self, worker: str) -> None:
-        """Remove the worker's status (its last act)."""
+        """Remove the worker's status (its last act). What it was asked to stop stays asked: a turn that it still holds ends so."""
         ...
 
     # -- for the orchestrator and the recorder -------------------------------------------------

@@ -118,7 +118,7 @@ class Queue:
         with translated():
             pipeline = self._redis.pipeline(transaction=False)
             pipeline.zrem(f"{self._prefix}workers", worker)
-            pipeline.delete(f"{self._prefix}worker:{worker}", f"{self._prefix}stop:{worker}")
+            pipeline.delete(f"{self._prefix}worker:{worker}")
             pipeline.execute()
 
     def reap(self, *, max_attempts: int = 3) -> int:

@@ -184,6 +184,17 @@ async def test_a_cancel_survives_the_worker_that_should_honour_it(queue: AsyncQu
     assert ended == {"a": "cancelled", "b": "cancelled"}
 
 
+async def test_a_cancel_survives_a_worker_that_left_with_its_turn(queue: AsyncQueue) -> None:
+    await queue.enqueue([turn("a")])
+    await queue.claim("w1", 1, lease_s=0)
+    assert await queue.cancel(["a"]) == ["stopping"]
+    await queue.leave("w1")
+    await queue.reap()
+    assert await queue.claim("w2", 1, lease_s=LEASE_S) == []
+    ended = {record.turn: record.state for record in await queue.read_records() if record.kind == "finished"}
+    assert ended == {"a": "cancelled"}
+
+
 async def test_deadlines(queue: AsyncQueue) -> None:
     past = (await queue.signals()).now_ms - 1
     await queue.enqueue(
