@@ -42,6 +42,9 @@ def vllm_pool(web: Web) -> str:
         slots=TOGETHER,
         env={"OPSITE_WORKER_PYTHON": str(vllm_python()), "VLLM_CPU_KVCACHE_SPACE": "1", "HF_HUB_OFFLINE": "1"},
     )
+    # All of them may wait: whether the worker claims at once is not the point.
+    web.scene.ann.tenant.max_waiting = 2 * TOGETHER
+    web.scene.ann.tenant.save()
     ScalingPolicy.objects.create(pool=pool, max_workers=1, waiting_per_worker=TOGETHER, idle_to_zero_s=3600)
     params = {"max_tokens": TOKENS, "ignore_eos": True, "temperature": 0.8}
     create_agent(tenant=web.scene.ann.tenant, slug="verse", name="Verse", pool=pool, params=params)
