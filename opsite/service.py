@@ -53,8 +53,22 @@ class Service:
         self._supervisor.add("orchestrator", [*manage, "orchestrate"])
         self._supervisor.add("recorder", [*manage, "record"])
         if celery:
-            celery_command = [sys.executable, "-m", "celery", "-A", "opsite", "worker", "--beat", "--concurrency", "1"]
-            self._supervisor.add("celery", [*celery_command, "--loglevel", "WARNING", "--pool", "solo"])
+            # Its banner, and its warning of root, say nothing that the reader of this terminal could use.
+            celery_command = [
+                sys.executable,
+                "-W",
+                "ignore",
+                "-m",
+                "celery",
+                "--quiet",
+                "-A",
+                "opsite",
+                "worker",
+                "--beat",
+            ]
+            self._supervisor.add(
+                "celery", [*celery_command, "--concurrency", "1", "--loglevel", "WARNING", "--pool", "solo"]
+            )
 
     @property
     def url(self) -> str:

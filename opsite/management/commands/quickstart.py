@@ -34,6 +34,7 @@ class Command(BaseCommand):
                 "engine": Pool.Engine.TRANSFORMERS,
                 "model": str(settings.BASE_DIR / "models" / "opsite-verse"),
                 "engine_args": {"threads": 1},
+                "default_params": {"temperature": 0.8, "top_p": 0.95},
             },
         )
         if is_new:
