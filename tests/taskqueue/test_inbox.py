@@ -122,7 +122,7 @@ async def test_an_inbox_that_was_cut_off_is_opened_again(hub: EventHub, pool: st
     queue, turn = await running(hub, pool, "t")
     reading = asyncio.create_task(numbers(expected))
     await say(queue, turn, 1, 3)
-    assert await hub._link.ask("CLIENT", "KILL", "TYPE", "pubsub") == 1
+    assert await hub._link.ask("CLIENT", "KILL", "TYPE", "pubsub") >= 1
     await say(queue, turn, 4, 6)  # into no inbox: Redis forgets the follower
     await end(queue, turn, 7)
     assert await reading == list(range(1, 10))

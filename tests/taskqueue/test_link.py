@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
+from redis import Redis
 from redis.exceptions import NoScriptError, ResponseError
 
 from taskqueue.failures import QueueUnavailable
@@ -44,20 +45,17 @@ async def test_refusals_stand_in_their_place(link: Link, pool: str) -> None:
 
 
 async def test_a_lost_connection_is_said_and_the_next_command_opens_another(
-    link: Link, pool: str, redis_url: str
+    link: Link, pool: str, redis: Redis
 ) -> None:
+    mine = await link.ask("CLIENT", "ID")
     waiting = asyncio.create_task(link.ask("BLPOP", pool, 10))
-    number = None
-    other = Link(redis_url)
-    while number is None:  # until Redis has it waiting
-        clients = (await other.ask("CLIENT", "LIST")).decode().splitlines()
-        blocked = [line for line in clients if "cmd=blpop" in line and " flags=b" in line]
-        number = blocked[0].split()[0].removeprefix("id=") if blocked else None
-    assert await other.ask("CLIENT", "KILL", "ID", number) == 1
+    async with asyncio.timeout(10):
+        while not any(int(one["id"]) == mine and "b" in one["flags"] for one in redis.client_list()):  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+    assert redis.client_kill_filter(_id=mine) == 1
     with pytest.raises(QueueUnavailable, match="connection was lost"):
         await waiting
     assert await link.ask("PING") == b"PONG"
-    await other.aclose()
 
 
 async def test_a_redis_that_owes_an_answer_for_too_long_has_gone(redis_url: str, pool: str) -> None:
