@@ -30,6 +30,9 @@ log = logging.getLogger(__name__)
 BELL_S = 1.0
 """How long to wait for the bell before looking anyway: a bell that another worker took in vain costs no more."""
 
+BEAT_S = 0.5
+"""Between two signs of life; a turn that makes no token just now hears so late that it must stop."""
+
 DRAIN_S = 1.5
 """How long a drain may take; the engine gets half of it to let go of its turns."""
 
@@ -117,7 +120,7 @@ class WorkerLoop:
                 self._slot_freed.set()
 
     async def _beat(self) -> None:
-        pause_s = min(self._settings.lease_s / 4, 1.0)
+        pause_s = min(self._settings.lease_s / 4, BEAT_S)
         while True:
             self._beat_now.clear()
             status = msgspec.structs.replace(

@@ -28,6 +28,8 @@ from taskqueue.sync_client import Queue
 log = logging.getLogger(__name__)
 
 TICK_S = 1.0
+REAP_S = 0.25
+"""Between two ticks the leader looks so often after lapsed leases and passed deadlines: both are felt by somebody who waits."""
 
 
 class Orchestrator:
@@ -57,7 +59,7 @@ class Orchestrator:
                 elif not standing_by:
                     standing_by = True
                     log.info("another orchestrator leads; this one stands by")
-                stop.wait(max(0.05, self._tick_s - (time.monotonic() - begun)))
+                self._rest(stop, until=begun + self._tick_s)
         finally:
             self._leadership.resign()
             self._host.fleet.close()
@@ -87,6 +89,13 @@ class Orchestrator:
         gone = self._controls.keys() - {pool.pk for pool in pools}
         for pool_id in gone:
             del self._controls[pool_id]
+
+    def _rest(self, stop: threading.Event, *, until: float) -> None:
+        """Wait for the next tick; whoever leads keeps the queues tidy meanwhile."""
+        while not stop.wait(max(0.05, min(REAP_S, until - time.monotonic()))) and time.monotonic() < until:
+            if self._leadership.leads:
+                for control in self._controls.values():
+                    control.reap()
 
     def _tick_safely(self) -> None:
         try:

@@ -9,11 +9,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import time
 from typing import Any
 
 import msgspec
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
+from agents.faces.allowance import Allowance
 from agents.faces.context import Context
 from agents.faces.principals import Principal
 from agents.faces.requests import TaskRequest, convert, cursor_in_range, decode
@@ -31,6 +33,12 @@ AUTH_S = 10.0
 FOLLOWED_MAX = 1000
 NOT_AUTHENTICATED = 4401
 UNAVAILABLE = 4503  # not every server may send the standard's 1013
+
+
+MESSAGES_PER_S = 100.0
+MESSAGES_AT_ONCE = 2000.0
+"""A client may submit and follow all that a connection can follow in one breath; one that goes on like this floods."""
+FLOODED = 4429
 
 
 class ClientMessage(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -58,8 +66,12 @@ class Session:
         try:
             if not await self._authenticated():
                 return
+            allowance = Allowance.full(per_s=MESSAGES_PER_S, burst=MESSAGES_AT_ONCE, now=time.monotonic())
             while await self._handle(await self._websocket.receive()):
-                pass
+                if not allowance.take(time.monotonic()):
+                    await self._send({"type": "error", "problem": _flood().body()})
+                    await self._close(FLOODED, "too_many_messages")
+                    return
         except WebSocketDisconnect:
             pass
         finally:
@@ -210,6 +222,15 @@ def _problem(error: Exception) -> Problem:
         case _:
             log.error("a websocket message failed", exc_info=error)
             return Problem(500, "internal", "Something went wrong on our side; the error was logged.")
+
+
+def _flood() -> Problem:
+    return Problem(
+        429,
+        "too_many_messages",
+        f"One connection may send {MESSAGES_PER_S:g} messages per second; connect again and go on from your cursors.",
+        retry_after_s=1,
+    )
 
 
 def _payload(received: Any) -> bytes:

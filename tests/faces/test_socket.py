@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import uuid
 from typing import Any
@@ -163,3 +164,28 @@ async def test_authentication(web: Web) -> None:
             with pytest.raises(websockets.ConnectionClosed):
                 await socket.recv()
             assert socket.close_code == 4401
+
+
+async def test_who_floods_is_told_so_and_closed_and_nobody_else_feels_it(web: Web) -> None:
+    async with connect(web, web.scene.ann.headers) as flooding, connect(web, web.scene.ann.headers) as quiet:
+        client, other = Client(flooding), Client(quiet)
+        await client.hear("ready")
+        await other.hear("ready")
+
+        async def flood() -> None:
+            with contextlib.suppress(websockets.ConnectionClosed):
+                for ref in range(6_000):
+                    await client.say(type="ping", ref=ref)
+
+        sending = asyncio.create_task(flood())
+        last: dict[str, Any] = {}
+        async with asyncio.timeout(60):
+            with contextlib.suppress(websockets.ConnectionClosed):
+                while True:
+                    last = json.loads(await flooding.recv())
+        await sending
+        assert last["problem"]["code"] == "too_many_messages"
+        assert last["problem"]["status"] == 429
+        assert flooding.close_code == 4429
+        await other.say(type="ping", ref="still here")
+        assert (await other.hear("pong"))["ref"] == "still here"

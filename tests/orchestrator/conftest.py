@@ -76,12 +76,15 @@ class Site:
         self.queues.append(queue)
         return queue
 
-    def submit(self, pool: Pool, count: int, *, tokens: int = 20) -> list[str]:
+    def submit(self, pool: Pool, count: int, *, tokens: int = 20, deadline_ms: int = 0) -> list[str]:
         """Turns of one tenant; the answer has exactly so many tokens."""
         turns = [f"turn-{uuid.uuid4().hex}" for _ in range(count)]
         body = TurnBody(prompt="hello", params=SamplingParams(max_tokens=tokens, ignore_eos=True))
         self.queue(pool).enqueue(
-            [Submission(turn=turn, task=turn.replace("turn", "task"), tenant="t", body=body) for turn in turns]
+            [
+                Submission(turn=turn, task=turn.replace("turn", "task"), tenant="t", body=body, deadline_ms=deadline_ms)
+                for turn in turns
+            ]
         )
         return turns
 

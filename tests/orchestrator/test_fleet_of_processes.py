@@ -6,6 +6,8 @@ import os
 import signal
 import time
 
+import pytest
+
 from orchestrator.models import Pool, ScalingDecision, Worker
 from tests.orchestrator.conftest import LEADS, Site, wait_for
 
@@ -48,6 +50,32 @@ def test_a_drained_worker_hands_over_its_long_answers(site: Site, running: objec
     finished = site.finished(pool)
     assert set(finished) == set(turns)
     assert {(record.state, record.usage.completion_tokens) for record in finished.values()} == {("succeeded", 400)}
+
+
+@pytest.mark.parametrize("step_s", [0.02, 60.0], ids=["speaking", "silent"])
+def test_who_is_past_the_deadline_or_cancelled_frees_its_slot_within_a_second(
+    site: Site, running: object, step_s: float
+) -> None:
+    policy = {"min_workers": 1, "max_workers": 1}
+    pool = site.pool(lease_s=5.0, slots=2, engine_args={"step_base_s": step_s}, policy=policy)
+    wait_for(lambda: site.ready(pool), what="a worker is ready")
+    deadline_ms = site.queue(pool).signals().now_ms + 2500
+    site.submit(pool, 3, tokens=100_000, deadline_ms=deadline_ms)  # two run, one waits
+    wait_for(lambda: site.queue(pool).signals().running == 2, what="two turns run")
+    wait_for(lambda: len(site.finished(pool)) == 3, what="all three have ended")
+    late = [record.at_ms - deadline_ms for record in site.finished(pool).values()]
+    assert {record.state for record in site.finished(pool).values()} == {"expired"}
+    assert min(late) >= 0
+    assert max(late) < 1000
+
+    turns = site.submit(pool, 2, tokens=100_000)
+    wait_for(lambda: site.queue(pool).signals().running == 2, what="two more run")
+    asked_ms = site.queue(pool).signals().now_ms
+    assert site.queue(pool).cancel(turns) == ["stopping", "stopping"]
+    wait_for(lambda: set(turns) <= site.finished(pool).keys(), what="both have ended")
+    assert all(site.finished(pool)[turn].state == "cancelled" for turn in turns)
+    assert max(site.finished(pool)[turn].at_ms for turn in turns) - asked_ms < 1000
+    assert site.queue(pool).signals().running == 0
 
 
 def test_a_killed_worker_is_replaced_and_its_task_ends(site: Site, running: object) -> None:
