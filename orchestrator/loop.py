@@ -10,16 +10,19 @@ import logging
 import threading
 import time
 import uuid
+from collections.abc import Iterable
 
+from django.conf import settings
 from django.db import close_old_connections, connection
 from django.db.utils import DatabaseError, InterfaceError
 
 from orchestrator import records
 from orchestrator.control import PoolControl
+from orchestrator.fleet import Sight
 from orchestrator.host import Host, LeadLost
 from orchestrator.leader import Leadership
 from orchestrator.local import host_of_settings
-from orchestrator.models import Pool
+from orchestrator.models import Pool, Worker
 from orchestrator.runtimes.process import ProcessRuntime
 from orchestrator.watch import Watch
 from taskqueue.connections import connect
@@ -37,7 +40,7 @@ class Orchestrator:
         self._tick_s = tick_s
         self._host: Host = host_of_settings(confirm=self._confirm)
         self._leadership = Leadership(self._host.site.stack)
-        self._redis = connect(self._host.site.redis_url)
+        self._redis = connect(settings.REDIS_URL)
         self._controls: dict[uuid.UUID, PoolControl] = {}
         self._first = True
 
@@ -61,6 +64,7 @@ class Orchestrator:
         finally:
             self._leadership.resign()
             self._host.fleet.close()
+            self._host.access.close()
             self._redis.close()
             connection.close()
 
@@ -73,6 +77,7 @@ class Orchestrator:
         names |= {row.runtime for row in rows} | {pool.runtime for pool in pools}
         sight = self._host.fleet.look(self._host.fleet.runtimes if self._first else names)
         self._first = False
+        self._host.access.tend(living(rows, pools, sight))
         self._host.live = len(rows)
         of_pool = records.by_pool(rows)
         for pool in pools:
@@ -103,6 +108,7 @@ class Orchestrator:
     def _begin(self) -> None:
         """Forget what was known under an earlier lead; see what runs."""
         self._controls.clear()
+        self._host.access.begin()
         self._first = True
         runtime = self._host.fleet.runtimes[Pool.Runtime.PROCESS]
         if isinstance(runtime, ProcessRuntime):
@@ -119,6 +125,16 @@ class Orchestrator:
     def _confirm(self) -> None:
         if not self._leadership.confirm():
             raise LeadLost
+
+
+def living(rows: Iterable[Worker], pools: Iterable[Pool], sight: Sight) -> dict[str, str]:
+    """All workers that may speak to Redis, and their pools' slugs: those with a live row, and what is being asked to end.
+
+    A worker that was seen tells the slug itself: it keeps the one that it was started with.
+    """
+    slugs = {pool.pk: pool.slug for pool in pools}
+    known = {str(row.pk): slugs[row.pool_id] for row in rows if row.pool_id in slugs}
+    return known | {worker: instance.pool for worker, instance in sight.instances.items() if instance.alive}
 
 
 def run(stop: threading.Event) -> None:
