@@ -105,14 +105,13 @@ class Access:
         self._sure.add(user)
 
     def _refuse(self, error: AccessRefused) -> None:
-        if str(error) != self._refused:
-            consequence = (
-                "no worker is started"
-                if self._mode == "required"
-                else "workers get the service's own address and reach all of Redis"
-            )
-            log.warning("%s So %s (OPSITE_WORKER_USERS=%s).", error, consequence, self._mode)
+        if self._refused:
+            return  # said already; Redis 7 names another subcommand each time
         self._refused = str(error)
+        consequence = "workers get the service's own address and reach all of Redis"
+        if self._mode == "required":
+            consequence = "no worker is started"
+        log.warning("%s So %s (OPSITE_WORKER_USERS=%s).", error, consequence, self._mode)
 
     def _warn_of_open_doors(self, *, anyone: bool) -> None:
         if anyone and not self._open:

@@ -128,8 +128,10 @@ def admitted(users: WorkerUsers, redis_url: str) -> Iterator[Callable[[str], str
 async def speaking(url: str) -> AsyncIterator[Link]:
     """A worker's own way to speak to Redis."""
     link = Link(url)
-    yield link
-    await link.aclose()
+    try:
+        yield link
+    finally:
+        await link.aclose()
 
 
 async def fill(queue: AsyncQueue) -> None:
@@ -200,7 +202,9 @@ async def test_what_concerns_all_of_redis_is_refused(
     pool: str, admitted: Callable[[str], str], command: Command
 ) -> None:
     async with speaking(admitted(pool)) as link:
-        with pytest.raises(NoPermissionError):
+        with pytest.raises(
+            ResponseError, match=r"no permissions|DEBUG command not allowed"
+        ):  # Redis 7 allows it to nobody
             await link.ask(*command)
 
 
