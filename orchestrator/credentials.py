@@ -21,13 +21,13 @@ class Credentials:
 
 
 def users_of(stack: str) -> str:
-    """How the names of a stack's users begin. The stack's name is quoted: Redis allows no space in a user's name."""
+    """How the names of a stack's users begin. Names are quoted: Redis allows no space in a user's."""
     return f"worker:{quote(stack, safe='')}:"
 
 
 def user_of(stack: str, worker: str) -> str:
     """The worker's user in Redis."""
-    return users_of(stack) + worker
+    return users_of(stack) + quote(worker, safe="")
 
 
 def password(secret: str, *, stack: str, worker: str) -> str:

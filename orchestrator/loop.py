@@ -26,6 +26,7 @@ from orchestrator.models import Pool, Worker
 from orchestrator.runtimes.process import ProcessRuntime
 from orchestrator.watch import Watch
 from taskqueue.connections import connect
+from taskqueue.keys import is_pool_name
 from taskqueue.sync_client import Queue
 
 log = logging.getLogger(__name__)
@@ -130,11 +131,13 @@ class Orchestrator:
 def living(rows: Iterable[Worker], pools: Iterable[Pool], sight: Sight) -> dict[str, str]:
     """All workers that may speak to Redis, and their pools' slugs: those with a live row, and what is being asked to end.
 
-    A worker that was seen tells the slug itself: it keeps the one that it was started with.
+    A worker that was seen tells the slug itself: it keeps the one that it was started with. What bears our mark but no pool's name
+    was not started by us and speaks to nobody.
     """
     slugs = {pool.pk: pool.slug for pool in pools}
     known = {str(row.pk): slugs[row.pool_id] for row in rows if row.pool_id in slugs}
-    return known | {worker: instance.pool for worker, instance in sight.instances.items() if instance.alive}
+    seen = {worker: instance.pool for worker, instance in sight.instances.items() if instance.alive}
+    return known | {worker: slug for worker, slug in seen.items() if is_pool_name(slug)}
 
 
 def run(stop: threading.Event) -> None:

@@ -17,7 +17,10 @@ from redis.exceptions import AuthenticationError, NoPermissionError
 from opsite.embedded.redis import EmbeddedRedis
 from orchestrator.access import Access, BadMode
 from orchestrator.credentials import users_of
-from orchestrator.models import ScalingDecision, Worker
+from orchestrator.fleet import Sight
+from orchestrator.loop import living
+from orchestrator.models import Pool, ScalingDecision, Worker
+from orchestrator.runtimes import Instance
 from orchestrator.runtimes.proc import environment
 from taskqueue.access import WorkerUsers
 from taskqueue.connections import connect
@@ -152,6 +155,31 @@ def test_the_next_orchestrator_gives_adopted_workers_their_users_back(site: Site
     (turn,) = site.submit(pool, 1)
     wait_for(lambda: turn in site.finished(pool), what="it works")
     assert site.pids() == before
+
+
+def test_whatever_bears_our_mark_spoils_no_workers_user(site: Site, redis: Redis) -> None:
+    """A container that somebody labelled by hand, with any words."""
+
+    def seen(worker: str, pool: str, *, alive: bool = True) -> Instance:
+        return Instance(ref=worker, worker=worker, pool=pool, alive=alive, started_at=0.0)
+
+    pool = Pool(slug="p")
+    row = Worker(pool=pool)
+    instances = [
+        seen("not a name", "p"),
+        seen("stray", ""),
+        seen("ended", "p", alive=False),
+        seen(str(row.pk), "old-name"),
+    ]
+    speak = living([row], [pool], Sight(instances={one.worker: one for one in instances}))
+    assert speak == {str(row.pk): "old-name", "not a name": "p"}
+    with closing(
+        Access(stack=site.env["OPSITE_STACK"], secret="s", redis_url=site.redis_url, mode="required")
+    ) as access:
+        access.tend(speak)
+        assert not access.caveat
+        assert users(site, redis) == {str(row.pk), "not%20a%20name"}
+        access.tend({})
 
 
 def managed(site: Site, own: EmbeddedRedis) -> None:

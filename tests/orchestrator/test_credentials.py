@@ -25,7 +25,7 @@ def test_each_worker_stack_and_secret_has_a_password_of_its_own() -> None:
 def test_stacks_do_not_take_each_others_users_for_theirs() -> None:
     assert user_of("ops", "w") == "worker:ops:w"
     assert not user_of("ops:2", "w").startswith(users_of("ops"))
-    assert " " not in user_of("two words", "w")
+    assert " " not in user_of("two words", "and three more")
 
 
 @pytest.mark.parametrize(
