@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import uuid
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, TypeVar
@@ -18,7 +19,10 @@ Positive = Annotated[int, Meta(ge=1)]
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
-    """What `python -m gpu_worker` was told. `lease_s` is how long Redis waits for a sign of life."""
+    """What `python -m gpu_worker` was told. `lease_s` is how long Redis waits for a sign of life.
+
+    `cache_salt_key` is for the workers of a pool to salt their prefix caches alike; by itself a worker makes up its own.
+    """
 
     redis_url: Annotated[str, Meta(pattern=r"^(rediss?|unix)://")]
     pool: str
@@ -30,10 +34,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     engine_args: dict[str, Any] = msgspec.field(default_factory=dict)
     log_level: LogLevel = "info"
     simulated_workers: Positive = 1
+    cache_salt_key: str = msgspec.field(default_factory=lambda: secrets.token_hex(32))
 
 
 _JSON = {"engine_args"}
-_SECRET = {"redis_url"}  # it may hold a password
+_SECRET = {"redis_url", "cache_salt_key"}  # an address may hold a password
 
 
 def variable(field: str) -> str:

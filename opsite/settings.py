@@ -264,6 +264,8 @@ OPSITE_STACK = os.environ.get(
 OPSITE_WORKER_IMAGE = os.environ.get("OPSITE_WORKER_IMAGE", "opsite-worker:latest")
 OPSITE_WORKER_PYTHON = os.environ.get("OPSITE_WORKER_PYTHON", sys.executable)
 OPSITE_REDIS_SOCKET_DIR = os.environ.get("OPSITE_REDIS_SOCKET_DIR", "")
+OPSITE_WORKER_USERS = os.environ.get("OPSITE_WORKER_USERS", "auto")
+"""Whether each worker gets a Redis user of its own: `auto`, unless Redis refuses; `required`, or it is not started; `off`."""
 OPSITE_BODY_LIMIT_BYTES = int(os.environ.get("OPSITE_BODY_LIMIT_BYTES", "1048576"))
 OPSITE_HISTORY_DAYS = int(os.environ.get("OPSITE_HISTORY_DAYS", "30"))
 """How long decisions and ended workers are kept."""

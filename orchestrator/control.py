@@ -22,6 +22,7 @@ from orchestrator.policy import decide, remember
 from orchestrator.runtimes import RuntimeUnavailable
 from orchestrator.specs import BadPool, fingerprint, worker_spec
 from orchestrator.watch import Look, Observed, Watch
+from taskqueue.access import AccessRefused
 from taskqueue.failures import QueueUnavailable
 from taskqueue.messages import PoolSignals
 from taskqueue.sync_client import Queue
@@ -152,11 +153,13 @@ class PoolControl:
         gpus = choose_gpus(pool.gpus_per_worker, present=self.host.gpus, taken=taken)
         if gpus is None:
             return  # the plan's room was counted from the same devices; only an edit in between could lead here
-        row = records.new_worker(pool, reason=action.reason, now=look.now)
+        caveat = self.host.access.caveat
+        row = records.new_worker(pool, reason=f"{action.reason} {caveat}".strip(), now=look.now)
         self.host.live += 1
         try:
-            spec = worker_spec(pool, worker=str(row.pk), gpus=gpus, site=self.host.site)
-        except BadPool as error:
+            credentials = self.host.access.admit(str(row.pk), pool=pool.slug)
+            spec = worker_spec(pool, worker=str(row.pk), gpus=gpus, site=self.host.site, credentials=credentials)
+        except (BadPool, AccessRefused) as error:
             self.watch.end(row, look.now, state="failed", error=str(error))
             return
         self.host.fleet.start(spec, pool.runtime)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from orchestrator.access import Access
 from orchestrator.demand import counted
 from orchestrator.fleet import Fleet, Sight
 from orchestrator.gpus import free_gpus
@@ -17,10 +18,14 @@ class LeadLost(Exception):
 
 @dataclass(slots=True)
 class Host:
-    """Runtimes, GPUs, limits. `confirm` raises `LeadLost`; `live` counts workers that have not ended, of all pools."""
+    """Runtimes, access to Redis, GPUs, limits. `confirm` raises `LeadLost`.
+
+    `live` counts workers that have not ended, of all pools.
+    """
 
     site: Site
     fleet: Fleet
+    access: Access
     gpus: tuple[str, ...]
     max_workers: int
     start_timeout_s: float

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from django.conf import settings
 
+from orchestrator.access import Access
 from orchestrator.fleet import Fleet
 from orchestrator.host import Host
 from orchestrator.models import Pool
@@ -31,16 +32,26 @@ def runtimes_of_settings() -> dict[str, Runtime]:
     }
 
 
+def access_of_settings() -> Access:
+    """Workers' access to this stack's Redis."""
+    return Access(
+        stack=settings.OPSITE_STACK,
+        secret=settings.SECRET_KEY,
+        redis_url=settings.REDIS_URL,
+        mode=getattr(settings, "OPSITE_WORKER_USERS", "auto"),
+    )
+
+
 def host_of_settings(*, confirm: Callable[[], None]) -> Host:
     """The host on which this orchestrator runs."""
     return Host(
         site=Site(
             stack=settings.OPSITE_STACK,
-            redis_url=settings.REDIS_URL,
             python=settings.OPSITE_WORKER_PYTHON,
             image=settings.OPSITE_WORKER_IMAGE,
             base_folder=Path(settings.BASE_DIR),
         ),
+        access=access_of_settings(),
         fleet=Fleet(runtimes_of_settings(), grace_s=float(getattr(settings, "OPSITE_DRAIN_GRACE_S", 10.0))),
         gpus=gpus_of_host(getattr(settings, "OPSITE_GPUS", None)),
         max_workers=int(getattr(settings, "OPSITE_MAX_LOCAL_WORKERS", 32)),

@@ -10,19 +10,23 @@ import logging
 import threading
 import time
 import uuid
+from collections.abc import Iterable
 
+from django.conf import settings
 from django.db import close_old_connections, connection
 from django.db.utils import DatabaseError, InterfaceError
 
 from orchestrator import records
 from orchestrator.control import PoolControl
+from orchestrator.fleet import Sight
 from orchestrator.host import Host, LeadLost
 from orchestrator.leader import Leadership
 from orchestrator.local import host_of_settings
-from orchestrator.models import Pool
+from orchestrator.models import Pool, Worker
 from orchestrator.runtimes.process import ProcessRuntime
 from orchestrator.watch import Watch
 from taskqueue.connections import connect
+from taskqueue.keys import is_pool_name
 from taskqueue.sync_client import Queue
 
 log = logging.getLogger(__name__)
@@ -39,7 +43,7 @@ class Orchestrator:
         self._tick_s = tick_s
         self._host: Host = host_of_settings(confirm=self._confirm)
         self._leadership = Leadership(self._host.site.stack)
-        self._redis = connect(self._host.site.redis_url)
+        self._redis = connect(settings.REDIS_URL)
         self._controls: dict[uuid.UUID, PoolControl] = {}
         self._first = True
 
@@ -63,6 +67,7 @@ class Orchestrator:
         finally:
             self._leadership.resign()
             self._host.fleet.close()
+            self._host.access.close()
             self._redis.close()
             connection.close()
 
@@ -75,6 +80,7 @@ class Orchestrator:
         names |= {row.runtime for row in rows} | {pool.runtime for pool in pools}
         sight = self._host.fleet.look(self._host.fleet.runtimes if self._first else names)
         self._first = False
+        self._host.access.tend(living(rows, pools, sight))
         self._host.live = len(rows)
         of_pool = records.by_pool(rows)
         for pool in pools:
@@ -112,6 +118,7 @@ class Orchestrator:
     def _begin(self) -> None:
         """Forget what was known under an earlier lead; see what runs."""
         self._controls.clear()
+        self._host.access.begin()
         self._first = True
         runtime = self._host.fleet.runtimes[Pool.Runtime.PROCESS]
         if isinstance(runtime, ProcessRuntime):
@@ -128,6 +135,18 @@ class Orchestrator:
     def _confirm(self) -> None:
         if not self._leadership.confirm():
             raise LeadLost
+
+
+def living(rows: Iterable[Worker], pools: Iterable[Pool], sight: Sight) -> dict[str, str]:
+    """All workers that may speak to Redis, and their pools' slugs: those with a live row, and what is being asked to end.
+
+    A worker that was seen tells the slug itself: it keeps the one that it was started with. What bears our mark but no pool's name
+    was not started by us and speaks to nobody.
+    """
+    slugs = {pool.pk: pool.slug for pool in pools}
+    known = {str(row.pk): slugs[row.pool_id] for row in rows if row.pool_id in slugs}
+    seen = {worker: instance.pool for worker, instance in sight.instances.items() if instance.alive}
+    return known | {worker: slug for worker, slug in seen.items() if is_pool_name(slug)}
 
 
 def run(stop: threading.Event) -> None:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import logging
 import time
+from contextlib import closing
 
 from django.utils import timezone
 
-from orchestrator.local import runtimes_of_settings
+from orchestrator.local import access_of_settings, runtimes_of_settings
 from orchestrator.models import Pool, Worker
 from orchestrator.runtimes import Instance, Runtime, RuntimeUnavailable
 
@@ -25,6 +26,8 @@ def stop_fleet(*, grace_s: float = 5.0) -> int:
     used = {Pool.Runtime.PROCESS.value, *Worker.objects.filter(state__in=Worker.LIVE).values_list("runtime", flat=True)}
     used |= set(Pool.objects.values_list("runtime", flat=True))
     stopped = sum(_stop_all(runtimes[name], grace_s=grace_s) for name in sorted(used))
+    with closing(access_of_settings()) as access:
+        access.tend({})
     now = timezone.now()
     Worker.objects.filter(state__in=Worker.LIVE).update(state=Worker.State.STOPPED, stopped_at=now)
     return stopped

@@ -8,12 +8,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from orchestrator.credentials import Credentials
 from orchestrator.models import Pool
 from orchestrator.runtimes import WorkerSpec
 
 PYTHON = "OPSITE_WORKER_PYTHON"
 MEMORY, PIDS, SHM = "OPSITE_MEMORY_BYTES", "OPSITE_PIDS_LIMIT", "OPSITE_SHM_BYTES"
 _FOR_THE_RUNTIME = {PYTHON, MEMORY, PIDS, SHM}
+REDIS_URL, SALT_KEY = "OPSITE_REDIS_URL", "OPSITE_CACHE_SALT_KEY"
+_NOT_A_POOLS = (REDIS_URL, SALT_KEY)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,7 +24,6 @@ class Site:
     """What does not depend on the pool: the stack's name and the settings' defaults."""
 
     stack: str
-    redis_url: str
     python: str
     image: str
     base_folder: Path
@@ -32,12 +34,15 @@ class BadPool(Exception):
     """A pool's env or mounts cannot be given to a worker: the message names what to correct."""
 
 
-def worker_spec(pool: Pool, *, worker: str, gpus: tuple[str, ...], site: Site) -> WorkerSpec:
+def worker_spec(pool: Pool, *, worker: str, gpus: tuple[str, ...], site: Site, credentials: Credentials) -> WorkerSpec:
     """The spec of one worker. A model that is a folder is given by its absolute path, and mounted into a container."""
     folder = model_folder(pool.model, site.base_folder)
     given = {str(name): str(value) for name, value in dict(pool.env).items()}
+    if bad := [name for name in _NOT_A_POOLS if name in given]:
+        raise BadPool(f"Pool {pool.slug} sets {bad[0]} in its env: each worker is given its own.")
     env = {
-        "OPSITE_REDIS_URL": site.redis_url,
+        REDIS_URL: credentials.redis_url,
+        SALT_KEY: credentials.cache_salt_key,
         "OPSITE_POOL": pool.slug,
         "OPSITE_WORKER_ID": worker,
         "OPSITE_ENGINE": pool.engine,
@@ -61,7 +66,7 @@ def worker_spec(pool: Pool, *, worker: str, gpus: tuple[str, ...], site: Site) -
         image=pool.image or site.image,
         gpus=gpus,
         mounts=tuple(mounts),
-        redis_url=site.redis_url,
+        redis_url=credentials.redis_url,
         limits=_limits(pool.slug, given),
     )
 

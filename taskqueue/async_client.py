@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, TypeVar
 
-from redis.exceptions import NoScriptError
+from redis.exceptions import NoPermissionError, NoScriptError
 
 from taskqueue import calls, keys
 from taskqueue.calls import Call
+from taskqueue.failures import QueueUnavailable
 from taskqueue.link import Command, Link
 from taskqueue.messages import (
     ClaimedTurn,
@@ -49,8 +50,17 @@ class AsyncQueue:
         try:
             answer = await self._link.ask(*self._command(call))
         except NoScriptError:
-            answer = await self._link.ask("EVAL", call.script.text, 1, self._prefix, *call.args)
+            answer = await self._bring(call)
         return call.parse(answer)
+
+    async def _bring(self, call: Call[Any]) -> Any:
+        """Run a script that Redis does not have. A worker's user may not: the orchestrator loads its scripts within a tick."""
+        try:
+            return await self._link.ask("EVAL", call.script.text, 1, self._prefix, *call.args)
+        except NoPermissionError as error:
+            raise QueueUnavailable(
+                f"Redis has lost the script {call.script.name!r}, and the orchestrator has not loaded it again yet"
+            ) from error
 
     async def _run_all(self, batch: Sequence[Call[T]]) -> list[T]:
         """Several calls in one round trip."""

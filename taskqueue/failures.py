@@ -56,4 +56,6 @@ def refusal(said: str) -> Exception:
         return QueueUnavailable(f"Redis does not serve the queue: {said}")
     if word == "NOSCRIPT":
         return exceptions.NoScriptError(rest)
+    if word == "NOPERM":
+        return exceptions.NoPermissionError(rest)
     return exceptions.ResponseError(said)

@@ -11,9 +11,14 @@ class BadPoolName(ValueError):
     """A pool's name cannot be used in keys: it takes lower-case letters, digits, '.', '_' and '-', at most 63 of them."""
 
 
+def is_pool_name(pool: str) -> bool:
+    """Whether a pool can be called so."""
+    return _SLUG.fullmatch(pool) is not None
+
+
 def prefix(pool: str) -> str:
     """The common start of a pool's keys. The braces are Redis Cluster's hash tag: all keys of a pool share a slot."""
-    if not _SLUG.fullmatch(pool):
+    if not is_pool_name(pool):
         raise BadPoolName(f"pool name {pool!r}: use 1 to 63 lower-case letters, digits, '.', '_' or '-'")
     return f"opsite:{{{pool}}}:"
 

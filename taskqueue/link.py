@@ -72,19 +72,24 @@ class _Connection(asyncio.Protocol):
         self._unsent: list[bytes] = []
         self._transport: asyncio.Transport | None = None
         self._watch: asyncio.TimerHandle | None = None
-        self._greeting = greeting
+        self._greeting = greeting.commands
+        self._greetings = len(self._greeting)
         self.lost = False
+        self._why = ""
         self.gone: asyncio.Future[None] = self._loop.create_future()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Introduce ourselves. A refused introduction shows in the answers of what follows."""
+        """Introduce ourselves."""
         self._transport = cast("asyncio.Transport", transport)  # uvloop's transports do not derive from asyncio's
-        for command in self._greeting.commands:
-            self.ask(command).add_done_callback(self._introduced)
+        for command in self._greeting:
+            self.ask(command).add_done_callback(_seen)
 
     def ask(self, command: Command) -> asyncio.Future[Any]:
         """Send with everything else of this turn of the loop; the answer is a value, or an exception."""
         answer: asyncio.Future[Any] = self._loop.create_future()
+        if self.lost:  # between the connection and the question it was refused, or hung up
+            answer.set_exception(self._failure())
+            return answer
         self._asked.append((answer, self._loop.time()))
         if not self._unsent:
             self._loop.call_soon(self._flush)
@@ -94,10 +99,15 @@ class _Connection(asyncio.Protocol):
         return answer
 
     def data_received(self, data: bytes) -> None:
-        """Give each complete answer to who asked."""
+        """Give each complete answer to who asked. After a refused introduction none counts: it was given to we know not whom."""
         self._parser.feed(data)
         while (said := self._parser.gets()) is not False:
             answer, _ = self._asked.popleft()
+            if self._greetings:
+                self._greetings -= 1
+                if isinstance(said, hiredis.ReplyError):
+                    self.end(str(said))
+                    return
             if answer.done():
                 continue  # whoever asked has gone
             if isinstance(said, hiredis.ReplyError):
@@ -112,7 +122,8 @@ class _Connection(asyncio.Protocol):
 
     def end(self, reason: str) -> None:
         """Hang up; every open question fails."""
-        self.lost = True
+        if not self.lost:
+            self.lost, self._why = True, reason
         if self._watch is not None:
             self._watch.cancel()
         if self._transport is not None:
@@ -120,7 +131,10 @@ class _Connection(asyncio.Protocol):
         while self._asked:
             answer, _ = self._asked.popleft()
             if not answer.done():
-                answer.set_exception(QueueUnavailable(f"Redis does not serve the queue: {reason}"))
+                answer.set_exception(self._failure())
+
+    def _failure(self) -> QueueUnavailable:
+        return QueueUnavailable(f"Redis does not serve the queue: {self._why}")
 
     def _flush(self) -> None:
         if self._transport is not None and not self.lost:
@@ -137,9 +151,11 @@ class _Connection(asyncio.Protocol):
         else:
             self._watch = self._loop.call_later(self._answer_s / 3, self._look)
 
-    def _introduced(self, answer: asyncio.Future[Any]) -> None:
-        if not answer.cancelled() and (error := answer.exception()) is not None:
-            self.end(str(error))
+
+def _seen(answer: asyncio.Future[Any]) -> None:
+    """Nobody waits for this answer: its error is told to those who ask behind it."""
+    if not answer.cancelled():
+        answer.exception()
 
 
 class Link:

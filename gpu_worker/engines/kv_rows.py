@@ -2,6 +2,9 @@
 
 Rows 0..n-1 are in use. A sequence that leaves is overwritten by the last one. The buffers grow by doubling and are
 never larger than slots x context. A transformers model uses them through its ordinary `Cache` interface.
+
+A row belongs to one sequence, which writes it from its first position on: no prefix is shared, between tenants or otherwise,
+and what an earlier sequence left in the row lies behind the mask.
 """
 
 from __future__ import annotations

@@ -20,6 +20,7 @@ import msgspec
 
 from gpu_worker.detokenize import Answer
 from gpu_worker.engines import EngineOutput, EngineRequest
+from gpu_worker.engines.cache_salt import cache_salt
 from gpu_worker.engines.child_noise import ChildNoise
 from gpu_worker.engines.leash import leash_children
 from gpu_worker.engines.outbox import Outbox
@@ -139,13 +140,7 @@ class VllmEngine:
             detokenize=False,
             output_kind=RequestOutputKind.DELTA,
         )
-        # The salt keeps tenants' prefix caches apart: nobody can time what another has asked.
-        whole = {
-            "type": "token",
-            "prompt_token_ids": [*prompt, *request.streamed],
-            "cache_salt": request.tenant,
-        }
-        outputs = self._loaded.llm.generate(whole, sampling, request.id)
+        outputs = self._loaded.llm.generate(self._salted([*prompt, *request.streamed], request), sampling, request.id)
         try:
             async for output in outputs:
                 completion = output.outputs[0]
@@ -156,6 +151,11 @@ class VllmEngine:
         finally:
             await outputs.aclose()  # vLLM's abort, where it had not ended by itself
         raise RuntimeError("vLLM ended the request without a finish reason")
+
+    def _salted(self, ids: list[int], request: EngineRequest) -> dict[str, Any]:
+        """The whole prompt as vLLM takes it, in the tenant's own part of the prefix cache."""
+        salt = cache_salt(self._settings.cache_salt_key, request.tenant)
+        return {"type": "token", "prompt_token_ids": ids, "cache_salt": salt}
 
 
 def _grown(request_id: str, answer: Answer, ids: list[int], prompt_tokens: int, reason: str | None) -> EngineOutput:

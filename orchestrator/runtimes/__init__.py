@@ -28,12 +28,12 @@ class WorkerSpec:
     worker: str
     pool: str
     stack: str
-    env: Mapping[str, str]
+    env: Mapping[str, str] = field(repr=False)  # it holds the worker's password
     python: str = ""
     image: str = ""
     gpus: tuple[str, ...] = ()
     mounts: tuple[str, ...] = ()
-    redis_url: str = ""
+    redis_url: str = field(default="", repr=False)
     limits: Mapping[str, int] = field(default_factory=dict)
 
 

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import unquote, urlsplit
 
 import docker
 import requests.exceptions
@@ -135,9 +136,10 @@ class DockerRuntime:
                 "Container workers have no network: Redis must listen on a unix socket too. "
                 "Set REDIS_URL=unix:///…/redis.sock (and OPSITE_REDIS_SOCKET_DIR, if the host has it elsewhere)."
             )
-        path, _, options = address.removeprefix("unix://").partition("?")
-        socket = Path(path)
-        inside = f"unix://{SOCKET_FOLDER}/{socket.name}" + (f"?{options}" if options else "")
+        parts = urlsplit(address)
+        socket = Path(unquote(parts.path))
+        inside = f"unix://{parts.netloc}{SOCKET_FOLDER}/{parts.path.rpartition('/')[2]}"
+        inside += f"?{parts.query}" if parts.query else ""
         source = self._socket_folder or str(socket.parent)
         kind: Literal["bind", "volume"] = "bind" if source.startswith("/") else "volume"
         mount = Mount(target=SOCKET_FOLDER, source=source, type=kind, read_only=True)

@@ -93,6 +93,7 @@ async def test_refusals_in_openai_s_form(ann: openai.AsyncOpenAI, web: Web) -> N
     for more, name in [
         ({"logit_bias": {"1": 1}}, "logit_bias"),
         ({"tools": []}, "tools"),
+        ({"extra_body": {"cache_salt": "another tenant's"}}, "cache_salt"),
         ({"n": 2}, "n"),
         ({"temperature": 9}, "parameters.temperature"),
     ]:

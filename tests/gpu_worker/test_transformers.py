@@ -7,14 +7,16 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 import torch
 
-from gpu_worker.engines.continuous_batch import ContinuousBatch
+from gpu_worker.engines.continuous_batch import ContinuousBatch, Running
+from gpu_worker.engines.sampling import Sampler
 from gpu_worker.engines.transformers import TransformersArgs, TransformersEngine, load, longest_context
 from gpu_worker.failures import EngineCannotStart, EngineDied
 from gpu_worker.settings import Settings
-from taskqueue.messages import ChatMessage, TaskError, TurnBody
+from taskqueue.messages import ChatMessage, SamplingParams, TaskError, TurnBody
 from tests.gpu_worker.conftest import Ran, StartWorker, outcomes, request, run_engine, submission
 
 MODEL = Path(__file__).resolve().parents[2] / "models" / "opsite-verse"
@@ -188,6 +190,49 @@ async def test_an_aborted_request_frees_its_row(engine: TransformersEngine) -> N
         ended |= {output.id for output in await engine.collect() if output.ending == "aborted"}
     ran = await one(engine, prompt=LINES[0], temperature=0, max_tokens=5)
     assert len(ran.token_ids) == 5
+
+
+async def test_no_tenant_profits_from_anothers_prefix(
+    engine: TransformersEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same prompt costs each tenant the whole reading of it: nothing tells one that the other was there."""
+    read: list[int] = []
+    forward = ContinuousBatch._forward
+
+    def counting(self: ContinuousBatch, tokens: Any, *rest: Any) -> Any:
+        read.append(sum(map(len, tokens)))
+        return forward(self, tokens, *rest)
+
+    monkeypatch.setattr(ContinuousBatch, "_forward", counting)
+    costs = []
+    for number, tenant in enumerate(("acme", "acme", "bravo")):
+        asked = msgspec.structs.replace(
+            request(number, prompt="".join(LINES), temperature=0, max_tokens=3), tenant=tenant
+        )
+        (ran,) = (await run_engine(engine, [asked])).values()
+        assert ran.last is not None
+        costs.append(sum(read) - ran.last.prompt_tokens)
+        read.clear()
+    assert costs == [2, 2, 2]  # two steps after the prompt
+
+
+@torch.inference_mode()
+def test_what_an_earlier_sequence_left_in_a_row_is_not_seen(reference: Any) -> None:
+    def answer() -> list[int]:
+        batch, ids = reference.batch, reference.tokenizer.encode(LINES[3])
+        one = Running(
+            id="x", ids=ids, sampler=Sampler.of(SamplingParams(temperature=0), turn="x"), prompt_length=len(ids)
+        )
+        batch.add(one)
+        made = [batch.step().chosen[0].token_id for _ in range(20)]
+        batch.remove("x")
+        return made
+
+    clean = answer()
+    for layer in reference.batch.cache.layers:
+        layer.keys.fill_(50.0)
+        layer.values.fill_(50.0)
+    assert answer() == clean
 
 
 async def test_sixteen_at_once_are_much_faster_than_one_after_the_other(engine: TransformersEngine) -> None:

@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 from contextlib import closing
 from typing import Any
+from urllib.parse import unquote
 
 import docker
 import pytest
@@ -43,6 +44,7 @@ def test_containers_start_stream_drain_and_are_removed(
     first, second = containers(engine, site)
     for container in (first, second):
         shut_in(container.attrs)
+        has_its_own_user(container.attrs, site)
     assert {worker.runtime_ref for worker in site.live(pool)} == {first.id, second.id}
     wait_for(lambda: len(site.finished(pool)) == 16, what="all turns have ended")
     finished = site.finished(pool)
@@ -72,6 +74,17 @@ def shut_in(attrs: dict[str, Any]) -> None:
     assert set(host["Tmpfs"]) == {"/tmp", "/home/opsite"}
     assert [(mount["Destination"], mount["RW"]) for mount in attrs["Mounts"]] == [("/run/opsite-redis", False)]
     assert not host["DeviceRequests"]
+
+
+def has_its_own_user(attrs: dict[str, Any], site: Site) -> None:
+    """In its environment, with the password, and nowhere else of what the engine shows; the service's password nowhere at all."""
+    env = dict(item.partition("=")[::2] for item in attrs["Config"]["Env"])
+    name, _, rest = env["OPSITE_REDIS_URL"].removeprefix("unix://").partition(":")
+    assert unquote(name) == f"worker:{site.env['OPSITE_STACK']}:{env['OPSITE_WORKER_ID']}"
+    password, _, path = rest.partition("@")
+    assert path == "/run/opsite-redis/redis.sock"
+    assert str(attrs).count(password) == 1
+    assert site.redis_url.rpartition("@")[0].rpartition(":")[2] not in str(attrs)
 
 
 def test_a_killed_container_is_replaced_and_its_task_ends(

@@ -9,10 +9,12 @@ import pytest
 
 from orchestrator import records
 from orchestrator.control import PoolControl
+from orchestrator.credentials import Credentials
 from orchestrator.host import LeadLost
 from orchestrator.leader import Leadership
 from orchestrator.loop import Orchestrator
 from orchestrator.models import Pool, Worker
+from orchestrator.runtimes import WorkerSpec
 from orchestrator.services import stop_fleet
 from orchestrator.specs import BadPool, fingerprint, worker_spec
 from orchestrator.specs import Site as SpecSite
@@ -76,15 +78,21 @@ def test_the_end_of_the_stack_ends_the_fleet(site: Site) -> None:
     assert stop_fleet(grace_s=1) == 0
 
 
-SITE = SpecSite(stack="s", redis_url="unix:///r.sock", python="python3", image="img", base_folder=ROOT)
+SITE = SpecSite(stack="s", python="python3", image="img", base_folder=ROOT)
+CREDENTIALS = Credentials(redis_url="unix://u:pw@/r.sock", cache_salt_key="k")
+
+
+def spec_of(pool: Pool, gpus: tuple[str, ...] = ()) -> WorkerSpec:
+    return worker_spec(pool, worker="w", gpus=gpus, site=SITE, credentials=CREDENTIALS)
 
 
 def test_a_spec_names_the_models_folder_by_its_absolute_path_and_mounts_it() -> None:
     pool = Pool(slug="p", engine="transformers", model="tests/orchestrator", engine_args={"a": 1}, slots=3, lease_s=2.5)
-    spec = worker_spec(pool, worker="w", gpus=("1",), site=SITE)
+    spec = spec_of(pool, ("1",))
     folder = str(ROOT / "tests/orchestrator")
     assert spec.env == {
-        "OPSITE_REDIS_URL": "unix:///r.sock",
+        "OPSITE_REDIS_URL": "unix://u:pw@/r.sock",
+        "OPSITE_CACHE_SALT_KEY": "k",
         "OPSITE_POOL": "p",
         "OPSITE_WORKER_ID": "w",
         "OPSITE_ENGINE": "transformers",
@@ -96,18 +104,23 @@ def test_a_spec_names_the_models_folder_by_its_absolute_path_and_mounts_it() -> 
     }
     assert spec.mounts == (folder,)
     assert (spec.python, spec.image, spec.gpus) == ("python3", "img", ("1",))
+    assert spec.redis_url == "unix://u:pw@/r.sock"
+    assert "pw" not in repr(spec)
 
 
 def test_a_pools_env_reaches_the_worker_but_for_what_the_runtime_needs() -> None:
     env = {"OPSITE_WORKER_PYTHON": "/venv/bin/python", "OPSITE_MEMORY_BYTES": 5, "A": 1}
-    spec = worker_spec(Pool(slug="p", model="org/model", env=env), worker="w", gpus=(), site=SITE)
+    spec = spec_of(Pool(slug="p", model="org/model", env=env))
     assert (spec.python, spec.limits, spec.mounts) == ("/venv/bin/python", {"memory_bytes": 5}, ())
     assert spec.env["A"] == "1"
     assert "OPSITE_WORKER_PYTHON" not in spec.env
     with pytest.raises(BadPool, match="absolute"):
-        worker_spec(Pool(slug="p", mounts=["models"]), worker="w", gpus=(), site=SITE)
+        spec_of(Pool(slug="p", mounts=["models"]))
     with pytest.raises(BadPool, match="whole numbers"):
-        worker_spec(Pool(slug="p", env={"OPSITE_PIDS_LIMIT": "many"}), worker="w", gpus=(), site=SITE)
+        spec_of(Pool(slug="p", env={"OPSITE_PIDS_LIMIT": "many"}))
+    for name in ("OPSITE_REDIS_URL", "OPSITE_CACHE_SALT_KEY"):
+        with pytest.raises(BadPool, match=f"{name} in its env: each worker is given its own"):
+            spec_of(Pool(slug="p", env={name: "mine"}))
 
 
 def test_a_fingerprint_changes_with_what_starts_a_worker_only() -> None:

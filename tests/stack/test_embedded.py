@@ -14,7 +14,7 @@ import psycopg
 import pytest
 import redis
 
-from opsite.embedded.redis import EmbeddedRedis
+from opsite.embedded.redis import EmbeddedRedis, RedisDidNotStart
 from opsite.embedded.stack import EmbeddedStack
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -131,3 +131,35 @@ def test_redis_comes_back_with_its_data_after_a_kill(folder: Path) -> None:
     client.close()
     server.stop()
     assert not Path(f"/proc/{pid}").exists()
+
+
+def test_redis_asks_for_a_password_that_only_the_owner_can_read(tmp_path: Path) -> None:
+    server = EmbeddedRedis(tmp_path / "redis")
+    client = redis.Redis.from_url(server.start())
+    pid = int(client.info("server")["process_id"])
+    client.close()
+    with redis.Redis(unix_socket_path=str(server.socket)) as stranger, pytest.raises(redis.AuthenticationError):
+        stranger.ping()
+    password = tmp_path / "redis" / "password"
+    assert password.stat().st_mode & 0o777 == 0o600
+    assert password.parent == server.socket.parent.parent  # containers mount the socket's folder only
+    assert password.read_text() not in Path(f"/proc/{pid}/cmdline").read_text()
+    server.stop()
+
+
+def test_a_server_that_an_earlier_version_left_without_a_password_gets_one(tmp_path: Path) -> None:
+    old = EmbeddedRedis(tmp_path / "redis")
+    with redis.Redis.from_url(old.start()) as client:
+        client.config_set("requirepass", "")
+    new = EmbeddedRedis(tmp_path / "redis")
+    with redis.Redis.from_url(new.start()) as client:
+        assert client.info("server")["process_id"] == old._process.pid  # type: ignore[union-attr]
+    with redis.Redis(unix_socket_path=str(new.socket)) as stranger, pytest.raises(redis.AuthenticationError):
+        stranger.ping()
+    with redis.Redis.from_url(new.url) as client:
+        client.config_set("requirepass", "somebody else's")
+    with pytest.raises(RedisDidNotStart, match="another password"):
+        EmbeddedRedis(tmp_path / "redis").start()
+    with redis.Redis(unix_socket_path=str(new.socket), password="somebody else's") as client:
+        client.config_set("requirepass", (tmp_path / "redis" / "password").read_text())
+    old.stop()
