@@ -89,10 +89,12 @@ def enqueue(submission: Submission) -> Call[Enqueued]:
         submission.estimated_tokens,
         submission.weight,
         submission.max_waiting,
+        submission.pool_max_waiting,
+        submission.max_running,
         submission.inbox,
         _encoder.encode(submission.body),
     )
-    return Call(script("enqueue"), args, lambda answer: Enqueued(_text(answer[0]), answer[1]))  # type: ignore[arg-type]
+    return Call(script("enqueue"), args, lambda answer: Enqueued(_text(answer[0]), *answer[1:]))  # type: ignore[arg-type]
 
 
 def claim(worker: str, slots: int, *, lease_s: float) -> Call[list[ClaimedTurn]]:
