@@ -8,6 +8,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import datetime
 from typing import Any
 
 import msgspec
@@ -21,7 +22,9 @@ from agents.problems import unavailable
 Row = dict[str, Any]
 
 PRINCIPAL = """
-    SELECT k.id AS key, t.id AS tenant, k.scopes, t.weight, t.max_waiting, k.expires_at
+    SELECT k.id AS key, t.id AS tenant, k.scopes, t.weight, t.max_waiting, t.max_running, k.expires_at,
+           ARRAY[t.requests_per_minute, t.tokens_per_minute, t.tokens_per_month] AS limits,
+           ARRAY[k.requests_per_minute, k.tokens_per_minute, k.tokens_per_month] AS key_limits
     FROM tenants_apikey k JOIN tenants_tenant t ON t.id = k.tenant_id
     WHERE k.digest = %s AND k.revoked_at IS NULL AND (k.expires_at IS NULL OR k.expires_at > now()) AND t.is_active
 """
@@ -33,7 +36,7 @@ NOTE_USE = """
 
 _AGENT = """
     SELECT a.id, a.slug, r.id AS revision, r.number, r.system_prompt, r.params, p.id AS pool_id, p.slug AS pool,
-           p.default_params
+           p.default_params, p.max_waiting AS pool_max_waiting
     FROM agents_agent a
     JOIN agents_agentrevision r ON r.id = a.current_revision_id
     JOIN orchestrator_pool p ON p.id = r.pool_id
@@ -63,6 +66,13 @@ TASK = """
 TASK_BY_ID = TASK + " AND t.id = %s"
 TASK_BY_IDEMPOTENCY_KEY = TASK + " AND t.idempotency_key = %s"
 
+TOKENS_OF_MONTH = """
+    SELECT coalesce(sum(CASE WHEN finished_at IS NULL THEN estimated_tokens ELSE prompt_tokens + completion_tokens END), 0)::bigint
+        AS total
+    FROM agents_task
+    WHERE tenant_id = %s AND created_at >= %s AND created_at < %s AND (%s::uuid IS NULL OR api_key_id = %s::uuid)
+"""
+
 LOCK_CONVERSATIONS = "SELECT id FROM agents_conversation WHERE id = ANY(%s) ORDER BY id FOR UPDATE"
 
 ACCEPT = """
@@ -70,13 +80,13 @@ ACCEPT = """
         SELECT * FROM jsonb_to_recordset(%s::jsonb) AS x(
             id uuid, turn uuid, tenant uuid, agent uuid, revision uuid, pool uuid, conversation uuid, api_key uuid, input jsonb,
             params jsonb, priority int, deadline_at timestamptz, metadata jsonb, idempotency_key text, idempotency_digest text,
-            new_messages jsonb)
+            estimated_tokens int, new_messages jsonb)
     ), accepted AS (
         INSERT INTO agents_task (id, tenant_id, agent_id, revision_id, pool_id, conversation_id, api_key_id, state, input, params,
-            priority, deadline_at, metadata, idempotency_key, idempotency_digest, output, finish_reason, prompt_tokens,
-            completion_tokens, attempts, created_at)
+            priority, deadline_at, metadata, idempotency_key, idempotency_digest, estimated_tokens, output, finish_reason,
+            prompt_tokens, completion_tokens, attempts, created_at)
         SELECT id, tenant, agent, revision, pool, conversation, api_key, 'queued', input, params, priority, deadline_at, metadata,
-            idempotency_key, idempotency_digest, '', '', 0, 0, 0, now()
+            idempotency_key, idempotency_digest, estimated_tokens, '', '', 0, 0, 0, now()
         FROM rows ON CONFLICT (tenant_id, idempotency_key) DO NOTHING
         RETURNING id, created_at
     ), turns AS (
@@ -179,6 +189,11 @@ class Database:
             else:
                 accepted = await (await connection.execute(ACCEPT, [encoded])).fetchall()
         return {row["id"]: row["created_at"] for row in accepted}
+
+    async def tokens_of_month(self, tenant: uuid.UUID, key: uuid.UUID | None, *, start: datetime, end: datetime) -> int:
+        """Tokens of the tasks that were submitted in that time (by that key): served, or as reserved if they have not ended."""
+        row = await self.one(TOKENS_OF_MONTH, tenant, start, end, key, key)
+        return 0 if row is None else int(row["total"])
 
     async def withdraw(self, tasks: list[uuid.UUID]) -> None:
         """Undo an acceptance that nobody was told of."""

@@ -7,6 +7,7 @@ import hashlib
 import time
 import uuid
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
@@ -18,7 +19,8 @@ from agents.faces.context import Context
 from agents.faces.database import Row
 from agents.faces.principals import AgentRef, Principal
 from agents.faces.requests import MessageIn, TaskRequest
-from agents.problems import Problem, bad_field, not_found, unavailable
+from agents.limits import bill, headers
+from agents.problems import LIMIT_CODES, Problem, bad_field, not_found, unavailable
 from agents.sampling import layered, validated
 from agents.submissions import submission
 from taskqueue.inbox import Subscription
@@ -32,11 +34,12 @@ WANTED_DEFAULTS: dict[str, Any] = {"max_tokens": 256}
 
 
 class Submitted(NamedTuple):
-    """An accepted task. `followed` is its stream, if it was asked for and the task is new."""
+    """An accepted task. `followed` is its stream, if it was asked for; `headers` say what is left of the rate limits."""
 
     task: uuid.UUID
     row: Row
     followed: Subscription | None
+    headers: dict[str, str] = {}
 
 
 async def submit(context: Context, principal: Principal, request: TaskRequest, *, follow: bool = False) -> Submitted:
@@ -90,19 +93,34 @@ async def submit_to(
         priority=request.priority,
         deadline_ms=round(deadline_at.timestamp() * 1000) if deadline_at else 0,
         max_waiting=principal.max_waiting,
+        pool_max_waiting=agent.pool_max_waiting,
+        max_running=principal.max_running,
         inbox=context.hub.inbox_name if followed else "",
     )
+    row["estimated_tokens"] = turn_message.estimated_tokens
+    costs = bill(
+        tenant=principal.tenant,
+        limits=principal.limits,
+        key=principal.key,
+        key_limits=principal.key_limits,
+        at=datetime.now(UTC),
+        requests=1,
+        tokens=turn_message.estimated_tokens,
+    )
     try:
-        accepted = await context.acceptance.accept(Candidate(row, agent.pool, turn_message))
-    except BaseException:
+        accepted = await context.acceptance.accept(Candidate(row, agent.pool, turn_message, costs))
+    except BaseException as error:
         if followed:
             context.hub.drop(followed)
+        if key is not None and isinstance(error, Problem) and error.code in LIMIT_CODES:
+            with suppress(_NoEarlier):  # what was answered before is not refused now
+                return await _earlier(context, principal, key, digest, follow=follow)
         raise
     if accepted.created_at is None:
         if followed:
             context.hub.drop(followed)
         return await _earlier(context, principal, key, digest, follow=follow)
-    return Submitted(task, _fresh(row, agent, accepted.created_at), followed)
+    return Submitted(task, _fresh(row, agent, accepted.created_at), followed, headers(accepted.readings))
 
 
 async def _expected(context: Context, pool: str, task: str) -> Subscription:
@@ -118,11 +136,18 @@ async def _expected(context: Context, pool: str, task: str) -> Subscription:
     return expecting.result()
 
 
+class _NoEarlier(Problem):
+    """409: the request that had the key was refused meanwhile."""
+
+    def __init__(self) -> None:
+        super().__init__(409, "conflict", "An equal request is just being refused; send it again.", retry_after_s=1)
+
+
 async def _earlier(context: Context, principal: Principal, key: str | None, digest: str, *, follow: bool) -> Submitted:
     """The task that the same idempotency key made before."""
     row = await context.db.one(database.TASK_BY_IDEMPOTENCY_KEY, principal.tenant, key)
     if row is None:
-        raise Problem(409, "conflict", "An equal request is just being refused; send it again.", retry_after_s=1)
+        raise _NoEarlier
     if row["idempotency_digest"] != digest:
         raise Problem(
             422,
