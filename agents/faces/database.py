@@ -64,7 +64,22 @@ TASK = """
     WHERE t.tenant_id = %s
 """
 TASK_BY_ID = TASK + " AND t.id = %s"
-TASK_BY_IDEMPOTENCY_KEY = TASK + " AND t.idempotency_key = %s"
+
+IDEMPOTENCY_FOR = "interval '24 hours'"
+TASK_BY_IDEMPOTENCY_KEY = TASK + f" AND t.idempotency_key = %s AND t.created_at > now() - {IDEMPOTENCY_FOR}"
+
+# The unique constraint holds a key for ever, so one that is over is taken from its task when it is met again. Never a younger one:
+# of many who release it and try again, one is accepted.
+RELEASE_KEYS = f"""
+    WITH over AS (
+        SELECT t.id, t.tenant_id AS tenant, t.idempotency_key
+        FROM jsonb_to_recordset(%s::jsonb) AS x(tenant uuid, idempotency_key text)
+        JOIN agents_task t ON t.tenant_id = x.tenant AND t.idempotency_key = x.idempotency_key
+        WHERE t.created_at <= now() - {IDEMPOTENCY_FOR}
+        ORDER BY t.id FOR UPDATE OF t
+    )
+    UPDATE agents_task t SET idempotency_key = NULL FROM over o WHERE t.id = o.id RETURNING o.tenant, o.idempotency_key
+"""
 
 TOKENS_OF_MONTH = """
     SELECT coalesce(sum(CASE WHEN finished_at IS NULL THEN estimated_tokens ELSE prompt_tokens + completion_tokens END), 0)::bigint
@@ -119,6 +134,19 @@ CANCEL_UNKNOWN = """
         WHERE tenant_id = %s AND id = %s AND state = ANY(%s) RETURNING id
     ) UPDATE agents_turn SET state = 'cancelled', finished_at = now() WHERE task_id IN (SELECT id FROM ended)
 """
+
+
+async def _accept(
+    connection: psycopg.AsyncConnection[Row], rows: list[Row], conversations: list[uuid.UUID]
+) -> dict[uuid.UUID, Any]:
+    encoded = msgspec.json.encode(rows).decode()
+    if conversations:
+        async with connection.transaction():
+            await connection.execute(LOCK_CONVERSATIONS, [conversations])
+            accepted = await (await connection.execute(ACCEPT, [encoded])).fetchall()
+    else:
+        accepted = await (await connection.execute(ACCEPT, [encoded])).fetchall()
+    return {row["id"]: row["created_at"] for row in accepted}
 
 
 class Database:
@@ -180,15 +208,20 @@ class Database:
 
     async def accept(self, rows: list[Row], conversations: list[uuid.UUID]) -> dict[uuid.UUID, Any]:
         """Commit tasks with their turns and messages; id → created_at of those that are new (no idempotency key met)."""
-        encoded = msgspec.json.encode(rows).decode()
         async with self.connection() as connection:
-            if conversations:
+            accepted = await _accept(connection, rows, conversations)
+            met = [row for row in rows if row["id"] not in accepted]
+            if met:
+                # In one transaction: who meets the key at the same time waits for what becomes of it.
                 async with connection.transaction():
-                    await connection.execute(LOCK_CONVERSATIONS, [conversations])
-                    accepted = await (await connection.execute(ACCEPT, [encoded])).fetchall()
-            else:
-                accepted = await (await connection.execute(ACCEPT, [encoded])).fetchall()
-        return {row["id"]: row["created_at"] for row in accepted}
+                    if conversations:
+                        await connection.execute(LOCK_CONVERSATIONS, [conversations])
+                    cursor = await connection.execute(RELEASE_KEYS, [msgspec.json.encode(met).decode()])
+                    released = {(row["tenant"], row["idempotency_key"]) for row in await cursor.fetchall()}
+                    again = [row for row in met if (row["tenant"], row["idempotency_key"]) in released]
+                    if again:
+                        accepted |= await _accept(connection, again, conversations)
+        return accepted
 
     async def tokens_of_month(self, tenant: uuid.UUID, key: uuid.UUID | None, *, start: datetime, end: datetime) -> int:
         """Tokens of the tasks that were submitted in that time (by that key): served, or as reserved if they have not ended."""

@@ -19,6 +19,7 @@ from agents.faces.context import Context
 from agents.faces.database import Row
 from agents.faces.principals import AgentRef, Principal
 from agents.faces.requests import MessageIn, TaskRequest
+from agents.lifecycle import TaskState
 from agents.limits import bill, headers
 from agents.problems import LIMIT_CODES, Problem, bad_field, not_found, unavailable
 from agents.sampling import layered, validated
@@ -29,7 +30,8 @@ from tenants.identifiers import new_id
 
 IDEMPOTENCY_KEY_MAX = 255
 EXPECT_S = 5.0
-"""How long a submission that is followed waits for this process's inbox in Redis."""
+"""How long a submission waits for this process's inbox in Redis (if it is followed), or for an equal one to be queued."""
+LOOK_AGAIN_S = 0.02
 WANTED_DEFAULTS: dict[str, Any] = {"max_tokens": 256}
 
 
@@ -145,7 +147,7 @@ class _NoEarlier(Problem):
 
 async def _earlier(context: Context, principal: Principal, key: str | None, digest: str, *, follow: bool) -> Submitted:
     """The task that the same idempotency key made before."""
-    row = await context.db.one(database.TASK_BY_IDEMPOTENCY_KEY, principal.tenant, key)
+    row = await _in_the_queue(context, principal, key)
     if row is None:
         raise _NoEarlier
     if row["idempotency_digest"] != digest:
@@ -155,6 +157,19 @@ async def _earlier(context: Context, principal: Principal, key: str | None, dige
             f"The idempotency key {key!r} was used for another body; use a new key for a new task.",
         )
     return Submitted(row["id"], row, await stream(context, row) if follow else None)
+
+
+async def _in_the_queue(context: Context, principal: Principal, key: str | None) -> Row | None:
+    """The key's task, once the queue cannot refuse it any more; one that Redis has lost is the sweep's to bring back."""
+    give_up_at = time.monotonic() + EXPECT_S
+    while True:
+        row = await context.db.one(database.TASK_BY_IDEMPOTENCY_KEY, principal.tenant, key)
+        if row is None or row["state"] != TaskState.QUEUED or time.monotonic() >= give_up_at:
+            return row
+        (known,) = await context.hub.queue(row["pool"]).known([str(row["turn"])])
+        if known:
+            return row
+        await asyncio.sleep(LOOK_AGAIN_S)
 
 
 async def stream(context: Context, row: Row, *, after: int = 0) -> Subscription:

@@ -305,6 +305,24 @@ async def test_fifty_equal_requests_cost_one_and_are_answered_over_the_limit(
     assert (other.status_code, other.json()["code"]) == (422, "idempotency_key_reused")
 
 
+async def test_an_idempotency_key_is_free_again_after_a_day(
+    live_scene: Scene, clients: Callable[[dict[str, str]], Clients]
+) -> None:
+    ann = clients(live_scene.ann.headers)
+    first = (await ann.post(idempotency_key="daily")).json()["id"]
+    tasks = Task.objects.for_tenant(live_scene.ann.tenant)
+    await tasks.filter(pk=first).aupdate(created_at=timezone.now() - timedelta(hours=23, minutes=59))
+    assert (await ann.post(idempotency_key="daily")).json()["id"] == first
+    await tasks.filter(pk=first).aupdate(created_at=timezone.now() - timedelta(hours=24))
+    other = {**ASK, "input": "another body"}
+    answers = await asyncio.gather(*(ann.post(other, idempotency_key="daily") for _ in range(50)))
+    assert statuses(list(answers)) == {202: 50}
+    (second,) = {answer.json()["id"] for answer in answers}
+    assert second != first
+    assert await rows_of(live_scene.ann) == (2, 2, 0)
+    assert (await ann.post(idempotency_key="daily")).status_code == 422  # the key is the second body's now
+
+
 async def test_tokens_per_month(live_scene: Scene, clients: Callable[[dict[str, str]], Clients], redis: Redis) -> None:
     """Counted from Postgres, the first time and after Redis lost it; the last month's tasks do not count."""
     await limit(live_scene.ann, tokens_per_month=1000)
