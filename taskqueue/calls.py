@@ -257,12 +257,19 @@ def _stops(answer: Sequence[Sequence[bytes]]) -> list[Stop]:
 
 
 def _signals(answer: Sequence[Any]) -> PoolSignals:
-    now_ms, waiting, running, oldest_ms, *fleet = answer
+    now_ms, waiting, held_back, running, oldest_ms, *fleet = answer
     workers = tuple(
         msgspec.structs.replace(_status_decoder.decode(status), beat_ms=beat_ms)
         for beat_ms, status in zip(fleet[::2], fleet[1::2], strict=True)
     )
-    return PoolSignals(now_ms=now_ms, waiting=waiting, running=running, oldest_wait_s=oldest_ms / 1000, workers=workers)
+    return PoolSignals(
+        now_ms=now_ms,
+        waiting=waiting,
+        held_back=held_back,
+        running=running,
+        oldest_wait_s=oldest_ms / 1000,
+        workers=workers,
+    )
 
 
 def read_records(answer: Any) -> list[Record]:

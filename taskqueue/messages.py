@@ -186,10 +186,14 @@ class Event(msgspec.Struct, frozen=True, array_like=True):
 
 
 class PoolSignals(msgspec.Struct, frozen=True, kw_only=True):
-    """One read of a pool's demand and fleet. `oldest_wait_s` is 0 when nothing waits."""
+    """One read of a pool's demand and fleet. `oldest_wait_s` is 0 when nothing waits.
+
+    Of the `waiting`, `held_back` are over their tenants' running limits: no further worker could take them.
+    """
 
     now_ms: int
     waiting: int
+    held_back: int
     running: int
     oldest_wait_s: float
     workers: tuple[WorkerStatus, ...] = ()

@@ -105,6 +105,11 @@ class QueueModel:
     def may_run(self, tenant: str) -> bool:
         return len(self.running(tenant)) < self.max_running.get(tenant, math.inf)
 
+    def held_back(self) -> int:
+        """Waiting turns over their tenants' running limits."""
+        rooms = {tenant: max(0, limit - len(self.running(tenant))) for tenant, limit in self.max_running.items()}
+        return sum(max(0, len(self.waiting(tenant)) - room) for tenant, room in rooms.items())
+
     def held(self, worker: str) -> set[str]:
         return {turn.name for turn in self.at("running") if turn.worker == worker}
 

@@ -413,6 +413,7 @@ class QueueMachine(RuleBasedStateMachine):
     def signals_count(self) -> None:
         signals = self.queue.signals()
         assert (signals.waiting, signals.running) == (len(self.model.at("waiting")), len(self.model.at("running")))
+        assert signals.held_back == self.model.held_back()
         oldest_ms = min((turn.arrival_ms for turn in self.model.at("waiting")), default=signals.now_ms)
         assert signals.oldest_wait_s == pytest.approx((signals.now_ms - oldest_ms) / 1000)
         assert {status.worker for status in signals.workers} == self.beating
