@@ -108,6 +108,9 @@ class Task(TenantOwned):
     output = models.TextField(blank=True)
     finish_reason = models.CharField(max_length=32, blank=True)
     error = models.JSONField(null=True, blank=True)
+    estimated_tokens = models.PositiveIntegerField(
+        default=0, help_text="What was reserved of the tenant's tokens; counts until the task has ended."
+    )
     prompt_tokens = models.PositiveIntegerField(default=0)
     completion_tokens = models.PositiveIntegerField(default=0)
     attempts = models.PositiveSmallIntegerField(default=0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -24,6 +25,11 @@ TITLES = {
     503: "Temporarily unavailable",
 }
 
+LIMIT_CODES = frozenset(
+    {"too_many_waiting", "rate_limit_exceeded", "insufficient_quota", "over_token_limit", "pool_busy"}
+)
+"""The codes of refusals because of how much was asked for, whatever it was."""
+
 
 class FieldError(msgspec.Struct, frozen=True):
     """What is wrong with one field. `field` is a path such as `parameters.temperature`."""
@@ -33,7 +39,10 @@ class FieldError(msgspec.Struct, frozen=True):
 
 
 class Problem(Exception):
-    """A refusal. `detail` tells the reader what to do; `code` is stable; `retry_after_s` goes into `Retry-After`."""
+    """A refusal. `detail` tells the reader what to do; `code` is stable; `retry_after_s` goes into `Retry-After`.
+
+    `more_headers` say more about it (the rate limits).
+    """
 
     def __init__(
         self,
@@ -43,10 +52,12 @@ class Problem(Exception):
         *,
         errors: tuple[FieldError, ...] = (),
         retry_after_s: int | None = None,
+        more_headers: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__(detail)
         self.status, self.code, self.detail = status, code, detail
         self.errors, self.retry_after_s = errors, retry_after_s
+        self.more_headers = more_headers or {}
 
     def body(self) -> dict[str, Any]:
         """The members of the problem document."""
@@ -65,7 +76,7 @@ class Problem(Exception):
 
     def headers(self) -> dict[str, str]:
         """Headers that belong to the refusal."""
-        headers: dict[str, str] = {}
+        headers: dict[str, str] = dict(self.more_headers)
         if self.status == 401:
             headers["WWW-Authenticate"] = 'Bearer realm="opsite"'
         if self.retry_after_s is not None:
@@ -114,6 +125,37 @@ def too_many_waiting(limit: int, retry_after_s: int = 1) -> Problem:
         429,
         "too_many_waiting",
         f"{limit} tasks of this tenant are waiting, which is its limit; try again when some have started.",
+        retry_after_s=retry_after_s,
+    )
+
+
+def over_limit(*, code: str, limit: str, owner: str, retry_after_s: int, headers: Mapping[str, str]) -> Problem:
+    """429: a limit per minute or per month; after `retry_after_s` the same request fits, if nothing else was sent meanwhile."""
+    return Problem(
+        429,
+        code,
+        f"The limit of {limit} of {owner} is reached; try again in {retry_after_s} s.",
+        retry_after_s=retry_after_s,
+        more_headers=headers,
+    )
+
+
+def too_costly(*, cost: int, limit: str, owner: str) -> Problem:
+    """413: waiting would not help."""
+    return Problem(
+        413,
+        "over_token_limit",
+        f"This request may take {cost} tokens, more than the limit of {limit} of {owner} ever allows; "
+        "send less, or ask for fewer tokens.",
+    )
+
+
+def pool_busy(retry_after_s: int) -> Problem:
+    """503: the pool has as much waiting as it may have, and this tenant its share of that."""
+    return Problem(
+        503,
+        "pool_busy",
+        f"Too much work waits for this model; nothing was accepted. Try again in {retry_after_s} s.",
         retry_after_s=retry_after_s,
     )
 

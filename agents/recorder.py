@@ -10,13 +10,17 @@ import asyncio
 import logging
 from collections.abc import Sequence
 from contextlib import suppress
+from datetime import UTC
+from typing import Any
 
 import msgspec
 import psycopg
 
 from agents.lifecycle import OPEN
+from agents.limits import Bill, Limits, bill
 from agents.recording import TurnChange, fold
 from agents.sweep import Sweep
+from taskqueue.async_budget import AsyncBudget
 from taskqueue.async_client import AsyncQueue
 from taskqueue.failures import QueueUnavailable
 from tenants.identifiers import new_id
@@ -48,14 +52,23 @@ TURNS = f"""
     FROM rows r WHERE t.id = r.turn AND t.state = ANY(%(open)s)
 """
 
+# Answers with what a task took beyond its reservation, where its tenant or its key has a limit of tokens: once, since only the one
+# end of a task is written.
 TASKS = f"""
-    WITH rows AS ({_ROWS})
+    WITH rows AS ({_ROWS}), written AS (
     UPDATE agents_task t SET
         state = r.state, attempts = greatest(t.attempts, r.attempts),
         started_at = coalesce(t.started_at, r.claimed_at), first_token_at = coalesce(t.first_token_at, r.token_at),
         finished_at = r.ended_at, finish_reason = r.finish_reason, error = nullif(r.error, 'null'::jsonb),
         prompt_tokens = r.prompt_tokens, completion_tokens = r.completion_tokens, output = coalesce(r.text, '')
     FROM rows r WHERE t.id = r.task AND t.state = ANY(%(open)s)
+    RETURNING t.tenant_id, t.api_key_id, t.created_at, t.finished_at,
+              t.prompt_tokens + t.completion_tokens - t.estimated_tokens AS beyond)
+    SELECT w.tenant_id, n.tokens_per_minute, n.tokens_per_month, w.api_key_id, coalesce(k.tokens_per_minute, 0),
+           coalesce(k.tokens_per_month, 0), w.created_at, w.beyond
+    FROM written w JOIN tenants_tenant n ON n.id = w.tenant_id LEFT JOIN tenants_apikey k ON k.id = w.api_key_id
+    WHERE w.finished_at IS NOT NULL AND w.beyond <> 0
+      AND n.tokens_per_minute + n.tokens_per_month + coalesce(k.tokens_per_minute + k.tokens_per_month, 0) > 0
 """
 
 LOCK_CONVERSATIONS = f"""
@@ -146,13 +159,18 @@ async def record_once(connection: psycopg.AsyncConnection, queue: AsyncQueue, *,
         if change.finished_ms and change.text is None:
             change.text = await _text_of_log(queue, change.task)
     try:
-        await _write(connection, changes)
+        bills = await _write(connection, changes)
     except (psycopg.DataError, psycopg.IntegrityError):
         log.exception("a batch of %d changes does not fit; writing them one by one", len(changes))
-        for change in changes:
-            await _write_or_fail(connection, change)
+        bills = [owed for change in changes for owed in await _write_or_fail(connection, change)]
+    await _settle(AsyncBudget(queue.link), bills)
     await queue.acknowledge(records)
     return len(records)
+
+
+async def _settle(budget: AsyncBudget, bills: Sequence[Bill]) -> None:
+    """Correct what was reserved, after the commit: a crash between the two costs a correction, and never makes one twice."""
+    await asyncio.gather(*(budget.settle(str(bill.tenant), bill.meters) for bill in bills))
 
 
 async def _text_of_log(queue: AsyncQueue, task: str) -> str:
@@ -164,23 +182,38 @@ async def _text_of_log(queue: AsyncQueue, task: str) -> str:
     return "".join(pieces)
 
 
-async def _write(connection: psycopg.AsyncConnection, changes: Sequence[TurnChange]) -> None:
+async def _write(connection: psycopg.AsyncConnection, changes: Sequence[TurnChange]) -> list[Bill]:
+    """Commit; returns what is to be corrected in the tenants' budgets."""
     rows = [{**msgspec.structs.asdict(change), "message": str(new_id())} for change in changes]
     arguments = {"rows": msgspec.json.encode(rows).decode(), "open": sorted(OPEN)}
     async with connection.transaction():
         await connection.execute(LOCK_CONVERSATIONS, arguments)
         await connection.execute(MESSAGES, arguments)
         await connection.execute(TURNS, arguments)
-        await connection.execute(TASKS, arguments)
+        ended = await (await connection.execute(TASKS, arguments)).fetchall()
+    return [_correction(row) for row in ended]
 
 
-async def _write_or_fail(connection: psycopg.AsyncConnection, change: TurnChange) -> None:
+def _correction(row: tuple[Any, ...]) -> Bill:
+    tenant, per_minute, per_month, key, key_per_minute, key_per_month, submitted_at, beyond = row
+    return bill(
+        tenant=tenant,
+        limits=Limits(0, per_minute, per_month),
+        key=key,
+        key_limits=Limits(0, key_per_minute, key_per_month),
+        at=submitted_at.astimezone(UTC),
+        requests=0,
+        tokens=beyond,
+    )
+
+
+async def _write_or_fail(connection: psycopg.AsyncConnection, change: TurnChange) -> list[Bill]:
     """A result that Postgres will not take must not hold up the others: its task ends as failed, and says why."""
     try:
-        await _write(connection, [change])
+        return await _write(connection, [change])
     except (psycopg.DataError, psycopg.IntegrityError) as error:
         log.exception("task %s cannot be recorded", change.task)
-        await _write(
+        return await _write(
             connection,
             [
                 msgspec.structs.replace(

@@ -37,6 +37,8 @@ def submission(
     priority: int = 5,
     deadline_ms: int = 0,
     max_waiting: int = 0,
+    pool_max_waiting: int = 0,
+    max_running: int = 0,
     inbox: str = "",
 ) -> Submission:
     """The message for `enqueue`."""
@@ -50,5 +52,7 @@ def submission(
         deadline_ms=deadline_ms,
         estimated_tokens=estimated_tokens(body),
         max_waiting=max_waiting,
+        pool_max_waiting=pool_max_waiting,
+        max_running=max_running,
         inbox=inbox,
     )

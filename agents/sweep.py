@@ -39,7 +39,7 @@ CANDIDATES = f"""
 """
 
 STILL_OPEN = """
-    SELECT t.id, u.id AS turn, p.slug AS pool, t.tenant_id, n.weight, t.input, t.params, t.priority,
+    SELECT t.id, u.id AS turn, p.slug AS pool, t.tenant_id, n.weight, n.max_running, t.input, t.params, t.priority,
            (extract(epoch FROM t.deadline_at) * 1000)::bigint AS deadline_ms
     FROM agents_task t
     JOIN agents_turn u ON u.task_id = t.id AND u.state = ANY(%(open)s)
@@ -112,6 +112,7 @@ def _submission(row: dict[str, Any]) -> Submission:
         tenant=str(row["tenant_id"]),
         body=body_of(row["input"], row["params"]),
         weight=row["weight"],
+        max_running=row["max_running"],
         priority=row["priority"],
         deadline_ms=row["deadline_ms"] or 0,
     )

@@ -95,7 +95,7 @@ call_command("migrate", verbosity=0)
 from agents.services import create_agent
 from orchestrator.models import Pool
 from tenants.services import create_tenant, issue_key
-pool = Pool.objects.create(slug="bench", name="bench", engine="simulated", slots=1024)
+pool = Pool.objects.create(slug="bench", name="bench", engine="simulated", slots=1024, max_waiting=0)
 tenant = create_tenant(slug="bench", name="bench", max_waiting=100000)
 create_agent(tenant=tenant, slug="bench", name="bench", pool=pool)
 print(issue_key(tenant=tenant, name="bench").secret)

@@ -186,8 +186,9 @@ def signals_of(pool: Pool, observed: list[Observed], look: Look) -> Signals:
     status = look.signals
     demand = None
     if status is not None:
-        waited_s = round(status.oldest_wait_s, 3)
-        demand = Demand(at=look.now, waiting=status.waiting, running=status.running, oldest_wait_s=waited_s)
+        waiting = status.waiting - status.held_back
+        waited_s = round(status.oldest_wait_s, 3) if waiting else 0.0
+        demand = Demand(at=look.now, waiting=waiting, running=status.running, oldest_wait_s=waited_s)
     return Signals(
         slots=pool.slots,
         starting=states.count("starting"),

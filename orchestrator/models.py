@@ -54,6 +54,10 @@ class Pool(models.Model):
     default_params = models.JSONField(
         default=dict, blank=True, help_text="Sampling parameters where an agent sets none."
     )
+    max_waiting = models.PositiveIntegerField(
+        default=10_000,
+        help_text="Tasks that may wait here at a time, all tenants together; before that, more are refused with 503. 0: no bound.",
+    )
     lease_s = models.FloatField(default=5.0, help_text="Time after which a silent worker loses its turns.")
     max_attempts = models.PositiveSmallIntegerField(
         default=3, validators=[MinValueValidator(1)], help_text="Workers that a turn may outlive before it fails."

@@ -27,6 +27,25 @@ from taskqueue.messages import (
 T = TypeVar("T")
 
 
+async def run(link: Link, prefix: str, call: Call[T]) -> T:
+    """One call on the keys that start with `prefix`."""
+    try:
+        answer = await link.ask("EVALSHA", call.script.sha, 1, prefix, *call.args)
+    except NoScriptError:
+        answer = await _bring(link, prefix, call)
+    return call.parse(answer)
+
+
+async def _bring(link: Link, prefix: str, call: Call[Any]) -> Any:
+    """Run a script that Redis does not have. A worker's user may not: the orchestrator loads its scripts within a tick."""
+    try:
+        return await link.ask("EVAL", call.script.text, 1, prefix, *call.args)
+    except NoPermissionError as error:
+        raise QueueUnavailable(
+            f"Redis has lost the script {call.script.name!r}, and the orchestrator has not loaded it again yet"
+        ) from error
+
+
 class AsyncQueue:
     """One pool's queue. Give a URL (`aclose` then hangs up) or a link that several queues share.
 
@@ -40,6 +59,11 @@ class AsyncQueue:
         self._link = Link(redis) if isinstance(redis, str) else redis
         self._blocking = Link(self._link.url)
 
+    @property
+    def link(self) -> Link:
+        """The connection for what does not block, for others to share."""
+        return self._link
+
     async def aclose(self) -> None:
         """Close the connections that this client opened."""
         await self._blocking.aclose()
@@ -47,20 +71,7 @@ class AsyncQueue:
             await self._link.aclose()
 
     async def _run(self, call: Call[T]) -> T:
-        try:
-            answer = await self._link.ask(*self._command(call))
-        except NoScriptError:
-            answer = await self._bring(call)
-        return call.parse(answer)
-
-    async def _bring(self, call: Call[Any]) -> Any:
-        """Run a script that Redis does not have. A worker's user may not: the orchestrator loads its scripts within a tick."""
-        try:
-            return await self._link.ask("EVAL", call.script.text, 1, self._prefix, *call.args)
-        except NoPermissionError as error:
-            raise QueueUnavailable(
-                f"Redis has lost the script {call.script.name!r}, and the orchestrator has not loaded it again yet"
-            ) from error
+        return await run(self._link, self._prefix, call)
 
     async def _run_all(self, batch: Sequence[Call[T]]) -> list[T]:
         """Several calls in one round trip."""

@@ -89,10 +89,12 @@ def enqueue(submission: Submission) -> Call[Enqueued]:
         submission.estimated_tokens,
         submission.weight,
         submission.max_waiting,
+        submission.pool_max_waiting,
+        submission.max_running,
         submission.inbox,
         _encoder.encode(submission.body),
     )
-    return Call(script("enqueue"), args, lambda answer: Enqueued(_text(answer[0]), answer[1]))  # type: ignore[arg-type]
+    return Call(script("enqueue"), args, lambda answer: Enqueued(_text(answer[0]), *answer[1:]))  # type: ignore[arg-type]
 
 
 def claim(worker: str, slots: int, *, lease_s: float) -> Call[list[ClaimedTurn]]:
@@ -255,12 +257,19 @@ def _stops(answer: Sequence[Sequence[bytes]]) -> list[Stop]:
 
 
 def _signals(answer: Sequence[Any]) -> PoolSignals:
-    now_ms, waiting, running, oldest_ms, *fleet = answer
+    now_ms, waiting, held_back, running, oldest_ms, *fleet = answer
     workers = tuple(
         msgspec.structs.replace(_status_decoder.decode(status), beat_ms=beat_ms)
         for beat_ms, status in zip(fleet[::2], fleet[1::2], strict=True)
     )
-    return PoolSignals(now_ms=now_ms, waiting=waiting, running=running, oldest_wait_s=oldest_ms / 1000, workers=workers)
+    return PoolSignals(
+        now_ms=now_ms,
+        waiting=waiting,
+        held_back=held_back,
+        running=running,
+        oldest_wait_s=oldest_ms / 1000,
+        workers=workers,
+    )
 
 
 def read_records(answer: Any) -> list[Record]:

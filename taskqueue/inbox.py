@@ -17,6 +17,7 @@ from functools import partial
 from types import TracebackType
 
 from taskqueue import keys
+from taskqueue.async_budget import AsyncBudget
 from taskqueue.async_client import AsyncQueue
 from taskqueue.failures import QueueUnavailable
 from taskqueue.link import Link
@@ -155,6 +156,7 @@ class EventHub:
     def __init__(self, redis_url: str, process: str) -> None:
         self.inbox_name = process
         self._link = Link(redis_url)
+        self.budget = AsyncBudget(self._link)
         self._queues: dict[str, AsyncQueue] = {}
         self._readers: dict[str, asyncio.Task[None]] = {}
         self._ready: dict[str, asyncio.Event] = {}

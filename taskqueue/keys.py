@@ -1,10 +1,11 @@
-"""Key names of one pool's queue; the table in docs/architecture.md says what each holds."""
+"""Key names of a pool's queue and of a tenant's budget; the tables in docs/architecture.md say what each holds."""
 
 from __future__ import annotations
 
 import re
 
 _SLUG = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
+_TENANT = re.compile(r"[a-z0-9-]{1,63}")
 
 
 class BadPoolName(ValueError):
@@ -21,6 +22,17 @@ def prefix(pool: str) -> str:
     if not is_pool_name(pool):
         raise BadPoolName(f"pool name {pool!r}: use 1 to 63 lower-case letters, digits, '.', '_' or '-'")
     return f"opsite:{{{pool}}}:"
+
+
+class BadTenantName(ValueError):
+    """A tenant's id cannot be used in keys: it takes lower-case letters, digits and '-'."""
+
+
+def budget(tenant: str) -> str:
+    """The common start of a tenant's budget keys: a slot of its own. No pool's name has a colon, so the two never meet."""
+    if not _TENANT.fullmatch(tenant):
+        raise BadTenantName(f"tenant {tenant!r}: use its id")
+    return f"opsite:{{tenant:{tenant}}}:"
 
 
 def log(pool: str, task: str) -> str:

@@ -46,8 +46,10 @@ class TurnBody(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
 class Submission(msgspec.Struct, frozen=True, kw_only=True):
     """A turn to be enqueued.
 
-    `priority` 0 (first) to 9 (last); `deadline_ms` and `max_waiting` 0 mean none; `estimated_tokens` is the cost that fair
-    share charges at claim; `inbox` names the web process that follows the task from its first event, or is empty.
+    `priority` 0 (first) to 9 (last); `deadline_ms` 0 means none; `estimated_tokens` is the cost that fair share charges at
+    claim; `inbox` names the web process that follows the task from its first event, or is empty. Of limits 0 means none:
+    `max_waiting` and `max_running` are the tenant's in this pool (the running one holds from now on for all its turns),
+    `pool_max_waiting` is the whole pool's.
     """
 
     turn: str
@@ -59,14 +61,20 @@ class Submission(msgspec.Struct, frozen=True, kw_only=True):
     deadline_ms: int = 0
     estimated_tokens: int = 256
     max_waiting: int = 0
+    pool_max_waiting: int = 0
+    max_running: int = 0
     inbox: str = ""
 
 
 class Enqueued(msgspec.Struct, frozen=True):
-    """The queue's answer: `accepted`, `known` (the turn is already there) or `full` (the tenant's `max_waiting` is reached)."""
+    """The queue's answer: `accepted`, `known` (it is already there), `full` (the tenant's limit) or `busy` (the pool's bound).
 
-    verdict: Literal["accepted", "known", "full"]
+    `waiting` are the tenant's turns; `wait_ms` says after a refusal when a place may be free, going by how the line moved.
+    """
+
+    verdict: Literal["accepted", "known", "full", "busy"]
     waiting: int
+    wait_ms: int = 0
 
 
 class ClaimedTurn(msgspec.Struct, frozen=True, kw_only=True):
@@ -178,10 +186,14 @@ class Event(msgspec.Struct, frozen=True, array_like=True):
 
 
 class PoolSignals(msgspec.Struct, frozen=True, kw_only=True):
-    """One read of a pool's demand and fleet. `oldest_wait_s` is 0 when nothing waits."""
+    """One read of a pool's demand and fleet. `oldest_wait_s` is 0 when nothing waits.
+
+    Of the `waiting`, `held_back` are over their tenants' running limits: no further worker could take them.
+    """
 
     now_ms: int
     waiting: int
+    held_back: int
     running: int
     oldest_wait_s: float
     workers: tuple[WorkerStatus, ...] = ()

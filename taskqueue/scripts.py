@@ -1,4 +1,4 @@
-"""The Lua scripts as Redis runs them: the common prelude, then one state change."""
+"""The Lua scripts as Redis runs them: what they have in common, then one state change."""
 
 from __future__ import annotations
 
@@ -10,6 +10,9 @@ from typing import NamedTuple
 NAMES = (
     "enqueue", "claim", "emit", "finish", "heartbeat", "release", "reap", "cancel", "follow", "acknowledge", "signals",
 )  # fmt: skip
+"""A pool's queue, each after `prelude.lua`."""
+BUDGET_NAMES = ("reserve", "settle")
+"""A tenant's budget, each after `budget.lua`."""
 
 
 class Script(NamedTuple):
@@ -22,7 +25,8 @@ class Script(NamedTuple):
 
 @cache
 def script(name: str) -> Script:
-    """Read one script of `NAMES`."""
+    """Read one script of `NAMES` or `BUDGET_NAMES`."""
     folder = files("taskqueue") / "lua"
-    text = (folder / "prelude.lua").read_text() + "\n" + (folder / f"{name}.lua").read_text()
+    common = "budget.lua" if name in BUDGET_NAMES else "prelude.lua"
+    text = (folder / common).read_text() + "\n" + (folder / f"{name}.lua").read_text()
     return Script(name, text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest())

@@ -15,7 +15,22 @@ from tenants.identifiers import new_id
 from tenants.scoping import TenantOwned
 
 
-class Tenant(models.Model):
+class Spending(models.Model):
+    """How much may be asked for, in all pools together: of a tenant, and of one of its keys within that."""
+
+    requests_per_minute = models.PositiveIntegerField(default=0, help_text="Tasks submitted, evenly; 0: no limit.")
+    tokens_per_minute = models.PositiveIntegerField(
+        default=0, help_text="Of prompts and answers, as estimated and then corrected to what was served; 0: no limit."
+    )
+    tokens_per_month = models.PositiveBigIntegerField(
+        default=0, help_text="The same, of tasks submitted in a calendar month (UTC); 0: no limit."
+    )
+
+    class Meta:
+        abstract = True
+
+
+class Tenant(Spending):
     """An organisation: its keys, limits, fair-share weight, data."""
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
@@ -26,6 +41,9 @@ class Tenant(models.Model):
         default=1000,
         validators=[MinValueValidator(1)],
         help_text="Tasks that may wait in one pool at a time; more are refused with 429.",
+    )
+    max_running = models.PositiveIntegerField(
+        default=0, help_text="Tasks that may run in one pool at a time; more wait. 0: no limit."
     )
     is_active = models.BooleanField(default=True, help_text="Keys of an inactive tenant are refused.")
     created_at = models.DateTimeField(auto_now_add=True)
@@ -41,7 +59,7 @@ class Tenant(models.Model):
         return self.slug
 
 
-class ApiKey(TenantOwned):
+class ApiKey(Spending, TenantOwned):
     """A key of a tenant's application. The key itself is shown once and never stored."""
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)

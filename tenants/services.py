@@ -22,24 +22,30 @@ class IssuedKey(NamedTuple):
     secret: str
 
 
-def create_tenant(*, slug: str, name: str, weight: float = 1.0, max_waiting: int = 1000) -> Tenant:
-    """A tenant; raises ValidationError when a field does not fit."""
-    tenant = Tenant(slug=slug, name=name, weight=weight, max_waiting=max_waiting)
+def create_tenant(*, slug: str, name: str, weight: float = 1.0, max_waiting: int = 1000, **limits: int) -> Tenant:
+    """A tenant, with `limits` as the model names them; raises ValidationError when a field does not fit."""
+    tenant = Tenant(slug=slug, name=name, weight=weight, max_waiting=max_waiting, **limits)
     tenant.full_clean()
     tenant.save()
     return tenant
 
 
 def issue_key(
-    *, tenant: Tenant, name: str, scopes: Sequence[str] = (), expires_at: datetime | None = None
+    *, tenant: Tenant, name: str, scopes: Sequence[str] = (), expires_at: datetime | None = None, **limits: int
 ) -> IssuedKey:
-    """A new API key; no scopes means all of them."""
+    """A new API key; no scopes means all of them. `limits` of its own, as the model names them, hold within the tenant's."""
     unknown = sorted(set(scopes) - set(keys.SCOPES))
     if unknown:
         raise ValueError(f"unknown scopes {', '.join(unknown)}; known are {', '.join(keys.SCOPES)}")
     new = keys.generate()
     key = ApiKey.objects.create(
-        tenant=tenant, name=name, prefix=new.prefix, digest=new.digest, scopes=list(scopes), expires_at=expires_at
+        tenant=tenant,
+        name=name,
+        prefix=new.prefix,
+        digest=new.digest,
+        scopes=list(scopes),
+        expires_at=expires_at,
+        **limits,
     )
     return IssuedKey(key, new.secret)
 

@@ -21,12 +21,24 @@ REFUSALS = {
     403: "The key lacks the scope",
     404: "There is no such object, or it is another tenant's",
     409: "It conflicts with what is there",
-    413: "The body is too large",
-    422: "The idempotency key was used for another body",
-    429: "A limit is reached; see Retry-After",
-    503: "The queue or the database is away; nothing was accepted",
+    413: "The body is too large, or may cost more tokens than a limit ever allows",
+    422: "The idempotency key was used for another body in the last 24 hours",
+    429: "A limit of the tenant or of the key is reached; see Retry-After",
+    503: "The queue or the database is away, or too much work waits; nothing was accepted",
 }
 ALWAYS = (401, 403, 503)
+RATE_LIMITS: dict[str, Any] = {
+    f"x-ratelimit-{part}-{what}": {
+        "schema": {"type": "string" if part == "reset" else "integer"},
+        "description": f"{said.format(what=what)} Sent where they are limited per minute.",
+    }
+    for part, said in (
+        ("limit", "How many {what} a minute are allowed."),
+        ("remaining", "How many {what} are left now."),
+        ("reset", "When all {what} are there again, such as `8.64s` or `1m30s`."),
+    )
+    for what in ("requests", "tokens")
+}
 
 
 def _content(schema: Schema, media_type: str = JSON) -> dict[str, Any]:
@@ -39,7 +51,7 @@ def _refused(*statuses: int, openai: bool = False) -> dict[str, Any]:
     return {
         str(status): {
             "description": REFUSALS[status],
-            **({"headers": wait} if status in (429, 503) else {}),
+            **({"headers": {**wait, **(RATE_LIMITS if status == 429 else {})}} if status in (429, 503) else {}),
             **form,
         }
         for status in sorted(statuses)
@@ -82,7 +94,7 @@ PATHS: dict[str, Any] = {
             {
                 "202": {
                     "description": "Accepted: it will end in exactly one outcome",
-                    "headers": {"Location": {"schema": {"type": "string"}}},
+                    "headers": {"Location": {"schema": {"type": "string"}}, **RATE_LIMITS},
                     **_content(ref("Task")),
                 }
             },
@@ -136,6 +148,7 @@ PATHS: dict[str, Any] = {
             {
                 "200": {
                     "description": "In OpenAI's form; with `stream`, as server-sent events",
+                    "headers": RATE_LIMITS,
                     "content": {JSON: {"schema": ref("ChatCompletion")}, STREAM: {"schema": {"type": "string"}}},
                 }
             },

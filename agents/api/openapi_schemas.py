@@ -48,7 +48,7 @@ _DETAILS: dict[str, dict[str, Schema]] = {
         "idempotency_key": {
             "minLength": 1,
             "maxLength": IDEMPOTENCY_KEY_MAX,
-            "description": "An equal request with the same key is answered with the same task.",
+            "description": "For 24 hours an equal request with the same key is answered with the same task, and costs nothing.",
         },
     },
     "ChatRequest": {"model": {"description": "An agent or a pool, as `GET /v1/models` lists them."}},

@@ -1,7 +1,8 @@
 """Accepting tasks in groups: all that arrived while the last group was written are one commit and one pipelined enqueue.
 
-Accepted means committed. A task whose enqueue the queue refuses (the tenant's limit) is withdrawn before anybody was told of it;
-one whose process dies between commit and enqueue is found by the sweep.
+Accepted means committed. What the tenant's budget refuses is never written. A task whose enqueue the queue refuses (the tenant's
+limit, the pool's bound) is withdrawn before anybody was told of it, and its reservation given back; one whose process dies between
+commit and enqueue is found by the sweep.
 """
 
 from __future__ import annotations
@@ -15,44 +16,59 @@ from typing import Any, NamedTuple
 
 import psycopg
 
+from agents.faces.admission import Admission
 from agents.faces.database import Database, Row
-from agents.problems import Problem, too_many_waiting, unavailable
+from agents.limits import Bill, seconds
+from agents.problems import Problem, pool_busy, too_many_waiting, unavailable
+from taskqueue.buckets import Reading
 from taskqueue.failures import QueueUnavailable
 from taskqueue.inbox import EventHub
-from taskqueue.messages import Submission
+from taskqueue.messages import Enqueued, Submission
 
 GROUP_MAX = 256
 CLOSED_S = 1.0
 """After a refusal this process refuses that tenant's tasks for the pool itself, so that a flood costs no writes."""
+RETRY_MAX_S = 60
+"""How the line moved is a guess of how it will move; nobody is sent away for longer on it."""
 
 
 class Candidate(NamedTuple):
-    """A task that asks to be accepted: its row, and its turn as the queue takes it."""
+    """A task that asks to be accepted: its row, its turn as the queue takes it, and what it takes of the tenant's budget."""
 
     row: Row
     pool: str
     submission: Submission
+    bill: Bill
 
 
 class Accepted(NamedTuple):
-    """`created_at` is None where an equal request (by idempotency key) had been accepted before."""
+    """`created_at` is None where an equal request (by idempotency key) had been accepted before; that costs nothing."""
 
     created_at: datetime | None
+    readings: tuple[Reading, ...] = ()
 
 
 class Acceptance:
     """One writer per process."""
 
-    def __init__(self, db: Database, hub: EventHub) -> None:
-        self._db, self._hub = db, hub
+    def __init__(self, db: Database, hub: EventHub, admission: Admission) -> None:
+        self._db, self._hub, self._admission = db, hub, admission
         self._pending: list[tuple[Candidate, asyncio.Future[Accepted]]] = []
         self._writer: asyncio.Task[None] | None = None
-        self._closed_until: dict[tuple[str, str], float] = {}
+        self._closed: dict[tuple[str, str], tuple[float, Enqueued]] = {}
 
     async def accept(self, candidate: Candidate) -> Accepted:
         """Wait until the task is committed and enqueued; raises the `Problem` that refuses it."""
-        if self._closed_until.get((candidate.pool, candidate.submission.tenant), 0.0) > time.monotonic():
-            raise too_many_waiting(candidate.submission.max_waiting)
+        place = (candidate.pool, candidate.submission.tenant)
+        if (closed := self._closed.get(place)) is not None:
+            if closed[0] > time.monotonic():
+                raise _no_place(candidate, closed[1])
+            del self._closed[place]
+        readings = await self._admission.reserve(candidate.bill)
+        return (await self._accept(candidate))._replace(readings=readings)
+
+    async def _accept(self, candidate: Candidate) -> Accepted:
+        """What becomes of the reservation is the writer's business: it also knows it when the caller has gone."""
         answer: asyncio.Future[Accepted] = asyncio.get_running_loop().create_future()
         self._pending.append((candidate, answer))
         if self._writer is None or self._writer.done():
@@ -67,12 +83,14 @@ class Acceptance:
             except (psycopg.DataError, psycopg.IntegrityError) as error:
                 await self._one_by_one(group, error)
             except Exception as error:
-                _refuse(group, error)
+                await self._refuse(group, error)
 
     async def _one_by_one(self, group: list[tuple[Candidate, asyncio.Future[Accepted]]], error: Exception) -> None:
         """One row that Postgres does not take must not refuse its neighbours."""
         if len(group) == 1:
-            _refuse(group, Problem(400, "not_storable", f"The task cannot be stored: {str(error).splitlines()[0]}"))
+            await self._refuse(
+                group, Problem(400, "not_storable", f"The task cannot be stored: {str(error).splitlines()[0]}")
+            )
             return
         for alone in group:
             try:
@@ -80,17 +98,19 @@ class Acceptance:
             except (psycopg.DataError, psycopg.IntegrityError) as single:
                 await self._one_by_one([alone], single)
             except Exception as failure:
-                _refuse([alone], failure)
+                await self._refuse([alone], failure)
 
     async def _commit(self, group: list[tuple[Candidate, asyncio.Future[Accepted]]]) -> None:
         conversations = {c.row["conversation"] for c, _ in group if c.row["conversation"] is not None}
         created = await self._db.accept([candidate.row for candidate, _ in group], sorted(conversations))
+        earlier = [(candidate, answer) for candidate, answer in group if candidate.row["id"] not in created]
+        await self._admission.refund(candidate.bill for candidate, _ in earlier)
+        for _, answer in earlier:
+            _answer(answer, Accepted(None))
         by_pool: defaultdict[str, list[tuple[Candidate, asyncio.Future[Accepted]]]] = defaultdict(list)
         for candidate, answer in group:
             if candidate.row["id"] in created:
                 by_pool[candidate.pool].append((candidate, answer))
-            else:
-                _answer(answer, Accepted(None))
         for pool, entries in by_pool.items():
             await self._enqueue(pool, entries, created)
 
@@ -104,27 +124,36 @@ class Acceptance:
             verdicts = await self._hub.queue(pool).enqueue([candidate.submission for candidate, _ in entries])
         except QueueUnavailable:
             await self._db.withdraw([candidate.row["id"] for candidate, _ in entries])
-            _refuse(entries, unavailable("The queue"))
+            await self._refuse(entries, unavailable("The queue"))
             return
-        full = []
+        refused = []
         for (candidate, answer), enqueued in zip(entries, verdicts, strict=True):
-            if enqueued.verdict == "full":
-                full.append((candidate, answer))
+            if enqueued.verdict in {"full", "busy"}:
+                refused.append((candidate, answer, enqueued))
             else:
                 _answer(answer, Accepted(created[candidate.row["id"]]))
-        if full:
-            await self._db.withdraw([candidate.row["id"] for candidate, _ in full])
-            for candidate, answer in full:
-                self._closed_until[pool, candidate.submission.tenant] = time.monotonic() + CLOSED_S
-                _refuse([(candidate, answer)], too_many_waiting(candidate.submission.max_waiting))
+        if refused:
+            await self._db.withdraw([candidate.row["id"] for candidate, _, _ in refused])
+            for candidate, answer, enqueued in refused:
+                self._closed[pool, candidate.submission.tenant] = (time.monotonic() + CLOSED_S, enqueued)
+                await self._refuse([(candidate, answer)], _no_place(candidate, enqueued))
+
+    async def _refuse(self, group: list[tuple[Candidate, asyncio.Future[Accepted]]], error: Exception) -> None:
+        """Refuse those that have no answer yet; one whose caller has gone gets its reservation back all the same."""
+        unanswered = [(candidate, answer) for candidate, answer in group if not answer.done() or answer.cancelled()]
+        await self._admission.refund(candidate.bill for candidate, _ in unanswered)
+        for _, answer in unanswered:
+            if not answer.done():
+                answer.set_exception(error)
+
+
+def _no_place(candidate: Candidate, refused: Enqueued) -> Problem:
+    retry_after_s = min(RETRY_MAX_S, seconds(refused.wait_ms))
+    if refused.verdict == "busy":
+        return pool_busy(retry_after_s)
+    return too_many_waiting(candidate.submission.max_waiting, retry_after_s)
 
 
 def _answer(answer: asyncio.Future[Accepted], accepted: Accepted) -> None:
     if not answer.done():
         answer.set_result(accepted)
-
-
-def _refuse(group: list[tuple[Candidate, asyncio.Future[Accepted]]], error: Exception) -> None:
-    for _, answer in group:
-        if not answer.done():
-            answer.set_exception(error)

@@ -11,6 +11,7 @@ import socket
 from dataclasses import dataclass
 
 from agents.faces.acceptance import Acceptance
+from agents.faces.admission import Admission
 from agents.faces.database import Database
 from agents.faces.principals import Directory
 from taskqueue.inbox import EventHub
@@ -34,7 +35,7 @@ class Context:
         hub = EventHub(redis_url, f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}")
         directory = Directory(db)
         directory.start()
-        return cls(db, hub, directory, Acceptance(db, hub), body_limit)
+        return cls(db, hub, directory, Acceptance(db, hub, Admission(db, hub.budget)), body_limit)
 
     async def close(self) -> None:
         """Close them."""

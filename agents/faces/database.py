@@ -8,6 +8,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import datetime
 from typing import Any
 
 import msgspec
@@ -21,7 +22,9 @@ from agents.problems import unavailable
 Row = dict[str, Any]
 
 PRINCIPAL = """
-    SELECT k.id AS key, t.id AS tenant, k.scopes, t.weight, t.max_waiting, k.expires_at
+    SELECT k.id AS key, t.id AS tenant, k.scopes, t.weight, t.max_waiting, t.max_running, k.expires_at,
+           ARRAY[t.requests_per_minute, t.tokens_per_minute, t.tokens_per_month] AS limits,
+           ARRAY[k.requests_per_minute, k.tokens_per_minute, k.tokens_per_month] AS key_limits
     FROM tenants_apikey k JOIN tenants_tenant t ON t.id = k.tenant_id
     WHERE k.digest = %s AND k.revoked_at IS NULL AND (k.expires_at IS NULL OR k.expires_at > now()) AND t.is_active
 """
@@ -33,7 +36,7 @@ NOTE_USE = """
 
 _AGENT = """
     SELECT a.id, a.slug, r.id AS revision, r.number, r.system_prompt, r.params, p.id AS pool_id, p.slug AS pool,
-           p.default_params
+           p.default_params, p.max_waiting AS pool_max_waiting
     FROM agents_agent a
     JOIN agents_agentrevision r ON r.id = a.current_revision_id
     JOIN orchestrator_pool p ON p.id = r.pool_id
@@ -61,7 +64,29 @@ TASK = """
     WHERE t.tenant_id = %s
 """
 TASK_BY_ID = TASK + " AND t.id = %s"
-TASK_BY_IDEMPOTENCY_KEY = TASK + " AND t.idempotency_key = %s"
+
+IDEMPOTENCY_FOR = "interval '24 hours'"
+TASK_BY_IDEMPOTENCY_KEY = TASK + f" AND t.idempotency_key = %s AND t.created_at > now() - {IDEMPOTENCY_FOR}"
+
+# The unique constraint holds a key for ever, so one that is over is taken from its task when it is met again. Never a younger one:
+# of many who release it and try again, one is accepted.
+RELEASE_KEYS = f"""
+    WITH over AS (
+        SELECT t.id, t.tenant_id AS tenant, t.idempotency_key
+        FROM jsonb_to_recordset(%s::jsonb) AS x(tenant uuid, idempotency_key text)
+        JOIN agents_task t ON t.tenant_id = x.tenant AND t.idempotency_key = x.idempotency_key
+        WHERE t.created_at <= now() - {IDEMPOTENCY_FOR}
+        ORDER BY t.id FOR UPDATE OF t
+    )
+    UPDATE agents_task t SET idempotency_key = NULL FROM over o WHERE t.id = o.id RETURNING o.tenant, o.idempotency_key
+"""
+
+TOKENS_OF_MONTH = """
+    SELECT coalesce(sum(CASE WHEN finished_at IS NULL THEN estimated_tokens ELSE prompt_tokens + completion_tokens END), 0)::bigint
+        AS total
+    FROM agents_task
+    WHERE tenant_id = %s AND created_at >= %s AND created_at < %s AND (%s::uuid IS NULL OR api_key_id = %s::uuid)
+"""
 
 LOCK_CONVERSATIONS = "SELECT id FROM agents_conversation WHERE id = ANY(%s) ORDER BY id FOR UPDATE"
 
@@ -70,13 +95,13 @@ ACCEPT = """
         SELECT * FROM jsonb_to_recordset(%s::jsonb) AS x(
             id uuid, turn uuid, tenant uuid, agent uuid, revision uuid, pool uuid, conversation uuid, api_key uuid, input jsonb,
             params jsonb, priority int, deadline_at timestamptz, metadata jsonb, idempotency_key text, idempotency_digest text,
-            new_messages jsonb)
+            estimated_tokens int, new_messages jsonb)
     ), accepted AS (
         INSERT INTO agents_task (id, tenant_id, agent_id, revision_id, pool_id, conversation_id, api_key_id, state, input, params,
-            priority, deadline_at, metadata, idempotency_key, idempotency_digest, output, finish_reason, prompt_tokens,
-            completion_tokens, attempts, created_at)
+            priority, deadline_at, metadata, idempotency_key, idempotency_digest, estimated_tokens, output, finish_reason,
+            prompt_tokens, completion_tokens, attempts, created_at)
         SELECT id, tenant, agent, revision, pool, conversation, api_key, 'queued', input, params, priority, deadline_at, metadata,
-            idempotency_key, idempotency_digest, '', '', 0, 0, 0, now()
+            idempotency_key, idempotency_digest, estimated_tokens, '', '', 0, 0, 0, now()
         FROM rows ON CONFLICT (tenant_id, idempotency_key) DO NOTHING
         RETURNING id, created_at
     ), turns AS (
@@ -109,6 +134,19 @@ CANCEL_UNKNOWN = """
         WHERE tenant_id = %s AND id = %s AND state = ANY(%s) RETURNING id
     ) UPDATE agents_turn SET state = 'cancelled', finished_at = now() WHERE task_id IN (SELECT id FROM ended)
 """
+
+
+async def _accept(
+    connection: psycopg.AsyncConnection[Row], rows: list[Row], conversations: list[uuid.UUID]
+) -> dict[uuid.UUID, Any]:
+    encoded = msgspec.json.encode(rows).decode()
+    if conversations:
+        async with connection.transaction():
+            await connection.execute(LOCK_CONVERSATIONS, [conversations])
+            accepted = await (await connection.execute(ACCEPT, [encoded])).fetchall()
+    else:
+        accepted = await (await connection.execute(ACCEPT, [encoded])).fetchall()
+    return {row["id"]: row["created_at"] for row in accepted}
 
 
 class Database:
@@ -170,15 +208,25 @@ class Database:
 
     async def accept(self, rows: list[Row], conversations: list[uuid.UUID]) -> dict[uuid.UUID, Any]:
         """Commit tasks with their turns and messages; id → created_at of those that are new (no idempotency key met)."""
-        encoded = msgspec.json.encode(rows).decode()
         async with self.connection() as connection:
-            if conversations:
+            accepted = await _accept(connection, rows, conversations)
+            met = [row for row in rows if row["id"] not in accepted]
+            if met:
+                # In one transaction: who meets the key at the same time waits for what becomes of it.
                 async with connection.transaction():
-                    await connection.execute(LOCK_CONVERSATIONS, [conversations])
-                    accepted = await (await connection.execute(ACCEPT, [encoded])).fetchall()
-            else:
-                accepted = await (await connection.execute(ACCEPT, [encoded])).fetchall()
-        return {row["id"]: row["created_at"] for row in accepted}
+                    if conversations:
+                        await connection.execute(LOCK_CONVERSATIONS, [conversations])
+                    cursor = await connection.execute(RELEASE_KEYS, [msgspec.json.encode(met).decode()])
+                    released = {(row["tenant"], row["idempotency_key"]) for row in await cursor.fetchall()}
+                    again = [row for row in met if (row["tenant"], row["idempotency_key"]) in released]
+                    if again:
+                        accepted |= await _accept(connection, again, conversations)
+        return accepted
+
+    async def tokens_of_month(self, tenant: uuid.UUID, key: uuid.UUID | None, *, start: datetime, end: datetime) -> int:
+        """Tokens of the tasks that were submitted in that time (by that key): served, or as reserved if they have not ended."""
+        row = await self.one(TOKENS_OF_MONTH, tenant, start, end, key, key)
+        return 0 if row is None else int(row["total"])
 
     async def withdraw(self, tasks: list[uuid.UUID]) -> None:
         """Undo an acceptance that nobody was told of."""

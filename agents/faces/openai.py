@@ -94,7 +94,7 @@ async def chat(context: Context, request: Request) -> Response:
         return answers.EventStream(
             _chunks(submitted, created, wanted.model, include_usage=include_usage),
             stream.abandon,
-            {"x-request-id": str(submitted.task)},
+            {"x-request-id": str(submitted.task), **submitted.headers},
         )
     return await _whole(submitted, created, wanted.model)
 
@@ -245,7 +245,7 @@ async def _whole(submitted: Submitted, created: int, model: str) -> Response:
             ],
             "usage": _usage(outcome),
         },
-        headers={"x-request-id": str(submitted.task)},
+        headers={"x-request-id": str(submitted.task), **submitted.headers},
     )
 
 

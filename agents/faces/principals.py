@@ -19,6 +19,7 @@ import psycopg
 
 from agents.faces import database
 from agents.faces.database import Database
+from agents.limits import Limits
 from agents.problems import Problem, bad_key, missing_scope
 from tenants import keys
 
@@ -42,7 +43,10 @@ class Principal(NamedTuple):
     scopes: tuple[str, ...]
     weight: float
     max_waiting: int
+    max_running: int
     expires_at: datetime | None
+    limits: Limits
+    key_limits: Limits
 
     def require(self, scope: str) -> None:
         """Refuse a key that lacks the scope; a key without scopes may do everything."""
@@ -62,6 +66,7 @@ class AgentRef(NamedTuple):
     pool_id: uuid.UUID
     pool: str
     default_params: dict[str, Any]
+    pool_max_waiting: int
 
 
 class Memory(Generic[V]):
@@ -153,7 +158,9 @@ class Directory:
             row = await self._db.one(database.PRINCIPAL, digest)
             if row is None:
                 return None
-            return Principal(**{**row, "scopes": tuple(row["scopes"])})
+            shaped = {"scopes": tuple(row["scopes"])}
+            shaped |= {name: Limits(*row[name]) for name in ("limits", "key_limits")}
+            return Principal(**{**row, **shaped})
 
         principal = await self._principals.get(digest, load)
         if principal is None or (principal.expires_at and principal.expires_at <= datetime.now(UTC)):

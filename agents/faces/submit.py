@@ -7,6 +7,7 @@ import hashlib
 import time
 import uuid
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
@@ -18,7 +19,9 @@ from agents.faces.context import Context
 from agents.faces.database import Row
 from agents.faces.principals import AgentRef, Principal
 from agents.faces.requests import MessageIn, TaskRequest
-from agents.problems import Problem, bad_field, not_found, unavailable
+from agents.lifecycle import TaskState
+from agents.limits import bill, headers
+from agents.problems import LIMIT_CODES, Problem, bad_field, not_found, unavailable
 from agents.sampling import layered, validated
 from agents.submissions import submission
 from taskqueue.inbox import Subscription
@@ -27,16 +30,18 @@ from tenants.identifiers import new_id
 
 IDEMPOTENCY_KEY_MAX = 255
 EXPECT_S = 5.0
-"""How long a submission that is followed waits for this process's inbox in Redis."""
+"""How long a submission waits for this process's inbox in Redis (if it is followed), or for an equal one to be queued."""
+LOOK_AGAIN_S = 0.02
 WANTED_DEFAULTS: dict[str, Any] = {"max_tokens": 256}
 
 
 class Submitted(NamedTuple):
-    """An accepted task. `followed` is its stream, if it was asked for and the task is new."""
+    """An accepted task. `followed` is its stream, if it was asked for; `headers` say what is left of the rate limits."""
 
     task: uuid.UUID
     row: Row
     followed: Subscription | None
+    headers: dict[str, str] = {}
 
 
 async def submit(context: Context, principal: Principal, request: TaskRequest, *, follow: bool = False) -> Submitted:
@@ -90,19 +95,34 @@ async def submit_to(
         priority=request.priority,
         deadline_ms=round(deadline_at.timestamp() * 1000) if deadline_at else 0,
         max_waiting=principal.max_waiting,
+        pool_max_waiting=agent.pool_max_waiting,
+        max_running=principal.max_running,
         inbox=context.hub.inbox_name if followed else "",
     )
+    row["estimated_tokens"] = turn_message.estimated_tokens
+    costs = bill(
+        tenant=principal.tenant,
+        limits=principal.limits,
+        key=principal.key,
+        key_limits=principal.key_limits,
+        at=datetime.now(UTC),
+        requests=1,
+        tokens=turn_message.estimated_tokens,
+    )
     try:
-        accepted = await context.acceptance.accept(Candidate(row, agent.pool, turn_message))
-    except BaseException:
+        accepted = await context.acceptance.accept(Candidate(row, agent.pool, turn_message, costs))
+    except BaseException as error:
         if followed:
             context.hub.drop(followed)
+        if key is not None and isinstance(error, Problem) and error.code in LIMIT_CODES:
+            with suppress(_NoEarlier):  # what was answered before is not refused now
+                return await _earlier(context, principal, key, digest, follow=follow)
         raise
     if accepted.created_at is None:
         if followed:
             context.hub.drop(followed)
         return await _earlier(context, principal, key, digest, follow=follow)
-    return Submitted(task, _fresh(row, agent, accepted.created_at), followed)
+    return Submitted(task, _fresh(row, agent, accepted.created_at), followed, headers(accepted.readings))
 
 
 async def _expected(context: Context, pool: str, task: str) -> Subscription:
@@ -118,11 +138,18 @@ async def _expected(context: Context, pool: str, task: str) -> Subscription:
     return expecting.result()
 
 
+class _NoEarlier(Problem):
+    """409: the request that had the key was refused meanwhile."""
+
+    def __init__(self) -> None:
+        super().__init__(409, "conflict", "An equal request is just being refused; send it again.", retry_after_s=1)
+
+
 async def _earlier(context: Context, principal: Principal, key: str | None, digest: str, *, follow: bool) -> Submitted:
     """The task that the same idempotency key made before."""
-    row = await context.db.one(database.TASK_BY_IDEMPOTENCY_KEY, principal.tenant, key)
+    row = await _in_the_queue(context, principal, key)
     if row is None:
-        raise Problem(409, "conflict", "An equal request is just being refused; send it again.", retry_after_s=1)
+        raise _NoEarlier
     if row["idempotency_digest"] != digest:
         raise Problem(
             422,
@@ -130,6 +157,19 @@ async def _earlier(context: Context, principal: Principal, key: str | None, dige
             f"The idempotency key {key!r} was used for another body; use a new key for a new task.",
         )
     return Submitted(row["id"], row, await stream(context, row) if follow else None)
+
+
+async def _in_the_queue(context: Context, principal: Principal, key: str | None) -> Row | None:
+    """The key's task, once the queue cannot refuse it any more; one that Redis has lost is the sweep's to bring back."""
+    give_up_at = time.monotonic() + EXPECT_S
+    while True:
+        row = await context.db.one(database.TASK_BY_IDEMPOTENCY_KEY, principal.tenant, key)
+        if row is None or row["state"] != TaskState.QUEUED or time.monotonic() >= give_up_at:
+            return row
+        (known,) = await context.hub.queue(row["pool"]).known([str(row["turn"])])
+        if known:
+            return row
+        await asyncio.sleep(LOOK_AGAIN_S)
 
 
 async def stream(context: Context, row: Row, *, after: int = 0) -> Subscription:

@@ -32,7 +32,8 @@ async def post_task(context: Context, request: Request) -> Response:
     if (key := request.headers.get("idempotency-key")) is not None:
         wanted = msgspec.structs.replace(wanted, idempotency_key=key)
     submitted = await submit(context, principal, wanted)
-    return answers.json(public(submitted.row), 202, {"Location": f"/api/v1/tasks/{submitted.task}"})
+    location = {"Location": f"/api/v1/tasks/{submitted.task}"}
+    return answers.json(public(submitted.row), 202, {**location, **submitted.headers})
 
 
 async def get_task(context: Context, request: Request) -> Response:

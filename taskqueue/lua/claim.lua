@@ -12,14 +12,15 @@ while #claimed < slots do
   local t = first and load(string.sub(first, ORDER_CHARS + 1))
   if not t then -- cannot be, unless keys were deleted by hand: never loop on it
     if first then redis.call('ZREM', key('wait:', tenant), first) end
-    leave_if_idle(tenant)
+    place(tenant)
   elseif t.deadline > 0 and t.deadline <= now then
     conclude_here(t, 'expired')
   else
     redis.call('ZREM', key('wait:', tenant), first)
     redis.call('ZREM', key('arrivals'), t.id)
+    redis.call('SADD', key('running:', tenant), t.id)
     charge(tenant, t.estimate, t.weight)
-    leave_if_idle(tenant)
+    place(tenant)
     t.attempt, t.seq = t.attempt + 1, t.seq + 1
     redis.call('HSET', key('turn:', t.id), 'state', 'running', 'worker', worker, 'attempt', t.attempt, 'seq', t.seq,
       'charged', t.charged + t.estimate)

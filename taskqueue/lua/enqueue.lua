@@ -1,11 +1,31 @@
--- A turn enters the queue, if its tenant's limit admits it. Twice the same turn is one turn.
+-- A turn enters the queue, if its tenant's limit and the pool's bound admit it. Twice the same turn is one turn.
+-- Answer: the verdict, how many of the tenant's turns wait, and (refused) how long it may be until a place is free, in ms.
 local turn, task, tenant = ARGV[1], ARGV[2], ARGV[3]
 local priority, deadline, estimate, weight = ARGV[4], number(ARGV[5]), ARGV[6], ARGV[7]
-local max_waiting, inbox, body = number(ARGV[8]), ARGV[9], ARGV[10]
+local max_waiting, pool_max_waiting, max_running = number(ARGV[8]), number(ARGV[9]), number(ARGV[10])
+local inbox, body = ARGV[11], ARGV[12]
+
+local SHARE = 4 -- times the free places of a bounded pool: what one tenant may have waiting (alone, four fifths of the bound)
 
 local waiting = redis.call('ZCARD', key('wait:', tenant))
-if redis.call('EXISTS', key('turn:', turn)) == 1 then return { 'known', waiting } end
-if max_waiting > 0 and waiting >= max_waiting then return { 'full', waiting } end
+if redis.call('EXISTS', key('turn:', turn)) == 1 then return { 'known', waiting, 0 } end
+if max_waiting > 0 and waiting >= max_waiting then
+  local first = redis.call('ZRANGE', key('wait:', tenant), 0, 0)[1]
+  local arrival = redis.call('ZSCORE', key('arrivals'), string.sub(first, ORDER_CHARS + 1))
+  -- By Little's law the line moves on by one place in the time that its first turn has waited, over the places behind it.
+  return { 'full', waiting, math.ceil(math.max(0, now - number(arrival or now)) / waiting) }
+end
+-- Dynamic thresholds (Choudhury and Hahne, IEEE/ACM ToN 6(2), 1998): nobody may have more than a multiple of the places that are
+-- free. So the bound is never passed, and one tenant's flood leaves places for the others.
+if pool_max_waiting > 0 and waiting >= SHARE * (pool_max_waiting - redis.call('ZCARD', key('arrivals'))) then
+  local oldest = redis.call('ZRANGE', key('arrivals'), 0, 0, 'WITHSCORES')[2]
+  return { 'busy', waiting, math.max(0, now - number(oldest or now)) } -- by then the line will have turned over once
+end
+if max_running > 0 then
+  redis.call('HSET', key('max_running'), tenant, max_running)
+else
+  redis.call('HDEL', key('max_running'), tenant)
+end
 
 local order = string.format('%d%014d%014d:', priority, deadline > 0 and deadline or 99999999999999, now)
 -- After a loss of Redis' data the log may have outlived the turn: numbers go on behind it.
@@ -19,8 +39,8 @@ if inbox ~= '' then
   redis.call('SADD', key('follow:', task), inbox)
   redis.call('EXPIRE', key('follow:', task), 86400)
 end
-join(tenant)
 put_in_line({ id = turn, tenant = tenant, order = order, arrival = now })
+if place(tenant) then ring() end
 append(task, seq, 'state', '{"state":"queued"}')
 post()
-return { 'accepted', waiting + 1 }
+return { 'accepted', waiting + 1, 0 }

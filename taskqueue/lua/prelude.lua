@@ -76,10 +76,21 @@ local function join(tenant)
   redis.call('ZADD', key('active'), string.format('%.17g', service), tenant)
 end
 
-local function leave_if_idle(tenant)
-  if redis.call('EXISTS', key('wait:', tenant)) == 0 and redis.call('ZREM', key('active'), tenant) == 1 then
-    redis.call('SET', key('left'), tenant)
+-- The leases that a tenant holds are counted where they are, so that the count cannot drift from them.
+local function may_run(tenant)
+  local limit = redis.call('HGET', key('max_running'), tenant)
+  return not limit or redis.call('SCARD', key('running:', tenant)) < tonumber(limit)
+end
+
+-- A tenant is active while it has turns that may be claimed. One at its running limit is like one that is idle: it is passed over,
+-- earns no credit meanwhile, and comes back when one of its turns ends. Returns whether it is active.
+local function place(tenant)
+  if redis.call('EXISTS', key('wait:', tenant)) == 1 and may_run(tenant) then
+    join(tenant)
+    return true
   end
+  if redis.call('ZREM', key('active'), tenant) == 1 then redis.call('SET', key('left'), tenant) end
+  return false
 end
 
 -- Turns --------------------------------------------------------------------------------------------
@@ -105,16 +116,16 @@ end
 local function put_in_line(t)
   redis.call('ZADD', key('wait:', t.tenant), 0, t.order .. t.id)
   redis.call('ZADD', key('arrivals'), t.arrival, t.id)
-  ring()
 end
 
 local function take_out_of_line(t)
   redis.call('ZREM', key('wait:', t.tenant), t.order .. t.id)
   redis.call('ZREM', key('arrivals'), t.id)
-  leave_if_idle(t.tenant)
+  place(t.tenant)
 end
 
 local function let_go(t)
+  redis.call('SREM', key('running:', t.tenant), t.id)
   redis.call('ZREM', key('leases'), t.id)
   redis.call('SREM', key('held:', t.worker), t.id)
   redis.call('HDEL', key('stop:', t.worker), t.id)
@@ -127,9 +138,12 @@ local function requeue(t)
   t.seq = t.seq + 1
   redis.call('HSET', key('turn:', t.id), 'state', 'waiting', 'worker', '', 'seq', t.seq, 'charged', t.charged - t.estimate,
     'failures', t.failures)
-  -- Its tenant was not idle: it comes back with its own counter, not lifted.
-  redis.call('ZADD', key('active'), redis.call('HGET', key('service'), t.tenant), t.tenant)
   put_in_line(t)
+  if may_run(t.tenant) then
+    -- Its tenant was not idle: it comes back with its own counter, not lifted.
+    redis.call('ZADD', key('active'), redis.call('HGET', key('service'), t.tenant), t.tenant)
+    ring()
+  end
   append(t.task, t.seq, 'state', '{"state":"queued"}')
   redis.call('XADD', key('record'), '*', 'r',
     cmsgpack.pack({ kind = 'requeued', turn = t.id, task = t.task, attempt = t.attempt, worker = t.worker }))
@@ -137,7 +151,13 @@ end
 
 -- The one end of a turn. It stays as `done` until the recorder has committed it, so that no sweep takes it for lost.
 local function conclude(t, seq, outcome, record)
-  if t.state == 'running' then let_go(t) else take_out_of_line(t) end
+  if t.state == 'running' then
+    local passed_over = not redis.call('ZSCORE', key('active'), t.tenant)
+    let_go(t)
+    if passed_over and place(t.tenant) then ring() end
+  else
+    take_out_of_line(t)
+  end
   redis.call('ZREM', key('deadlines'), t.id)
   redis.call('HSET', key('turn:', t.id), 'state', 'done', 'seq', seq)
   redis.call('HDEL', key('turn:', t.id), 'body')

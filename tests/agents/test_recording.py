@@ -14,8 +14,12 @@ from agents.recorder import record_once
 from agents.recording import fold, storable
 from agents.submissions import body_of, submission
 from agents.sweep import Sweep
+from taskqueue import keys
+from taskqueue.async_budget import AsyncBudget
 from taskqueue.async_client import AsyncQueue
+from taskqueue.link import Link
 from taskqueue.messages import Delta, Finish, Record, Submission, TaskError, Usage
+from tenants.models import Tenant
 from tests.scene import Scene
 
 
@@ -131,6 +135,34 @@ async def test_the_same_records_twice_change_nothing(
     second = await Task.objects.for_tenant(live.ann.tenant).aget()
     assert (first.state, first.finished_at, first.output) == (second.state, second.finished_at, "once")
     assert await Message.objects.for_tenant(live.ann.tenant).acount() == 1
+
+
+async def test_what_was_reserved_is_corrected_once(
+    live: Scene, queue: AsyncQueue, postgres: psycopg.AsyncConnection, redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await Tenant.objects.filter(pk=live.ann.tenant.pk).aupdate(tokens_per_month=10**6)
+    served, cancelled = [await sync_to_async(live.ann.task)(estimated_tokens=100) for _ in range(2)]
+    link = Link(redis_url)
+    tenant, month = str(live.ann.tenant.pk), f"month-{served.created_at:%Y-%m}"
+    await AsyncBudget(link).count(tenant, month, 1000)
+    await queue.enqueue([await sync_to_async(queued)(task) for task in (served, cancelled)])
+    (turn,) = await queue.claim("w1", 1, lease_s=30)
+    await queue.cancel([(await sync_to_async(queued)(cancelled)).turn])
+    await queue.finish(
+        "w1",
+        [Finish(turn=turn.turn, task=turn.task, attempt=1, seq=9, state="succeeded", text="x", usage=Usage(3, 120))],
+    )
+
+    async def forget(*args: object, **kwargs: object) -> None:
+        """A recorder that dies before the acknowledgement: the records come again."""
+
+    with monkeypatch.context() as patch:
+        patch.setattr(queue, "acknowledge", forget)
+        await record_once(postgres, queue)
+    await record_once(postgres, queue)
+    total = await link.ask("GET", f"{keys.budget(tenant)}{month}")
+    await link.aclose()
+    assert int(total) == 1000 + 23 - 100
 
 
 async def test_one_result_that_cannot_be_stored_does_not_hold_up_the_others(

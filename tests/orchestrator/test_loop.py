@@ -8,8 +8,10 @@ from typing import Any
 import pytest
 
 from orchestrator import records
-from orchestrator.control import PoolControl
+from orchestrator.control import PoolControl, signals_of
 from orchestrator.credentials import Credentials
+from orchestrator.demand import Demand
+from orchestrator.fleet import Sight
 from orchestrator.host import LeadLost
 from orchestrator.leader import Leadership
 from orchestrator.loop import Orchestrator
@@ -18,6 +20,8 @@ from orchestrator.runtimes import WorkerSpec
 from orchestrator.services import stop_fleet
 from orchestrator.specs import BadPool, fingerprint, worker_spec
 from orchestrator.specs import Site as SpecSite
+from orchestrator.watch import Look
+from taskqueue.messages import PoolSignals
 from tests.orchestrator.conftest import ROOT, Site, wait_for
 
 
@@ -76,6 +80,16 @@ def test_the_end_of_the_stack_ends_the_fleet(site: Site) -> None:
     assert not site.pids()
     assert set(Worker.objects.values_list("state", flat=True)) == {"stopped"}
     assert stop_fleet(grace_s=1) == 0
+
+
+def test_work_that_its_tenant_s_limit_holds_back_is_no_demand() -> None:
+    def demand(waiting: int, held_back: int) -> Demand | None:
+        status = PoolSignals(now_ms=0, waiting=waiting, held_back=held_back, running=2, oldest_wait_s=90.0)
+        look = Look(Pool(slug="p", slots=4), Sight(), {}, status, now=5.0)
+        return signals_of(look.pool, [], look).demand
+
+    assert demand(100, 97) == Demand(at=5.0, waiting=3, running=2, oldest_wait_s=90.0)
+    assert demand(100, 100) == Demand(at=5.0, waiting=0, running=2)
 
 
 SITE = SpecSite(stack="s", python="python3", image="img", base_folder=ROOT)

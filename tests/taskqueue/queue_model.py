@@ -16,6 +16,8 @@ from taskqueue.messages import Submission
 
 Place = Literal["waiting", "running", "done", "acknowledged"]
 
+SHARE = 4
+"""Times the free places of a bounded pool: what one tenant may have waiting."""
 TIE = 1e-6
 """Service counters that differ by less than this are equal: either tenant may come next."""
 
@@ -80,6 +82,7 @@ class QueueModel:
         self.now_ms = now_ms
         self.turns: dict[str, Turn] = {}
         self.service: dict[str, float] = {}
+        self.max_running: dict[str, int] = {}
         self.last_to_leave: str | None = None
         self.rung = False
         self.records: list[Note] = []
@@ -91,9 +94,21 @@ class QueueModel:
     def waiting(self, tenant: str) -> list[Turn]:
         return [turn for turn in self.at("waiting") if turn.tenant == tenant]
 
+    def running(self, tenant: str) -> set[str]:
+        return {turn.name for turn in self.at("running") if turn.tenant == tenant}
+
     def active(self) -> dict[str, float]:
-        """Tenants that have waiting turns, and their service counters."""
-        return {turn.tenant: self.service[turn.tenant] for turn in self.at("waiting")}
+        """Tenants that have waiting turns and may run one more, and their service counters."""
+        waiting = {turn.tenant for turn in self.at("waiting")}
+        return {tenant: self.service[tenant] for tenant in waiting if self.may_run(tenant)}
+
+    def may_run(self, tenant: str) -> bool:
+        return len(self.running(tenant)) < self.max_running.get(tenant, math.inf)
+
+    def held_back(self) -> int:
+        """Waiting turns over their tenants' running limits."""
+        rooms = {tenant: max(0, limit - len(self.running(tenant))) for tenant, limit in self.max_running.items()}
+        return sum(max(0, len(self.waiting(tenant)) - room) for tenant, room in rooms.items())
 
     def held(self, worker: str) -> set[str]:
         return {turn.name for turn in self.at("running") if turn.worker == worker}
@@ -129,19 +144,22 @@ class QueueModel:
     def verdict(self, submission: Submission) -> str:
         if (turn := self.turns.get(submission.turn)) and turn.place != "acknowledged":
             return "known"
-        full = 0 < submission.max_waiting <= len(self.waiting(submission.tenant))
-        return "full" if full else "accepted"
+        waiting = len(self.waiting(submission.tenant))
+        if 0 < submission.max_waiting <= waiting:
+            return "full"
+        free = submission.pool_max_waiting - len(self.at("waiting"))
+        return "busy" if submission.pool_max_waiting and waiting >= SHARE * free else "accepted"
 
     def enqueue(self, submission: Submission, *, arrival_ms: int) -> None:
-        """An accepted turn enters. A tenant back from idle is lifted: idle time earns no credit."""
+        """An accepted turn enters, and its tenant's running limit holds from now on."""
         active = self.active()
-        if submission.tenant not in active:
-            left = self.service[self.last_to_leave] if self.last_to_leave else 0.0
-            lowest = min(active.values(), default=left)
-            self.service[submission.tenant] = max(self.service.get(submission.tenant, 0.0), lowest)
+        self.max_running.pop(submission.tenant, None)
+        if submission.max_running:
+            self.max_running[submission.tenant] = submission.max_running
         turn = self.turns[submission.turn] = Turn(submission, arrival_ms)
         turn.log.append(Entry("state", "queued"))
-        self.rung = True
+        self._place(submission.tenant, active)
+        self.rung = self.rung or submission.tenant in self.active()
 
     def claim(self, worker: str, slots: int, *, lapsed: bool, moved: Sequence[str]) -> list[Turn]:
         """`moved` left the line, in this order; returns those that the worker got (the others have expired)."""
@@ -155,14 +173,15 @@ class QueueModel:
             if self._passed(turn.deadline_ms):
                 self._end_here(turn, "expired")
                 continue
+            active = self.active()
             self._charge(turn, turn.submission.estimated_tokens)
             turn.place, turn.worker, turn.attempt, turn.lapsed = "running", worker, turn.attempt + 1, lapsed
-            self._note_idle(turn.tenant)
+            self._place(turn.tenant, active)
             turn.log.append(Entry("state", f"running {turn.attempt}"))
             self.records.append(Note("claimed", name, turn.attempt, worker))
             claimed.append(turn)
         if len(claimed) < slots:
-            if self.at("waiting"):
+            if self.active():
                 raise NotAllowed(f"only {len(claimed)} of {slots} slots were filled, but {self.next_in_line()} wait")
             self.rung = False
         return claimed
@@ -251,9 +270,17 @@ class QueueModel:
     def _charge(self, turn: Turn, tokens: float) -> None:
         self.service[turn.tenant] += tokens / turn.submission.weight
 
-    def _note_idle(self, tenant: str) -> None:
-        if not self.waiting(tenant):
+    def _place(self, tenant: str, before: dict[str, float]) -> bool:
+        """Whether the tenant came among the active, which were these. It is lifted then: time outside earns no credit."""
+        self.service.setdefault(tenant, 0.0)
+        stays = tenant in self.active()
+        came = stays and tenant not in before
+        if came:
+            left = self.service[self.last_to_leave] if self.last_to_leave else 0.0
+            self.service[tenant] = max(self.service[tenant], min(before.values(), default=left))
+        if tenant in before and not stays:
             self.last_to_leave = tenant
+        return came
 
     def _requeue(self, turn: Turn) -> None:
         """Back to its old place in the line, and the charge with it."""
@@ -261,17 +288,17 @@ class QueueModel:
         self.records.append(Note("requeued", turn.name, turn.attempt, turn.worker))
         turn.log.append(Entry("state", "queued"))
         turn.place, turn.worker, turn.lapsed = "waiting", None, False
-        self.rung = True
+        self.rung = self.rung or self.may_run(turn.tenant)
 
     def _end_here(self, turn: Turn, outcome: str) -> None:
         """An end that the queue decides; what a running turn was charged stays charged."""
         self._end(turn, outcome, turn.worker)
 
     def _end(self, turn: Turn, outcome: str, worker: str | None) -> None:
-        waited = turn.place == "waiting"
+        active = self.active()
         turn.place, turn.worker, turn.stop, turn.watched, turn.lapsed = "done", None, None, False, False
-        if waited:
-            self._note_idle(turn.tenant)
+        if self._place(turn.tenant, active):  # it was at its running limit
+            self.rung = True
         turn.log.append(Entry("outcome", outcome))
         self.records.append(Note("finished", turn.name, turn.attempt, worker, outcome))
 
@@ -284,10 +311,12 @@ class QueueModel:
         names = {f"turn:{turn.name}" for turn in known}
         names |= {f"follow:{turn.submission.task}" for turn in known if turn.submission.inbox}
         names |= {f"log:{turn.submission.task}" for turn in self.turns.values()}
-        names |= {f"wait:{tenant}" for tenant in self.active()}
+        names |= {f"wait:{turn.tenant}" for turn in self.at("waiting")}
+        names |= {f"running:{turn.tenant}" for turn in running}
         names |= {f"held:{turn.worker}" for turn in running} | {f"stop:{turn.worker}" for turn in running if turn.stop}
         there = {
-            "active": self.at("waiting"),
+            "active": self.active(),
+            "max_running": self.max_running,
             "arrivals": self.at("waiting"),
             "leases": running,
             "deadlines": any(turn.watched for turn in known),

@@ -69,6 +69,7 @@ async def submit(scene: Scene, queue: AsyncQueue, actor: str) -> None:
                 weight=1.0 + nth % 4,
                 deadline_ms=now_ms + dice.randrange(200) if nth % 10 == 0 else 0,
                 max_waiting=100,
+                max_running=3 if nth % 4 == 1 else 0,
             )
             for nth in todo[:7]
         ]
@@ -199,4 +200,4 @@ async def test_each_turn_ends_once_whoever_races(redis: Redis, redis_url: str, p
         assert runs == [f'{{"state":"running","attempt":{nth}}}' for nth in range(1, len(runs) + 1)]
     names = {name.decode().removeprefix(keys.prefix(pool)) for name in redis.keys(f"{keys.prefix(pool)}*")}
     kept = ("log:", "worker")
-    assert {name for name in names if not name.startswith(kept)} <= {"service", "left", "record", "bell"}
+    assert {name for name in names if not name.startswith(kept)} <= {"service", "left", "record", "bell", "max_running"}

@@ -70,6 +70,8 @@ submissions = st.fixed_dictionaries(
         "deadline_ms": st.sampled_from((0, 0, 0, 0, *FUTURE_MS, *FUTURE_MS, *PAST_MS)),
         "estimated_tokens": st.sampled_from((100, 100, 7, 1000)),
         "max_waiting": st.sampled_from((0, 0, 0, 0, 0, 0, 1, 3)),
+        "pool_max_waiting": st.sampled_from((0, 0, 0, 0, 0, 0, 3, 6)),
+        "max_running": st.sampled_from((0, 0, 0, 1, 2)),
         "inbox": st.sampled_from((INBOX, "")),
     }
 )
@@ -302,7 +304,7 @@ class QueueMachine(RuleBasedStateMachine):
         self.acknowledge(10_000)
         logs = {f"log:{turn.submission.task}" for turn in self.model.turns.values()}
         left = {name for name in self.keys() if not name.startswith("worker")}
-        assert left - {"bell", "left"} == logs | {"service", "record"}
+        assert left - {"bell", "left", "max_running"} == logs | {"service", "record"}
 
     # -- what always holds -----------------------------------------------------------------------
     def keys(self) -> set[str]:
@@ -322,10 +324,13 @@ class QueueMachine(RuleBasedStateMachine):
         for worker in WORKERS:
             pipeline.smembers(f"{self.prefix}held:{worker}")
             pipeline.hgetall(f"{self.prefix}stop:{worker}")
+        for tenant in TENANTS:
+            pipeline.smembers(f"{self.prefix}running:{tenant}")
         arrivals, leased, deadlines, active, service, *more = pipeline.execute()
         waiting = {tenant: _names(more[nth]) for nth, tenant in enumerate(TENANTS)}
         held = {worker: more[len(TENANTS) + 2 * nth] for nth, worker in enumerate(WORKERS)}
         stops = {worker: more[len(TENANTS) + 2 * nth + 1] for nth, worker in enumerate(WORKERS)}
+        running = dict(zip(TENANTS, more[-len(TENANTS) :], strict=True))
 
         in_line = [name for names in waiting.values() for name in names]
         in_hand = [name.decode() for names in held.values() for name in names]
@@ -334,12 +339,14 @@ class QueueMachine(RuleBasedStateMachine):
         assert len(in_hand) == len(leased)
         assert set(in_hand) == {name.decode() for name, _ in leased}
         assert not set(in_line) & set(in_hand)
-        assert {tenant.decode() for tenant, _ in active} == {tenant for tenant, names in waiting.items() if names}
+        assert sorted(in_hand) == sorted(name.decode() for names in running.values() for name in names)
+        assert {tenant.decode() for tenant, _ in active} <= {tenant for tenant, names in waiting.items() if names}
 
         model = self.model
         now_ms = self.now_ms()
         for tenant, names in waiting.items():
             assert set(names) == {turn.name for turn in model.waiting(tenant)}
+            assert {name.decode() for name in running[tenant]} == model.running(tenant)
         for worker in WORKERS:
             assert {name.decode() for name in held[worker]} == model.held(worker)
             assert {n.decode(): r.decode() for n, r in stops[worker].items()} == model.stops(worker)
@@ -406,6 +413,7 @@ class QueueMachine(RuleBasedStateMachine):
     def signals_count(self) -> None:
         signals = self.queue.signals()
         assert (signals.waiting, signals.running) == (len(self.model.at("waiting")), len(self.model.at("running")))
+        assert signals.held_back == self.model.held_back()
         oldest_ms = min((turn.arrival_ms for turn in self.model.at("waiting")), default=signals.now_ms)
         assert signals.oldest_wait_s == pytest.approx((signals.now_ms - oldest_ms) / 1000)
         assert {status.worker for status in signals.workers} == self.beating
