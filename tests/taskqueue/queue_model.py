@@ -7,11 +7,12 @@ turns in the order in which Redis moved them.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
+from taskqueue import fair_share
+from taskqueue.fair_share import Bill, Counters
 from taskqueue.messages import Submission
 
 Place = Literal["waiting", "running", "done", "acknowledged"]
@@ -62,7 +63,10 @@ class Turn:
     def __post_init__(self) -> None:
         self.deadline_ms = self.submission.deadline_ms
         self.watched = self.deadline_ms > 0
-        self.rank = (self.submission.priority, self.deadline_ms or math.inf, self.arrival_ms)
+        self.rank = fair_share.rank(
+            priority=self.submission.priority, deadline_ms=self.deadline_ms, arrival_ms=self.arrival_ms
+        )
+        self.bill = Bill(self.tenant, self.submission.weight, self.submission.estimated_tokens)
 
     @property
     def name(self) -> str:
@@ -79,8 +83,7 @@ class QueueModel:
     def __init__(self, *, now_ms: int) -> None:
         self.now_ms = now_ms
         self.turns: dict[str, Turn] = {}
-        self.service: dict[str, float] = {}
-        self.last_to_leave: str | None = None
+        self.counters = Counters()
         self.rung = False
         self.records: list[Note] = []
 
@@ -93,7 +96,7 @@ class QueueModel:
 
     def active(self) -> dict[str, float]:
         """Tenants that have waiting turns, and their service counters."""
-        return {turn.tenant: self.service[turn.tenant] for turn in self.at("waiting")}
+        return {turn.tenant: self.counters.service[turn.tenant] for turn in self.at("waiting")}
 
     def held(self, worker: str) -> set[str]:
         return {turn.name for turn in self.at("running") if turn.worker == worker}
@@ -103,10 +106,9 @@ class QueueModel:
 
     def next_in_line(self) -> set[str]:
         """The turns that may come next: the best of a tenant that was served least. More than one only where they tie."""
-        active = self.active()
-        lowest = min(active.values(), default=0.0)
         names = set()
-        for tenant in (tenant for tenant, service in active.items() if service <= lowest + TIE):
+        lowest = self.counters.lowest()
+        for tenant in (tenant for tenant, service in self.active().items() if service <= lowest + TIE):
             best = min(turn.rank for turn in self.waiting(tenant))
             names |= {turn.name for turn in self.waiting(tenant) if turn.rank == best}
         return names
@@ -133,12 +135,8 @@ class QueueModel:
         return "full" if full else "accepted"
 
     def enqueue(self, submission: Submission, *, arrival_ms: int) -> None:
-        """An accepted turn enters. A tenant back from idle is lifted: idle time earns no credit."""
-        active = self.active()
-        if submission.tenant not in active:
-            left = self.service[self.last_to_leave] if self.last_to_leave else 0.0
-            lowest = min(active.values(), default=left)
-            self.service[submission.tenant] = max(self.service.get(submission.tenant, 0.0), lowest)
+        """An accepted turn enters."""
+        self.counters = fair_share.join(self.counters, tenant=submission.tenant)
         turn = self.turns[submission.turn] = Turn(submission, arrival_ms)
         turn.log.append(Entry("state", "queued"))
         self.rung = True
@@ -155,7 +153,7 @@ class QueueModel:
             if self._passed(turn.deadline_ms):
                 self._end_here(turn, "expired")
                 continue
-            self._charge(turn, turn.submission.estimated_tokens)
+            self.counters, turn.bill = fair_share.charge(self.counters, turn.bill)
             turn.place, turn.worker, turn.attempt, turn.lapsed = "running", worker, turn.attempt + 1, lapsed
             self._note_idle(turn.tenant)
             turn.log.append(Entry("state", f"running {turn.attempt}"))
@@ -179,7 +177,7 @@ class QueueModel:
         """Whether the worker may end the turn. The estimate is corrected to the `tokens` that were served."""
         turn = self.holds(worker, name, attempt)
         if turn:
-            self._charge(turn, tokens - turn.submission.estimated_tokens)
+            self._correct(turn, tokens)
             self._end(turn, outcome, worker)
         return turn is not None
 
@@ -248,23 +246,26 @@ class QueueModel:
         self.turns[name].deadline_ms = deadline_ms
 
     # -- their parts ---------------------------------------------------------------------------
-    def _charge(self, turn: Turn, tokens: float) -> None:
-        self.service[turn.tenant] += tokens / turn.submission.weight
+    def _correct(self, turn: Turn, tokens: int) -> None:
+        self.counters, turn.bill = fair_share.correct(self.counters, turn.bill, served=tokens)
 
     def _note_idle(self, tenant: str) -> None:
         if not self.waiting(tenant):
-            self.last_to_leave = tenant
+            self.counters = fair_share.leave(self.counters, tenant=tenant)
 
     def _requeue(self, turn: Turn) -> None:
-        """Back to its old place in the line, and the charge with it."""
-        self._charge(turn, -turn.submission.estimated_tokens)
+        """Back to its old place in its tenant's line; the tenant pays for what the log has."""
+        self._correct(turn, len(turn.streamed))
+        self.counters = fair_share.join(self.counters, tenant=turn.tenant)
         self.records.append(Note("requeued", turn.name, turn.attempt, turn.worker))
         turn.log.append(Entry("state", "queued"))
         turn.place, turn.worker, turn.lapsed = "waiting", None, False
         self.rung = True
 
     def _end_here(self, turn: Turn, outcome: str) -> None:
-        """An end that the queue decides; what a running turn was charged stays charged."""
+        """An end that the queue decides; the tenant pays for what the log has."""
+        if turn.attempt:
+            self._correct(turn, len(turn.streamed))
         self._end(turn, outcome, turn.worker)
 
     def _end(self, turn: Turn, outcome: str, worker: str | None) -> None:
@@ -291,8 +292,8 @@ class QueueModel:
             "arrivals": self.at("waiting"),
             "leases": running,
             "deadlines": any(turn.watched for turn in known),
-            "service": self.service,
-            "left": self.last_to_leave,
+            "service": self.counters.service,
+            "left": self.counters.left,
             "bell": self.rung,
             "record": moved,
         }
