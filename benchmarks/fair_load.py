@@ -58,7 +58,7 @@ class Plan:
         Tokens are counted here when their turn has ended, so that the running turns come on top.
         """
         slots = self.workers * self.slots
-        bodies = [_body(1000, budget) for budget in BUDGETS]
+        bodies = [_body(number, budget) for budget in BUDGETS for number in (0, 99_999)]  # estimates read lengths
         costs = [prompt_tokens(body.prompt or "") + min(body.params.max_tokens, ANSWER_TOKENS) for body in bodies]
         error = max(abs(cost - estimated_tokens(body)) for cost, body in zip(costs, bodies, strict=True))
         return fair_share.bound(slots=slots, cost=max(costs), error=error) + slots * max(costs)

@@ -13,7 +13,7 @@ Three loads, each in both orders in every round, and the price of the order:
 
 First come, first served is the same code with all turns in one tenant's line (`benchmarks.fair_load`). The workers are declared
 stand-ins (`simulated` engine) in real worker processes, several to a process. Answers vary in length, and the queue's estimates
-are the service's own, made from prompt and budget: they are off by up to two fifths, both ways.
+are the service's own, made from prompt and budget: they are off by up to a half, both ways.
 """
 
 from __future__ import annotations
