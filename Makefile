@@ -64,6 +64,7 @@ lock: $(DEV_STAMP) ## refresh the pinned versions
 bench: $(DEV_STAMP) ## the benchmarks, short form
 	$(PY) -m benchmarks.gateway --quick
 	$(PY) -m benchmarks.scaling --quick
+	$(PY) -m benchmarks.fairness --quick
 
 clean: ## forget the virtual environment and all local data
 	rm -rf $(VENV) .data .data-demo

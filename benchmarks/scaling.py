@@ -13,12 +13,9 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import json
 import os
 import shutil
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
 import uuid
@@ -29,13 +26,12 @@ import psutil
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.fleet import fleet
 from benchmarks.machine import command, cpu_s, machine, spread
-from benchmarks.stack import ROOT
 from opsite.embedded.redis import EmbeddedRedis
 from taskqueue.async_client import AsyncQueue
 from taskqueue.messages import SamplingParams, Submission, TurnBody
 
-READY_S = 60.0
 END_S = 300.0
 
 
@@ -52,59 +48,26 @@ async def one_run(url: str, redis_pids: list[int], *, workers: int, options: arg
     """Start a fleet, give it `waves` full loads, and measure from the first submission to the last record."""
     pool = f"bench-{uuid.uuid4().hex[:8]}"
     queue = AsyncQueue(url, pool)
-    processes = [
-        _start(url, pool, count, number, options) for number, count in enumerate(_split(workers, options.processes))
-    ]
-    try:
-        async with asyncio.timeout(READY_S):
-            while sum(s.phase == "ready" for s in (await queue.signals()).workers) < workers:  # noqa: ASYNC110
-                await asyncio.sleep(0.05)
-        turns = [_turn(number, options) for number in range(workers * options.slots * options.waves)]
-        pids = [process.pid for process in processes]
-        redis_before, workers_before, began = cpu_s(redis_pids), cpu_s(pids), time.perf_counter()
-        for start in range(0, len(turns), 500):
-            await queue.enqueue(turns[start : start + 500])
-        left, tokens = len(turns), 0
-        async with asyncio.timeout(END_S):
-            while left:
-                records = await queue.read_records(count=1000, block_s=1.0)
-                ended = [record for record in records if record.kind == "finished"]
-                left -= len(ended)
-                tokens += sum(record.usage.completion_tokens for record in ended)
-                await queue.acknowledge(records, keep_log_s=0.001)
-        wall = time.perf_counter() - began
-        return Run(tokens / wall, (cpu_s(redis_pids) - redis_before) / wall, (cpu_s(pids) - workers_before) / wall)
-    finally:
-        for process in processes:
-            process.terminate()
-        for process in processes:
-            process.wait(15)
-        await queue.aclose()
-
-
-def _split(workers: int, processes: int) -> list[int]:
-    """Workers as evenly as can be over at most so many processes."""
-    processes = min(workers, processes)
-    return [workers // processes + (number < workers % processes) for number in range(processes)]
-
-
-def _start(url: str, pool: str, count: int, number: int, options: argparse.Namespace) -> subprocess.Popen[bytes]:
     speed = {"step_base_s": options.step_s, "prefill_tokens_per_s": 1e9}
-    return subprocess.Popen(
-        [sys.executable, "-m", "gpu_worker"],
-        cwd=ROOT,
-        env={
-            **os.environ,
-            "OPSITE_REDIS_URL": url,
-            "OPSITE_POOL": pool,
-            "OPSITE_WORKER_ID": f"bench-{number}",
-            "OPSITE_ENGINE": "simulated",
-            "OPSITE_SLOTS": str(options.slots),
-            "OPSITE_SIMULATED_WORKERS": str(count),
-            "OPSITE_ENGINE_ARGS": json.dumps(speed),
-            "OPSITE_LOG_LEVEL": "warning",
-        },
-    )
+    size = {"workers": workers, "processes": options.processes, "slots": options.slots}
+    try:
+        async with fleet(url, queue, **size, engine_args=speed) as pids:
+            turns = [_turn(number, options) for number in range(workers * options.slots * options.waves)]
+            redis_before, workers_before, began = cpu_s(redis_pids), cpu_s(pids), time.perf_counter()
+            for start in range(0, len(turns), 500):
+                await queue.enqueue(turns[start : start + 500])
+            left, tokens = len(turns), 0
+            async with asyncio.timeout(END_S):
+                while left:
+                    records = await queue.read_records(count=1000, block_s=1.0)
+                    ended = [record for record in records if record.kind == "finished"]
+                    left -= len(ended)
+                    tokens += sum(record.usage.completion_tokens for record in ended)
+                    await queue.acknowledge(records, keep_log_s=0.001)
+            wall = time.perf_counter() - began
+            return Run(tokens / wall, (cpu_s(redis_pids) - redis_before) / wall, (cpu_s(pids) - workers_before) / wall)
+    finally:
+        await queue.aclose()
 
 
 def _turn(number: int, options: argparse.Namespace) -> Submission:

@@ -19,24 +19,18 @@ while #claimed < slots do
     redis.call('ZREM', key('wait:', tenant), first)
     redis.call('ZREM', key('arrivals'), t.id)
     redis.call('SADD', key('running:', tenant), t.id)
-    charge(tenant, t.estimate, t.weight)
+    settle(t, math.max(t.estimate, t.charged))
     place(tenant)
     t.attempt, t.seq = t.attempt + 1, t.seq + 1
     redis.call('HSET', key('turn:', t.id), 'state', 'running', 'worker', worker, 'attempt', t.attempt, 'seq', t.seq,
-      'charged', t.charged + t.estimate)
+      'charged', t.charged)
     redis.call('ZADD', key('leases'), now + lease, t.id)
     redis.call('SADD', key('held:', worker), t.id)
     append(t.task, t.seq, 'state', string.format('{"state":"running","attempt":%d}', t.attempt))
     redis.call('XADD', key('record'), '*', 'r',
       cmsgpack.pack({ kind = 'claimed', turn = t.id, task = t.task, attempt = t.attempt, worker = worker }))
-    local streamed = {}
-    if t.attempt > 1 then
-      for _, entry in ipairs(redis.call('XRANGE', key('log:', t.task), '-', '+')) do
-        if entry[2][5] == 't' then table.insert(streamed, entry[2][6]) end
-      end
-    end
     table.insert(claimed, { t.id, t.task, tenant, t.attempt, t.seq, t.arrival, t.deadline,
-      redis.call('HGET', key('turn:', t.id), 'body'), table.concat(streamed) })
+      redis.call('HGET', key('turn:', t.id), 'body'), t.attempt > 1 and streamed(t.task) or '' })
   end
 end
 post()

@@ -8,7 +8,7 @@ for i = 2, #ARGV, 6 do
   local outcome, record, tokens = ARGV[i + 3], ARGV[i + 4], tonumber(ARGV[i + 5])
   local t = load(turn)
   if held_by(t, worker, attempt) then
-    charge(t.tenant, tokens - t.charged, t.weight)
+    settle(t, tokens)
     conclude(t, math.max(seq, t.seq + 1), outcome, record)
   else
     table.insert(stops, { turn, 'lost' })

@@ -54,12 +54,13 @@ local function ring()
   redis.call('LTRIM', key('bell'), 0, BELLS - 1)
 end
 
--- Fair share: the Virtual Token Counter (Sheng et al., OSDI 2024, algorithm 2) ---------------------
+-- Fair share: the Virtual Token Counter, as in taskqueue/fair_share.py, which holds its theory ------
 
-local function charge(tenant, tokens, weight)
-  local service = redis.call('HINCRBYFLOAT', key('service'), tenant, string.format('%.17g', tokens / weight))
-  redis.call('ZADD', key('active'), 'XX', service, tenant)
-  return service
+-- What a turn was charged becomes `tokens`: an estimate at claim, what it was served when it leaves its worker.
+local function settle(t, tokens)
+  local more = string.format('%.17g', (tokens - t.charged) / t.weight)
+  redis.call('ZADD', key('active'), 'XX', redis.call('HINCRBYFLOAT', key('service'), t.tenant, more), t.tenant)
+  t.charged = tokens
 end
 
 -- A tenant that comes back from idle is lifted to the lowest active counter: idle time earns no credit.
@@ -131,19 +132,29 @@ local function let_go(t)
   redis.call('HDEL', key('stop:', t.worker), t.id)
 end
 
+-- The token ids that all attempts at a task have streamed, packed as they lie in its log.
+local function streamed(task)
+  local ids = {}
+  for _, entry in ipairs(redis.call('XRANGE', key('log:', task), '-', '+')) do
+    if entry[2][5] == 't' then table.insert(ids, entry[2][6]) end
+  end
+  return table.concat(ids)
+end
+
+-- The tenant pays for what it got, where no worker says what that was.
+local function settle_by_log(t)
+  if t.attempt > 0 then settle(t, #streamed(t.task) / 4) end
+end
+
 -- Back to the queue. What was charged in advance is given back; the next claim charges it again.
 local function requeue(t)
   let_go(t)
-  charge(t.tenant, -t.estimate, t.weight)
+  settle_by_log(t)
   t.seq = t.seq + 1
-  redis.call('HSET', key('turn:', t.id), 'state', 'waiting', 'worker', '', 'seq', t.seq, 'charged', t.charged - t.estimate,
+  redis.call('HSET', key('turn:', t.id), 'state', 'waiting', 'worker', '', 'seq', t.seq, 'charged', t.charged,
     'failures', t.failures)
   put_in_line(t)
-  if may_run(t.tenant) then
-    -- Its tenant was not idle: it comes back with its own counter, not lifted.
-    redis.call('ZADD', key('active'), redis.call('HGET', key('service'), t.tenant), t.tenant)
-    ring()
-  end
+  if place(t.tenant) then ring() end
   append(t.task, t.seq, 'state', '{"state":"queued"}')
   redis.call('XADD', key('record'), '*', 'r',
     cmsgpack.pack({ kind = 'requeued', turn = t.id, task = t.task, attempt = t.attempt, worker = t.worker }))
@@ -174,5 +185,6 @@ local function conclude_here(t, state, code, message)
     outcome.error = { code = code, message = message }
     record.error = outcome.error
   end
+  settle_by_log(t)
   conclude(t, t.seq + 1, cjson.encode(outcome), cmsgpack.pack(record))
 end

@@ -12,6 +12,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
+from taskqueue import fair_share
+from taskqueue.fair_share import Bill, Counters
 from taskqueue.messages import Submission
 
 Place = Literal["waiting", "running", "done", "acknowledged"]
@@ -64,7 +66,10 @@ class Turn:
     def __post_init__(self) -> None:
         self.deadline_ms = self.submission.deadline_ms
         self.watched = self.deadline_ms > 0
-        self.rank = (self.submission.priority, self.deadline_ms or math.inf, self.arrival_ms)
+        self.rank = fair_share.rank(
+            priority=self.submission.priority, deadline_ms=self.deadline_ms, arrival_ms=self.arrival_ms
+        )
+        self.bill = Bill(self.tenant, self.submission.weight, self.submission.estimated_tokens)
 
     @property
     def name(self) -> str:
@@ -81,9 +86,8 @@ class QueueModel:
     def __init__(self, *, now_ms: int) -> None:
         self.now_ms = now_ms
         self.turns: dict[str, Turn] = {}
-        self.service: dict[str, float] = {}
+        self.counters = Counters()
         self.max_running: dict[str, int] = {}
-        self.last_to_leave: str | None = None
         self.rung = False
         self.records: list[Note] = []
 
@@ -100,7 +104,7 @@ class QueueModel:
     def active(self) -> dict[str, float]:
         """Tenants that have waiting turns and may run one more, and their service counters."""
         waiting = {turn.tenant for turn in self.at("waiting")}
-        return {tenant: self.service[tenant] for tenant in waiting if self.may_run(tenant)}
+        return {tenant: self.counters.service[tenant] for tenant in waiting if self.may_run(tenant)}
 
     def may_run(self, tenant: str) -> bool:
         return len(self.running(tenant)) < self.max_running.get(tenant, math.inf)
@@ -118,10 +122,9 @@ class QueueModel:
 
     def next_in_line(self) -> set[str]:
         """The turns that may come next: the best of a tenant that was served least. More than one only where they tie."""
-        active = self.active()
-        lowest = min(active.values(), default=0.0)
         names = set()
-        for tenant in (tenant for tenant, service in active.items() if service <= lowest + TIE):
+        lowest = self.counters.lowest()
+        for tenant in (tenant for tenant, service in self.active().items() if service <= lowest + TIE):
             best = min(turn.rank for turn in self.waiting(tenant))
             names |= {turn.name for turn in self.waiting(tenant) if turn.rank == best}
         return names
@@ -152,13 +155,12 @@ class QueueModel:
 
     def enqueue(self, submission: Submission, *, arrival_ms: int) -> None:
         """An accepted turn enters, and its tenant's running limit holds from now on."""
-        active = self.active()
         self.max_running.pop(submission.tenant, None)
         if submission.max_running:
             self.max_running[submission.tenant] = submission.max_running
         turn = self.turns[submission.turn] = Turn(submission, arrival_ms)
         turn.log.append(Entry("state", "queued"))
-        self._place(submission.tenant, active)
+        self._place(submission.tenant)
         self.rung = self.rung or submission.tenant in self.active()
 
     def claim(self, worker: str, slots: int, *, lapsed: bool, moved: Sequence[str]) -> list[Turn]:
@@ -173,10 +175,9 @@ class QueueModel:
             if self._passed(turn.deadline_ms):
                 self._end_here(turn, "expired")
                 continue
-            active = self.active()
-            self._charge(turn, turn.submission.estimated_tokens)
+            self.counters, turn.bill = fair_share.charge(self.counters, turn.bill)
             turn.place, turn.worker, turn.attempt, turn.lapsed = "running", worker, turn.attempt + 1, lapsed
-            self._place(turn.tenant, active)
+            self._place(turn.tenant)
             turn.log.append(Entry("state", f"running {turn.attempt}"))
             self.records.append(Note("claimed", name, turn.attempt, worker))
             claimed.append(turn)
@@ -198,7 +199,7 @@ class QueueModel:
         """Whether the worker may end the turn. The estimate is corrected to the `tokens` that were served."""
         turn = self.holds(worker, name, attempt)
         if turn:
-            self._charge(turn, tokens - turn.submission.estimated_tokens)
+            self._correct(turn, tokens)
             self._end(turn, outcome, worker)
         return turn is not None
 
@@ -267,37 +268,36 @@ class QueueModel:
         self.turns[name].deadline_ms = deadline_ms
 
     # -- their parts ---------------------------------------------------------------------------
-    def _charge(self, turn: Turn, tokens: float) -> None:
-        self.service[turn.tenant] += tokens / turn.submission.weight
+    def _correct(self, turn: Turn, tokens: int) -> None:
+        self.counters, turn.bill = fair_share.correct(self.counters, turn.bill, served=tokens)
 
-    def _place(self, tenant: str, before: dict[str, float]) -> bool:
-        """Whether the tenant came among the active, which were these. It is lifted then: time outside earns no credit."""
-        self.service.setdefault(tenant, 0.0)
-        stays = tenant in self.active()
-        came = stays and tenant not in before
-        if came:
-            left = self.service[self.last_to_leave] if self.last_to_leave else 0.0
-            self.service[tenant] = max(self.service[tenant], min(before.values(), default=left))
-        if tenant in before and not stays:
-            self.last_to_leave = tenant
-        return came
+    def _place(self, tenant: str) -> bool:
+        """Whether the tenant came among the active. It is lifted then: time outside earns no credit."""
+        came = tenant not in self.counters.waiting
+        if self.waiting(tenant) and self.may_run(tenant):
+            self.counters = fair_share.join(self.counters, tenant=tenant)
+            return came
+        self.counters = fair_share.leave(self.counters, tenant=tenant)
+        return False
 
     def _requeue(self, turn: Turn) -> None:
-        """Back to its old place in the line, and the charge with it."""
-        self._charge(turn, -turn.submission.estimated_tokens)
+        """Back to its old place in its tenant's line; the tenant pays for what the log has."""
+        self._correct(turn, len(turn.streamed))
         self.records.append(Note("requeued", turn.name, turn.attempt, turn.worker))
         turn.log.append(Entry("state", "queued"))
         turn.place, turn.worker, turn.lapsed = "waiting", None, False
-        self.rung = self.rung or self.may_run(turn.tenant)
+        self._place(turn.tenant)
+        self.rung = self.rung or turn.tenant in self.active()
 
     def _end_here(self, turn: Turn, outcome: str) -> None:
-        """An end that the queue decides; what a running turn was charged stays charged."""
+        """An end that the queue decides; the tenant pays for what the log has."""
+        if turn.attempt:
+            self._correct(turn, len(turn.streamed))
         self._end(turn, outcome, turn.worker)
 
     def _end(self, turn: Turn, outcome: str, worker: str | None) -> None:
-        active = self.active()
         turn.place, turn.worker, turn.stop, turn.watched, turn.lapsed = "done", None, None, False, False
-        if self._place(turn.tenant, active):  # it was at its running limit
+        if self._place(turn.tenant):  # it was at its running limit
             self.rung = True
         turn.log.append(Entry("outcome", outcome))
         self.records.append(Note("finished", turn.name, turn.attempt, worker, outcome))
@@ -320,8 +320,8 @@ class QueueModel:
             "arrivals": self.at("waiting"),
             "leases": running,
             "deadlines": any(turn.watched for turn in known),
-            "service": self.service,
-            "left": self.last_to_leave,
+            "service": self.counters.service,
+            "left": self.counters.left,
             "bell": self.rung,
             "record": moved,
         }

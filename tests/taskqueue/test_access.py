@@ -44,6 +44,7 @@ WITH_A_KEY: dict[str, Callable[[str], Command]] = {
     "ltrim": lambda key: (key, 0, 0),
     "publish": lambda key: (key, "m"),
     "sadd": lambda key: (key, "m"),
+    "scard": lambda key: (key,),
     "set": lambda key: (key, "v"),
     "sismember": lambda key: (key, "m"),
     "smembers": lambda key: (key,),
@@ -59,7 +60,7 @@ WITHOUT_A_KEY = {"select", "time"}
 
 KINDS = {
     "wait", "active", "service", "left", "arrivals", "turn", "leases", "held", "stop", "deadlines", "workers", "worker", "log",
-    "follow", "record", "bell",
+    "follow", "record", "bell", "running", "max_running",
 }  # fmt: skip
 """Every kind of key that a pool has."""
 
@@ -139,8 +140,9 @@ async def fill(queue: AsyncQueue) -> None:
 
     def turn(number: int, tenant: str, deadline_ms: int = 0) -> Submission:
         body = TurnBody(messages=(ChatMessage("user", "a secret"),))
+        name, task = f"t{number}", f"k{number}"
         return Submission(
-            turn=f"t{number}", task=f"k{number}", tenant=tenant, body=body, inbox="web-1", deadline_ms=deadline_ms
+            turn=name, task=task, tenant=tenant, body=body, inbox="web-1", deadline_ms=deadline_ms, max_running=9
         )
 
     await queue.enqueue([turn(number, "one") for number in range(3)])

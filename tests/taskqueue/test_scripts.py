@@ -304,6 +304,28 @@ async def test_what_was_served_corrects_what_was_estimated(queue: AsyncQueue) ->
     assert sum(turn.tenant == "ann" for turn in claimed) == 2
 
 
+async def test_a_turn_that_the_queue_ends_costs_what_its_log_holds(queue: AsyncQueue, redis: Redis) -> None:
+    await queue.enqueue([turn("a", estimated_tokens=1000, weight=2.0)])
+    for tokens in ((1, 2), (3,)):
+        (claimed,) = await queue.claim("w1", 1, lease_s=0)
+        assert float(redis.hget(f"opsite:{{{queue.pool}}}:service", "ann")) == 500
+        await queue.emit("w1", [delta(claimed, "x", *tokens)])
+        await queue.reap(max_attempts=2)
+        assert float(redis.hget(f"opsite:{{{queue.pool}}}:service", "ann")) == len((*claimed.streamed, *tokens)) / 2
+
+
+async def test_a_turn_that_comes_back_earns_its_tenant_no_credit(queue: AsyncQueue) -> None:
+    """It ran while the others waited: its tenant is next, and then one of equals."""
+    await queue.enqueue([turn("long", "ann", estimated_tokens=100)])
+    await queue.claim("w1", 1, lease_s=LEASE_S)
+    await queue.enqueue([turn(f"bob{i}", "bob", estimated_tokens=100) for i in range(40)])
+    await queue.claim("w2", 20, lease_s=LEASE_S)
+    await queue.release("w1", ["long"])
+    await queue.enqueue([turn(f"ann{i}", "ann", estimated_tokens=100) for i in range(40)])
+    claimed = await queue.claim("w2", 10, lease_s=LEASE_S)
+    assert sum(turn.tenant == "ann" for turn in claimed) == 5
+
+
 async def test_two_workers_never_hold_the_same_turn(queue: AsyncQueue) -> None:
     await queue.enqueue([turn(f"t{i}", f"tenant{i % 5}") for i in range(200)])
     claims = await asyncio.gather(*(queue.claim(f"w{i}", 10, lease_s=LEASE_S) for i in range(30)))

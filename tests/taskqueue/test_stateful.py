@@ -356,7 +356,9 @@ class QueueMachine(RuleBasedStateMachine):
         assert {n.decode(): int(at_ms) for n, at_ms in arrivals} == {t.name: t.arrival_ms for t in model.at("waiting")}
         watched = {turn.name: turn.deadline_ms for turn in model.turns.values() if turn.watched}
         assert {n.decode(): int(at_ms) for n, at_ms in deadlines} == watched
-        assert {tenant.decode(): float(n) for tenant, n in service.items()} == pytest.approx(model.service, abs=1e-6)
+        assert {tenant.decode(): float(n) for tenant, n in service.items()} == pytest.approx(
+            model.counters.service, abs=1e-6
+        )
         assert {tenant.decode(): n for tenant, n in active} == pytest.approx(model.active(), abs=1e-6)
 
     @invariant()
