@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 NAMES = (
     "enqueue", "claim", "emit", "finish", "heartbeat", "release", "reap", "cancel", "follow", "acknowledge", "signals",
+    "restart",
 )  # fmt: skip
 
 
