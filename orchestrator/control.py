@@ -43,8 +43,7 @@ class PoolControl:
     blind: bool = False
 
     def tick(self, pool: Pool, rows: list[Worker], sight: Sight, outcomes: Mapping[str, str | BaseException]) -> None:
-        """One pass. The queue is kept tidy first, whatever becomes of the rest."""
-        self._reap(pool)
+        """One pass."""
         self._notice_edits(pool)
         look = Look(pool, sight, outcomes, self._signals(pool), time.time())
         observed = self.watch.observe(rows, look)
@@ -68,13 +67,6 @@ class PoolControl:
             self._apply(pool, action, seen, look)
 
     # -- observe -------------------------------------------------------------------------------
-    def _reap(self, pool: Pool) -> None:
-        try:
-            self.queue.reap(max_attempts=pool.max_attempts)
-        except QueueUnavailable as error:
-            if not self.blind:
-                log.warning("pool %s: leases are not looked after: %s", pool.slug, error)
-
     def _signals(self, pool: Pool) -> PoolSignals | None:
         try:
             return self.queue.signals()
