@@ -38,10 +38,12 @@ class Subscription:
     """One follower of one task. Iterate it for events, or call `batch` for all that are there; it ends after the outcome.
 
     `last` is the log's last number when following began: 0 means that Redis has no log of the task (not yet, or no longer).
+    `lost` says that it ended because Redis has lost the log: whoever reads it should ask Postgres, and follow anew.
     """
 
     def __init__(self, hub: EventHub, pool: str, task: str, *, after: int, behind: bool) -> None:
         self.pool, self.task, self.last = pool, task, 0
+        self.expected, self.lost = not behind, False
         self._hub = hub
         self._delivered = after
         self._buffered = after
@@ -74,8 +76,15 @@ class Subscription:
                 async with asyncio.timeout(min(SILENCE_S, left_s)):
                     await self._wake.wait()
             except TimeoutError:
-                self._behind = True
+                await self._look()
         return []
+
+    async def _look(self) -> None:
+        """After a silence. The last message of all may be lost, and a Redis without its data knows no followers any more."""
+        self._behind = True
+        with contextlib.suppress(QueueUnavailable):
+            if await self._hub.queue(self.pool).follow(self.task, self._hub.inbox_name) < self._delivered:
+                self._ended = self.lost = True
 
     def abandon(self) -> None:
         """The reader has gone: whoever waits in `batch` gets an empty answer, and the subscription has ended."""
@@ -221,8 +230,7 @@ class EventHub:
             reader: InboxReader | None = None
             try:
                 reader = await open_reader(self._link.url, keys.inbox(pool, self.inbox_name), deliver)
-                if self._ready[pool].is_set():
-                    await self._follow_again(pool)
+                await self._follow_again(pool, reopened=self._ready[pool].is_set())
                 self._ready[pool].set()
                 await self._listen(reader)
             except QueueUnavailable as failure:
@@ -246,10 +254,17 @@ class EventHub:
             for subscription in self._followers.get((pool, event.task), ()):
                 subscription.push(event)
 
-    async def _follow_again(self, pool: str) -> None:
-        """The inbox was away: register all followers anew and let them read what they missed."""
+    async def _follow_again(self, pool: str, *, reopened: bool) -> None:
+        """The inbox was not there: register its followers anew and let them read what they missed.
+
+        A follower that nobody heard is forgotten by Redis, and one may have come before the inbox first stood. Only who expects
+        a task that is not enqueued before then has missed nothing.
+        """
         for place, followers in list(self._followers.items()):
-            if place[0] == pool:
+            if place[0] != pool:
+                continue
+            missed = [one for one in followers if reopened or not one.expected]
+            if missed:
                 await self.queue(pool).follow(place[1], self.inbox_name)
-                for subscription in list(followers):
-                    subscription.mark_behind()
+            for subscription in missed:
+                subscription.mark_behind()
