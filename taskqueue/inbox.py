@@ -30,6 +30,7 @@ BUFFERED_EVENTS = 512
 PING_S = 5.0
 SILENT_S = 15.0
 RECONNECT_S = 0.25
+READY_MS = 10_000
 SILENCE_S = 10.0
 """After so long without an event a follower looks into the log: the last message of all may be the one that was lost."""
 
@@ -175,9 +176,13 @@ class EventHub:
             self._queues[pool] = AsyncQueue(self._link, pool)
         return self._queues[pool]
 
-    async def ping(self) -> None:
-        """Raises `QueueUnavailable` if Redis does not answer."""
-        await self._link.ask("PING")
+    async def takes(self) -> None:
+        """Raises `QueueUnavailable` if Redis takes nothing in: it is away, out of memory, or a replica. A PING would not tell."""
+        await self._link.ask("SET", f"opsite:ready:{self.inbox_name}", "1", "PX", READY_MS)
+
+    async def reach(self) -> None:
+        """Raises `QueueUnavailable` if there is no connection to Redis: then nothing that is asked now can have any effect."""
+        await self._link.reach()
 
     def subscribe(self, pool: str, task: str, *, after: int = 0) -> Subscription:
         """Follow a task from behind `after`: `async with hub.subscribe(...) as subscription`."""

@@ -1,7 +1,7 @@
 """Accepting tasks in groups: all that arrived while the last group was written are one commit and one pipelined enqueue.
 
 Accepted means committed. A task whose enqueue the queue refuses (the tenant's limit) is withdrawn before anybody was told of it;
-one whose process dies between commit and enqueue is found by the sweep.
+one whose process dies between commit and enqueue, or whose enqueue was not answered, is found by the sweep.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import psycopg
 
 from agents.faces.database import Database, Row
 from agents.problems import Problem, too_many_waiting, unavailable
-from taskqueue.failures import QueueUnavailable
+from taskqueue.failures import QueueRefused, QueueUnavailable
 from taskqueue.inbox import EventHub
 from taskqueue.messages import Submission
 
@@ -83,6 +83,7 @@ class Acceptance:
                 _refuse([alone], failure)
 
     async def _commit(self, group: list[tuple[Candidate, asyncio.Future[Accepted]]]) -> None:
+        await self._hub.reach()  # a queue that is away refuses before anything is written
         conversations = {c.row["conversation"] for c, _ in group if c.row["conversation"] is not None}
         created = await self._db.accept([candidate.row for candidate, _ in group], sorted(conversations))
         by_pool: defaultdict[str, list[tuple[Candidate, asyncio.Future[Accepted]]]] = defaultdict(list)
@@ -102,9 +103,15 @@ class Acceptance:
     ) -> None:
         try:
             verdicts = await self._hub.queue(pool).enqueue([candidate.submission for candidate, _ in entries])
-        except QueueUnavailable:
+        except QueueRefused:
             await self._db.withdraw([candidate.row["id"] for candidate, _ in entries])
             _refuse(entries, unavailable("The queue"))
+            return
+        except QueueUnavailable:
+            # Whether Redis took them in is not known, and an equal request may have been answered meanwhile: a task that is
+            # committed is accepted. The sweep enqueues what Redis does not know.
+            for candidate, answer in entries:
+                _answer(answer, Accepted(created[candidate.row["id"]]))
             return
         full = []
         for (candidate, answer), enqueued in zip(entries, verdicts, strict=True):
