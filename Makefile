@@ -10,7 +10,7 @@ LOCKS := requirements.txt requirements-torch.txt
 STAMP := $(VENV)/.stamp-$(shell cat $(LOCKS) 2>/dev/null | sha256sum | cut -c1-16)
 DEV_STAMP := $(VENV)/.stamp-dev-$(shell cat $(LOCKS) requirements-dev.txt 2>/dev/null | sha256sum | cut -c1-16)
 
-.PHONY: help up demo test lint format lock bench clean
+.PHONY: help up demo test lint format lock bench chaos clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -61,6 +61,9 @@ lock: $(DEV_STAMP) ## refresh the pinned versions
 bench: $(DEV_STAMP) ## the benchmarks, short form
 	$(PY) -m benchmarks.gateway --quick
 	$(PY) -m benchmarks.scaling --quick
+
+chaos: $(DEV_STAMP) ## is anything lost, doubled or mis-streamed while everything is killed? (ARGS=--quick: two minutes)
+	$(PY) -m benchmarks.chaos $(ARGS)
 
 clean: ## forget the virtual environment and all local data
 	rm -rf $(VENV) .data .data-demo
