@@ -105,7 +105,7 @@ class Run:
     async def _harm(self, director: Director) -> None:
         """Each kind once in random order, and again as long as there is load."""
         while True:
-            for kind in order(self._harm_rng, quick=self._options.quick):
+            for kind in order(self._harm_rng, quick=self._options.quick, only=self._options.only):
                 await asyncio.sleep(self._harm_rng.uniform(*REST_S))
                 if self._over.is_set():
                     return
@@ -124,6 +124,9 @@ class Run:
         kept = await evidence.kept(self._scene, told)
         violations = [violation for one in told if one.ids for violation in judge(one, kept[one.key])]
         violations += [Violation("refused", one.key, one.refusal) for one in told if one.refusal]
+        for one in told:
+            for stall in stalls(one, above_s=STALL_S):
+                self._scene.note(f"stall of {one.key} {one.ids}: from {stall.begun_at:.2f} to {stall.ended_at:.2f}")
         return Result(
             wanted=len(wanted),
             told=told,
@@ -160,6 +163,7 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--tasks", type=int, default=2000, help="on the simulated engine")
     parser.add_argument("--verse", type=int, default=100, help="on the real model of this repository")
     parser.add_argument("--seconds", type=float, default=360.0, help="over which the tasks are spread")
+    parser.add_argument("--only", default="", help="kinds of faults whose name holds this")
     parser.add_argument("--log", help="a file for what the processes say")
     parser.add_argument(
         "--quick", action="store_true", help="the simulated engine alone and half of the faults, for CI"

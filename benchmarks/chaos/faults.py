@@ -15,7 +15,7 @@ from typing import Literal, NamedTuple
 import redis.asyncio
 
 from benchmarks.chaos.health import Health, Truth
-from benchmarks.chaos.scene import LEASE_S, SIMULATED, Scene, lives
+from benchmarks.chaos.scene import LEASE_S, SIMULATED, STEP_S, Scene, lives
 
 Target = Literal["worker", "web", "orchestrator", "recorder", "redis", "postgres"]
 Manner = Literal[
@@ -27,19 +27,23 @@ WELL_S = 90.0
 
 
 class Kind(NamedTuple):
-    """A kind of fault. `hurts_servers`: a server is away meanwhile, and `/readyz` must say so."""
+    """A kind of fault. `hurts_servers`: a server is away meanwhile, and `/readyz` must say so.
+
+    `stall_s`: for so long a stream may stall, where that is promised.
+    """
 
     name: str
     target: Target
     manner: Manner
     quick: bool = False
     hurts_servers: bool = False
+    stall_s: float | None = None
 
 
 KINDS = (
-    Kind("worker killed", "worker", "killed", quick=True),
+    Kind("worker killed", "worker", "killed", quick=True, stall_s=LEASE_S + STEP_S),
     Kind("worker paused past its lease", "worker", "paused", quick=True),
-    Kind("worker drained", "worker", "drained", quick=True),
+    Kind("worker drained", "worker", "drained", quick=True, stall_s=1.0),
     Kind("worker cut off from Redis", "worker", "cut from redis"),
     Kind("web killed", "web", "killed", quick=True),
     Kind("web paused", "web", "paused"),
@@ -173,9 +177,9 @@ class Director:
                 await client.config_set("maxmemory", 0)
 
 
-def order(rng: random.Random, *, quick: bool) -> list[Kind]:
-    """Each kind once, shuffled."""
-    kinds = [kind for kind in KINDS if kind.quick or not quick]
+def order(rng: random.Random, *, quick: bool, only: str = "") -> list[Kind]:
+    """Each kind once (whose name holds `only`), shuffled."""
+    kinds = [kind for kind in KINDS if (kind.quick or not quick) and only in kind.name]
     rng.shuffle(kinds)
     return kinds
 

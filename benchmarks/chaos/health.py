@@ -86,6 +86,7 @@ class Health:
         """Wait until all is well; what is not by then."""
         give_up_at = time.monotonic() + timeout_s
         while ills := await self.ills():
+            self._scene.note(f"health: {'; '.join(ills)}")
             if time.monotonic() > give_up_at:
                 break
             await asyncio.sleep(LOOK_EVERY_S)

@@ -173,8 +173,12 @@ class Scene:
         keys: dict[str, str] = json.loads(answer.stdout.strip().splitlines()[-1])
         return keys
 
-    def _say(self, line: str) -> None:
+    def note(self, line: str) -> None:
+        """For `--log`."""
         self.said.append(f"{time.monotonic():.2f} {line}")
+
+    def _say(self, line: str) -> None:
+        self.note(line)
         if "this orchestrator leads" in line:
             self.leader = line.split(" ", 1)[0]
 

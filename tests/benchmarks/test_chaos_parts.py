@@ -93,9 +93,10 @@ def fault(kind: int, begun_at: float, well_at: float) -> Fault:
 
 def test_a_stall_is_blamed_on_the_fault_that_it_fell_into() -> None:
     faults = [fault(0, 10, 15), fault(4, 20, 25)]
-    assert blamed(Stall("a", 10.1, 15.2), faults) == KINDS[0].name
-    assert blamed(Stall("a", 19.9, 24.0), faults) == KINDS[4].name
-    assert blamed(Stall("a", 17.0, 18.0), faults) == "none"
+    assert blamed(Stall("a", 10.1, 15.2), faults) is faults[0]
+    assert blamed(Stall("a", 14.0, 24.0), faults) is faults[0]
+    assert blamed(Stall("a", 19.9, 24.0), faults) is faults[1]
+    assert blamed(Stall("a", 17.0, 18.0), faults) is None
 
 
 @pytest.mark.parametrize(
@@ -126,8 +127,11 @@ def test_a_run_is_right_only_without_any_violation() -> None:
         {"open_at_the_end": 1},
         {"lies": 1},
         {"faults": [gone]},
+        {"stalls": [Stall("a", 0.9, 7.0)]},
     ]
+    in_time = Stall("a", 0.9, 5.9)
     fields = {name: getattr(right, name) for name in Result.__slots__}
+    assert Result(**{**fields, "stalls": [in_time]}).right
     assert not any(Result(**{**fields, **wrong}).right for wrong in wrongs)
 
 
