@@ -13,7 +13,7 @@ DEV_STAMP := $(VENV)/.stamp-dev-$(shell cat $(LOCKS) requirements-dev.txt 2>/dev
 # The types' plugin reads the settings, and mypy ends too abruptly for servers to be stopped: they are named, not started.
 TYPES_ENV := DATABASE_URL=postgres://localhost/none REDIS_URL=redis://localhost SECRET_KEY=none
 
-.PHONY: help up demo test lint format lock bench clean
+.PHONY: help up demo test lint format lock bench chaos clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -65,6 +65,9 @@ bench: $(DEV_STAMP) ## the benchmarks, short form
 	$(PY) -m benchmarks.gateway --quick
 	$(PY) -m benchmarks.scaling --quick
 	$(PY) -m benchmarks.fairness --quick
+
+chaos: $(DEV_STAMP) ## is anything lost, doubled or mis-streamed while everything is killed? (ARGS=--quick: two minutes)
+	$(PY) -m benchmarks.chaos $(ARGS)
 
 clean: ## forget the virtual environment and all local data
 	rm -rf $(VENV) .data .data-demo

@@ -160,6 +160,16 @@ def pool_busy(retry_after_s: int) -> Problem:
     )
 
 
+def stream_lost() -> Problem:
+    """503: Redis has lost the events of a task. The task itself is not lost."""
+    return Problem(
+        503,
+        "stream_lost",
+        "The events of this task are lost, the task is not: follow it again from your cursor.",
+        retry_after_s=1,
+    )
+
+
 def unavailable(what: str, retry_after_s: int = 1) -> Problem:
     """503: a part of the service is away; nothing was accepted."""
     return Problem(503, "unavailable", f"{what} cannot be reached; try again.", retry_after_s=retry_after_s)

@@ -131,6 +131,9 @@ class Recorder:
                 except (psycopg.OperationalError, QueueUnavailable) as error:
                     log.warning("pool %s: %s; trying again", pool, error)
                     await asyncio.sleep(RETRY_S)
+                except Exception:
+                    log.exception("pool %s: recording failed; trying again", pool)
+                    await asyncio.sleep(RETRY_S)
         finally:
             await queue.aclose()
 
@@ -143,6 +146,8 @@ class Recorder:
                         await sweep.once(connection)
                 except (psycopg.OperationalError, QueueUnavailable) as error:
                     log.warning("sweep: %s; trying again", error)
+                except Exception:
+                    log.exception("sweep: this pass failed; the next comes all the same")
                 with suppress(TimeoutError):
                     await asyncio.wait_for(stop.wait(), SWEEP_EVERY_S)
         finally:

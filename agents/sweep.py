@@ -94,6 +94,7 @@ class Sweep:
             return 0
         await cursor.execute(STILL_OPEN, {"open": sorted(OPEN - {TaskState.WAITING}), "turns": missing})
         lost = [_submission(row) for row in await cursor.fetchall()]
+        await queue.restart([one.task for one in lost])
         await queue.enqueue(lost)
         if lost:
             log.warning("pool %s: %d accepted tasks were unknown to Redis and are enqueued again", pool, len(lost))

@@ -21,6 +21,7 @@ from django.core.management import call_command
 from opsite.supervisor import Supervisor
 
 READY_TIMEOUT_S = 60.0
+TEND_EVERY_S = 0.5
 
 
 class PortTaken(RuntimeError):
@@ -92,10 +93,24 @@ class Service:
         """Run until `stop`; then end the children, and after them the fleet."""
         from orchestrator.services import stop_fleet
 
+        over = threading.Event()
+        keeper = threading.Thread(target=self._keep_servers, args=(over,), name="keeper")
+        keeper.start()
         try:
             self._supervisor.run()
         finally:
+            over.set()
+            keeper.join()
             stop_fleet()
+
+    def _keep_servers(self, over: threading.Event) -> None:
+        """The embedded servers are nobody's children: who started them looks after them."""
+        while settings.EMBEDDED_STACK is not None and not over.wait(TEND_EVERY_S):
+            try:
+                for server in settings.EMBEDDED_STACK.tend():
+                    self._say(f"{server} had died and was started again")
+            except Exception as error:
+                self._say(f"an embedded server does not start, trying again: {error}")
 
     def run_beside(self) -> threading.Thread:
         """`run` on a thread of its own, for a command that does something meanwhile."""

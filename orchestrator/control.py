@@ -39,15 +39,12 @@ class PoolControl:
     watch: Watch
     history: History = field(default_factory=History)
     fingerprint: str = ""
-    max_attempts: int = 3
     desired: int | None = None
     note: str = ""
     blind: bool = False
 
     def tick(self, pool: Pool, rows: list[Worker], sight: Sight, outcomes: Mapping[str, str | BaseException]) -> None:
-        """One pass. The queue is kept tidy first, whatever becomes of the rest."""
-        self.max_attempts = pool.max_attempts
-        self.reap()
+        """One pass."""
         self._notice_edits(pool)
         look = Look(pool, sight, outcomes, self._signals(pool), time.time())
         observed = self.watch.observe(rows, look)
@@ -71,14 +68,6 @@ class PoolControl:
             self._apply(pool, action, seen, look)
 
     # -- observe -------------------------------------------------------------------------------
-    def reap(self) -> None:
-        """Lapsed leases and passed deadlines; cheap, and done more often than the rest."""
-        try:
-            self.queue.reap(max_attempts=self.max_attempts)
-        except QueueUnavailable as error:
-            if not self.blind:
-                log.warning("pool %s: leases are not looked after: %s", self.queue.pool, error)
-
     def _signals(self, pool: Pool) -> PoolSignals | None:
         try:
             return self.queue.signals()

@@ -1,7 +1,7 @@
 """The control loop: one leader, a tick every second over all pools.
 
 Whoever does not lead stands by and tries again each second. Workers outlive the loop: they are left running when it
-ends, and adopted by the next leader.
+ends, and adopted by the next leader. Lapsed leases are the reaper's (orchestrator.reaper), whoever leads.
 """
 
 from __future__ import annotations
@@ -10,7 +10,8 @@ import logging
 import threading
 import time
 import uuid
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import partial
 
 from django.conf import settings
 from django.db import close_old_connections, connection
@@ -23,6 +24,7 @@ from orchestrator.host import Host, LeadLost
 from orchestrator.leader import Leadership
 from orchestrator.local import host_of_settings
 from orchestrator.models import Pool, Worker
+from orchestrator.reaper import Reaper
 from orchestrator.runtimes.process import ProcessRuntime
 from orchestrator.watch import Watch
 from taskqueue.connections import connect
@@ -32,8 +34,6 @@ from taskqueue.sync_client import Queue
 log = logging.getLogger(__name__)
 
 TICK_S = 1.0
-REAP_S = 0.25
-"""Between two ticks the leader looks so often after lapsed leases and passed deadlines: both are felt by somebody who waits."""
 
 
 class Orchestrator:
@@ -44,12 +44,14 @@ class Orchestrator:
         self._host: Host = host_of_settings(confirm=self._confirm)
         self._leadership = Leadership(self._host.site.stack)
         self._redis = connect(settings.REDIS_URL)
+        self._reaper = Reaper(partial(Queue, self._redis))
         self._controls: dict[uuid.UUID, PoolControl] = {}
         self._first = True
 
     def run(self, stop: threading.Event) -> None:
         """Work until `stop`. Workers are left as they are."""
         standing_by = False
+        self._reaper.start()
         try:
             while not stop.is_set():
                 begun = time.monotonic()
@@ -59,13 +61,16 @@ class Orchestrator:
                         log.info("this orchestrator leads")
                         self._begin()
                     standing_by = False
-                    self._tick_safely()
-                elif not standing_by:
+                    self._safely(self.tick)
+                else:
+                    if not standing_by:
+                        log.info("another orchestrator leads; this one stands by")
                     standing_by = True
-                    log.info("another orchestrator leads; this one stands by")
-                self._rest(stop, until=begun + self._tick_s)
+                    self._safely(self._learn_pools)
+                stop.wait(max(0.05, self._tick_s - (time.monotonic() - begun)))
         finally:
             self._leadership.resign()
+            self._reaper.stop()
             self._host.fleet.close()
             self._host.access.close()
             self._redis.close()
@@ -73,7 +78,7 @@ class Orchestrator:
 
     def tick(self) -> None:
         """One pass over all pools. One pool's failure is logged and does not stop the others."""
-        pools = records.pools()
+        pools = self._learn_pools()
         rows = records.live_workers()
         outcomes = self._host.fleet.outcomes()
         names = {Pool.Runtime.PROCESS.value} | self._host.fleet.unfinished
@@ -96,17 +101,16 @@ class Orchestrator:
         for pool_id in gone:
             del self._controls[pool_id]
 
-    def _rest(self, stop: threading.Event, *, until: float) -> None:
-        """Wait for the next tick; whoever leads keeps the queues tidy meanwhile."""
-        while not stop.wait(max(0.05, min(REAP_S, until - time.monotonic()))) and time.monotonic() < until:
-            if self._leadership.leads:
-                for control in self._controls.values():
-                    control.reap()
+    def _learn_pools(self) -> list[Pool]:
+        """All pools; their leases are looked after by whoever leads or not."""
+        pools = records.pools()
+        self._reaper.watch({pool.slug: pool.max_attempts for pool in pools})
+        return pools
 
-    def _tick_safely(self) -> None:
+    def _safely(self, act: Callable[[], object]) -> None:
         try:
             close_old_connections()
-            self.tick()
+            act()
         except LeadLost:
             log.error("the lead is lost: nothing more is done until it is won again")
         except (DatabaseError, InterfaceError) as error:

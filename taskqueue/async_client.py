@@ -152,6 +152,9 @@ class AsyncQueue:
             answer = await self._link.ask("XREAD", "COUNT", count, *stream)
         return [calls.read_record(entry, fields) for entry, fields in calls.pairs(answer[0][1] if answer else ())]
 
+    async def restart(self, tasks: Sequence[str]) -> int:
+        return await self._run(calls.restart(tasks)) if tasks else 0
+
     async def acknowledge(self, records: Sequence[Record], *, keep_log_s: float = 3600.0) -> None:
         if records:
             await self._run(calls.acknowledge(records, keep_log_s=keep_log_s))

@@ -159,6 +159,11 @@ def follow(task: str, inbox: str) -> Call[int]:
     return Call(script("follow"), (task, inbox), int)
 
 
+def restart(tasks: Sequence[str]) -> Call[int]:
+    """Tasks of which Redis knows nothing begin anew."""
+    return Call(script("restart"), tuple(tasks), int)
+
+
 def acknowledge(records: Sequence[Record], *, keep_log_s: float) -> Call[None]:
     """Committed records leave."""
     args: list[Any] = [_ms(keep_log_s)]

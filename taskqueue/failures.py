@@ -12,6 +12,10 @@ class QueueUnavailable(Exception):
     """Redis cannot be reached, is loading, or is out of memory: try again later; nothing was changed or all of it was."""
 
 
+class QueueRefused(QueueUnavailable):
+    """Redis answered, and refuses to work (out of memory, loading): nothing was changed."""
+
+
 _TEMPORARY = (
     exceptions.ConnectionError,
     exceptions.TimeoutError,
@@ -36,6 +40,8 @@ def translated() -> Iterator[None]:
         raise
 
 
+_FULL = "OOM command not allowed"
+"""So Redis 6 says it of a script: as an error of the script's own."""
 _TEMPORARY_WORDS = {
     "OOM",
     "MISCONF",
@@ -52,8 +58,8 @@ _TEMPORARY_WORDS = {
 def refusal(said: str) -> Exception:
     """Redis' own words for an error as an exception: temporary ones are `QueueUnavailable`, others redis-py's."""
     word, _, rest = said.partition(" ")
-    if word in _TEMPORARY_WORDS:
-        return QueueUnavailable(f"Redis does not serve the queue: {said}")
+    if word in _TEMPORARY_WORDS or (word == "ERR" and _FULL in rest):
+        return QueueRefused(f"Redis does not serve the queue: {said}")
     if word == "NOSCRIPT":
         return exceptions.NoScriptError(rest)
     if word == "NOPERM":

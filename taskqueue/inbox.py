@@ -31,6 +31,7 @@ BUFFERED_EVENTS = 512
 PING_S = 5.0
 SILENT_S = 15.0
 RECONNECT_S = 0.25
+READY_MS = 10_000
 SILENCE_S = 10.0
 """After so long without an event a follower looks into the log: the last message of all may be the one that was lost."""
 
@@ -39,10 +40,12 @@ class Subscription:
     """One follower of one task. Iterate it for events, or call `batch` for all that are there; it ends after the outcome.
 
     `last` is the log's last number when following began: 0 means that Redis has no log of the task (not yet, or no longer).
+    `lost` says that it ended because Redis has lost the log: whoever reads it should ask Postgres, and follow anew.
     """
 
     def __init__(self, hub: EventHub, pool: str, task: str, *, after: int, behind: bool) -> None:
         self.pool, self.task, self.last = pool, task, 0
+        self.expected, self.lost = not behind, False
         self._hub = hub
         self._delivered = after
         self._buffered = after
@@ -75,8 +78,15 @@ class Subscription:
                 async with asyncio.timeout(min(SILENCE_S, left_s)):
                     await self._wake.wait()
             except TimeoutError:
-                self._behind = True
+                await self._look()
         return []
+
+    async def _look(self) -> None:
+        """After a silence. The last message of all may be lost, and a Redis without its data knows no followers any more."""
+        self._behind = True
+        with contextlib.suppress(QueueUnavailable):
+            if await self._hub.queue(self.pool).follow(self.task, self._hub.inbox_name) < self._delivered:
+                self._ended = self.lost = True
 
     def abandon(self) -> None:
         """The reader has gone: whoever waits in `batch` gets an empty answer, and the subscription has ended."""
@@ -168,9 +178,13 @@ class EventHub:
             self._queues[pool] = AsyncQueue(self._link, pool)
         return self._queues[pool]
 
-    async def ping(self) -> None:
-        """Raises `QueueUnavailable` if Redis does not answer."""
-        await self._link.ask("PING")
+    async def takes(self) -> None:
+        """Raises `QueueUnavailable` if Redis takes nothing in: it is away, out of memory, or a replica. A PING would not tell."""
+        await self._link.ask("SET", f"opsite:ready:{self.inbox_name}", "1", "PX", READY_MS)
+
+    async def reach(self) -> None:
+        """Raises `QueueUnavailable` if there is no connection to Redis: then nothing that is asked now can have any effect."""
+        await self._link.reach()
 
     def subscribe(self, pool: str, task: str, *, after: int = 0) -> Subscription:
         """Follow a task from behind `after`: `async with hub.subscribe(...) as subscription`."""
@@ -223,8 +237,7 @@ class EventHub:
             reader: InboxReader | None = None
             try:
                 reader = await open_reader(self._link.url, keys.inbox(pool, self.inbox_name), deliver)
-                if self._ready[pool].is_set():
-                    await self._follow_again(pool)
+                await self._follow_again(pool, reopened=self._ready[pool].is_set())
                 self._ready[pool].set()
                 await self._listen(reader)
             except QueueUnavailable as failure:
@@ -248,10 +261,17 @@ class EventHub:
             for subscription in self._followers.get((pool, event.task), ()):
                 subscription.push(event)
 
-    async def _follow_again(self, pool: str) -> None:
-        """The inbox was away: register all followers anew and let them read what they missed."""
+    async def _follow_again(self, pool: str, *, reopened: bool) -> None:
+        """The inbox was not there: register its followers anew and let them read what they missed.
+
+        A follower that nobody heard is forgotten by Redis, and one may have come before the inbox first stood. Only who expects
+        a task that is not enqueued before then has missed nothing.
+        """
         for place, followers in list(self._followers.items()):
-            if place[0] == pool:
+            if place[0] != pool:
+                continue
+            missed = [one for one in followers if reopened or not one.expected]
+            if missed:
                 await self.queue(pool).follow(place[1], self.inbox_name)
-                for subscription in list(followers):
-                    subscription.mark_behind()
+            for subscription in missed:
+                subscription.mark_behind()

@@ -191,6 +191,10 @@ class Link:
             await self._connection.gone
             self._connection = None
 
+    async def reach(self) -> None:
+        """Connect, if there is no connection. Raises `QueueUnavailable`; a Redis that is connected need not answer."""
+        await self._connected()
+
     async def _connected(self) -> _Connection:
         if self._connection is not None and not self._connection.lost:
             return self._connection

@@ -10,7 +10,7 @@ from typing import Literal
 
 import msgspec
 
-EventKind = Literal["state", "text", "outcome"]
+EventKind = Literal["state", "text", "outcome", "restart"]
 OutcomeState = Literal["succeeded", "failed", "cancelled", "expired"]
 StopReason = Literal["cancelled", "expired", "lost"]
 WorkerPhase = Literal["starting", "ready", "draining"]

@@ -2,7 +2,7 @@
 
 Accepted means committed. What the tenant's budget refuses is never written. A task whose enqueue the queue refuses (the tenant's
 limit, the pool's bound) is withdrawn before anybody was told of it, and its reservation given back; one whose process dies between
-commit and enqueue is found by the sweep.
+commit and enqueue, or whose enqueue was not answered, is found by the sweep.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from agents.faces.database import Database, Row
 from agents.limits import Bill, seconds
 from agents.problems import Problem, pool_busy, too_many_waiting, unavailable
 from taskqueue.buckets import Reading
-from taskqueue.failures import QueueUnavailable
+from taskqueue.failures import QueueRefused, QueueUnavailable
 from taskqueue.inbox import EventHub
 from taskqueue.messages import Enqueued, Submission
 
@@ -101,6 +101,7 @@ class Acceptance:
                 await self._refuse([alone], failure)
 
     async def _commit(self, group: list[tuple[Candidate, asyncio.Future[Accepted]]]) -> None:
+        await self._hub.reach()  # a queue that is away refuses before anything is written
         conversations = {c.row["conversation"] for c, _ in group if c.row["conversation"] is not None}
         created = await self._db.accept([candidate.row for candidate, _ in group], sorted(conversations))
         earlier = [(candidate, answer) for candidate, answer in group if candidate.row["id"] not in created]
@@ -122,9 +123,15 @@ class Acceptance:
     ) -> None:
         try:
             verdicts = await self._hub.queue(pool).enqueue([candidate.submission for candidate, _ in entries])
-        except QueueUnavailable:
+        except QueueRefused:
             await self._db.withdraw([candidate.row["id"] for candidate, _ in entries])
             await self._refuse(entries, unavailable("The queue"))
+            return
+        except QueueUnavailable:
+            # Whether Redis took them in is not known, and an equal request may have been answered meanwhile: a task that is
+            # committed is accepted. The sweep enqueues what Redis does not know.
+            for candidate, answer in entries:
+                _answer(answer, Accepted(created[candidate.row["id"]]))
             return
         refused = []
         for (candidate, answer), enqueued in zip(entries, verdicts, strict=True):

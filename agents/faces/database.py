@@ -164,6 +164,7 @@ class Database:
             kwargs={
                 "autocommit": True,
                 "row_factory": dict_row,
+                "connect_timeout": 5,  # a Postgres that is silent is away
                 "prepare_threshold": 1,
                 # Few statements, asked very often: plan each once. Planning `ACCEPT` anew, or compiling it, costs more than it.
                 "options": "-c plan_cache_mode=force_generic_plan -c jit=off",
@@ -172,7 +173,7 @@ class Database:
 
     async def connect(self) -> psycopg.AsyncConnection[Any]:
         """A connection of one's own, outside the pool; psycopg's errors pass."""
-        return await psycopg.AsyncConnection.connect(self._url, autocommit=True)
+        return await psycopg.AsyncConnection.connect(self._url, autocommit=True, connect_timeout=5)
 
     async def open(self) -> None:
         """Begin to connect; does not wait."""

@@ -1,4 +1,4 @@
-"""`/livez` and `/readyz`: alive means that the loop turns; ready means that Postgres and Redis answer right now."""
+"""`/livez` and `/readyz`: alive means that the loop turns; ready, that Postgres answers and Redis takes something in now."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ async def livez(context: Context, request: Request) -> Response:
 async def readyz(context: Context, request: Request) -> Response:
     """200 if a task could be accepted now, else 503 with what is missing."""
     postgres, redis = await asyncio.gather(
-        _answers(context.db.one("SELECT 1", timeout_s=CHECK_S)), _answers(context.hub.ping())
+        _answers(context.db.one("SELECT 1", timeout_s=CHECK_S)), _answers(context.hub.takes())
     )
     ready = postgres == redis == "ok"
     body = {"status": "ok" if ready else "unavailable", "postgres": postgres, "redis": redis}
@@ -32,9 +32,15 @@ async def readyz(context: Context, request: Request) -> Response:
 
 
 async def _answers(check: Awaitable[object]) -> str:
+    """A check that hangs is not waited for, nor is its end: a paused Postgres would not even end what is cancelled."""
+    asking = asyncio.ensure_future(check)
+    await asyncio.wait((asking,), timeout=CHECK_S)
+    if not asking.done():
+        asking.cancel()
+        asking.add_done_callback(lambda late: late.cancelled() or late.exception())
+        return "does not answer"
     try:
-        async with asyncio.timeout(CHECK_S):
-            await check
-    except (Problem, QueueUnavailable, TimeoutError):
+        asking.result()
+    except (Problem, QueueUnavailable):
         return "does not answer"
     return "ok"

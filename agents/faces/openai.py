@@ -21,7 +21,7 @@ from agents.faces.context import Context
 from agents.faces.principals import AgentRef, Principal
 from agents.faces.requests import ChatMessageIn, ChatRequest, MessageIn, TaskRequest, decode
 from agents.faces.submit import Submitted, submit_to
-from agents.problems import Problem, bad_field, unavailable
+from agents.problems import Problem, bad_field, stream_lost, unavailable
 from agents.services import agent_of_pool
 from taskqueue.inbox import Subscription
 from taskqueue.messages import Event
@@ -177,6 +177,10 @@ async def _chunks(submitted: Submitted, created: int, model: str, *, include_usa
         yield chunk('{"role":"assistant","content":""}')
         while not subscription.ended:
             events = await subscription.batch(timeout_s=KEEP_ALIVE_S)
+            if subscription.lost or any(event.kind == "restart" for event in events):
+                # This form of a stream has no word for "forget what you have read": the client must ask again.
+                yield b"data: " + msgspec.json.encode(_error(stream_lost())) + b"\n\ndata: [DONE]\n\n"
+                return
             pieces = [
                 chunk(f'{{"content":{event.data}}}') for event in events if event.kind == "text" and event.data != '""'
             ]
@@ -221,12 +225,16 @@ async def _whole(submitted: Submitted, created: int, model: str) -> Response:
     subscription = _followed(submitted)
     try:
         async for event in subscription:
-            if event.kind == "text":
+            if event.kind == "restart":
+                pieces.clear()
+            elif event.kind == "text":
                 pieces.append(msgspec.json.decode(event.data, type=str))
             elif event.kind == "outcome":
                 outcome = msgspec.json.decode(event.data, type=Outcome)
     finally:
         await subscription.close()
+    if subscription.lost:
+        return failure(stream_lost())
     if outcome.state != "succeeded":
         return failure(_problem_of(outcome))
     return answers.json(

@@ -22,7 +22,7 @@ from agents.faces.requests import TaskRequest, convert, cursor_in_range, decode
 from agents.faces.submit import cancel, find, public, stream, submit
 from agents.faces.tasks import recorded
 from agents.lifecycle import OUTCOMES
-from agents.problems import Problem, bad_field, too_large, unavailable
+from agents.problems import Problem, bad_field, stream_lost, too_large, unavailable
 from taskqueue.failures import QueueUnavailable
 from taskqueue.inbox import Subscription
 from taskqueue.messages import Event
@@ -155,7 +155,7 @@ class Session:
         await self._send({"type": "following", "ref": message.ref, "task": task})
         if subscription.last == 0 and row["state"] in OUTCOMES:
             await subscription.close()
-            await self._events(task, [event for event in recorded(row) if event.seq > message.cursor])
+            await self._events(task, recorded(row, after=message.cursor))
         else:
             self._forward(task, subscription)
 
@@ -167,6 +167,8 @@ class Session:
         with contextlib.suppress(WebSocketDisconnect):
             while events := await subscription.batch():
                 await self._events(task, events)
+            if subscription.lost:
+                await self._send({"type": "error", "ref": None, "task": task, "problem": stream_lost().body()})
         await subscription.close()
         if (known := self._following.get(task)) and known[0] is subscription:
             del self._following[task]

@@ -61,7 +61,7 @@ async def get_events(context: Context, request: Request) -> Response:
     subscription = await stream(context, row, after=after)
     if subscription.last == 0 and row["state"] in OUTCOMES:
         await subscription.close()
-        replay = b"".join(_sse(event) for event in recorded(row) if event.seq > after)
+        replay = b"".join(map(_sse, recorded(row, after=after)))
         return Response(replay, 200, {"cache-control": "no-cache"}, "text/event-stream")
     return answers.EventStream(_stream(subscription), subscription.abandon)
 
@@ -90,8 +90,8 @@ def _sse(event: Event) -> bytes:
     return f"id: {event.seq}\nevent: {event.kind}\ndata: {data}\n\n".encode()
 
 
-def recorded(row: Row) -> list[Event]:
-    """An ended task whose log has left Redis: its text as one event, and its outcome."""
+def recorded(row: Row, *, after: int) -> list[Event]:
+    """From behind `after`, an ended task whose log has left Redis: its text as one event, and its outcome."""
     outcome: dict[str, Any] = {"state": row["state"]}
     if row["finish_reason"]:
         outcome["finish_reason"] = row["finish_reason"]
@@ -99,8 +99,9 @@ def recorded(row: Row) -> list[Event]:
         outcome["error"] = row["error"]
     outcome["usage"] = {"prompt_tokens": row["prompt_tokens"], "completion_tokens": row["completion_tokens"]}
     task = str(row["id"])
-    # The numbers of the log are gone. A reader who had all of them is over the second one; it needs the outcome only.
-    return [
-        Event(task, 1, "text", json_text(row["output"])),
-        Event(task, CURSOR_MAX, "outcome", msgspec.json.encode(outcome).decode()),
-    ]
+    text, end = json_text(row["output"]), msgspec.json.encode(outcome).decode()
+    if after == 0:
+        return [Event(task, 1, "text", text), Event(task, CURSOR_MAX, "outcome", end)]
+    # The numbers of the log are gone, so what this reader has is not known: it is given all of it anew.
+    anew = [Event(task, CURSOR_MAX - 2, "restart", "{}"), Event(task, CURSOR_MAX - 1, "text", text)]
+    return [event for event in (*anew, Event(task, CURSOR_MAX, "outcome", end)) if event.seq > after]

@@ -60,7 +60,9 @@ class Watched:
 
     def take(self, number: int, kind: str, data: dict[str, Any]) -> None:
         """One event of the stream."""
-        if number != self.last + 1:
+        if kind == "restart":
+            self.text = ""
+        elif number != self.last + 1:
             self.faults.append(f"event {number} follows {self.last}")
         self.last = number
         if kind == "text":

@@ -6,9 +6,11 @@ import subprocess
 import time
 import warnings
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import psycopg
+
+from opsite.embedded.sockets import is_zombie, listens
 
 with warnings.catch_warnings():
     # On import it looks for a runtime folder that a plain shell does not have, and warns; the temporary folder serves as well.
@@ -17,6 +19,11 @@ with warnings.catch_warnings():
 
 DATABASE = "opsite"
 START_TIMEOUT_S = 90.0
+
+
+class _Card(NamedTuple):
+    pid: int
+    socket: Path
 
 
 class EmbeddedPostgres:
@@ -48,6 +55,29 @@ class EmbeddedPostgres:
                 if time.monotonic() > deadline:
                     raise
                 time.sleep(0.5)
+
+    def tend(self) -> bool:
+        """Start it again if it has died; true if it had. One that is only slow, or paused, lives."""
+        if self._server is None:
+            return False
+        card = self._card()
+        if card is not None and listens(card.socket):
+            return False
+        if card is not None and is_zombie(
+            card.pid
+        ):  # nobody reaps it: the package, and Postgres itself, take it for alive
+            (self.folder / "postmaster.pid").unlink(missing_ok=True)
+            card.socket.with_name(f"{card.socket.name}.lock").unlink(missing_ok=True)
+        self._until_ready()
+        return True
+
+    def _card(self) -> _Card | None:
+        """What the server's own file says of it: its pid in the first line, port and socket's folder in the 4th and 5th."""
+        try:
+            lines = (self.folder / "postmaster.pid").read_text().splitlines()
+            return _Card(int(lines[0]), Path(lines[4]) / f".s.PGSQL.{lines[3]}")
+        except (OSError, ValueError, IndexError):
+            return None
 
     def stop(self) -> None:
         """Stop the server; open connections are ended."""

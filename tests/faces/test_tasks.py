@@ -14,6 +14,7 @@ import pytest
 from asgiref.sync import sync_to_async
 
 from agents.models import Message, Task, Turn
+from taskqueue import connections
 from tenants import services
 from tenants.models import ApiKey
 from tests.faces.conftest import HandWorker, Web, await_ready, free_port
@@ -124,6 +125,15 @@ async def test_a_late_reader_gets_the_recorded_outcome(
         events = events_of((await client.get(f"/api/v1/tasks/{task}/events")).text)
         assert [kind for _, kind, _ in events] == ["text", "outcome"]
         assert events[0][2] == {"text": "kept"}
+        # Who has read some of the log that is gone cannot go on in it, and is given all of the text anew.
+        later = await client.get(f"/api/v1/tasks/{task}/events", headers={"Last-Event-ID": "3"})
+        assert [(kind, data.get("text")) for _, kind, data in events_of(later.text)[:2]] == [
+            ("restart", None),
+            ("text", "kept"),
+        ]
+        cursor = str(events_of(later.text)[1][0])
+        last = await client.get(f"/api/v1/tasks/{task}/events", headers={"Last-Event-ID": cursor})
+        assert [kind for _, kind, _ in events_of(last.text)] == ["outcome"]
 
 
 async def _recorded(client: httpx.AsyncClient, task: str) -> dict[str, Any]:
@@ -271,6 +281,23 @@ async def test_a_tenant_s_limit_is_429_and_leaves_nothing(web: Web, worker: Hand
         assert other.status_code == 202  # one tenant's flood is not another's refusal
     assert await Task.objects.for_tenant(web.scene.ann.tenant).acount() == 20
     assert len(await worker.claim(21)) == 21
+
+
+@only_daphne
+async def test_a_redis_that_is_full_is_503_and_not_ready(web: Web, redis_url: str) -> None:
+    redis = connections.connect(redis_url)
+    async with web.client(web.scene.ann.headers) as client:
+        redis.config_set("maxmemory", 1)
+        try:
+            ready = await client.get("/readyz")
+            answer = await client.post("/api/v1/tasks", json=ASK)
+        finally:
+            redis.config_set("maxmemory", 0)
+            redis.close()
+        assert (ready.status_code, ready.json()["redis"]) == (503, "does not answer")
+        assert (answer.status_code, answer.json()["code"]) == (503, "unavailable")
+        assert (await client.get("/readyz")).status_code == 200
+    assert await Task.objects.for_tenant(web.scene.ann.tenant).acount() == 0
 
 
 async def test_a_redis_that_is_away_is_503(

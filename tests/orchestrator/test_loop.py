@@ -50,6 +50,22 @@ def test_a_second_orchestrator_does_nothing_while_the_first_leads(site: Site) ->
     thread.join(20)
 
 
+def test_leases_are_looked_after_by_who_stands_by(site: Site) -> None:
+    """A leader that is paused keeps its lock: nobody else can lead, but the queue is tended."""
+    pool = site.pool(max_attempts=1)
+    first = Leadership(site.env["OPSITE_STACK"])
+    assert first.campaign()
+    (turn,) = site.submit(pool, 1)
+    site.queue(pool).claim("a worker that dies", 1, lease_s=0.2)
+    stop = threading.Event()
+    thread = threading.Thread(target=Orchestrator(tick_s=0.05).run, args=(stop,))
+    thread.start()
+    wait_for(lambda: turn in site.finished(pool), what="the lapsed lease is reaped")
+    stop.set()
+    thread.join(20)
+    first.resign()
+
+
 def test_one_pools_failure_does_not_stop_the_others(
     site: Site, running: Orchestrator, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -163,3 +163,37 @@ def test_a_server_that_an_earlier_version_left_without_a_password_gets_one(tmp_p
     with redis.Redis(unix_socket_path=str(new.socket), password="somebody else's") as client:
         client.config_set("requirepass", (tmp_path / "redis" / "password").read_text())
     old.stop()
+
+
+def test_servers_that_were_killed_are_started_again_on_their_data(folder: Path) -> None:
+    stack = EmbeddedStack(folder)
+    database_url, redis_url = stack.start()
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        connection.execute("CREATE TABLE kept (x int)")
+    assert stack.tend() == []
+    client = redis.Redis.from_url(redis_url)
+    os.kill(int(client.info("server")["process_id"]), signal.SIGKILL)
+    client.close()
+    os.kill(int((folder / "postgres" / "postmaster.pid").read_text().splitlines()[0]), signal.SIGKILL)
+    tended: set[str] = set()
+    deadline = time.monotonic() + 90
+    while tended != {"redis", "postgres"} and time.monotonic() < deadline:
+        tended |= set(stack.tend())
+        time.sleep(0.02)
+    assert tended == {"redis", "postgres"}
+    assert answers(database_url, redis_url) == (True, True)
+    with psycopg.connect(database_url) as connection:
+        assert connection.execute("SELECT count(*) FROM kept").fetchone() == (0,)
+    stack.stop()
+
+
+def test_a_server_that_is_paused_is_not_started_twice(folder: Path) -> None:
+    server = EmbeddedRedis(folder / "redis")
+    server.start()
+    assert server._process is not None
+    server._process.send_signal(signal.SIGSTOP)
+    try:
+        assert not server.tend()
+    finally:
+        server._process.send_signal(signal.SIGCONT)
+    server.stop()

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 
 from taskqueue import inbox
 from taskqueue.async_client import AsyncQueue
 from taskqueue.inbox import EventHub, Subscription
-from taskqueue.messages import ClaimedTurn, Delta, Finish, Submission, TurnBody
+from taskqueue.messages import ClaimedTurn, Delta, Event, Finish, Submission, TurnBody
 
 
 @pytest.fixture
@@ -144,3 +145,64 @@ async def test_abandon_ends_a_waiting_reader(hub: EventHub, pool: str) -> None:
     assert await waiting == []
     await subscription.close()
     assert not await hub._link.ask("EXISTS", f"opsite:{{{pool}}}:follow:t")
+
+
+async def test_a_follower_that_came_before_the_inbox_stood_is_not_forgotten(
+    hub: EventHub, pool: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    may_open, open_reader = asyncio.Event(), inbox.open_reader
+
+    async def slow(*args: Any) -> Any:
+        await may_open.wait()
+        return await open_reader(*args)
+
+    monkeypatch.setattr(inbox, "open_reader", slow)
+    queue, turn = await running(hub, pool, "t", follow=False)
+    async with hub.subscribe(pool, "t") as subscription:
+        await say(queue, turn, 1, 1)  # nobody listens, so Redis forgets the follower
+        assert not await hub._link.ask("EXISTS", f"opsite:{{{pool}}}:follow:t")
+        may_open.set()
+        await hub._ready[pool].wait()
+        assert await hub._link.ask("SISMEMBER", f"opsite:{{{pool}}}:follow:t", hub.inbox_name)
+        reading = asyncio.create_task(numbers(subscription))
+        await end(queue, turn, 2)
+        assert await reading == [1, 2, 3, 4]
+
+
+async def test_a_task_that_redis_has_lost_is_read_anew(
+    hub: EventHub, pool: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(inbox, "SILENCE_S", 0.1)
+    expected = await hub.expect(pool, "t")
+    queue, turn = await running(hub, pool, "t")
+    await say(queue, turn, 1, 3)
+    assert [event.seq for event in await expected.batch()][-1] <= 5
+    await hub._link.ask("DEL", *await hub._link.ask("KEYS", f"opsite:{{{pool}}}:*"))
+    await queue.restart(["t"])  # as the sweep does
+    queue, turn = await running(hub, pool, "t", follow=False)
+    await say(queue, turn, 1, 1)
+    async with asyncio.timeout(30):
+        events = [event async for event in _until_text(expected)]
+    assert [event.kind for event in events[-4:]] == ["restart", "state", "state", "text"]
+    assert await hub._link.ask("SISMEMBER", f"opsite:{{{pool}}}:follow:t", hub.inbox_name)
+
+
+async def test_a_log_that_is_gone_ends_its_followers(hub: EventHub, pool: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(inbox, "SILENCE_S", 0.1)
+    expected = await hub.expect(pool, "t")
+    await running(hub, pool, "t")
+    assert await expected.batch()
+    await hub._link.ask("DEL", f"opsite:{{{pool}}}:log:t")
+    assert await numbers(expected) == []
+    assert (expected.ended, expected.lost) == (True, True)
+
+
+async def _until_text(subscription: Subscription) -> AsyncIterator[Event]:
+    """All events up to the first text behind a restart."""
+    restarted = False
+    while True:
+        for event in await subscription.batch():
+            yield event
+            restarted |= event.kind == "restart"
+            if restarted and event.kind == "text":
+                return

@@ -9,7 +9,7 @@ import pytest
 from redis import Redis
 
 from taskqueue.async_client import AsyncQueue
-from taskqueue.failures import QueueUnavailable
+from taskqueue.failures import QueueRefused, QueueUnavailable
 from taskqueue.keys import BadPoolName
 from taskqueue.messages import (
     ChatMessage,
@@ -368,3 +368,51 @@ async def test_a_redis_that_is_away_is_said_so(tmp_path: object) -> None:
 def test_pool_names_that_would_break_keys_are_refused(name: str) -> None:
     with pytest.raises(BadPoolName, match="use 1 to 63"):
         AsyncQueue("redis://localhost", name)
+
+
+async def test_a_full_redis_refuses_and_changes_nothing(queue: AsyncQueue, redis: Redis) -> None:
+    await queue.enqueue([turn("a")])
+    (claimed,) = await queue.claim("w1", 1, lease_s=LEASE_S)
+    redis.config_set("maxmemory", 1)
+    try:
+        for call in (
+            queue.enqueue([turn("b")]),
+            queue.emit("w1", [delta(claimed, "x", 1)]),
+            queue.finish("w1", [success(claimed)]),
+            queue.heartbeat(status("w1"), ["a"], lease_s=LEASE_S),
+        ):
+            with pytest.raises(QueueRefused, match="OOM"):
+                await call
+        with pytest.raises(QueueUnavailable, match="OOM"):
+            Queue(redis, queue.pool).enqueue([turn("b")])
+    finally:
+        redis.config_set("maxmemory", 0)
+    assert await queue.known(["a", "b"]) == [True, False]
+    assert await queue.emit("w1", [delta(claimed, "x", 1)]) == []
+    assert text_of(await queue.read_log("task-a")) == ['"x"']
+
+
+async def test_a_task_that_redis_has_lost_begins_anew_behind_all_its_numbers(queue: AsyncQueue, redis: Redis) -> None:
+    await queue.enqueue([turn("a"), turn("b")])
+    (claimed,) = await queue.claim("w1", 1, lease_s=LEASE_S)
+    await queue.emit("w1", [delta(claimed, "gone", 1)])
+    redis.delete(*redis.keys(f"opsite:{{{queue.pool}}}:*a"))
+    assert await queue.restart(["task-a", "task-b"]) == 1  # b is still there
+    await queue.enqueue([turn("a")])
+    events = await queue.read_log("task-a", after=3)
+    assert [event.kind for event in events] == ["restart", "state"]
+    assert events[1].seq == events[0].seq + 1
+    (stop,) = await queue.emit("w1", [delta(claimed, "late", 1, nth=2)])
+    assert (stop.turn, stop.reason) == ("a", "lost")
+    again = [one for one in await queue.claim("w2", 2, lease_s=LEASE_S) if one.turn == "a"]
+    assert (again[0].attempt, again[0].streamed) == (1, ())
+
+
+async def test_an_enqueue_that_comes_after_the_end_is_not_run_again(queue: AsyncQueue) -> None:
+    await queue.enqueue([turn("a")])
+    (claimed,) = await queue.claim("w1", 1, lease_s=LEASE_S)
+    await queue.finish("w1", [success(claimed)])
+    await queue.acknowledge(await queue.read_records())
+    (late,) = await queue.enqueue([turn("a")])
+    assert late.verdict == "known"
+    assert await queue.claim("w1", 1, lease_s=LEASE_S) == []

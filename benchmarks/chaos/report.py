@@ -1,0 +1,119 @@
+"""The printed verdict: counts, recovery per kind of fault, stalls, and every violation by name."""
+
+from __future__ import annotations
+
+import statistics
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.chaos.faults import Fault, Kind
+from benchmarks.chaos.verdict import Stall, Told, Violation, counted
+
+JUST_BEFORE_S = 0.3
+NOISE_S = 0.5
+"""A machine that runs all of this on two cores is late by so much, and no promise is broken."""
+STALL_S = 0.75
+"""A shorter pause is a busy machine's, no fault's."""
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """A whole run. `lies`: how often `/readyz` said "ready" while a server was away."""
+
+    wanted: int
+    told: Sequence[Told]
+    violations: Sequence[Violation]
+    stalls: Sequence[Stall]
+    faults: Sequence[Fault]
+    open_at_the_end: int
+    lies: int
+    seconds: float
+
+    @property
+    def late(self) -> list[tuple[Stall, Kind]]:
+        """Stalls that are longer than was promised for the fault that they began with."""
+        found = ((stall, blamed(stall, self.faults)) for stall in self.stalls)
+        return [
+            (stall, fault.kind)
+            for stall, fault in found
+            if fault is not None and fault.kind.stall_s is not None and stall.length_s > fault.kind.stall_s + NOISE_S
+        ]
+
+    @property
+    def right(self) -> bool:
+        """No promise was broken."""
+        gone = any(fault.ills for fault in self.faults)
+        return not (self.violations or self.open_at_the_end or self.lies or self.late or gone)
+
+
+def blamed(stall: Stall, faults: Sequence[Fault]) -> Fault | None:
+    """The fault that a stall began with: the last that was there when nothing more came, or came within a step. Pure."""
+    for fault in reversed(faults):
+        if fault.begun_at < stall.begun_at + JUST_BEFORE_S and stall.begun_at < fault.well_at:
+            return fault
+    return None
+
+
+def _name(fault: Fault | None) -> str:
+    return "none" if fault is None else fault.kind.name
+
+
+def show(console: Console, result: Result) -> None:
+    """Everything, for people."""
+    accepted = [told for told in result.told if told.ids]
+    outcomes = Counter(told.outcome or "none" for told in accepted)
+    found = counted(result.violations)
+    console.print(f"\n{result.wanted} tasks in {result.seconds:.0f} s, {len(result.faults)} faults")
+    console.print(f"accepted            {len(accepted)}")
+    console.print("outcomes            " + ", ".join(f"{count} {state}" for state, count in outcomes.most_common()))
+    console.print(f"lost                {found['lost'] + result.open_at_the_end}")
+    console.print(f"doubled             {found['doubled']}")
+    broken = {violation.key for violation in result.violations if violation.kind in ("gap", "repeat", "text")}
+    console.print(
+        f"gap or repeat       {len(broken)} of {len(accepted)} streams, each held against the undisturbed text"
+    )
+    console.print(f"record differs      {found['record']}")
+    console.print(f"refused             {found['refused']}")
+    console.print(f"streams restarted   {sum(any(e.kind == 'restart' for e in t.seen) for t in accepted)}")
+    console.print(f"streams reconnected {sum(told.connections > 1 for told in accepted)}")
+    console.print(f"untrue /readyz      {result.lies}")
+    longest = max(result.stalls, key=lambda stall: stall.length_s, default=None)
+    if longest is not None:
+        console.print(f"longest stall       {longest.length_s:.1f} s ({_name(blamed(longest, result.faults))})")
+    console.print(_table(result))
+    for violation in result.violations[:20]:
+        console.print(f"VIOLATION {violation.kind}: {violation.key}: {violation.detail}", markup=False)
+    for stall, kind in result.late[:20]:
+        console.print(f"VIOLATION stall: {stall.key}: {stall.length_s:.2f} s, {kind.name} promises {kind.stall_s:g}")
+    for fault in result.faults:
+        if fault.ills:
+            console.print(
+                f"VIOLATION not back: {fault.kind.name} ({fault.target}): {'; '.join(fault.ills)}", markup=False
+            )
+
+
+def _table(result: Result) -> Table:
+    stalled: defaultdict[str, list[float]] = defaultdict(list)
+    for stall in result.stalls:
+        stalled[_name(blamed(stall, result.faults))].append(stall.length_s)
+    table = Table(
+        "fault", "times", "until all is well, s", "longest", "streams stalled", "median stall, s", "longest stall, s"
+    )
+    names = list(dict.fromkeys(fault.kind.name for fault in result.faults))
+    for name in [*sorted(names), "none"]:
+        recoveries = [fault.recovery_s for fault in result.faults if fault.kind.name == name]
+        lengths = stalled[name]
+        table.add_row(
+            name,
+            str(len(recoveries) or ""),
+            f"{statistics.median(recoveries):.1f}" if recoveries else "",
+            f"{max(recoveries):.1f}" if recoveries else "",
+            str(len(lengths)),
+            f"{statistics.median(lengths):.1f}" if lengths else "",
+            f"{max(lengths):.1f}" if lengths else "",
+        )
+    return table
