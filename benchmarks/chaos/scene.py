@@ -76,13 +76,14 @@ class Scene:
         database = urlsplit(self.database_url)
         there = Path(parse_qs(database.query)["host"][0])
         relays = self.folder / "relays"
-        self.redis_relay = Relay(here=relays / "redis.sock", there=Path(self.redis_url.removeprefix("unix://")))
+        redis = Path(urlsplit(self.redis_url).path)
+        self.redis_relay = Relay(here=relays / "redis.sock", there=redis)
         self.postgres_relay = Relay(here=relays / ".s.PGSQL.5432", there=there / ".s.PGSQL.5432")
         self._env = {
             **os.environ,
             "OPSITE_DATA_DIR": str(self.folder),
             "DATABASE_URL": self.database_url.replace(f"host={there}", f"host={relays}"),
-            "REDIS_URL": f"unix://{relays / 'redis.sock'}",
+            "REDIS_URL": self.redis_url.replace(str(redis), str(relays / "redis.sock")),
             "SECRET_KEY": "for chaos",
             "OPSITE_STACK": f"chaos-{self.folder.name}",
             "PYTHONUNBUFFERED": "1",

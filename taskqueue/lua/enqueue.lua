@@ -21,21 +21,21 @@ if pool_max_waiting > 0 and waiting >= SHARE * (pool_max_waiting - redis.call('Z
   local oldest = redis.call('ZRANGE', key('arrivals'), 0, 0, 'WITHSCORES')[2]
   return { 'busy', waiting, math.max(0, now - number(oldest or now)) } -- by then the line will have turned over once
 end
+local order = string.format('%d%014d%014d:', priority, deadline > 0 and deadline or 99999999999999, now)
+-- After a loss of Redis' data the log may have outlived the turn: numbers go on behind it.
+local last = redis.call('XREVRANGE', key('log:', task), '+', '-', 'COUNT', 1)[1]
+-- It is run and recorded: this is a second enqueue that comes late (its process was paused, and the sweep came first).
+if last and last[2][2] == 'outcome' then return { 'known', waiting, 0 } end
+local seq = (last and number(string.match(last[1], '^%d+')) or 0) + 1
+redis.call('HSET', key('turn:', turn), 'state', 'waiting', 'task', task, 'tenant', tenant, 'worker', '', 'attempt', 0,
+  'seq', seq, 'order', order, 'arrival', now, 'deadline', deadline, 'estimate', estimate, 'charged', 0, 'weight', weight,
+  'failures', 0, 'body', body)
+-- Only now: a full Redis refuses a script by its first write that takes memory, and lets it pass once it has written.
 if max_running > 0 then
   redis.call('HSET', key('max_running'), tenant, max_running)
 else
   redis.call('HDEL', key('max_running'), tenant)
 end
-
-local order = string.format('%d%014d%014d:', priority, deadline > 0 and deadline or 99999999999999, now)
--- After a loss of Redis' data the log may have outlived the turn: numbers go on behind it.
-local last = redis.call('XREVRANGE', key('log:', task), '+', '-', 'COUNT', 1)[1]
--- It is run and recorded: this is a second enqueue that comes late (its process was paused, and the sweep came first).
-if last and last[2][2] == 'outcome' then return { 'known', waiting } end
-local seq = (last and number(string.match(last[1], '^%d+')) or 0) + 1
-redis.call('HSET', key('turn:', turn), 'state', 'waiting', 'task', task, 'tenant', tenant, 'worker', '', 'attempt', 0,
-  'seq', seq, 'order', order, 'arrival', now, 'deadline', deadline, 'estimate', estimate, 'charged', 0, 'weight', weight,
-  'failures', 0, 'body', body)
 if deadline > 0 then redis.call('ZADD', key('deadlines'), deadline, turn) end
 if inbox ~= '' then
   redis.call('SADD', key('follow:', task), inbox)
