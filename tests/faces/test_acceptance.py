@@ -9,8 +9,11 @@ from typing import Any, cast
 import pytest
 
 from agents.faces.acceptance import Acceptance, Candidate
+from agents.faces.admission import Admission
 from agents.faces.database import Database
+from agents.limits import Bill, Month
 from agents.problems import Problem
+from taskqueue.async_budget import AsyncBudget
 from taskqueue.failures import QueueRefused, QueueUnavailable
 from taskqueue.inbox import EventHub
 from taskqueue.messages import Submission, TurnBody
@@ -53,11 +56,13 @@ class Broken:
 def candidate() -> Candidate:
     task = uuid.uuid4()
     submission = Submission(turn="u", task=str(task), tenant="t", body=TurnBody())
-    return Candidate({"id": task, "conversation": None}, "pool", submission)
+    unlimited = Bill(uuid.uuid4(), None, Month.of(NOW), ())
+    return Candidate({"id": task, "conversation": None}, "pool", submission, unlimited)
 
 
 async def accept(rows: Rows, broken: Broken) -> Any:
-    return await Acceptance(cast("Database", rows), cast("EventHub", broken)).accept(candidate())
+    db, hub = cast("Database", rows), cast("EventHub", broken)
+    return await Acceptance(db, hub, Admission(db, cast("AsyncBudget", None))).accept(candidate())
 
 
 async def test_what_redis_may_have_taken_in_stays_accepted() -> None:
