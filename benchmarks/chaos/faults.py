@@ -101,13 +101,13 @@ class Director:
         name, pids = self._target(kind)
         fault = Fault(kind, name, time.monotonic())
         self.faults.append(fault)
-        await self._harm(kind, pids)
-        fault.over_at = time.monotonic()
+        await self._harm(fault, pids)
+        fault.over_at = fault.over_at or time.monotonic()
         if kind.manner in ("killed", "drained", "stranded"):
             await _until_gone(pids)
         if kind.hurts_servers:
             self.truth.away.append((fault.begun_at, fault.over_at))
-        fault.ills = await self.health.until_well(timeout_s=WELL_S)
+        fault.ills = await self.health.until_well(timeout_s=WELL_S, since=fault.over_at)
         fault.well_at = time.monotonic()
         return fault
 
@@ -131,7 +131,8 @@ class Director:
             case "redis" | "postgres":
                 return kind.target, self.scene.server_pids(kind.target)
 
-    async def _harm(self, kind: Kind, pids: Sequence[int]) -> None:
+    async def _harm(self, fault: Fault, pids: Sequence[int]) -> None:
+        kind = fault.kind
         for_s = LEASE_S + self.rng.uniform(1.0, 3.0)
         silent = self.rng.random() < 0.5
         match kind.manner:
@@ -140,7 +141,7 @@ class Director:
             case "drained":
                 _send(signal.SIGTERM, pids)
             case "paused":
-                await self._pause(pids, for_s)
+                await self._pause(fault, pids, for_s)
             case "cut from redis":
                 await self.scene.redis_relay.cut(pids, for_s=for_s, silent=silent)
             case "cut from postgres":
@@ -152,7 +153,7 @@ class Director:
                 async with redis.asyncio.Redis.from_url(self.scene.redis_url) as client:
                     await client.flushall()
             case "full":
-                await self._fill_memory(for_s)
+                await self._fill_memory(fault, for_s)
             case "stranded":
                 servers = self.scene.server_pids("redis")
                 _send(signal.SIGSTOP, servers)  # what is committed now cannot be enqueued
@@ -160,20 +161,22 @@ class Director:
                 _send(signal.SIGKILL, pids)
                 _send(signal.SIGCONT, servers)
 
-    async def _pause(self, pids: Sequence[int], for_s: float) -> None:
+    async def _pause(self, fault: Fault, pids: Sequence[int], for_s: float) -> None:
         _send(signal.SIGSTOP, pids)
         try:
             await asyncio.sleep(for_s)
         finally:
+            fault.over_at = time.monotonic()
             _send(signal.SIGCONT, pids)
 
-    async def _fill_memory(self, for_s: float) -> None:
+    async def _fill_memory(self, fault: Fault, for_s: float) -> None:
         """To Redis it is the same whether its memory is full or its limit is low."""
         async with redis.asyncio.Redis.from_url(self.scene.redis_url) as client:
             await client.config_set("maxmemory", 1)
             try:
                 await asyncio.sleep(for_s)
             finally:
+                fault.over_at = time.monotonic()
                 await client.config_set("maxmemory", 0)
 
 
