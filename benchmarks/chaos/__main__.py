@@ -93,11 +93,11 @@ class Run:
         return told
 
     async def _harm(self, director: Director) -> None:
-        """Each kind once in random order, and again as long as there is load."""
+        """Each kind once in random order; in the long form again, as long as there is load."""
         for turn in itertools.count():
             for kind in order(self._harm_rng, quick=self._options.quick, only=self._options.only):
                 await asyncio.sleep(self._harm_rng.uniform(*REST_S))
-                if turn and self._over.is_set():
+                if turn and (self._over.is_set() or self._options.quick):
                     return
                 fault = await director.strike(kind)
                 span = f"from {fault.begun_at:.2f} to {fault.over_at:.2f}, well at {fault.well_at:.2f}"

@@ -15,7 +15,7 @@ from typing import Literal, NamedTuple
 import redis.asyncio
 
 from benchmarks.chaos.health import Health, Truth
-from benchmarks.chaos.scene import LEASE_S, SIMULATED, STEP_S, Scene, lives
+from benchmarks.chaos.scene import LEASE_S, SIMULATED, STEP_S, VERSE, Scene, lives
 
 Target = Literal["worker", "web", "orchestrator", "recorder", "redis", "postgres"]
 Manner = Literal[
@@ -24,6 +24,9 @@ Manner = Literal[
 
 WELL_S = 90.0
 """Who is not back by itself after so long is taken for gone."""
+
+ECHO_S = 1.0
+"""What a process said just before its death still arrives after it, for so long on a busy machine: it is no sign of life."""
 
 
 class Kind(NamedTuple):
@@ -103,21 +106,22 @@ class Director:
         self.faults.append(fault)
         await self._harm(fault, pids)
         fault.over_at = fault.over_at or time.monotonic()
+        since = fault.over_at
         if kind.manner in ("killed", "drained", "stranded"):
             await _until_gone(pids)
+            since += ECHO_S
         if kind.hurts_servers:
             self.truth.away.append((fault.begun_at, fault.over_at))
-        fault.ills = await self.health.until_well(timeout_s=WELL_S, since=fault.over_at)
+        fault.ills = await self.health.until_well(timeout_s=WELL_S, since=since)
         fault.well_at = time.monotonic()
         return fault
 
     def _target(self, kind: Kind) -> tuple[str, list[int]]:
         match kind.target:
             case "worker":
-                busy = [one for processes in self.scene.workers().values() for one in processes.values()]
-                simulated = list(self.scene.workers()[SIMULATED].values())
-                # Most faults hit the pool whose text can be computed; some hit the one with the real model.
-                those = busy if self.rng.random() < 0.3 else simulated or busy
+                pools = {pool: list(processes.values()) for pool, processes in self.scene.workers().items()}
+                # Most faults hit the pool that has most of the work.
+                those = pools[SIMULATED if VERSE not in pools or self.rng.random() < 0.6 else VERSE]
                 if not those:
                     return "no worker", []
                 victim = self.rng.choice(those)

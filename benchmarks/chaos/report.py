@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.chaos.faults import Fault, Kind
+from benchmarks.chaos.scene import SIMULATED, VERSE
 from benchmarks.chaos.verdict import Stall, Told, Violation, counted, first_wait_s, neighbours_late_s, taken_over
 from benchmarks.chaos.verses import Verdict
 
@@ -101,7 +102,10 @@ def show(console: Console, result: Result) -> None:
         )
     console.print(f"record differs      {found['record']}")
     console.print(f"refused, failed     {found['refused']}, {found['failed']}")
-    console.print(f"streams taken over  {sum(taken_over(told.seen) for told in accepted)} in the middle of an answer")
+    over = Counter(told.pool for told in accepted if taken_over(told.seen))
+    console.print(
+        f"streams taken over  {over[SIMULATED]} simulated, {over[VERSE]} of the real model, in the middle of an answer"
+    )
     console.print(f"streams restarted   {sum(any(e.kind == 'restart' for e in t.seen) for t in accepted)}")
     console.print(f"streams reconnected {sum(len(told.connected_at) > 1 for told in accepted)}")
     console.print(f"untrue /readyz      {result.lies}")
