@@ -140,6 +140,7 @@ class Run:
             open_at_the_end=open_tasks,
             lies=len(untrue),
             seconds=seconds,
+            noise_s=self._options.noise,
         )
 
 
@@ -167,6 +168,7 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--tasks", type=int, default=2000, help="on the simulated engine")
     parser.add_argument("--verse", type=int, default=100, help="on the real model of this repository")
     parser.add_argument("--seconds", type=float, default=360.0, help="over which the tasks are spread")
+    parser.add_argument("--noise", type=float, default=0.5, help="seconds by which a stall may pass what is promised")
     parser.add_argument("--only", default="", help="kinds of faults whose name holds this")
     parser.add_argument("--log", help="a file for what the processes say")
     parser.add_argument(
@@ -175,6 +177,7 @@ def parsed() -> argparse.Namespace:
     options = parser.parse_args()
     if options.quick:
         options.tasks, options.verse, options.seconds = 300, 0, 75.0
+        options.noise = 1.0  # it runs beside whatever else a machine of CI has to do
     if not order(random.Random(), quick=options.quick, only=options.only):
         parser.error(f"there is no such kind of fault: {options.only}")
     if options.seed is None:

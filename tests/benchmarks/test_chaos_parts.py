@@ -136,6 +136,7 @@ def test_a_run_is_right_only_without_any_violation() -> None:
         open_at_the_end=0,
         lies=0,
         seconds=1,
+        noise_s=0.5,
     )
     assert right.right
     gone = fault(0, 1, 2)
