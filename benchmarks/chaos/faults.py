@@ -12,10 +12,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
+import psutil
 import redis.asyncio
 
 from benchmarks.chaos.health import Health, Truth
 from benchmarks.chaos.scene import LEASE_S, SIMULATED, STEP_S, VERSE, Scene, lives
+from taskqueue import keys
 
 Target = Literal["worker", "web", "orchestrator", "recorder", "redis", "postgres"]
 Manner = Literal[
@@ -24,6 +26,9 @@ Manner = Literal[
 
 WELL_S = 90.0
 """Who is not back by itself after so long is taken for gone."""
+
+BUSY_S = 15.0
+"""So long a worker with work is waited for."""
 
 ECHO_S = 1.0
 """What a process said just before its death still arrives after it, for so long on a busy machine: it is no sign of life."""
@@ -101,7 +106,7 @@ class Director:
 
     async def strike(self, kind: Kind) -> Fault:
         """One fault, and the wait until all is well again."""
-        name, pids = self._target(kind)
+        name, pids = await self._target(kind)
         fault = Fault(kind, name, time.monotonic())
         self.faults.append(fault)
         await self._harm(fault, pids)
@@ -116,12 +121,12 @@ class Director:
         fault.well_at = time.monotonic()
         return fault
 
-    def _target(self, kind: Kind) -> tuple[str, list[int]]:
+    async def _target(self, kind: Kind) -> tuple[str, list[int]]:
         match kind.target:
             case "worker":
-                pools = {pool: list(processes.values()) for pool, processes in self.scene.workers().items()}
                 # Most faults hit the pool that has most of the work.
-                those = pools[SIMULATED if VERSE not in pools or self.rng.random() < 0.6 else VERSE]
+                pool = SIMULATED if VERSE not in self.scene.wanted or self.rng.random() < 0.6 else VERSE
+                those = await self._busy(pool)
                 if not those:
                     return "no worker", []
                 victim = self.rng.choice(those)
@@ -134,6 +139,17 @@ class Director:
                 return name, [] if pid is None else [pid]
             case "redis" | "postgres":
                 return kind.target, self.scene.server_pids(kind.target)
+
+    async def _busy(self, pool: str) -> list[psutil.Process]:
+        """Workers that hold turns: to hurt others shows little. Where there are none for a while, all that live."""
+        give_up_at = time.monotonic() + BUSY_S
+        async with redis.asyncio.Redis.from_url(self.scene.redis_url) as client:
+            while True:
+                workers = self.scene.workers()[pool]
+                busy = [workers[one] for one in workers if await client.exists(f"{keys.prefix(pool)}held:{one}")]
+                if busy or time.monotonic() > give_up_at:
+                    return busy or list(workers.values())
+                await asyncio.sleep(0.02)
 
     async def _harm(self, fault: Fault, pids: Sequence[int]) -> None:
         kind = fault.kind

@@ -99,8 +99,8 @@ def show(console: Console, result: Result) -> None:
     )
     if result.verses.judged:
         console.print(
-            f"real model          {result.verses.judged} streams judged token by token; {result.verses.moved} left the "
-            "undisturbed text where the last bit of a logit decided"
+            f"real model          {result.verses.judged} streams judged token by token; {len(result.verses.moved)} "
+            f"left the undisturbed text where the last bit of a logit decided {' '.join(result.verses.moved)}"
         )
     console.print(f"record differs      {found['record']}")
     console.print(f"refused, failed     {found['refused']}, {found['failed']}")

@@ -24,10 +24,10 @@ TOKENS = 160
 
 
 class Verdict(NamedTuple):
-    """On the streams of the real model. `moved`: how many left the undisturbed text; `violations`: where a token is not right."""
+    """On the streams of the real model. `moved`: those that left the undisturbed text; `violations`: where a token is not right."""
 
     judged: int
-    moved: int
+    moved: list[str]
     violations: list[Violation]
 
 
@@ -53,11 +53,11 @@ def judge(all_told: Iterable[Told], wanted: Mapping[str, Wanted]) -> Verdict:
     """Judge the streams whose tokens are known, and have their letters judged no more (`expected` is cleared)."""
     those = [told for told in all_told if told.pool == VERSE and told.tokens and told.outcome == "succeeded"]
     if not those:
-        return Verdict(0, 0, [])
+        return Verdict(0, [], [])
     from benchmarks.chaos.seam import Reference  # torch takes seconds and 300 MB, and only this needs it
 
     reference = Reference(ROOT / VERSE_MODEL)
-    verdict = Verdict(len(those), sum(text_of(told.seen) != told.expected for told in those), [])
+    verdict = Verdict(len(those), [told.key for told in those if text_of(told.seen) != told.expected], [])
     for told in those:
         task = wanted[told.key]
         body = TurnBody(messages=(ChatMessage("user", task.prompt),), params=SamplingParams(**task.parameters))

@@ -130,7 +130,7 @@ def test_a_run_is_right_only_without_any_violation() -> None:
         wanted=1,
         told=[],
         violations=[],
-        verses=Verdict(0, 0, []),
+        verses=Verdict(0, [], []),
         stalls=[],
         faults=[fault(0, 1, 2)],
         open_at_the_end=0,
