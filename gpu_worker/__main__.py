@@ -18,14 +18,11 @@ from taskqueue.link import Link
 
 log = logging.getLogger("gpu_worker")
 
-ANSWER_S = 5.0
-"""A Redis that does not answer a command for so long is taken for gone."""
-
 
 def connect(settings: Settings) -> Link:
     """One connection for the process. It repeats nothing itself: a claim sent twice would claim twice."""
     try:
-        return Link(settings.redis_url, answer_s=ANSWER_S)
+        return Link(settings.redis_url)
     except ValueError as error:
         raise BadSetting(f"{variable('redis_url')}: {error}") from error
 

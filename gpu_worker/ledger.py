@@ -49,6 +49,9 @@ class Ledger:
     def __len__(self) -> int:
         return len(self._held)
 
+    def __contains__(self, request_id: str) -> bool:
+        return request_id in self._held
+
     def admit(self, turn: ClaimedTurn, *, streamed_text: str = "") -> EngineRequest:
         """A claimed turn as the engine's request. `streamed_text` is what earlier attempts showed the client."""
         request_id = engine_id(turn)

@@ -137,8 +137,16 @@ class WorkerLoop:
 
     # -- their steps ---------------------------------------------------------------------------
     async def _admit(self, turns: Sequence[ClaimedTurn]) -> None:
+        # A Redis that has lost its data counts attempts anew: this very attempt may still run here, and nobody could tell the two
+        # apart. Given back, the turn comes again as another attempt, and the old one is told that it is lost.
+        again = [turn for turn in turns if engine_id(turn) in self._ledger]
+        if again:
+            release = partial(self._queue.release, self._settings.worker_id, [turn.turn for turn in again])
+            await self._patience.call(release)
         requests = []
         for turn in turns:
+            if turn in again:
+                continue
             shown = await self._patience.call(partial(self._shown, turn)) if turn.streamed else ""
             requests.append(self._ledger.admit(turn, streamed_text=shown))
         self._engine.submit(requests)

@@ -116,7 +116,7 @@ class AsyncQueue:
         return await self._run(calls.claim(worker, slots, lease_s=lease_s))
 
     async def wait_for_work(self, *, timeout_s: float) -> bool:
-        return await self._blocking.ask("BLPOP", keys.bell(self.pool), timeout_s) is not None
+        return await self._blocking.ask("BLPOP", keys.bell(self.pool), timeout_s, blocks_s=timeout_s) is not None
 
     async def emit(self, worker: str, deltas: Sequence[Delta]) -> list[Stop]:
         return await self._run(calls.emit(worker, deltas))
@@ -147,7 +147,8 @@ class AsyncQueue:
     async def read_records(self, *, count: int = 500, block_s: float = 0.0) -> list[Record]:
         stream = ("STREAMS", keys.record(self.pool), "0")
         if block_s > 0:
-            answer = await self._blocking.ask("XREAD", "COUNT", count, "BLOCK", max(1, round(block_s * 1000)), *stream)
+            block = ("BLOCK", max(1, round(block_s * 1000)))
+            answer = await self._blocking.ask("XREAD", "COUNT", count, *block, *stream, blocks_s=block_s)
         else:
             answer = await self._link.ask("XREAD", "COUNT", count, *stream)
         return [calls.read_record(entry, fields) for entry, fields in calls.pairs(answer[0][1] if answer else ())]

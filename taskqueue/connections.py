@@ -11,8 +11,8 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-SOCKET_TIMEOUT_S = 15.0
-"""Longer than any blocking command of this package waits."""
+SOCKET_TIMEOUT_S = 5.0
+"""As in `taskqueue.link`; what blocks may wait for less."""
 
 
 def _options() -> dict[str, Any]:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import time
 from collections import deque
 from collections.abc import AsyncIterator
 from functools import partial
@@ -28,11 +27,13 @@ log = logging.getLogger(__name__)
 
 BUFFERED_EVENTS = 512
 """What a follower may leave unread before its buffer is dropped and the log is read instead."""
-PING_S = 5.0
-SILENT_S = 15.0
+PING_S = 1.0
+PINGS = 4
+"""So many pings without any word from Redis mean that the connection is dead. They are counted, not timed: a process that was
+stopped itself, or is late, has heard nothing only because it did not listen."""
 RECONNECT_S = 0.25
 READY_MS = 10_000
-SILENCE_S = 10.0
+SILENCE_S = 5.0
 """After so long without an event a follower looks into the log: the last message of all may be the one that was lost."""
 
 
@@ -249,12 +250,12 @@ class EventHub:
 
     async def _listen(self, reader: InboxReader) -> None:
         """Until the connection is lost: raises `QueueUnavailable`."""
-        while time.monotonic() - reader.heard_at <= SILENT_S:
+        while reader.unanswered < PINGS:
             reader.ping()
             await asyncio.wait((reader.closed,), timeout=PING_S)
             if reader.closed.done():
                 reader.closed.result()
-        raise QueueUnavailable(f"Redis has not answered for {SILENT_S:g} s")
+        raise QueueUnavailable(f"Redis has not answered {PINGS} pings")
 
     def _deliver(self, pool: str, events: list[Event]) -> None:
         for event in events:

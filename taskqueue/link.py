@@ -19,8 +19,9 @@ from redis.asyncio.connection import parse_url
 from taskqueue.failures import QueueUnavailable, refusal
 
 CONNECT_S = 5.0
-ANSWER_S = 15.0
-"""Longer than any blocking command of this package waits; a Redis that is silent for longer has gone."""
+ANSWER_S = 5.0
+"""A Redis that owes an answer for longer has gone. Redis answers in order, in microseconds each: one that is loaded but alive is
+late by milliseconds, and one that is late by a lease has let the leases lapse."""
 
 P = TypeVar("P", bound=asyncio.Protocol)
 Command = Sequence[str | bytes | int | float]
@@ -71,7 +72,7 @@ class _Connection(asyncio.Protocol):
         self._asked: deque[tuple[asyncio.Future[Any], float]] = deque()
         self._unsent: list[bytes] = []
         self._transport: asyncio.Transport | None = None
-        self._watch: asyncio.TimerHandle | None = None
+        self._watch: asyncio.TimerHandle | None = None  # over the oldest open question
         self._greeting = greeting.commands
         self._greetings = len(self._greeting)
         self.lost = False
@@ -84,18 +85,19 @@ class _Connection(asyncio.Protocol):
         for command in self._greeting:
             self.ask(command).add_done_callback(_seen)
 
-    def ask(self, command: Command) -> asyncio.Future[Any]:
+    def ask(self, command: Command, *, blocks_s: float = 0.0) -> asyncio.Future[Any]:
         """Send with everything else of this turn of the loop; the answer is a value, or an exception."""
         answer: asyncio.Future[Any] = self._loop.create_future()
         if self.lost:  # between the connection and the question it was refused, or hung up
             answer.set_exception(self._failure())
             return answer
-        self._asked.append((answer, self._loop.time()))
+        due = self._loop.time() + self._answer_s + blocks_s
+        self._asked.append((answer, due))
         if not self._unsent:
             self._loop.call_soon(self._flush)
         self._unsent.append(pack(command))
         if self._watch is None:
-            self._watch = self._loop.call_later(self._answer_s / 3, self._look)
+            self._watch = self._loop.call_at(due, self._look)
         return answer
 
     def data_received(self, data: bytes) -> None:
@@ -146,10 +148,11 @@ class _Connection(asyncio.Protocol):
         self._watch = None
         if not self._asked:
             return
-        if self._loop.time() - self._asked[0][1] > self._answer_s:
+        due = self._asked[0][1]
+        if self._loop.time() >= due:
             self.end(f"it has not answered for {self._answer_s:g} s")
         else:
-            self._watch = self._loop.call_later(self._answer_s / 3, self._look)
+            self._watch = self._loop.call_at(due, self._look)
 
 
 def _seen(answer: asyncio.Future[Any]) -> None:
@@ -168,9 +171,12 @@ class Link:
         self._connection: _Connection | None = None
         self._connecting: asyncio.Task[_Connection] | None = None
 
-    async def ask(self, *command: str | bytes | int | float) -> Any:
-        """One command. Raises `QueueUnavailable` if Redis is away, and redis-py's `ResponseError` if it refuses."""
-        return await (await self._connected()).ask(command)
+    async def ask(self, *command: str | bytes | int | float, blocks_s: float = 0.0) -> Any:
+        """One command, which Redis may sit on for `blocks_s`.
+
+        Raises `QueueUnavailable` if Redis is away, and redis-py's `ResponseError` if it refuses.
+        """
+        return await (await self._connected()).ask(command, blocks_s=blocks_s)
 
     async def ask_all(self, commands: Sequence[Command]) -> list[Any]:
         """Several in one go; a refusal stands as an exception in its place, a lost connection raises."""

@@ -7,7 +7,6 @@ would ask again after each message: one more system call here, one more command 
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Callable
 from typing import cast
 
@@ -33,8 +32,8 @@ class InboxReader(asyncio.Protocol):
         loop = asyncio.get_running_loop()
         self.subscribed: asyncio.Future[None] = loop.create_future()
         self.closed: asyncio.Future[None] = loop.create_future()
-        self.heard_at = time.monotonic()
-        """When Redis last said anything; one that does not answer `ping` has gone."""
+        self.unanswered = 0
+        """How many pings there were since Redis last said anything."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Introduce ourselves, and subscribe."""
@@ -44,7 +43,7 @@ class InboxReader(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Deliver all complete messages."""
-        self.heard_at = time.monotonic()
+        self.unanswered = 0
         self._parser.feed(data)
         while (answer := self._parser.gets()) is not False:
             if isinstance(answer, Exception):
@@ -63,6 +62,7 @@ class InboxReader(asyncio.Protocol):
 
     def ping(self) -> None:
         """Have Redis say something."""
+        self.unanswered += 1
         if self._transport is not None:
             self._transport.write(pack(("PING",)))
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import httpx
 
-from benchmarks.chaos.verdict import Seen, Told
+from benchmarks.chaos.verdict import Seen, Told, stands_still
 from gpu_worker.engines.simulated_text import whole_answer
 from taskqueue.messages import ChatMessage, SamplingParams, TurnBody
 
@@ -57,6 +57,7 @@ class Api:
     keys: dict[str, str]
     rng: random.Random
     _client: httpx.AsyncClient = field(init=False)
+    _open: dict[str, Told] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self._client = httpx.AsyncClient(limits=httpx.Limits(max_connections=None, max_keepalive_connections=100))
@@ -67,11 +68,16 @@ class Api:
 
     async def do(self, wanted: Wanted) -> Told:
         """One task, from its submission to its outcome or to the client's last patience."""
-        told = Told(wanted.key, wanted.pool, expected=wanted.text)
+        told = self._open[wanted.key] = Told(wanted.key, wanted.pool, expected=wanted.text)
         await self._submit(wanted, told)
         if told.ids:
             await self._follow(wanted, told, next(iter(told.ids)))
+        del self._open[wanted.key]
         return told
+
+    def still(self, since: float) -> int:
+        """How many streams have begun, have not ended, and have had no event since `since` (monotonic)."""
+        return sum(stands_still(told.seen, since) for told in self._open.values())
 
     async def _submit(self, wanted: Wanted, told: Told) -> None:
         body = {"agent": wanted.pool, "input": wanted.prompt, "parameters": wanted.parameters}
@@ -86,6 +92,7 @@ class Api:
                 continue
             if answer.status_code == 202:
                 told.ids.add(answer.json()["id"])
+                told.accepted_at = told.accepted_at or time.monotonic()
                 return
             if answer.status_code not in TRY_AGAIN:
                 told.refusal = f"{answer.status_code} {answer.text[:200]}"
@@ -102,7 +109,7 @@ class Api:
         while not told.outcome and time.monotonic() < give_up_at:
             last = told.seen[-1].number if told.seen else 0
             headers = {**authorization, "Last-Event-ID": str(last)}
-            told.connections += 1
+            told.connected_at.append(time.monotonic())
             url = f"{self.rng.choice(self.urls)}/api/v1/tasks/{task}/events"
             timeout = httpx.Timeout(SUBMIT_S, read=SILENT_S)
             try:

@@ -14,6 +14,10 @@ from agents.lifecycle import OUTCOMES
 from benchmarks.chaos.scene import Scene
 from benchmarks.chaos.verdict import Kept, Told
 from taskqueue import keys
+from taskqueue.calls import unpack_tokens
+
+LOG_S = 60.0
+"""So long Redis is asked for a log; no fault keeps it away for longer."""
 
 _ROWS = "SELECT idempotency_key, state, output FROM agents_task WHERE idempotency_key IS NOT NULL"
 _OPEN = "SELECT count(*) FROM agents_task WHERE state <> ALL(%s)"
@@ -38,6 +42,20 @@ async def kept(scene: Scene, all_told: Iterable[Told]) -> dict[str, Kept]:
 async def _outcomes(client: redis.asyncio.Redis, pool: str, task: str) -> int:
     entries: Any = await client.xrange(keys.log(pool, task))
     return sum(fields[b"k"] == b"outcome" for _, fields in entries)
+
+
+async def tokens(scene: Scene, told: Told) -> list[int]:
+    """The token ids in the log of a task that has just ended; none where Redis has lost it."""
+    give_up_at = time.monotonic() + LOG_S
+    while time.monotonic() < give_up_at:
+        try:
+            async with redis.asyncio.Redis.from_url(scene.redis_url, socket_timeout=1.0) as client:
+                entries: Any = await client.xrange(keys.log(told.pool, next(iter(told.ids))))
+        except redis.exceptions.RedisError:  # it is being hurt just now
+            await asyncio.sleep(0.2)
+            continue
+        return [token for _, fields in entries for token in unpack_tokens(fields.get(b"t", b""))]
+    return []
 
 
 async def open_tasks(scene: Scene, *, patience_s: float) -> int:

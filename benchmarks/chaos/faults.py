@@ -12,10 +12,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
+import psutil
 import redis.asyncio
 
 from benchmarks.chaos.health import Health, Truth
-from benchmarks.chaos.scene import LEASE_S, SIMULATED, STEP_S, Scene, lives
+from benchmarks.chaos.scene import LEASE_S, SIMULATED, STEP_S, VERSE, Scene, lives
+from taskqueue import keys
 
 Target = Literal["worker", "web", "orchestrator", "recorder", "redis", "postgres"]
 Manner = Literal[
@@ -24,6 +26,12 @@ Manner = Literal[
 
 WELL_S = 90.0
 """Who is not back by itself after so long is taken for gone."""
+
+BUSY_S = 15.0
+"""So long a worker with work is waited for."""
+
+ECHO_S = 1.0
+"""What a process said just before its death still arrives after it, for so long on a busy machine: it is no sign of life."""
 
 
 class Kind(NamedTuple):
@@ -98,26 +106,27 @@ class Director:
 
     async def strike(self, kind: Kind) -> Fault:
         """One fault, and the wait until all is well again."""
-        name, pids = self._target(kind)
+        name, pids = await self._target(kind)
         fault = Fault(kind, name, time.monotonic())
         self.faults.append(fault)
-        await self._harm(kind, pids)
-        fault.over_at = time.monotonic()
+        await self._harm(fault, pids)
+        fault.over_at = fault.over_at or time.monotonic()
+        since = fault.over_at
         if kind.manner in ("killed", "drained", "stranded"):
             await _until_gone(pids)
+            since += ECHO_S
         if kind.hurts_servers:
             self.truth.away.append((fault.begun_at, fault.over_at))
-        fault.ills = await self.health.until_well(timeout_s=WELL_S)
+        fault.ills = await self.health.until_well(timeout_s=WELL_S, since=since)
         fault.well_at = time.monotonic()
         return fault
 
-    def _target(self, kind: Kind) -> tuple[str, list[int]]:
+    async def _target(self, kind: Kind) -> tuple[str, list[int]]:
         match kind.target:
             case "worker":
-                busy = [one for processes in self.scene.workers().values() for one in processes.values()]
-                simulated = list(self.scene.workers()[SIMULATED].values())
-                # Most faults hit the pool whose text can be computed; some hit the one with the real model.
-                those = busy if self.rng.random() < 0.3 else simulated or busy
+                # Most faults hit the pool that has most of the work.
+                pool = SIMULATED if VERSE not in self.scene.wanted or self.rng.random() < 0.6 else VERSE
+                those = await self._busy(pool)
                 if not those:
                     return "no worker", []
                 victim = self.rng.choice(those)
@@ -131,7 +140,19 @@ class Director:
             case "redis" | "postgres":
                 return kind.target, self.scene.server_pids(kind.target)
 
-    async def _harm(self, kind: Kind, pids: Sequence[int]) -> None:
+    async def _busy(self, pool: str) -> list[psutil.Process]:
+        """Workers that hold turns: to hurt others shows little. Where there are none for a while, all that live."""
+        give_up_at = time.monotonic() + BUSY_S
+        async with redis.asyncio.Redis.from_url(self.scene.redis_url) as client:
+            while True:
+                workers = self.scene.workers()[pool]
+                busy = [workers[one] for one in workers if await client.exists(f"{keys.prefix(pool)}held:{one}")]
+                if busy or time.monotonic() > give_up_at:
+                    return busy or list(workers.values())
+                await asyncio.sleep(0.02)
+
+    async def _harm(self, fault: Fault, pids: Sequence[int]) -> None:
+        kind = fault.kind
         for_s = LEASE_S + self.rng.uniform(1.0, 3.0)
         silent = self.rng.random() < 0.5
         match kind.manner:
@@ -140,7 +161,7 @@ class Director:
             case "drained":
                 _send(signal.SIGTERM, pids)
             case "paused":
-                await self._pause(pids, for_s)
+                await self._pause(fault, pids, for_s)
             case "cut from redis":
                 await self.scene.redis_relay.cut(pids, for_s=for_s, silent=silent)
             case "cut from postgres":
@@ -152,7 +173,7 @@ class Director:
                 async with redis.asyncio.Redis.from_url(self.scene.redis_url) as client:
                     await client.flushall()
             case "full":
-                await self._fill_memory(for_s)
+                await self._fill_memory(fault, for_s)
             case "stranded":
                 servers = self.scene.server_pids("redis")
                 _send(signal.SIGSTOP, servers)  # what is committed now cannot be enqueued
@@ -160,20 +181,22 @@ class Director:
                 _send(signal.SIGKILL, pids)
                 _send(signal.SIGCONT, servers)
 
-    async def _pause(self, pids: Sequence[int], for_s: float) -> None:
+    async def _pause(self, fault: Fault, pids: Sequence[int], for_s: float) -> None:
         _send(signal.SIGSTOP, pids)
         try:
             await asyncio.sleep(for_s)
         finally:
+            fault.over_at = time.monotonic()
             _send(signal.SIGCONT, pids)
 
-    async def _fill_memory(self, for_s: float) -> None:
+    async def _fill_memory(self, fault: Fault, for_s: float) -> None:
         """To Redis it is the same whether its memory is full or its limit is low."""
         async with redis.asyncio.Redis.from_url(self.scene.redis_url) as client:
             await client.config_set("maxmemory", 1)
             try:
                 await asyncio.sleep(for_s)
             finally:
+                fault.over_at = time.monotonic()
                 await client.config_set("maxmemory", 0)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -33,16 +33,18 @@ OPEN_TURNS = """
 
 
 class Health:
-    """Asks the servers directly, not through the relays."""
+    """Asks the servers directly, not through the relays; and the clients: `still` says how many streams stand still since then."""
 
-    def __init__(self, scene: Scene) -> None:
-        self._scene = scene
+    def __init__(self, scene: Scene, still: Callable[[float], int]) -> None:
+        self._scene, self._still = scene, still
 
-    async def ills(self) -> list[str]:
-        """What is not well now; empty when everything is."""
+    async def ills(self, *, since: float) -> list[str]:
+        """What is not well now; empty when everything is, and each stream that has begun has moved on since `since` (monotonic)."""
         ills = [f"{url} is not ready" for url in self._scene.urls if not await is_ready(url)]
         if (running := self._scene.alive()) < 5:
             ills.append(f"{running} of 5 processes run")
+        if still := self._still(since):
+            ills.append(f"{still} streams stand still")
         try:
             async with asyncio.timeout(3.0):
                 ills += await self._ills_of_servers()
@@ -82,10 +84,10 @@ class Health:
         age_s = (now_ms - int(oldest[0][0].split(b"-")[0])) / 1000 if oldest else 0.0
         return [f"records of {pool} wait for {age_s:.0f} s"] if age_s > UNRECORDED_S else []
 
-    async def until_well(self, *, timeout_s: float) -> list[str]:
+    async def until_well(self, *, timeout_s: float, since: float = 0.0) -> list[str]:
         """Wait until all is well; what is not by then."""
         give_up_at = time.monotonic() + timeout_s
-        while ills := await self.ills():
+        while ills := await self.ills(since=since):
             self._scene.note(f"health: {'; '.join(ills)}")
             if time.monotonic() > give_up_at:
                 break
@@ -115,10 +117,13 @@ class Truth:
             await asyncio.sleep(LOOK_EVERY_S)
 
 
-def lies(answers: Iterable[tuple[float, float, bool | None]], away: Iterable[tuple[float, float]]) -> int:
-    """How often "ready" was said although a server was away all along, and had been for `LIE_AFTER_S`. Pure."""
+def lies(
+    answers: Iterable[tuple[float, float, bool | None]], away: Iterable[tuple[float, float]]
+) -> list[tuple[float, float]]:
+    """When "ready" was said although a server was away all along, and had been for `LIE_AFTER_S`: asked and answered. Pure."""
     spans = list(away)
-    return sum(
-        answer is True and any(begun + LIE_AFTER_S <= asked_at and answered_at <= ended for begun, ended in spans)
+    return [
+        (asked_at, answered_at)
         for asked_at, answered_at, answer in answers
-    )
+        if answer is True and any(begun + LIE_AFTER_S <= asked_at and answered_at <= ended for begun, ended in spans)
+    ]

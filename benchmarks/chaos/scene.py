@@ -33,6 +33,7 @@ LEASE_S = 5.0
 STEP_S = 0.1
 WORKERS = 3
 SIMULATED, VERSE = "chaos", "verse"
+VERSE_MODEL = "models/opsite-verse"
 
 _FILL = """
 import json, sys
@@ -159,7 +160,7 @@ class Scene:
 
     def _fill(self) -> dict[str, str]:
         simulated = {"engine": "simulated", "slots": 32, "engine_args": {"step_base_s": STEP_S}}
-        verse = {"engine": "transformers", "slots": 8, "model": "models/opsite-verse", "engine_args": {"threads": 1}}
+        verse = {"engine": "transformers", "slots": 8, "model": VERSE_MODEL, "engine_args": {"threads": 1}}
         fields = {SIMULATED: simulated, VERSE: verse}
         given = {"lease_s": LEASE_S, "pools": [(slug, count, fields[slug]) for slug, count in self.wanted.items()]}
         env = {**self._env, "DATABASE_URL": self.database_url, "REDIS_URL": self.redis_url}

@@ -10,10 +10,11 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
+from statistics import median
 from typing import Literal, NamedTuple
 
 OUTCOMES = frozenset({"succeeded", "failed", "cancelled", "expired"})
-ViolationKind = Literal["lost", "doubled", "gap", "repeat", "text", "record", "refused"]
+ViolationKind = Literal["lost", "doubled", "gap", "repeat", "text", "seam", "record", "refused", "failed"]
 
 
 class Seen(NamedTuple):
@@ -27,7 +28,11 @@ class Seen(NamedTuple):
 
 @dataclass(slots=True)
 class Told:
-    """One task as its client knows it. `ids` are all that the service answered to this idempotency key."""
+    """One task as its client knows it. `ids` are all that the service answered to this idempotency key.
+
+    `expected` is the undisturbed text where it must be said to the letter. `tokens` are the ids in its log, where they were read.
+    `connected_at`: when each connection to its stream was tried, by the client's monotonic clock.
+    """
 
     key: str
     pool: str
@@ -36,7 +41,9 @@ class Told:
     seen: list[Seen] = field(default_factory=list)
     outcome: str = ""
     refusal: str = ""
-    connections: int = 0
+    accepted_at: float = 0.0
+    connected_at: list[float] = field(default_factory=list)
+    tokens: list[int] = field(default_factory=list)
 
 
 class Kept(NamedTuple):
@@ -127,6 +134,43 @@ def text_of(seen: Iterable[Seen]) -> str:
             pieces.clear()
         pieces.append(event.text)
     return "".join(pieces)
+
+
+def taken_over(seen: Iterable[Seen]) -> bool:
+    """Whether another attempt went on in the middle of the answer: it was queued again behind text that its reader still has."""
+    begun = False
+    for event in seen:
+        if event.kind == "restart":
+            begun = False
+        elif event.kind == "state" and begun:
+            return True
+        begun = begun or event.kind == "text"
+    return False
+
+
+def stands_still(seen: Sequence[Seen], since: float) -> bool:
+    """Whether a stream that has begun, and not ended, has had no event since `since`."""
+    if not seen or seen[-1].kind == "outcome" or seen[-1].at >= since:
+        return False
+    return any(event.kind == "text" for event in seen)
+
+
+def neighbours_late_s(stall: Stall, all_told: Iterable[Told]) -> float:
+    """How late the machine was during a stall: the median of the longest pauses of all streams that no fault touched meanwhile.
+
+    Touched is who was queued again, or restarted. 0 where nobody else ran.
+    """
+    longest = []
+    for told in all_told:
+        during = [event for event in told.seen if stall.begun_at <= event.at <= stall.ended_at]
+        if len(during) > 1 and all(event.kind == "text" for event in during):
+            longest.append(max(later.at - earlier.at for earlier, later in pairwise(during)))
+    return median(longest) if longest else 0.0
+
+
+def first_wait_s(told: Told) -> float:
+    """From the answer 202 to the first text. That is no stall: nothing has begun yet."""
+    return next((event.at - told.accepted_at for event in told.seen if event.kind == "text"), 0.0)
 
 
 def stalls(told: Told, *, above_s: float) -> list[Stall]:

@@ -14,7 +14,8 @@ from benchmarks.chaos.faults import KINDS, Fault, order
 from benchmarks.chaos.health import LIE_AFTER_S, lies
 from benchmarks.chaos.relay import Relay
 from benchmarks.chaos.report import Result, blamed
-from benchmarks.chaos.verdict import Stall, Violation
+from benchmarks.chaos.verdict import Seen, Stall, Told, Violation
+from benchmarks.chaos.verses import Verdict
 
 
 @pytest.fixture
@@ -112,12 +113,30 @@ def test_a_stall_is_blamed_on_the_fault_that_it_fell_into() -> None:
 def test_readiness_lies_only_about_what_it_could_know(
     asked_at: float, answered_at: float, answer: bool | None, lie: bool
 ) -> None:
-    assert lies([(asked_at, answered_at, answer)], [(10.0, 15.0)]) == lie
+    assert lies([(asked_at, answered_at, answer)], [(10.0, 15.0)]) == ([(asked_at, answered_at)] if lie else [])
+
+
+def neighbours(begun_at: float, *, pause_s: float) -> list[Told]:
+    """Three streams beside a stall: each paused once for `pause_s`, and one has been paused for longer."""
+    pauses = (pause_s, pause_s, 2 * pause_s)
+    return [
+        Told(str(pause), "pool", seen=[Seen(n, "text", "x", at) for n, at in enumerate((begun_at, begun_at + pause))])
+        for pause in pauses
+    ]
 
 
 def test_a_run_is_right_only_without_any_violation() -> None:
     right = Result(
-        wanted=1, told=[], violations=[], stalls=[], faults=[fault(0, 1, 2)], open_at_the_end=0, lies=0, seconds=1
+        wanted=1,
+        told=[],
+        violations=[],
+        verses=Verdict(0, [], []),
+        stalls=[],
+        faults=[fault(0, 1, 2)],
+        open_at_the_end=0,
+        lies=0,
+        seconds=1,
+        noise_s=0.5,
     )
     assert right.right
     gone = fault(0, 1, 2)
@@ -132,6 +151,10 @@ def test_a_run_is_right_only_without_any_violation() -> None:
     in_time = Stall("a", 0.9, 5.9)
     fields = {name: getattr(right, name) for name in Result.__slots__}
     assert Result(**{**fields, "stalls": [in_time]}).right
+    late = {**fields, "stalls": [Stall("a", 0.9, 6.9)]}  # by 0.9 s more than was promised
+    assert not Result(**{**late, "told": neighbours(0.9, pause_s=0.4)}).right
+    assert Result(**{**late, "told": neighbours(0.9, pause_s=0.5)}).right  # the whole machine was late
+    assert not Result(**{**fields, "stalls": [Stall("a", 0.9, 9.0)], "told": neighbours(0.9, pause_s=3.0)}).right
     assert not any(Result(**{**fields, **wrong}).right for wrong in wrongs)
 
 

@@ -6,7 +6,20 @@ from collections.abc import Sequence
 
 import pytest
 
-from benchmarks.chaos.verdict import Kept, Seen, Told, Violation, counted, judge, stalls
+from benchmarks.chaos.verdict import (
+    Kept,
+    Seen,
+    Stall,
+    Told,
+    Violation,
+    counted,
+    first_wait_s,
+    judge,
+    neighbours_late_s,
+    stalls,
+    stands_still,
+    taken_over,
+)
 
 WORDS = (" one", " two", " three")
 RIGHT = [
@@ -103,6 +116,39 @@ def test_stalls_are_between_the_first_text_and_the_end() -> None:
     assert stall.length_s == pytest.approx(15.0 - 10.5)
     assert stalls(told(RIGHT), above_s=1.0) == []
     assert stalls(told([]), above_s=1.0) == []
+
+
+def test_a_stream_is_taken_over_where_it_is_queued_again_behind_text() -> None:
+    queued = Seen(0, "state", "", 0.0)
+    assert not taken_over(RIGHT)
+    assert taken_over([*RIGHT[:4], queued, *RIGHT[4:]])
+    assert not taken_over([*RIGHT[:4], Seen(1000, "restart", "", 5.0), queued, *RIGHT[2:]])
+
+
+def test_a_stream_stands_still_from_its_first_text_to_its_end() -> None:
+    assert stands_still(RIGHT[:4], since=0.5)
+    assert not stands_still(RIGHT[:4], since=0.4)  # that is when its last event came
+    assert not stands_still(RIGHT[:2], since=9.0)
+    assert not stands_still(RIGHT, since=9.0)
+    assert not stands_still([], since=9.0)
+
+
+def test_the_machine_is_as_late_as_those_whom_no_fault_touched() -> None:
+    def stream(*ats: float, kind: str = "text") -> Told:
+        return told([Seen(n, kind, " x", at) for n, at in enumerate(ats)])
+
+    stall = Stall("a", 10.0, 15.0)
+    assert neighbours_late_s(stall, []) == 0.0
+    assert neighbours_late_s(stall, [stream(10.0, 15.0, kind="state"), stream(1.0, 9.0), stream(12.0)]) == 0.0
+    untouched = [stream(9.0, 11.0, 11.1), stream(11.0, 11.2, 11.5), stream(12.0, 14.0)]
+    assert neighbours_late_s(stall, untouched) == pytest.approx(0.3)
+
+
+def test_waiting_for_the_first_text_is_counted_from_the_acceptance() -> None:
+    one = told([Seen(1, "state", "", 2.0), Seen(2, "text", " x", 3.5), Seen(3, "text", " y", 9.0)])
+    one.accepted_at = 1.0
+    assert first_wait_s(one) == 2.5
+    assert first_wait_s(told([])) == 0.0
 
 
 def kinds(violations: list[Violation]) -> set[str]:

@@ -10,14 +10,16 @@ from typing import Any
 import msgspec
 import pytest
 import torch
+from redis import Redis
 
 from gpu_worker.engines.continuous_batch import ContinuousBatch, Running
 from gpu_worker.engines.sampling import Sampler
 from gpu_worker.engines.transformers import TransformersArgs, TransformersEngine, load, longest_context
 from gpu_worker.failures import EngineCannotStart, EngineDied
 from gpu_worker.settings import Settings
+from taskqueue import calls, keys
 from taskqueue.messages import ChatMessage, SamplingParams, TaskError, TurnBody
-from tests.gpu_worker.conftest import Ran, StartWorker, outcomes, request, run_engine, submission
+from tests.gpu_worker.conftest import Ran, StartWorker, outcomes, request, run_engine, submission, until
 
 MODEL = Path(__file__).resolve().parents[2] / "models" / "opsite-verse"
 LINES = ("ROMEO:\n", "JULIET:\nO, ", "First Citizen:\nWe are ", "KING RICHARD III:\nNow is the ", "MENENIUS:\n")
@@ -299,3 +301,31 @@ async def test_the_worker_runs_it_as_a_process(queue: Any, start_worker: StartWo
     ended = await outcomes(queue, 8)
     assert {record.state for record in ended.values()} == {"succeeded"}
     assert all(record.text and record.first_token_ms for record in ended.values())
+
+
+async def test_a_turn_that_redis_forgot_and_gives_again_at_once_is_one_turn(
+    queue: Any, start_worker: StartWorker, redis_url: str
+) -> None:
+    """Attempts count anew after a loss of Redis' data: the worker holds the first attempt, and is given a first attempt."""
+    one, twin = (
+        submission(number, prompt=LINES[0], max_tokens=200, temperature=0, ignore_eos=True) for number in range(2)
+    )
+    start_worker(engine="transformers", model=MODEL, slots=8)
+    await queue.enqueue([twin])
+    undisturbed = (await outcomes(queue, 1))[twin.turn].text
+    await queue.enqueue([one])
+    for _ in range(10):
+        await until(lambda: has_text(queue, one.task))
+        with Redis.from_url(redis_url) as redis, redis.pipeline(transaction=True) as at_once:
+            at_once.delete(*redis.keys(f"opsite:{{{queue.pool}}}:*"))
+            for call in (calls.restart([one.task]), calls.enqueue(one)):
+                at_once.eval(call.script.text, 1, keys.prefix(queue.pool), *call.args)
+            at_once.execute()
+    ended = (await outcomes(queue, 1))[one.turn]
+    assert (ended.state, ended.text) == ("succeeded", undisturbed)
+    shown = [event for event in await queue.read_log(one.task) if event.kind == "text"]
+    assert "".join(msgspec.json.decode(event.data) for event in shown) == undisturbed
+
+
+async def has_text(queue: Any, task: str) -> bool:
+    return sum(event.kind == "text" for event in await queue.read_log(task)) > 3

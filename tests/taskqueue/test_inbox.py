@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import time
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
+from benchmarks.chaos.relay import Relay
 from taskqueue import inbox
 from taskqueue.async_client import AsyncQueue
 from taskqueue.inbox import EventHub, Subscription
@@ -208,3 +213,34 @@ async def _until_text(subscription: Subscription) -> AsyncIterator[Event]:
             restarted |= event.kind == "restart"
             if restarted and event.kind == "text":
                 return
+
+
+async def test_an_inbox_that_has_gone_silent_is_opened_again(
+    redis_url: str, pool: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(inbox, "PING_S", 0.05)
+    there = Path(urlsplit(redis_url).path)
+    relay = Relay(here=tmp_path / "redis.sock", there=there)
+    await relay.start()
+    hub = EventHub(redis_url.replace(str(there), str(relay.here)), "web-1")
+    await hub.expect(pool, "t")
+    cutting = asyncio.create_task(relay.cut([os.getpid()], for_s=60.0, silent=True))
+    async with asyncio.timeout(30):
+        while "has not answered 4 pings" not in caplog.text:  # noqa: ASYNC110 - a log has no event
+            await asyncio.sleep(0.01)
+    cutting.cancel()
+    await hub.aclose()
+    await relay.stop()
+
+
+async def test_a_process_that_was_late_itself_keeps_its_inbox(
+    hub: EventHub, pool: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(inbox, "PING_S", 0.5)
+    expected = await hub.expect(pool, "t")
+    queue, turn = await running(hub, pool, "t")
+    reading = asyncio.create_task(numbers(expected))
+    time.sleep(2.5)  # noqa: ASYNC251 - nothing runs meanwhile, as if the process were stopped
+    await end(queue, turn, 1)
+    assert await reading == [1, 2, 3]
+    assert "pings" not in caplog.text

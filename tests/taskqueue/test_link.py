@@ -66,6 +66,12 @@ async def test_a_redis_that_owes_an_answer_for_too_long_has_gone(redis_url: str,
     await link.aclose()
 
 
+async def test_a_redis_that_was_asked_to_wait_may_take_its_time(redis_url: str, pool: str) -> None:
+    link = Link(redis_url, answer_s=2.0)
+    assert await link.ask("BLPOP", pool, 2.5, blocks_s=2.5) is None
+    await link.aclose()
+
+
 def test_an_address_that_is_none_is_refused_at_once() -> None:
     with pytest.raises(ValueError, match="scheme"):
         Link("somewhere")
