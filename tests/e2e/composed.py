@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import re
 import secrets
@@ -37,7 +38,7 @@ class Composed:
             filled_in((ROOT / "deploy" / ".env.example").read_text(), PORT=port, OPSITE_WORKER_IMAGE=worker_image)
             + "POSTGRES_IMAGE={}\nREDIS_IMAGE={}\n".format(*SERVER_IMAGES)
         )
-        self.image = image
+        self._image = self._first_image = image
 
     # -- commands ------------------------------------------------------------------------------
     def compose(self, *words: str, check: bool = True) -> str:
@@ -48,7 +49,7 @@ class Composed:
         done = subprocess.run(
             ["docker", "compose", "--project-name", self.project, "--env-file", str(self._env_file), *words],
             cwd=ROOT,
-            env={**own, "OPSITE_IMAGE": self.image},
+            env={**own, "OPSITE_IMAGE": self._image},
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
@@ -62,6 +63,13 @@ class Composed:
         """`manage.py …` in a container of its own beside those that run."""
         run = ("run", "--rm", "--no-deps", "-T", service)
         return self.compose(*run, "python", "manage.py", *words, check=check)
+
+    def renew_image(self) -> str:
+        """From now on the control plane is of a new image: the same program by another digest."""
+        recipe = f"FROM {self._first_image}\nLABEL version=new\n".encode()
+        self._image = f"{self.project}:new"
+        self.engine.images.build(fileobj=io.BytesIO(recipe), tag=self._image, rm=True)
+        return self._image
 
     def up(self) -> None:
         """Start what does not run, make anew what has changed; until the web process takes tasks."""
@@ -78,6 +86,8 @@ class Composed:
         for container in self.workers():
             container.remove(force=True, v=True)
         self.compose("down", "--volumes", "--remove-orphans", "--timeout", "1", check=False)
+        if self._image != self._first_image:
+            self.engine.images.remove(self._image)
         self.engine.close()
 
     # -- what is seen --------------------------------------------------------------------------
