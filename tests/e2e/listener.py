@@ -11,6 +11,7 @@ from typing import Any
 
 import httpx
 
+TRY_AGAIN = (HTTPStatus.CONFLICT, HTTPStatus.TOO_MANY_REQUESTS)
 AGAIN_S = 0.2
 SILENT_S = 15.0
 """A connection that has been silent for so long is taken for dead."""
@@ -76,12 +77,14 @@ class Listener:
                     return
 
     def _is_well(self, answer: httpx.Response, wanted: HTTPStatus) -> bool:
-        """Whether it is what was wanted; if not, "try again" is no problem, and all else is one."""
-        if answer.status_code not in (wanted, HTTPStatus.TOO_MANY_REQUESTS) and not answer.is_server_error:
-            self.problem = f"{answer.status_code} {answer.read().decode()}"
-        if answer.status_code != wanted:
+        """Whether it is what was wanted; if not, it means "try again", or it is a problem."""
+        if answer.status_code == wanted:
+            return True
+        if answer.is_server_error or answer.status_code in TRY_AGAIN:
             self._over.wait(AGAIN_S)
-        return answer.status_code == wanted
+        else:
+            self.problem = f"{answer.status_code} {answer.read().decode()}"
+        return False
 
 
 def _events(lines: Iterator[str]) -> Iterator[tuple[int, str, dict[str, Any]]]:

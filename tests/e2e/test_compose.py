@@ -31,6 +31,8 @@ pytestmark = [pytest.mark.compose, pytest.mark.timeout(400)]
 CONTROL = ("web", "orchestrator", "recorder", "celery")
 TOKENS = 250
 STEP_S = 0.02
+LEASE_S = 20
+"""A worker is replaced after three of them in silence: on a machine with much else to do, that must not look like a fault."""
 FLEET, BRIEF = "fleet", "brief"
 """A pool that keeps its worker for the hour, and one whose worker goes when it is idle."""
 SYSTEM = "You speak as the players spoke."
@@ -109,6 +111,7 @@ def add_pool(console: Console, slug: str, *, idle_to_zero_s: int) -> None:
         engine="simulated",
         engine_args=json.dumps({"step_base_s": STEP_S}),
         runtime="docker",
+        lease_s=LEASE_S,
         **{"policy-0-max_workers": 1, "policy-0-idle_to_zero_s": idle_to_zero_s},
     )
 
