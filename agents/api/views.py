@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
+from abc import ABC, abstractmethod
+from typing import Any, TypeVar, cast
 
-from django.db.models import QuerySet
+from django.db.models import Model, QuerySet
 from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema_view
 from rest_framework import mixins, status, viewsets
 from rest_framework.decorators import action
@@ -18,25 +19,27 @@ from agents.models import Agent, Conversation, Task
 from agents.problems import bad_field
 from tenants.models import Tenant
 
+Row = TypeVar("Row", bound=Model)
+
 
 def tenant_of(request: Request) -> Tenant:
     """The tenant whose key asks."""
     return cast("KeyUser", request.user).tenant
 
 
-class Listed(mixins.ListModelMixin):
+class Listed(mixins.ListModelMixin, viewsets.GenericViewSet[Row], ABC):
     """A list whose filters are a form: what is not in it is refused."""
 
     filters: type[forms.QueryForm]
 
-    def filter_queryset(self, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        if self.action != "list":  # type: ignore[attr-defined]
+    def filter_queryset(self, queryset: QuerySet[Row, Any]) -> QuerySet[Row, Any]:
+        if self.action != "list":
             return queryset
-        return self.filtered(queryset, _parsed(self.filters(data=self.request.query_params)))  # type: ignore[attr-defined]
+        return self.filtered(queryset, _parsed(self.filters(data=self.request.query_params)))
 
-    def filtered(self, rows: QuerySet[Any], asked: dict[str, Any]) -> QuerySet[Any]:
+    @abstractmethod
+    def filtered(self, rows: QuerySet[Row], asked: dict[str, Any]) -> QuerySet[Row]:
         """The rows that were asked for."""
-        raise NotImplementedError
 
 
 def _parsed(form: Any) -> dict[str, Any]:
@@ -48,7 +51,7 @@ def _parsed(form: Any) -> dict[str, Any]:
     list=extend_schema(summary="List agents", parameters=[forms.AgentFilter]),
     retrieve=extend_schema(summary="Get an agent"),
 )
-class AgentViewSet(Listed, mixins.RetrieveModelMixin, viewsets.GenericViewSet[Agent]):
+class AgentViewSet(mixins.RetrieveModelMixin, Listed[Agent]):
     """Agents of the tenant."""
 
     serializer_class = forms.AgentSerializer
@@ -104,7 +107,7 @@ class AgentViewSet(Listed, mixins.RetrieveModelMixin, viewsets.GenericViewSet[Ag
     list=extend_schema(summary="List conversations", parameters=[forms.ConversationFilter]),
     retrieve=extend_schema(summary="Get a conversation"),
 )
-class ConversationViewSet(Listed, mixins.RetrieveModelMixin, viewsets.GenericViewSet[Conversation]):
+class ConversationViewSet(mixins.RetrieveModelMixin, Listed[Conversation]):
     """Conversations of the tenant."""
 
     serializer_class = forms.ConversationSerializer
@@ -177,7 +180,7 @@ class ConversationViewSet(Listed, mixins.RetrieveModelMixin, viewsets.GenericVie
         return Response(forms.MessageSerializer(message).data, status=status.HTTP_201_CREATED)
 
 
-class TaskViewSet(Listed, viewsets.GenericViewSet[Task]):
+class TaskViewSet(Listed[Task]):
     """Tasks of the tenant, as recorded. All other calls on tasks are served by the hot routes."""
 
     serializer_class = forms.TaskSerializer
