@@ -34,16 +34,18 @@ NOTE_USE = """
     WHERE id = %s AND (last_used_at IS NULL OR last_used_at < now() - interval '1 minute')
 """
 
-_AGENT = """
+AGENT = """
     SELECT a.id, a.slug, r.id AS revision, r.number, r.system_prompt, r.params, p.id AS pool_id, p.slug AS pool,
            p.default_params, p.max_waiting AS pool_max_waiting
     FROM agents_agent a
     JOIN agents_agentrevision r ON r.id = a.current_revision_id
     JOIN orchestrator_pool p ON p.id = r.pool_id
-    WHERE a.tenant_id = %s AND a.archived_at IS NULL
+    WHERE a.tenant_id = %s AND a.archived_at IS NULL AND a.slug = %s
 """
-AGENT = _AGENT + " AND a.slug = %s"
-AGENTS = _AGENT + " ORDER BY a.slug"
+AGENTS = """
+    SELECT slug, created_at FROM agents_agent
+    WHERE tenant_id = %s AND archived_at IS NULL AND current_revision_id IS NOT NULL AND stands_for_id IS NULL ORDER BY slug
+"""
 POOLS = "SELECT slug, created_at FROM orchestrator_pool WHERE tenant_id IS NULL OR tenant_id = %s ORDER BY slug"
 
 HISTORY = """
