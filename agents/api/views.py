@@ -7,7 +7,7 @@ from typing import Any, TypeVar, cast
 
 from django.db.models import Model, QuerySet
 from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema_view
-from rest_framework import mixins, status, viewsets
+from rest_framework import mixins, serializers, status, viewsets
 from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -15,6 +15,7 @@ from rest_framework.response import Response
 from agents import services
 from agents.api import serializers as forms
 from agents.api.authentication import KeyUser
+from agents.api.pagination import HighestNumberFirst
 from agents.models import Agent, Conversation, Task
 from agents.problems import bad_field
 from tenants.models import Tenant
@@ -40,6 +41,11 @@ class Listed(mixins.ListModelMixin, viewsets.GenericViewSet[Row], ABC):
     @abstractmethod
     def filtered(self, rows: QuerySet[Row], asked: dict[str, Any]) -> QuerySet[Row]:
         """The rows that were asked for."""
+
+    def page_of(self, rows: QuerySet[Any], form: type[serializers.ModelSerializer[Any]]) -> Response:
+        """A page of rows that one object has. They have no filters."""
+        _parsed(forms.QueryForm(data=self.request.query_params))
+        return self.get_paginated_response(form(self.paginate_queryset(rows), many=True).data)
 
 
 def _parsed(form: Any) -> dict[str, Any]:
@@ -96,11 +102,12 @@ class AgentViewSet(mixins.RetrieveModelMixin, Listed[Agent]):
         services.archive_agent(agent=self.get_object())
         return Response(status=status.HTTP_204_NO_CONTENT)
 
-    @extend_schema(summary="List an agent's revisions", responses={200: forms.RevisionSerializer(many=True)})
-    @action(detail=True, pagination_class=None)
+    @extend_schema(
+        summary="List an agent's revisions, the newest first", responses={200: forms.RevisionSerializer(many=True)}
+    )
+    @action(detail=True, pagination_class=HighestNumberFirst)
     def revisions(self, request: Request, slug: str) -> Response:
-        revisions = self.get_object().revisions.select_related("pool")
-        return Response(forms.RevisionSerializer(revisions, many=True).data)
+        return self.page_of(self.get_object().revisions.select_related("pool"), forms.RevisionSerializer)
 
 
 @extend_schema_view(
@@ -163,18 +170,22 @@ class ConversationViewSet(mixins.RetrieveModelMixin, Listed[Conversation]):
         services.delete_conversation(conversation=self.get_object())
         return Response(status=status.HTTP_204_NO_CONTENT)
 
-    @extend_schema(summary="List messages", methods=["GET"], responses={200: forms.MessageSerializer(many=True)})
+    @extend_schema(
+        summary="List messages, the newest first",
+        methods=["GET"],
+        responses={200: forms.MessageSerializer(many=True)},
+    )
     @extend_schema(
         summary="Append a message",
         methods=["POST"],
         request=forms.MessageInput,
         responses={201: forms.MessageSerializer},
     )
-    @action(detail=True, methods=["get", "post"], pagination_class=None)
+    @action(detail=True, methods=["get", "post"], pagination_class=HighestNumberFirst)
     def messages(self, request: Request, pk: str) -> Response:
         conversation = self.get_object()
         if request.method == "GET":
-            return Response(forms.MessageSerializer(conversation.messages.all(), many=True).data)
+            return self.page_of(conversation.messages.all(), forms.MessageSerializer)
         data = _parsed(forms.MessageInput(data=request.data))
         message = services.append_message(conversation=conversation, role=data["role"], content=data["content"])
         return Response(forms.MessageSerializer(message).data, status=status.HTTP_201_CREATED)

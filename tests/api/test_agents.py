@@ -37,7 +37,7 @@ def test_the_life_of_an_agent(ann: Application, scene: Scene) -> None:
     assert (after["number"], after["system_prompt"], after["params"]) == (2, "Do not rhyme.", {"max_tokens": 9})
     same = ann.patch(f"{AGENTS}/bard", {"system_prompt": "Do not rhyme."}).json()["current_revision"]
     assert same["id"] == after["id"]  # no change, no revision
-    revisions = ann.get(f"{AGENTS}/bard/revisions").json()
+    revisions = ann.get(f"{AGENTS}/bard/revisions").json()["results"]
     assert [(row["number"], row["system_prompt"]) for row in revisions] == [(2, "Do not rhyme."), (1, " Rhyme.\n")]
 
     assert ann.delete(f"{AGENTS}/bard").status_code == 204
