@@ -2,7 +2,8 @@
 
 By default a connection into which no answer comes any more is waited on for hours: TCP asks nobody whether the other end is there.
 Here the kernel asks after 5 s of silence and every 2 s from then on, and gives up at the first time when 5 s have passed without a
-sign of life. The same is asked of Postgres, where a client whose machine is gone may hold locks (the leader's is one).
+sign of life. The same is asked of Postgres, where a client whose machine is gone may hold locks (the leader's is one): it ends the
+session within 12 s, unless a statement of it still runs.
 
 Unix sockets need none of this, and ignore it. A Postgres that only stands still is not cut off: its kernel answers.
 """
@@ -13,8 +14,6 @@ from urllib.parse import parse_qs, quote, urlencode, urlsplit
 
 NOTICED_S = 7
 """Within so many seconds a client has an error in place of the answer: 5 of silence, and a question that is not answered."""
-RELEASED_S = 12
-"""Within so many seconds Postgres ends the session of a client that is gone, unless it is in the middle of a statement."""
 
 _OF_CLIENT = {
     "connect_timeout": "5",
