@@ -72,6 +72,12 @@ class AgentForm(forms.ModelForm[Agent]):
         if revision:
             self.initial.update(pool=revision.pool_id, system_prompt=revision.system_prompt, params=revision.params)
 
+    def clean(self) -> dict[str, Any] | None:
+        """Refuse to change what stands for a bare pool."""
+        if self.instance.stands_for_id is not None:
+            raise ValidationError(services.StandsForPool(self.instance).detail)
+        return super().clean()
+
     def clean_params(self) -> dict[str, Any]:
         """Refuse parameters that the queue would not understand."""
         params: dict[str, Any] = self.cleaned_data["params"] or {}
@@ -125,7 +131,10 @@ class AgentAdmin(AcrossTenants):
     @admin.action(description="Archive the selected agents")
     def archive(self, request: HttpRequest, queryset: QuerySet[Agent]) -> None:
         for agent in queryset:
-            services.archive_agent(agent=agent)
+            try:
+                services.archive_agent(agent=agent)
+            except services.StandsForPool as refusal:
+                self.message_user(request, refusal.detail, messages.ERROR)
 
 
 @admin.register(AgentRevision)

@@ -28,12 +28,27 @@ class Agent(TenantOwned):
     current_revision = models.ForeignKey(
         "AgentRevision", null=True, blank=True, on_delete=models.PROTECT, related_name="+", editable=False
     )
+    stands_for = models.ForeignKey(
+        "orchestrator.Pool",
+        null=True,
+        blank=True,
+        on_delete=models.PROTECT,
+        related_name="+",
+        editable=False,
+        help_text="The pool that this agent stands for, with nothing added, in calls that name the pool as their model.",
+    )
     archived_at = models.DateTimeField(null=True, blank=True)
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
         ordering: ClassVar = ["slug"]
-        constraints: ClassVar = [models.UniqueConstraint(fields=["tenant", "slug"], name="agent_slug_per_tenant")]
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["tenant", "slug"], name="agent_slug_per_tenant"),
+            models.UniqueConstraint(fields=["tenant", "stands_for"], name="agent_one_per_bare_pool"),
+            models.CheckConstraint(
+                condition=Q(stands_for__isnull=True) | Q(archived_at__isnull=True), name="agent_of_pool_not_archived"
+            ),
+        ]
 
     def __str__(self) -> str:
         return self.slug

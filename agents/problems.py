@@ -104,6 +104,12 @@ def not_found(what: str) -> Problem:
     return Problem(404, "not_found", f"There is no such {what}.")
 
 
+def no_model(name: str) -> Problem:
+    """404 for a model's name in OpenAI's API that is neither an agent's nor a pool's, or another tenant's."""
+    message = f"There is no agent and no pool {name!r}; GET /v1/models lists them."
+    return Problem(404, "model_not_found", message, errors=(FieldError("model", message),))
+
+
 def no_route(path: str) -> Problem:
     """404 for a path that nothing serves."""
     return Problem(404, "not_found", f"There is no route {path}; see /api/docs/.")

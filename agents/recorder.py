@@ -18,6 +18,7 @@ import psycopg
 
 from agents.lifecycle import OPEN
 from agents.limits import Bill, Limits, bill
+from agents.postgres import with_settings
 from agents.recording import TurnChange, fold
 from agents.sweep import Sweep
 from taskqueue.async_budget import AsyncBudget
@@ -124,7 +125,7 @@ class Recorder:
             while not stop.is_set():
                 try:
                     async with await psycopg.AsyncConnection.connect(
-                        self._database_url, options="-c jit=off", prepare_threshold=1
+                        with_settings(self._database_url, jit="off"), prepare_threshold=1
                     ) as connection:
                         while not stop.is_set():
                             await record_once(connection, queue, block_s=BLOCK_S)

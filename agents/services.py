@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
+import secrets
 import uuid
 from collections.abc import Sequence
 from typing import Any
@@ -44,6 +44,13 @@ class SlugTaken(Problem):
         super().__init__(409, "conflict", f"slug: {message}", errors=(FieldError("slug", message),))
 
 
+class StandsForPool(Problem):
+    """409: the agent stands for a bare pool, and stays as it was made."""
+
+    def __init__(self, agent: Agent) -> None:
+        super().__init__(409, "stands_for_pool", f"The agent {agent.slug!r} stands for a pool; make one of your own.")
+
+
 @transaction.atomic
 def create_agent(
     *,
@@ -54,9 +61,10 @@ def create_agent(
     system_prompt: str = "",
     params: dict[str, Any] | None = None,
     created_by: str = "",
+    stands_for: Pool | None = None,
 ) -> Agent:
     """An agent with its first revision."""
-    agent = Agent(tenant=tenant, slug=slug, name=name)
+    agent = Agent(tenant=tenant, slug=slug, name=name, stands_for=stands_for)
     agent.clean_fields()
     try:
         with transaction.atomic():
@@ -98,6 +106,8 @@ def change_agent(*, agent: Agent, tenant: Tenant, changes: dict[str, Any], chang
     """Apply `changes` (name, pool, system_prompt, params); what is left out stays."""
     # Two changes at a time are one after the other: neither undoes what the other changed.
     locked = Agent.objects.for_tenant(tenant).select_for_update().get(pk=agent.pk)
+    if locked.stands_for_id is not None:
+        raise StandsForPool(locked)
     current = locked.current_revision
     if current is None:
         raise Problem(409, "no_revision", "This agent has no revision; create one in the console first.")
@@ -114,6 +124,8 @@ def change_agent(*, agent: Agent, tenant: Tenant, changes: dict[str, Any], chang
 
 def archive_agent(*, agent: Agent) -> None:
     """The agent takes no new tasks; its history stays."""
+    if agent.stands_for_id is not None:
+        raise StandsForPool(agent)
     Agent.objects.for_tenant(agent.tenant_id).filter(pk=agent.pk, archived_at__isnull=True).update(
         archived_at=timezone.now()
     )
@@ -160,14 +172,19 @@ def delete_conversation(*, conversation: Conversation) -> None:
 
 def agent_of_pool(*, tenant_id: uuid.UUID, pool_slug: str) -> str:
     """The slug of the agent that stands for a bare pool where a call names a pool as its model; made when first asked for."""
-    slug = f"pool-{pool_slug}"
-    if "." in slug or len(slug) > AGENT_SLUG_MAX:  # two pools' names must not become one
-        slug = f"{slug.replace('.', '-')[: AGENT_SLUG_MAX - 9]}-{hashlib.sha256(pool_slug.encode()).hexdigest()[:8]}"
     tenant = Tenant.objects.get(pk=tenant_id)
-    if not Agent.objects.for_tenant(tenant).filter(slug=slug).exists():
-        pool = usable_pool(tenant=tenant, slug=pool_slug)
+    pool = usable_pool(tenant=tenant, slug=pool_slug)
+    standing = Agent.objects.for_tenant(tenant).filter(stands_for=pool)
+    plain = f"pool-{pool_slug}".replace(".", "-")[:AGENT_SLUG_MAX]
+    # The plain name may be an agent's of the tenant's own, or that of a pool with a similar name.
+    for slug in (plain, f"{plain[: AGENT_SLUG_MAX - 9]}-{secrets.token_hex(4)}"):
+        if (known := standing.first()) is not None:
+            return known.slug
         try:
-            create_agent(tenant=tenant, slug=slug, name=f"Pool {pool_slug}", pool=pool, created_by="opsite")
+            create_agent(
+                tenant=tenant, slug=slug, name=f"Pool {pool_slug}", pool=pool, created_by="opsite", stands_for=pool
+            )
         except SlugTaken:
-            pass  # another process made it at the same time
-    return slug
+            continue  # or another process made it at the same time
+        return slug
+    return standing.get().slug

@@ -100,7 +100,8 @@ def main() -> None:
     parser.add_argument("--temperature", type=float, default=0.8)
     options = parser.parse_args()
     prompts = [PROMPTS[number % len(PROMPTS)] for number in range(options.answers)]
-    answers = DemoModel(options.folder).answer(prompts, limit=options.limit, temperature=options.temperature)
+    model = DemoModel(options.folder)
+    answers = model.answer(prompts, limit=options.limit, temperature=options.temperature)
     for answer in answers[: len(PROMPTS)]:
         print(f"--- {answer.prompt}\n{answer.text}\n")
     lengths = sorted(answer.tokens for answer in answers)
@@ -108,6 +109,8 @@ def main() -> None:
     print(f"lowest share of known words: {min(answer.known_words for answer in answers):.1%}")
     print(f"ended by themselves: {sum(answer.ended for answer in answers)} of {len(answers)}")
     print(f"tokens: median {lengths[len(lengths) // 2]}, shortest {lengths[0]}, longest {lengths[-1]}")
+    greedy = model.answer(PROMPTS, limit=options.limit, temperature=0.0)
+    print(f"greedy answers that ended by themselves: {sum(answer.ended for answer in greedy)} of {len(greedy)}")
 
 
 if __name__ == "__main__":

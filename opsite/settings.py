@@ -15,6 +15,7 @@ import django_stubs_ext
 from django.urls import reverse_lazy
 
 from opsite.embedded.stack import EmbeddedStack
+from opsite.postgres import bounded
 
 django_stubs_ext.monkeypatch()
 
@@ -64,6 +65,7 @@ def _secret_key() -> str:
 
 
 DATABASE_URL, REDIS_URL = _addresses()
+DATABASE_URL = bounded(DATABASE_URL)
 SECRET_KEY = _secret_key()
 DEBUG = _flag("DEBUG", "0")
 ALLOWED_HOSTS = os.environ.get("ALLOWED_HOSTS", "localhost,127.0.0.1,[::1]").split(",")
@@ -117,7 +119,6 @@ TEMPLATES: list[dict[str, Any]] = [
 ]
 
 DATABASES = {"default": dj_database_url.parse(DATABASE_URL, conn_max_age=60, conn_health_checks=True)}
-DATABASES["default"].setdefault("OPTIONS", {}).setdefault("connect_timeout", 5)  # a Postgres that is silent is away
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": f"django.contrib.auth.password_validation.{name}"}

@@ -11,6 +11,7 @@ from unfold.admin import ModelAdmin, StackedInline
 from unfold.decorators import display
 
 from orchestrator.models import Pool, ScalingDecision, ScalingPolicy, Worker
+from tenants.admin import Facts
 
 WORKER_COLOURS = {"starting": "warning", "ready": "success", "draining": "info", "failed": "danger", "stopped": ""}
 
@@ -62,19 +63,6 @@ class ScalingPolicyAdmin(ModelAdmin):
     list_filter = ("kind",)
     search_fields = ("pool__slug",)
     list_select_related = ("pool",)
-
-
-class Facts(ModelAdmin):
-    """What the orchestrator saw: not to be changed by hand."""
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
 
 
 @admin.register(Worker)

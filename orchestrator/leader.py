@@ -2,7 +2,7 @@
 
 The lock lives and dies with the connection, so a leader that is killed is replaced at the standby's next try, and a
 leader that loses the connection has lost the lock. `confirm` asks over that very connection, which never reconnects by
-itself.
+itself. The database's address (`opsite.postgres`) says how soon either end notices that the other is gone.
 """
 
 from __future__ import annotations
@@ -16,15 +16,6 @@ import psycopg
 from django.db import connections
 
 log = logging.getLogger(__name__)
-
-ALIVE = {
-    "connect_timeout": 5,
-    "keepalives": 1,
-    "keepalives_idle": 5,
-    "keepalives_interval": 2,
-    "keepalives_count": 3,
-    "tcp_user_timeout": 5000,
-}
 
 
 def lock_number(stack: str) -> int:
@@ -83,4 +74,4 @@ def _connect() -> psycopg.Connection[Any]:
     parameters = connections["default"].get_connection_params()
     for name in ("cursor_factory", "context", "prepare_threshold"):
         parameters.pop(name, None)
-    return psycopg.connect(**{**ALIVE, **parameters}, autocommit=True)
+    return psycopg.connect(**parameters, autocommit=True)

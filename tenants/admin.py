@@ -46,8 +46,8 @@ class AcrossTenants(ModelAdmin):
         return rows.order_by(*ordering) if ordering else rows
 
 
-class ReadOnly(AcrossTenants):
-    """History: looked at, never changed."""
+class Facts(ModelAdmin):
+    """What happened: looked at, never changed by hand."""
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False
@@ -57,6 +57,10 @@ class ReadOnly(AcrossTenants):
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
+
+
+class ReadOnly(Facts, AcrossTenants):
+    """A tenant's history."""
 
 
 @admin.register(Tenant)

@@ -1,4 +1,4 @@
-"""What all tests share: addresses, processes' environments, two tenants.
+"""What all tests share: addresses, a queue, processes' environments, two tenants.
 
 Tests that need Docker, its Compose or vLLM are skipped where these are missing, and say how to get them; where the environment
 variable OPSITE_REQUIRE names them (as CI does), they fail instead.
@@ -11,10 +11,14 @@ import shutil
 import subprocess
 import sys
 import uuid
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
+from redis import Redis
 
+from taskqueue.async_client import AsyncQueue
+from taskqueue.connections import connect
 from tests.scene import Scene
 from tests.servers import ADDRESSES
 
@@ -78,6 +82,22 @@ def redis_url() -> str:
 def pool() -> str:
     """A pool's slug that no other test uses."""
     return f"pool-{uuid.uuid4().hex[:12]}"
+
+
+@pytest.fixture
+async def queue(redis_url: str, pool: str) -> AsyncIterator[AsyncQueue]:
+    """The queue of that pool."""
+    queue = AsyncQueue(redis_url, pool)
+    yield queue
+    await queue.aclose()
+
+
+@pytest.fixture
+def redis(redis_url: str) -> Iterator[Redis]:
+    """Redis itself, for tests that look behind the queue's clients."""
+    redis = connect(redis_url)
+    yield redis
+    redis.close()
 
 
 @pytest.fixture

@@ -13,6 +13,7 @@ from agents.api.openapi_schemas import Schema, ref, schemas
 
 JSON = "application/json"
 STREAM = "text/event-stream"
+MODEL_ID = {"name": "id", "in": "path", "required": True, "schema": {"type": "string"}}
 TASK_ID = {"name": "id", "in": "path", "required": True, "schema": {"type": "string", "format": "uuid"}}
 SECURITY: list[dict[str, list[str]]] = [{"ApiKey": []}]
 REFUSALS = {
@@ -27,6 +28,13 @@ REFUSALS = {
     503: "The queue or the database is away, or too much work waits; nothing was accepted",
 }
 ALWAYS = (401, 403, 503)
+CONFLICTS = {
+    ("post", "/api/v1/agents"),
+    ("patch", "/api/v1/agents/{slug}"),
+    ("delete", "/api/v1/agents/{slug}"),
+    ("delete", "/api/v1/conversations/{id}"),
+}
+"""Django's operations that 409 may refuse."""
 RATE_LIMITS: dict[str, Any] = {
     f"x-ratelimit-{part}-{what}": {
         "schema": {"type": "string" if part == "reset" else "integer"},
@@ -142,6 +150,16 @@ PATHS: dict[str, Any] = {
             tag="openai",
         )
     },
+    "/v1/models/{id}": {
+        "get": _operation(
+            "get_a_model",
+            "Get a model",
+            {"200": {"description": "The agent or pool of that name, in OpenAI's form", **_content(ref("Model"))}},
+            404,
+            tag="openai",
+            parameters=[MODEL_ID],
+        )
+    },
     "/v1/chat/completions": {
         "post": _operation(
             "create_a_chat_completion",
@@ -202,7 +220,7 @@ def _add_refusals(operation: dict[str, Any], *, method: str, path: str) -> None:
         statuses |= {400, 413}
     if any(parameter["in"] == "query" for parameter in operation.get("parameters", ())):
         statuses.add(400)
-    if (method, path.rstrip("/")) in {("post", "/api/v1/agents"), ("delete", "/api/v1/conversations/{id}")}:
+    if (method, path.rstrip("/")) in CONFLICTS:
         statuses.add(409)
     for status, answer in _refused(*statuses).items():
         operation["responses"].setdefault(status, answer)

@@ -84,16 +84,14 @@ _ANSWERS: dict[str, Schema] = {
     "ModelList": _object(
         ("object", "data"),
         object={"const": "list"},
-        data={
-            "type": "array",
-            "items": _object(
-                ("id", "object", "created", "owned_by"),
-                id=_TEXT,
-                object={"const": "model"},
-                created=_COUNT,
-                owned_by={"enum": ["opsite:agent", "opsite:pool"]},
-            ),
-        },
+        data={"type": "array", "items": ref("Model")},
+    ),
+    "Model": _object(
+        ("id", "object", "created", "owned_by"),
+        id={**_TEXT, "description": "What `model` of a chat completion may say."},
+        object={"const": "model"},
+        created={**_COUNT, "description": "Seconds since 1970."},
+        owned_by={"enum": ["opsite:agent", "opsite:pool"]},
     ),
     "ChatCompletion": _object(
         ("id", "object", "created", "model", "choices", "usage"),

@@ -1,48 +1,57 @@
-"""Cursor pagination by key: newest first. A cursor names the last row that was seen, so rows that come or go move nothing."""
+"""Cursor pagination by key: the newest first. A cursor names the last row that was seen, so rows that come or go move nothing."""
 
 from __future__ import annotations
 
 import base64
 import binascii
 import uuid
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Annotated, Any, TypeVar
 
 import msgspec
-from django.db.models import Model, Q
+from django.db.models import Q, QuerySet
 from rest_framework.pagination import BasePagination
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.utils.urls import replace_query_param
 from rest_framework.views import APIView
 
-from agents.problems import bad_field
+from agents.problems import Problem, bad_field
 
 PAGE_SIZE = 50
 PAGE_SIZE_MAX = 200
 
 
-class Place(msgspec.Struct, frozen=True, array_like=True):
-    """A row's place in the order."""
+P = TypeVar("P")
+
+
+class Moment(msgspec.Struct, frozen=True, array_like=True):
+    """The place of a row that is ordered by when it was made; `id` settles rows of the same moment."""
 
     created_at: datetime
     id: uuid.UUID
 
-    def encoded(self) -> str:
-        """As a cursor."""
-        return base64.urlsafe_b64encode(msgspec.json.encode(self)).decode().rstrip("=")
+
+Number = Annotated[int, msgspec.Meta(ge=1, le=2**31 - 1)]
+"""The place of a row that has a number among its like."""
 
 
-def place_of(cursor: str) -> Place:
+def _cursor(place: Moment | int) -> str:
+    return base64.urlsafe_b64encode(msgspec.json.encode(place)).decode().rstrip("=")
+
+
+def _place(cursor: str, kind: type[P]) -> P:
     """The place that a cursor names, or the problem that says it is none."""
     try:
-        place = msgspec.json.decode(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)), type=Place)
-        if place.created_at.tzinfo is None:
-            raise ValueError("no time zone")
+        return msgspec.json.decode(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)), type=kind)
     except (msgspec.MsgspecError, binascii.Error, ValueError):
-        raise bad_field("cursor", "take it from `next` of the previous page") from None
-    return place
+        raise _no_cursor() from None
+
+
+def _no_cursor() -> Problem:
+    return bad_field("cursor", "take it from `next` of the previous page")
 
 
 def page_size_of(value: str | None) -> int:
@@ -54,22 +63,30 @@ def page_size_of(value: str | None) -> int:
     return int(value)
 
 
-class NewestFirst(BasePagination):
-    """`?cursor=` from the previous answer's `next`; `?page_size=` up to 200. Rows need `created_at` and `id`."""
+class CursorPages(BasePagination, ABC):
+    """`?cursor=` from the previous answer's `next`; `?page_size=` up to 200."""
 
     parameters = ("cursor", "page_size")
+
+    @abstractmethod
+    def ordered(self, rows: QuerySet[Any]) -> QuerySet[Any]:
+        """In an order that no two rows share a place in."""
+
+    @abstractmethod
+    def behind(self, rows: QuerySet[Any], cursor: str) -> QuerySet[Any]:
+        """The rows that come after the place that the cursor names."""
+
+    @abstractmethod
+    def cursor_of(self, row: Any) -> str:
+        """The row's place."""
 
     def paginate_queryset(self, queryset: Any, request: Request, view: APIView | None = None) -> list[Any] | None:
         """One page, and one row more to know whether another page follows."""
         size = page_size_of(request.query_params.get("page_size"))
         if cursor := request.query_params.get("cursor"):
-            place = place_of(cursor)
-            # The first condition is there for the index; the second settles rows of the same moment.
-            queryset = queryset.filter(
-                Q(created_at__lt=place.created_at) | Q(id__lt=place.id), created_at__lte=place.created_at
-            )
-        rows = list(queryset.order_by("-created_at", "-id")[: size + 1])
-        self._next = _link(request, rows[size - 1]) if len(rows) > size else None
+            queryset = self.behind(queryset, cursor)
+        rows = list(self.ordered(queryset)[: size + 1])
+        self._next = _link(request, self.cursor_of(rows[size - 1])) if len(rows) > size else None
         return rows[:size]
 
     def get_paginated_response(self, data: Sequence[Any]) -> Response:
@@ -93,6 +110,35 @@ class NewestFirst(BasePagination):
         ]
 
 
-def _link(request: Request, last: Model) -> str:
-    place = Place(last.created_at, last.pk)  # type: ignore[attr-defined]
-    return replace_query_param(request.build_absolute_uri(), "cursor", place.encoded())
+class NewestFirst(CursorPages):
+    """By `created_at` and `id`."""
+
+    def ordered(self, rows: QuerySet[Any]) -> QuerySet[Any]:
+        return rows.order_by("-created_at", "-id")
+
+    def behind(self, rows: QuerySet[Any], cursor: str) -> QuerySet[Any]:
+        place = _place(cursor, Moment)
+        if place.created_at.tzinfo is None:
+            raise _no_cursor()
+        # The last condition is there for the index; the first settles rows of the same moment.
+        return rows.filter(Q(created_at__lt=place.created_at) | Q(id__lt=place.id), created_at__lte=place.created_at)
+
+    def cursor_of(self, row: Any) -> str:
+        return _cursor(Moment(row.created_at, row.pk))
+
+
+class HighestNumberFirst(CursorPages):
+    """By `number`, for rows of one object that are numbered as they come: its newest are the first, too."""
+
+    def ordered(self, rows: QuerySet[Any]) -> QuerySet[Any]:
+        return rows.order_by("-number")
+
+    def behind(self, rows: QuerySet[Any], cursor: str) -> QuerySet[Any]:
+        return rows.filter(number__lt=_place(cursor, Number))
+
+    def cursor_of(self, row: Any) -> str:
+        return _cursor(row.number)
+
+
+def _link(request: Request, cursor: str) -> str:
+    return replace_query_param(request.build_absolute_uri(), "cursor", cursor)

@@ -8,7 +8,7 @@ from typing import Any
 from django.http import QueryDict
 from rest_framework import serializers
 
-from agents.api.pagination import NewestFirst
+from agents.api.pagination import CursorPages
 from agents.models import Agent, AgentRevision, Conversation, Message, Task
 from agents.problems import bad_field
 
@@ -43,7 +43,7 @@ class QueryForm(Form):
         return super().to_internal_value(data)
 
     def refuse_unknown(self, data: Mapping[str, Any]) -> None:
-        super().refuse_unknown({name: value for name, value in data.items() if name not in NewestFirst.parameters})
+        super().refuse_unknown({name: value for name, value in data.items() if name not in CursorPages.parameters})
 
 
 class RevisionSerializer(serializers.ModelSerializer[AgentRevision]):

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
+from abc import ABC, abstractmethod
+from typing import Any, TypeVar, cast
 
-from django.db.models import QuerySet
+from django.db.models import Model, QuerySet
 from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema_view
-from rest_framework import mixins, status, viewsets
+from rest_framework import mixins, serializers, status, viewsets
 from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -14,9 +15,12 @@ from rest_framework.response import Response
 from agents import services
 from agents.api import serializers as forms
 from agents.api.authentication import KeyUser
+from agents.api.pagination import HighestNumberFirst
 from agents.models import Agent, Conversation, Task
 from agents.problems import bad_field
 from tenants.models import Tenant
+
+Row = TypeVar("Row", bound=Model)
 
 
 def tenant_of(request: Request) -> Tenant:
@@ -24,19 +28,24 @@ def tenant_of(request: Request) -> Tenant:
     return cast("KeyUser", request.user).tenant
 
 
-class Listed(mixins.ListModelMixin):
+class Listed(mixins.ListModelMixin, viewsets.GenericViewSet[Row], ABC):
     """A list whose filters are a form: what is not in it is refused."""
 
     filters: type[forms.QueryForm]
 
-    def filter_queryset(self, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        if self.action != "list":  # type: ignore[attr-defined]
+    def filter_queryset(self, queryset: QuerySet[Row, Any]) -> QuerySet[Row, Any]:
+        if self.action != "list":
             return queryset
-        return self.filtered(queryset, _parsed(self.filters(data=self.request.query_params)))  # type: ignore[attr-defined]
+        return self.filtered(queryset, _parsed(self.filters(data=self.request.query_params)))
 
-    def filtered(self, rows: QuerySet[Any], asked: dict[str, Any]) -> QuerySet[Any]:
+    @abstractmethod
+    def filtered(self, rows: QuerySet[Row], asked: dict[str, Any]) -> QuerySet[Row]:
         """The rows that were asked for."""
-        raise NotImplementedError
+
+    def page_of(self, rows: QuerySet[Any], form: type[serializers.ModelSerializer[Any]]) -> Response:
+        """A page of rows that one object has. They have no filters."""
+        _parsed(forms.QueryForm(data=self.request.query_params))
+        return self.get_paginated_response(form(self.paginate_queryset(rows), many=True).data)
 
 
 def _parsed(form: Any) -> dict[str, Any]:
@@ -48,7 +57,7 @@ def _parsed(form: Any) -> dict[str, Any]:
     list=extend_schema(summary="List agents", parameters=[forms.AgentFilter]),
     retrieve=extend_schema(summary="Get an agent"),
 )
-class AgentViewSet(Listed, mixins.RetrieveModelMixin, viewsets.GenericViewSet[Agent]):
+class AgentViewSet(mixins.RetrieveModelMixin, Listed[Agent]):
     """Agents of the tenant."""
 
     serializer_class = forms.AgentSerializer
@@ -93,18 +102,19 @@ class AgentViewSet(Listed, mixins.RetrieveModelMixin, viewsets.GenericViewSet[Ag
         services.archive_agent(agent=self.get_object())
         return Response(status=status.HTTP_204_NO_CONTENT)
 
-    @extend_schema(summary="List an agent's revisions", responses={200: forms.RevisionSerializer(many=True)})
-    @action(detail=True, pagination_class=None)
+    @extend_schema(
+        summary="List an agent's revisions, the newest first", responses={200: forms.RevisionSerializer(many=True)}
+    )
+    @action(detail=True, pagination_class=HighestNumberFirst)
     def revisions(self, request: Request, slug: str) -> Response:
-        revisions = self.get_object().revisions.select_related("pool")
-        return Response(forms.RevisionSerializer(revisions, many=True).data)
+        return self.page_of(self.get_object().revisions.select_related("pool"), forms.RevisionSerializer)
 
 
 @extend_schema_view(
     list=extend_schema(summary="List conversations", parameters=[forms.ConversationFilter]),
     retrieve=extend_schema(summary="Get a conversation"),
 )
-class ConversationViewSet(Listed, mixins.RetrieveModelMixin, viewsets.GenericViewSet[Conversation]):
+class ConversationViewSet(mixins.RetrieveModelMixin, Listed[Conversation]):
     """Conversations of the tenant."""
 
     serializer_class = forms.ConversationSerializer
@@ -160,24 +170,28 @@ class ConversationViewSet(Listed, mixins.RetrieveModelMixin, viewsets.GenericVie
         services.delete_conversation(conversation=self.get_object())
         return Response(status=status.HTTP_204_NO_CONTENT)
 
-    @extend_schema(summary="List messages", methods=["GET"], responses={200: forms.MessageSerializer(many=True)})
+    @extend_schema(
+        summary="List messages, the newest first",
+        methods=["GET"],
+        responses={200: forms.MessageSerializer(many=True)},
+    )
     @extend_schema(
         summary="Append a message",
         methods=["POST"],
         request=forms.MessageInput,
         responses={201: forms.MessageSerializer},
     )
-    @action(detail=True, methods=["get", "post"], pagination_class=None)
+    @action(detail=True, methods=["get", "post"], pagination_class=HighestNumberFirst)
     def messages(self, request: Request, pk: str) -> Response:
         conversation = self.get_object()
         if request.method == "GET":
-            return Response(forms.MessageSerializer(conversation.messages.all(), many=True).data)
+            return self.page_of(conversation.messages.all(), forms.MessageSerializer)
         data = _parsed(forms.MessageInput(data=request.data))
         message = services.append_message(conversation=conversation, role=data["role"], content=data["content"])
         return Response(forms.MessageSerializer(message).data, status=status.HTTP_201_CREATED)
 
 
-class TaskViewSet(Listed, viewsets.GenericViewSet[Task]):
+class TaskViewSet(Listed[Task]):
     """Tasks of the tenant, as recorded. All other calls on tasks are served by the hot routes."""
 
     serializer_class = forms.TaskSerializer

@@ -17,6 +17,7 @@ from psycopg.rows import dict_row
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
 from agents.lifecycle import OPEN
+from agents.postgres import with_settings
 from agents.problems import unavailable
 
 Row = dict[str, Any]
@@ -34,16 +35,18 @@ NOTE_USE = """
     WHERE id = %s AND (last_used_at IS NULL OR last_used_at < now() - interval '1 minute')
 """
 
-_AGENT = """
+AGENT = """
     SELECT a.id, a.slug, r.id AS revision, r.number, r.system_prompt, r.params, p.id AS pool_id, p.slug AS pool,
            p.default_params, p.max_waiting AS pool_max_waiting
     FROM agents_agent a
     JOIN agents_agentrevision r ON r.id = a.current_revision_id
     JOIN orchestrator_pool p ON p.id = r.pool_id
-    WHERE a.tenant_id = %s AND a.archived_at IS NULL
+    WHERE a.tenant_id = %s AND a.archived_at IS NULL AND a.slug = %s
 """
-AGENT = _AGENT + " AND a.slug = %s"
-AGENTS = _AGENT + " ORDER BY a.slug"
+AGENTS = """
+    SELECT slug, created_at FROM agents_agent
+    WHERE tenant_id = %s AND archived_at IS NULL AND current_revision_id IS NOT NULL AND stands_for_id IS NULL ORDER BY slug
+"""
 POOLS = "SELECT slug, created_at FROM orchestrator_pool WHERE tenant_id IS NULL OR tenant_id = %s ORDER BY slug"
 
 HISTORY = """
@@ -155,25 +158,19 @@ class Database:
     def __init__(self, url: str) -> None:
         self._url = url
         self._pool: AsyncConnectionPool[psycopg.AsyncConnection[Row]] = AsyncConnectionPool(
-            url,
+            # Few statements, asked very often: plan each once. Planning `ACCEPT` anew, or compiling it, costs more than it.
+            with_settings(url, plan_cache_mode="force_generic_plan", jit="off"),
             min_size=1,
             max_size=8,
             open=False,
             timeout=5.0,
             reconnect_timeout=5.0,
-            kwargs={
-                "autocommit": True,
-                "row_factory": dict_row,
-                "connect_timeout": 5,  # a Postgres that is silent is away
-                "prepare_threshold": 1,
-                # Few statements, asked very often: plan each once. Planning `ACCEPT` anew, or compiling it, costs more than it.
-                "options": "-c plan_cache_mode=force_generic_plan -c jit=off",
-            },
+            kwargs={"autocommit": True, "row_factory": dict_row, "prepare_threshold": 1},
         )
 
     async def connect(self) -> psycopg.AsyncConnection[Any]:
         """A connection of one's own, outside the pool; psycopg's errors pass."""
-        return await psycopg.AsyncConnection.connect(self._url, autocommit=True, connect_timeout=5)
+        return await psycopg.AsyncConnection.connect(self._url, autocommit=True)
 
     async def open(self) -> None:
         """Begin to connect; does not wait."""

@@ -1,4 +1,4 @@
-"""The OpenAI-compatible face: models, and chat completions, streamed or whole.
+"""The OpenAI-compatible face: chat completions, streamed or whole, and refusals in its form.
 
 What is not supported is refused by its name (agents.faces.requests.ChatRequest). A text event's data is a JSON string literal
 already, so a chunk is the task's prefix, that literal, and a suffix.
@@ -21,7 +21,7 @@ from agents.faces.context import Context
 from agents.faces.principals import AgentRef, Principal
 from agents.faces.requests import ChatMessageIn, ChatRequest, MessageIn, TaskRequest, decode
 from agents.faces.submit import Submitted, submit_to
-from agents.problems import Problem, bad_field, stream_lost, unavailable
+from agents.problems import Problem, bad_field, no_model, stream_lost, unavailable
 from agents.services import agent_of_pool
 from taskqueue.inbox import Subscription
 from taskqueue.messages import Event
@@ -58,22 +58,6 @@ def _error(problem: Problem) -> dict[str, Any]:
     }
 
 
-async def list_models(context: Context, request: Request) -> Response:
-    """`GET /v1/models`: the tenant's agents, and the pools that it may use."""
-    principal = await context.directory.principal(request.headers.get("authorization"))
-    principal.require("agents:read")
-    agents = await context.db.all(database.AGENTS, principal.tenant)
-    pools = await context.db.all(database.POOLS, principal.tenant)
-    names = [(row["slug"], "agent") for row in agents if not row["slug"].startswith("pool-")]
-    names += [(row["slug"], "pool") for row in pools if row["slug"] not in {name for name, _ in names}]
-    return answers.json(
-        {
-            "object": "list",
-            "data": [{"id": n, "object": "model", "created": 0, "owned_by": f"opsite:{k}"} for n, k in names],
-        }
-    )
-
-
 async def chat(context: Context, request: Request) -> Response:
     """`POST /v1/chat/completions`."""
     principal = await context.directory.principal(request.headers.get("authorization"))
@@ -106,7 +90,7 @@ async def _agent(context: Context, principal: Principal, model: str) -> AgentRef
         return agent
     pools = {row["slug"] for row in await context.db.all(database.POOLS, principal.tenant)}
     if model not in pools:
-        raise Problem(404, "model_not_found", f"There is no agent and no pool {model!r}; GET /v1/models lists them.")
+        raise no_model(model)
     try:
         slug = await database_sync_to_async(agent_of_pool)(tenant_id=principal.tenant, pool_slug=model)
     except (OperationalError, InterfaceError) as error:

@@ -6,10 +6,9 @@ Each is one task from submission to outcome, on whichever of the two web process
 from __future__ import annotations
 
 import asyncio
-import json
 import random
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,6 +16,7 @@ import httpx
 
 from benchmarks.chaos.verdict import Seen, Told, stands_still
 from gpu_worker.engines.simulated_text import whole_answer
+from opsite.demo.events import read_events
 from taskqueue.messages import ChatMessage, SamplingParams, TurnBody
 
 SUBMIT_S = 10.0
@@ -115,7 +115,7 @@ class Api:
             try:
                 async with self._client.stream("GET", url, headers=headers, timeout=timeout) as answer:
                     if answer.status_code == 200:
-                        async for number, kind, data in _events(answer.aiter_lines()):
+                        async for number, kind, data in read_events(answer.aiter_lines()):
                             told.seen.append(Seen(number, kind, data.get("text", ""), time.monotonic()))
                             give_up_at = time.monotonic() + GIVE_UP_S
                             if kind == "outcome":
@@ -143,15 +143,3 @@ class Api:
                 pass
             await asyncio.sleep(0 if record.get("finished_at") else AGAIN_S)
         return record
-
-
-async def _events(lines: AsyncIterator[str]) -> AsyncIterator[tuple[int, str, dict[str, Any]]]:
-    number, kind = 0, ""
-    async for line in lines:
-        name, _, value = line.partition(": ")
-        if name == "id":
-            number = int(value)
-        elif name == "event":
-            kind = value
-        elif name == "data":
-            yield number, kind, json.loads(value)

@@ -9,13 +9,13 @@ import asyncio
 import json
 import random
 import time
-from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from typing import Any
 
 import httpx
 import websockets
 
+from opsite.demo.events import read_events
 from opsite.demo.scene import Actor
 
 THEMES = (
@@ -117,7 +117,7 @@ class Load:
 
     async def _follow(self, client: httpx.AsyncClient, watched: Watched) -> None:
         async with client.stream("GET", f"/api/v1/tasks/{watched.task}/events") as response:
-            async for number, kind, data in _events(response.aiter_lines()):
+            async for number, kind, data in read_events(response.aiter_lines()):
                 watched.take(number, kind, data)
 
     async def _websocket(self, actor: Actor, count: int) -> None:
@@ -164,15 +164,3 @@ class Load:
             watched.faults.append("never recorded")
         elif (record["state"], record["output"]) != (watched.state, watched.text):
             watched.faults.append("the record differs from the stream")
-
-
-async def _events(lines: AsyncIterator[str]) -> AsyncIterator[tuple[int, str, dict[str, Any]]]:
-    number, kind = 0, ""
-    async for line in lines:
-        name, _, value = line.partition(": ")
-        if name == "id":
-            number = int(value)
-        elif name == "event":
-            kind = value
-        elif name == "data":
-            yield number, kind, json.loads(value)

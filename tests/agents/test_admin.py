@@ -10,6 +10,7 @@ from django.test import Client
 from django.urls import reverse
 
 from agents.models import Agent, AgentRevision, Immutable, Task
+from agents.services import agent_of_pool
 from orchestrator.models import Pool
 from tenants.models import ApiKey
 from tests.scene import Scene
@@ -81,6 +82,20 @@ def test_saving_an_agent_makes_a_revision(staff: Client, scene: Scene) -> None:
         reverse("admin:agents_agent_change", args=[agent.pk]), form | inline | {"params": '{"temprature": 1}'}
     )
     assert "params.temprature: unknown" in refused.content.decode()
+
+
+def test_what_stands_for_a_pool_is_not_changed(staff: Client, scene: Scene) -> None:
+    slug = agent_of_pool(tenant_id=scene.ann.tenant.pk, pool_slug=scene.pool.slug)
+    standing = Agent.objects.for_tenant(scene.ann.tenant).get(slug=slug)
+    form = {"name": "x", "pool": str(scene.pool.pk), "system_prompt": "Rhyme.", "params": "{}"}
+    inline = {"revisions-TOTAL_FORMS": "0", "revisions-INITIAL_FORMS": "0"}
+    changed = staff.post(reverse("admin:agents_agent_change", args=[standing.pk]), form | inline)
+    selected = {"action": "archive", "_selected_action": [str(standing.pk)]}
+    archived = staff.post(reverse("admin:agents_agent_changelist"), selected, follow=True)
+    for answer in (changed, archived):
+        assert "stands for a pool" in answer.content.decode()
+    standing.refresh_from_db()
+    assert (standing.name, standing.revisions.count(), standing.archived_at) == (f"Pool {scene.pool.slug}", 1, None)
 
 
 def test_history_does_not_change(scene: Scene) -> None:

@@ -37,7 +37,7 @@ def test_the_life_of_an_agent(ann: Application, scene: Scene) -> None:
     assert (after["number"], after["system_prompt"], after["params"]) == (2, "Do not rhyme.", {"max_tokens": 9})
     same = ann.patch(f"{AGENTS}/bard", {"system_prompt": "Do not rhyme."}).json()["current_revision"]
     assert same["id"] == after["id"]  # no change, no revision
-    revisions = ann.get(f"{AGENTS}/bard/revisions").json()
+    revisions = ann.get(f"{AGENTS}/bard/revisions").json()["results"]
     assert [(row["number"], row["system_prompt"]) for row in revisions] == [(2, "Do not rhyme."), (1, " Rhyme.\n")]
 
     assert ann.delete(f"{AGENTS}/bard").status_code == 204
@@ -169,3 +169,43 @@ def test_two_pools_never_share_an_agent(scene: Scene) -> None:
         agent = Agent.objects.for_tenant(scene.ann.tenant).get(slug=slug)
         assert agent.current_revision is not None
         assert agent.current_revision.pool == pool
+
+
+def test_an_agent_of_the_tenant_s_own_never_stands_for_a_pool(ann: Application, scene: Scene) -> None:
+    pool = scene.pool.slug
+    named_alike = f"pool-{pool}"
+    assert ann.post(AGENTS, _body(scene) | {"slug": named_alike, "system_prompt": "Rhyme."}).status_code == 201
+    standing = agent_of_pool(tenant_id=scene.ann.tenant.pk, pool_slug=pool)
+    assert standing != named_alike
+    assert agent_of_pool(tenant_id=scene.ann.tenant.pk, pool_slug=pool) == standing
+    assert ann.get(f"{AGENTS}/{standing}").json()["current_revision"]["system_prompt"] == ""
+
+
+def test_what_stands_for_a_pool_stays_as_it_was_made(ann: Application, scene: Scene) -> None:
+    standing = agent_of_pool(tenant_id=scene.ann.tenant.pk, pool_slug=scene.pool.slug)
+    for answer in (ann.patch(f"{AGENTS}/{standing}", {"system_prompt": "x"}), ann.delete(f"{AGENTS}/{standing}")):
+        refused(answer, 409, code="stands_for_pool")
+    agent = ann.get(f"{AGENTS}/{standing}").json()
+    assert (agent["current_revision"]["number"], agent["archived_at"]) == (1, None)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_pool_asked_for_by_many_at_a_time_gets_one_agent(database_url: str) -> None:
+    scene = Scene.make()
+    together = threading.Barrier(4)
+    slugs: list[str] = []
+
+    def ask() -> None:
+        try:
+            together.wait(20)
+            slugs.append(agent_of_pool(tenant_id=scene.ann.tenant.pk, pool_slug=scene.pool.slug))
+        finally:
+            connection.close()
+
+    threads = [threading.Thread(target=ask) for _ in range(together.parties)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    (standing,) = Agent.objects.for_tenant(scene.ann.tenant).filter(stands_for=scene.pool)
+    assert slugs == [standing.slug] * together.parties

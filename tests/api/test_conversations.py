@@ -28,9 +28,9 @@ def test_the_life_of_a_conversation(ann: Application, scene: Scene) -> None:
     for role, content in (("user", "  Hello\n"), ("assistant", "Hail.")):
         said = ann.post(f"{path}/messages", {"role": role, "content": content})
         assert (said.status_code, said.json()["content"]) == (201, content)  # to the letter
-    rows = ann.get(f"{path}/messages").json()
+    rows = ann.get(f"{path}/messages").json()["results"]
     assert [(row["number"], row["role"], row["content"]) for row in rows] == [
-        (1, "user", "  Hello\n"), (2, "assistant", "Hail."),
+        (2, "assistant", "Hail."), (1, "user", "  Hello\n"),
     ]  # fmt: skip
 
     task = scene.ann.task(conversation=Conversation.objects.for_tenant(scene.ann.tenant).get())
@@ -77,7 +77,7 @@ def test_what_does_not_fit_is_named(ann: Application, scene: Scene, body: dict[s
 def test_a_message_that_does_not_fit(ann: Application, scene: Scene, body: dict[str, Any], field: str) -> None:
     path = f"{CONVERSATIONS}/{scene.ann.conversation().pk}/messages"
     refused(ann.post(path, body), 400, field)
-    assert ann.get(path).json() == []
+    assert ann.get(path).json() == {"next": None, "results": []}
 
 
 def test_another_tenant_s_conversation_does_not_exist(ann: Application, bob: Application, scene: Scene) -> None:

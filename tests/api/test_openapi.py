@@ -90,6 +90,15 @@ def test_nothing_else_is_there(document: dict[str, Any]) -> None:
     assert len(names) == len(set(names))
 
 
+def test_every_list_is_in_pages(document: dict[str, Any]) -> None:
+    for path in ("agents", "agents/{slug}/revisions", "conversations", "conversations/{id}/messages", "tasks"):
+        operation = document["paths"][f"/api/v1/{path}"]["get"]
+        assert {"cursor", "page_size"} <= {p["name"] for p in operation["parameters"] if p["in"] == "query"}, path
+        page = document["components"]["schemas"][schema_of(operation["responses"]["200"])["$ref"].rpartition("/")[2]]
+        assert set(page["properties"]) == {"next", "results"}
+        assert "400" in operation["responses"]
+
+
 def test_every_reference_leads_somewhere(document: dict[str, Any]) -> None:
     known = {f"#/components/schemas/{name}" for name in document["components"]["schemas"]}
     assert set(references(document)) <= known

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +14,7 @@ from asgiref.sync import sync_to_async
 
 from agents.models import Task
 from agents.services import create_agent
+from opsite.demo.events import read_events
 from orchestrator.models import Pool, ScalingDecision, ScalingPolicy, Worker
 from tests.conftest import vllm_python
 from tests.faces.conftest import Web
@@ -55,19 +55,15 @@ async def streamed(client: httpx.AsyncClient, number: int) -> tuple[list[int], i
     """Submit one task and read its stream: event numbers, tokens, and when its first text came."""
     body = {"agent": "verse", "input": f"Speak of the sea, and of the number {number}."}
     task = (await client.post("/api/v1/tasks", json=body)).raise_for_status().json()["id"]
-    numbers, tokens, first_at, kind = [], 0, 0.0, ""
+    numbers, tokens, first_at = [], 0, 0.0
     async with client.stream("GET", f"/api/v1/tasks/{task}/events") as response:
-        async for line in response.aiter_lines():
-            name, _, value = line.partition(": ")
-            if name == "id":
-                numbers.append(int(value))
-            elif name == "event":
-                kind = value
-                first_at = first_at or (time.perf_counter() if kind == "text" else 0.0)
-            elif name == "data" and kind == "outcome":
-                outcome: dict[str, Any] = json.loads(value)
-                assert outcome["state"] == "succeeded", outcome
-                tokens = outcome["usage"]["completion_tokens"]
+        async for number, kind, data in read_events(response.aiter_lines()):
+            numbers.append(number)
+            if kind == "text":
+                first_at = first_at or time.perf_counter()
+            elif kind == "outcome":
+                assert data["state"] == "succeeded", data
+                tokens = data["usage"]["completion_tokens"]
     return numbers, tokens, first_at
 
 

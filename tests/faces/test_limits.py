@@ -6,7 +6,7 @@ import asyncio
 import subprocess
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -21,7 +21,6 @@ from redis import Redis
 from agents.models import Message, Task, Turn
 from orchestrator.models import Pool
 from taskqueue import keys
-from taskqueue.connections import connect
 from tenants.models import ApiKey, Tenant
 from tenants.services import issue_key
 from tests.faces.conftest import HandWorker, Web, await_ready, free_port, until
@@ -32,13 +31,6 @@ TASKS = "/api/v1/tasks"
 ASK: dict[str, Any] = {"agent": "poet", "input": "Hello"}
 ASK_TOKENS = 6
 """What the estimate says of `ASK`: a quarter of its characters, half of the agent's 8 tokens, and one."""
-
-
-@pytest.fixture
-def redis(redis_url: str) -> Iterator[Redis]:
-    redis = connect(redis_url)
-    yield redis
-    redis.close()
 
 
 @pytest.fixture

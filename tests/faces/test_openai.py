@@ -8,8 +8,11 @@ from collections.abc import AsyncIterator
 
 import openai
 import pytest
+from asgiref.sync import sync_to_async
 
 from agents.models import Agent
+from agents.services import agent_of_pool, create_agent
+from orchestrator.models import Pool
 from tests.faces.conftest import HandWorker, Web
 
 pytestmark = [pytest.mark.timeout(90), pytest.mark.parametrize("server", ["daphne"], indirect=True)]
@@ -23,8 +26,33 @@ async def ann(web: Web) -> AsyncIterator[openai.AsyncOpenAI]:
 
 
 async def test_models(ann: openai.AsyncOpenAI, web: Web) -> None:
-    names = [model.id async for model in ann.models.list()]
-    assert names == ["poet", web.scene.pool.slug]
+    pool = web.scene.pool
+    await sync_to_async(create_agent)(tenant=web.scene.ann.tenant, slug="pool-keeper", name="x", pool=pool)
+    standing = await sync_to_async(agent_of_pool)(tenant_id=web.scene.ann.tenant.pk, pool_slug=pool.slug)
+    listed = {model.id: model async for model in ann.models.list()}
+    assert list(listed) == ["poet", "pool-keeper", pool.slug]  # and not what stands for the pool
+    assert [model.owned_by for model in listed.values()] == ["opsite:agent", "opsite:agent", "opsite:pool"]
+    assert listed[pool.slug].created == int(pool.created_at.timestamp())
+    for name, model in listed.items():
+        assert await ann.models.retrieve(name) == model
+    with pytest.raises(openai.NotFoundError):
+        await ann.models.retrieve(standing)
+
+
+async def test_no_such_model(ann: openai.AsyncOpenAI, web: Web) -> None:
+    bob, pool = web.scene.bob.tenant, web.scene.pool
+    await sync_to_async(create_agent)(tenant=bob, slug="bard", name="x", pool=pool)
+    await Pool.objects.acreate(slug=f"{pool.slug}-bob", name="x", engine=Pool.Engine.SIMULATED, tenant=bob)
+    for theirs in ("bard", f"{pool.slug}-bob"):
+        said = []
+        for name in (theirs, "nobody"):
+            with pytest.raises(openai.NotFoundError) as refused:
+                await ann.models.retrieve(name)
+            assert (refused.value.code, refused.value.param) == ("model_not_found", "model")
+            said.append(str(refused.value).replace(name, "…"))
+        assert said[0] == said[1]  # another tenant's is told from none by nothing
+    with pytest.raises(openai.NotFoundError):
+        await ann.models.retrieve("org/model")  # no name has a slash
 
 
 async def test_a_whole_answer(ann: openai.AsyncOpenAI, worker: HandWorker) -> None:

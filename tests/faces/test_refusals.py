@@ -75,6 +75,7 @@ async def test_scopes(web: Web) -> None:
         ("tasks:read", "GET", "/api/v1/tasks", None),
         ("tasks:write", "POST", "/v1/chat/completions", CHAT | {"model": "nobody"}),
         ("agents:read", "GET", "/v1/models", None),
+        ("agents:read", "GET", "/v1/models/poet", None),
     ]
     async with web.client() as client:
         for given in ("tasks:write", "tasks:read", "agents:read"):

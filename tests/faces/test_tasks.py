@@ -14,6 +14,7 @@ import pytest
 from asgiref.sync import sync_to_async
 
 from agents.models import Message, Task, Turn
+from opsite.demo.events import read_events
 from taskqueue import connections
 from tenants import services
 from tenants.models import ApiKey
@@ -74,14 +75,10 @@ async def test_a_live_stream_on_two_connections(web: Web, worker: HandWorker) ->
 
         seen: list[tuple[int, str, Any]] = []
         async with client.stream("GET", f"/api/v1/tasks/{task}/events") as response:
-            lines = response.aiter_lines()
-            while len(seen) < 4:  # queued, running, a, b: then the connection is cut
-                block = ""
-                async for line in lines:
-                    if not line:
-                        break
-                    block += line + "\n"
-                seen += events_of(block)
+            async for event in read_events(response.aiter_lines()):
+                seen.append(event)
+                if len(seen) == 4:  # queued, running, a, b: then the connection is cut
+                    break
         await worker.say(turn, "c")
         rest = asyncio.create_task(client.get(f"/api/v1/tasks/{task}/events", headers={"Last-Event-ID": "4"}))
         await worker.say(turn, "d")

@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -71,13 +71,6 @@ def start_worker(redis_url: str, pool: str, tmp_path: Path) -> Iterator[StartWor
     yield start
     for worker in started:
         worker.end()
-
-
-@pytest.fixture
-async def queue(redis_url: str, pool: str) -> AsyncIterator[AsyncQueue]:
-    queue = AsyncQueue(redis_url, pool)
-    yield queue
-    await queue.aclose()
 
 
 def submission(number: int, *, prompt: str | None = None, deadline_ms: int = 0, **params: object) -> Submission:
