@@ -30,15 +30,18 @@ local function lose(worker)
   redis.call('HDEL', key('wards'), worker)
   for _, turn in ipairs(held) do
     local t = load(turn)
-    t.losses = redis.call('HINCRBY', key('turn:', turn), 'losses', 1)
+    local losses = t and redis.call('HINCRBY', key('turn:', turn), 'losses', 1)
     local stop = redis.call('HGET', key('stop:', worker), turn)
-    if stop then
+    if not t then -- cannot be, unless keys were deleted by hand
+      redis.call('SREM', key('held:', worker), turn)
+      redis.call('ZREM', key('leases'), turn)
+    elseif stop then
       conclude_here(t, stop)
-    elseif t.losses >= max_losses and #held == 1 then
+    elseif losses >= max_losses and #held == 1 then
       conclude_here(t, 'failed', 'poison', string.format('%d workers were lost while they ran this task, the last one while it ' ..
-        'ran nothing else. The task is set aside.', t.losses))
+        'ran nothing else. The task is set aside.', losses))
     else
-      if t.losses == max_losses then t.apart = TOGETHER elseif t.losses > max_losses then t.apart = ALONE end
+      if losses == max_losses then t.apart = TOGETHER elseif losses > max_losses then t.apart = ALONE end
       requeue(t)
     end
     moved = moved + 1
