@@ -1,36 +1,93 @@
--- A worker takes up to n turns: each time from the active tenant with the lowest service counter.
+-- A worker takes up to n turns: each time from the active tenant with the lowest service counter. A suspect comes when its tenant does,
+-- but a worker gets one at most; one that runs alone gets a worker that holds nothing else, and one worker at a time clears itself
+-- for that.
 local worker, slots, lease = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
 local claimed = {}
 
+local function take(t)
+  take_out_of_line(t)
+  redis.call('SADD', key('running:', t.tenant), t.id)
+  settle(t, math.max(t.estimate, t.charged))
+  place(t.tenant)
+  t.attempt, t.seq = t.attempt + 1, t.seq + 1
+  redis.call('HSET', key('turn:', t.id), 'state', 'running', 'worker', worker, 'attempt', t.attempt, 'seq', t.seq,
+    'charged', t.charged)
+  redis.call('ZADD', key('leases'), now + lease, t.id)
+  redis.call('SADD', key('held:', worker), t.id)
+  append(t.task, t.seq, 'state', string.format('{"state":"running","attempt":%d}', t.attempt))
+  redis.call('XADD', key('record'), '*', 'r',
+    cmsgpack.pack({ kind = 'claimed', turn = t.id, task = t.task, attempt = t.attempt, worker = worker }))
+  table.insert(claimed, { t.id, t.task, t.tenant, t.attempt, t.seq, t.arrival, t.deadline,
+    redis.call('HGET', key('turn:', t.id), 'body'), t.attempt > 1 and streamed(t.task) or '' })
+end
+
+local function holds_nothing() return redis.call('EXISTS', key('held:', worker)) == 0 end
+
+local function another_clears_itself()
+  local wards = redis.call('HGETALL', key('wards'))
+  for i = 1, #wards, 2 do
+    if wards[i + 1] == 'clearing' and wards[i] ~= worker then return true end
+  end
+  return false
+end
+
+-- The suspect that comes next, of the tenant that was served least; it comes before the active ones if it is not behind `lowest`.
+local function next_suspect(lowest)
+  local best, least
+  for _, tenant in ipairs(redis.call('SMEMBERS', key('apart'))) do
+    local service = number(redis.call('HGET', key('service'), tenant))
+    if (not lowest or service <= tonumber(lowest)) and (not least or service < least) and may_run(tenant) then
+      local first = redis.call('ZRANGE', key('apart:', tenant), 0, 0)[1]
+      local t = first and load(string.sub(first, ORDER_CHARS + 1))
+      if not t then -- cannot be, unless keys were deleted by hand
+        if first then redis.call('ZREM', key('apart:', tenant), first) end
+      elseif t.apart == TOGETHER or holds_nothing() or not another_clears_itself() then
+        best, least = t, service
+      end
+    end
+  end
+  return best
+end
+
+-- What this worker is to suspects: false (there are none anywhere), `none`, or as `wards` says: `together`, `alone`, `clearing`.
+local ward = redis.call('EXISTS', key('apart'), key('wards')) > 0 and (redis.call('HGET', key('wards'), worker) or 'none')
+if ward == 'alone' then return claimed end
+local due = ward == 'clearing' -- it has cleared itself: its suspect comes now, whoever is served least
+if due then
+  if redis.call('EXISTS', key('apart')) == 1 and not holds_nothing() then return claimed end
+  redis.call('HDEL', key('wards'), worker)
+  ward = 'none'
+end
+
 while #claimed < slots do
   local tenant = redis.call('ZRANGE', key('active'), 0, 0)[1]
-  if not tenant then
-    redis.call('DEL', key('bell'))
+  local suspect = ward == 'none' and next_suspect(not due and tenant and redis.call('ZSCORE', key('active'), tenant))
+  due = false
+  if suspect and suspect.deadline > 0 and suspect.deadline <= now then
+    conclude_here(suspect, 'expired')
+  elseif suspect and suspect.apart == ALONE and not holds_nothing() then
+    redis.call('HSET', key('wards'), worker, 'clearing')
     break
-  end
-  local first = redis.call('ZRANGE', key('wait:', tenant), 0, 0)[1]
-  local t = first and load(string.sub(first, ORDER_CHARS + 1))
-  if not t then -- cannot be, unless keys were deleted by hand: never loop on it
-    if first then redis.call('ZREM', key('wait:', tenant), first) end
-    place(tenant)
-  elseif t.deadline > 0 and t.deadline <= now then
-    conclude_here(t, 'expired')
+  elseif suspect then
+    ward = suspect.apart == ALONE and 'alone' or 'together'
+    redis.call('HSET', key('wards'), worker, ward)
+    join(suspect.tenant) -- a claim at the lowest counter, as of any tenant that waits
+    take(suspect)
+    if ward == 'alone' then break end
+  elseif not tenant then
+    if redis.call('EXISTS', key('apart')) == 0 then redis.call('DEL', key('bell')) end
+    break
   else
-    redis.call('ZREM', key('wait:', tenant), first)
-    redis.call('ZREM', key('arrivals'), t.id)
-    redis.call('SADD', key('running:', tenant), t.id)
-    settle(t, math.max(t.estimate, t.charged))
-    place(tenant)
-    t.attempt, t.seq = t.attempt + 1, t.seq + 1
-    redis.call('HSET', key('turn:', t.id), 'state', 'running', 'worker', worker, 'attempt', t.attempt, 'seq', t.seq,
-      'charged', t.charged)
-    redis.call('ZADD', key('leases'), now + lease, t.id)
-    redis.call('SADD', key('held:', worker), t.id)
-    append(t.task, t.seq, 'state', string.format('{"state":"running","attempt":%d}', t.attempt))
-    redis.call('XADD', key('record'), '*', 'r',
-      cmsgpack.pack({ kind = 'claimed', turn = t.id, task = t.task, attempt = t.attempt, worker = worker }))
-    table.insert(claimed, { t.id, t.task, tenant, t.attempt, t.seq, t.arrival, t.deadline,
-      redis.call('HGET', key('turn:', t.id), 'body'), t.attempt > 1 and streamed(t.task) or '' })
+    local first = redis.call('ZRANGE', key('wait:', tenant), 0, 0)[1]
+    local t = first and load(string.sub(first, ORDER_CHARS + 1))
+    if not t then -- cannot be, unless keys were deleted by hand: never loop on it
+      if first then redis.call('ZREM', key('wait:', tenant), first) end
+      place(tenant)
+    elseif t.deadline > 0 and t.deadline <= now then
+      conclude_here(t, 'expired')
+    else
+      take(t)
+    end
   end
 end
 post()

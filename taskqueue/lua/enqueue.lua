@@ -41,7 +41,7 @@ if inbox ~= '' then
   redis.call('SADD', key('follow:', task), inbox)
   redis.call('EXPIRE', key('follow:', task), 86400)
 end
-put_in_line({ id = turn, tenant = tenant, order = order, arrival = now })
+put_in_line({ id = turn, tenant = tenant, order = order, arrival = now, apart = 0 })
 if place(tenant) then ring() end
 append(task, seq, 'state', '{"state":"queued"}')
 post()

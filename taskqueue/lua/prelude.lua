@@ -97,14 +97,14 @@ end
 -- Turns --------------------------------------------------------------------------------------------
 
 local FIELDS = { 'state', 'task', 'tenant', 'worker', 'attempt', 'seq', 'order', 'arrival', 'deadline', 'estimate',
-  'charged', 'weight', 'failures' }
+  'charged', 'weight', 'failures', 'apart' }
 
 local function load(turn)
   local values = redis.call('HMGET', key('turn:', turn), unpack(FIELDS))
   if not values[1] then return nil end
   local t = { id = turn }
   for i, field in ipairs(FIELDS) do t[field] = values[i] end
-  for _, field in ipairs({ 'attempt', 'seq', 'arrival', 'deadline', 'estimate', 'charged', 'weight', 'failures' }) do
+  for _, field in ipairs({ 'attempt', 'seq', 'arrival', 'deadline', 'estimate', 'charged', 'weight', 'failures', 'apart' }) do
     t[field] = number(t[field])
   end
   return t
@@ -114,18 +114,31 @@ local function held_by(t, worker, attempt)
   return t and t.state == 'running' and t.worker == worker and t.attempt == tonumber(attempt)
 end
 
+-- Suspects (as taskqueue/lua/reap.lua makes them) wait beside their tenant's line. `apart` says how they are run.
+local TOGETHER, ALONE = 1, 2 -- beside turns that are no suspects; with nothing else
+
 local function put_in_line(t)
-  redis.call('ZADD', key('wait:', t.tenant), 0, t.order .. t.id)
+  if t.apart > 0 then
+    redis.call('ZADD', key('apart:', t.tenant), t.apart, t.order .. t.id) -- who must be alone comes last
+    redis.call('SADD', key('apart'), t.tenant)
+  else
+    redis.call('ZADD', key('wait:', t.tenant), 0, t.order .. t.id)
+  end
   redis.call('ZADD', key('arrivals'), t.arrival, t.id)
 end
 
 local function take_out_of_line(t)
-  redis.call('ZREM', key('wait:', t.tenant), t.order .. t.id)
+  if t.apart > 0 then
+    redis.call('ZREM', key('apart:', t.tenant), t.order .. t.id)
+    if redis.call('EXISTS', key('apart:', t.tenant)) == 0 then redis.call('SREM', key('apart'), t.tenant) end
+  else
+    redis.call('ZREM', key('wait:', t.tenant), t.order .. t.id)
+  end
   redis.call('ZREM', key('arrivals'), t.id)
-  place(t.tenant)
 end
 
 local function let_go(t)
+  if t.apart > 0 then redis.call('HDEL', key('wards'), t.worker) end
   redis.call('SREM', key('running:', t.tenant), t.id)
   redis.call('ZREM', key('leases'), t.id)
   redis.call('SREM', key('held:', t.worker), t.id)
@@ -152,9 +165,9 @@ local function requeue(t)
   settle_by_log(t)
   t.seq = t.seq + 1
   redis.call('HSET', key('turn:', t.id), 'state', 'waiting', 'worker', '', 'seq', t.seq, 'charged', t.charged,
-    'failures', t.failures)
+    'failures', t.failures, 'apart', t.apart)
   put_in_line(t)
-  if place(t.tenant) then ring() end
+  if place(t.tenant) or t.apart > 0 then ring() end
   append(t.task, t.seq, 'state', '{"state":"queued"}')
   redis.call('XADD', key('record'), '*', 'r',
     cmsgpack.pack({ kind = 'requeued', turn = t.id, task = t.task, attempt = t.attempt, worker = t.worker }))
@@ -168,6 +181,7 @@ local function conclude(t, seq, outcome, record)
     if passed_over and place(t.tenant) then ring() end
   else
     take_out_of_line(t)
+    place(t.tenant)
   end
   redis.call('ZREM', key('deadlines'), t.id)
   redis.call('HSET', key('turn:', t.id), 'state', 'done', 'seq', seq)

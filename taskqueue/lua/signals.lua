@@ -7,7 +7,8 @@ local held_back = 0
 local limits = redis.call('HGETALL', key('max_running'))
 for i = 1, #limits, 2 do
   local room = math.max(0, tonumber(limits[i + 1]) - redis.call('SCARD', key('running:', limits[i])))
-  held_back = held_back + math.max(0, redis.call('ZCARD', key('wait:', limits[i])) - room)
+  local waiting = redis.call('ZCARD', key('wait:', limits[i])) + redis.call('ZCARD', key('apart:', limits[i]))
+  held_back = held_back + math.max(0, waiting - room)
 end
 local answer = { now, redis.call('ZCARD', key('arrivals')), held_back, redis.call('ZCARD', key('leases')),
   oldest and (now - number(oldest)) or 0 }
