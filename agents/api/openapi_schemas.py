@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from agents.faces.requests import ChatRequest, TaskRequest
-from agents.faces.socket import ClientMessage
+from agents.faces.socket import ANSWERS, ClientMessage
 from agents.faces.submit import IDEMPOTENCY_KEY_MAX
 from agents.sampling import RANGES, STOPS_MAX
 from taskqueue.messages import SamplingParams
@@ -51,6 +51,7 @@ _DETAILS: dict[str, dict[str, Schema]] = {
             "description": "For 24 hours an equal request with the same key is answered with the same task, and costs nothing.",
         },
     },
+    "ClientMessage": {"type": {"enum": ["auth", *ANSWERS]}},
     "ChatRequest": {"model": {"description": "An agent or a pool, as `GET /v1/models` lists them."}},
 }
 

@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import logging
 import time
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import msgspec
@@ -118,21 +119,10 @@ class Session:
         return True
 
     async def _answer(self, message: ClientMessage) -> None:
-        match message.type:
-            case "submit":
-                await self._submit(message)
-            case "follow":
-                await self._follow(message)
-            case "unfollow":
-                await self._unfollow(_id(message))
-                await self._send({"type": "unfollowed", "ref": message.ref, "task": message.task})
-            case "cancel":
-                row = await cancel(self._context, await self._allowed("tasks:write"), _id(message))
-                await self._send({"type": "cancelling", "ref": message.ref, "task": public(row)})
-            case "ping":
-                await self._send({"type": "pong", "ref": message.ref})
-            case other:
-                raise bad_field("type", f"{other!r} is not one of submit, follow, unfollow, cancel, ping")
+        answer = ANSWERS.get(message.type)
+        if answer is None:
+            raise bad_field("type", f"{message.type!r} is not one of {', '.join(ANSWERS)}")
+        await answer(self, message)
 
     async def _submit(self, message: ClientMessage) -> None:
         principal = await self._allowed("tasks:write")
@@ -158,6 +148,17 @@ class Session:
             await self._events(task, recorded(row, after=message.cursor))
         else:
             self._forward(task, subscription)
+
+    async def _let_go(self, message: ClientMessage) -> None:
+        await self._unfollow(_id(message))
+        await self._send({"type": "unfollowed", "ref": message.ref, "task": message.task})
+
+    async def _cancel(self, message: ClientMessage) -> None:
+        row = await cancel(self._context, await self._allowed("tasks:write"), _id(message))
+        await self._send({"type": "cancelling", "ref": message.ref, "task": public(row)})
+
+    async def _pong(self, message: ClientMessage) -> None:
+        await self._send({"type": "pong", "ref": message.ref})
 
     def _forward(self, task: str, subscription: Subscription) -> None:
         forwarder = asyncio.create_task(self._forwarding(task, subscription), name=f"forward {task}")
@@ -213,6 +214,16 @@ class Session:
     async def _close(self, code: int, reason: str) -> None:
         with contextlib.suppress(RuntimeError):  # it is closed already
             await self._websocket.close(code, reason)
+
+
+ANSWERS: dict[str, Callable[[Session, ClientMessage], Awaitable[None]]] = {
+    "submit": Session._submit,
+    "follow": Session._follow,
+    "unfollow": Session._let_go,
+    "cancel": Session._cancel,
+    "ping": Session._pong,
+}
+"""What a client may say once it is known, and what answers it."""
 
 
 def _problem(error: Exception) -> Problem:
