@@ -1,12 +1,13 @@
-"""Redis itself, for tests that look behind the queue's clients."""
+"""Redis itself, for tests that look behind the queue's clients, and a queue of the test's own."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 
 import pytest
 from redis import Redis
 
+from taskqueue.async_client import AsyncQueue
 from taskqueue.connections import connect
 
 
@@ -15,3 +16,10 @@ def redis(redis_url: str) -> Iterator[Redis]:
     redis = connect(redis_url)
     yield redis
     redis.close()
+
+
+@pytest.fixture
+async def queue(redis_url: str, pool: str) -> AsyncIterator[AsyncQueue]:
+    queue = AsyncQueue(redis_url, pool)
+    yield queue
+    await queue.aclose()
