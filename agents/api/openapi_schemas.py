@@ -50,9 +50,19 @@ _DETAILS: dict[str, dict[str, Schema]] = {
             "maxLength": IDEMPOTENCY_KEY_MAX,
             "description": "For 24 hours an equal request with the same key is answered with the same task, and costs nothing.",
         },
+        "cancel_on_disconnect": {
+            "description": "By websocket: whether the task is cancelled when the connection that submitted and follows it is lost. "
+            "Left out: as the tenant has it. Not with an idempotency key, and not by POST, where the answer comes otherwise."
+        },
     },
     "ClientMessage": {"type": {"enum": ["auth", *ANSWERS]}},
-    "ChatRequest": {"model": {"description": "An agent or a pool, as `GET /v1/models` lists them."}},
+    "ChatRequest": {
+        "model": {"description": "An agent or a pool, as `GET /v1/models` lists them."},
+        "cancel_on_disconnect": {
+            "description": "Whether the task is cancelled when the client leaves before its answer is complete. Left out: as the "
+            "tenant has it. Not with an idempotency key."
+        },
+    },
 }
 
 _ANSWERS: dict[str, Schema] = {

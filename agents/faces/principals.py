@@ -44,6 +44,7 @@ class Principal(NamedTuple):
     weight: float
     max_waiting: int
     max_running: int
+    cancel_on_disconnect: bool
     expires_at: datetime | None
     limits: Limits
     key_limits: Limits

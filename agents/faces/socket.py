@@ -16,11 +16,13 @@ from typing import Any
 import msgspec
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
+from agents.faces import leaving
 from agents.faces.allowance import Allowance
 from agents.faces.context import Context
 from agents.faces.principals import Principal
 from agents.faces.requests import TaskRequest, convert, cursor_in_range, decode
 from agents.faces.submit import cancel, find, public, stream, submit
+from agents.faces.submitted import Submitted
 from agents.faces.tasks import recorded
 from agents.lifecycle import OUTCOMES
 from agents.problems import Problem, bad_field, stream_lost, too_large, unavailable
@@ -34,7 +36,8 @@ AUTH_S = 10.0
 FOLLOWED_MAX = 1000
 NOT_AUTHENTICATED = 4401
 UNAVAILABLE = 4503  # not every server may send the standard's 1013
-
+RESTARTED = 1012
+"""So a server says that it ends itself: no client has left."""
 
 MESSAGES_PER_S = 100.0
 MESSAGES_AT_ONCE = 2000.0
@@ -60,6 +63,8 @@ class Session:
         self._context, self._websocket = context, websocket
         self._authorization: str | None = None
         self._following: dict[str, tuple[Subscription, asyncio.Task[None]]] = {}
+        self._ending: dict[str, Submitted] = {}
+        """Tasks of this connection that end with it, until their outcome was sent, or the client has let them go."""
 
     async def run(self) -> None:
         """Serve until the client goes."""
@@ -73,8 +78,9 @@ class Session:
                     await self._send({"type": "error", "problem": _flood().body()})
                     await self._close(FLOODED, "too_many_messages")
                     return
-        except WebSocketDisconnect:
-            pass
+        except WebSocketDisconnect as left:
+            if left.code != RESTARTED:
+                await leaving.end(self._context, self._ending.values())
         finally:
             for subscription, forwarder in list(self._following.values()):
                 forwarder.cancel()
@@ -132,6 +138,8 @@ class Session:
         submitted = await submit(self._context, principal, request, follow=message.follow)
         await self._send({"type": "accepted", "ref": message.ref, "task": public(submitted.row)})
         if submitted.followed is not None:
+            if submitted.ends_with_client:
+                self._ending[str(submitted.task)] = submitted
             self._forward(str(submitted.task), submitted.followed)
 
     async def _follow(self, message: ClientMessage) -> None:
@@ -150,7 +158,9 @@ class Session:
             self._forward(task, subscription)
 
     async def _let_go(self, message: ClientMessage) -> None:
-        await self._unfollow(_id(message))
+        task = _id(message)
+        await self._unfollow(task)
+        self._ending.pop(task, None)
         await self._send({"type": "unfollowed", "ref": message.ref, "task": message.task})
 
     async def _cancel(self, message: ClientMessage) -> None:
@@ -170,6 +180,8 @@ class Session:
                 await self._events(task, events)
             if subscription.lost:
                 await self._send({"type": "error", "ref": None, "task": task, "problem": stream_lost().body()})
+            else:
+                self._ending.pop(task, None)
         await subscription.close()
         if (known := self._following.get(task)) and known[0] is subscription:
             del self._following[task]

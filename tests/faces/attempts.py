@@ -191,7 +191,16 @@ FORMS: dict[type[Any], tuple[set[str], set[str]]] = {
     forms.TaskFilter: ({"agent", "conversation"}, {"state", "created_after", "created_before"}),
     requests.TaskRequest: (
         {"agent", "conversation", "idempotency_key"},
-        {"input", "messages", "parameters", "priority", "deadline_s", "deadline_at", "metadata"},
+        {
+            "input",
+            "messages",
+            "parameters",
+            "priority",
+            "deadline_s",
+            "deadline_at",
+            "metadata",
+            "cancel_on_disconnect",
+        },
     ),
     requests.ChatRequest: ({"model"}, set(requests.ChatRequest.__struct_fields__) - {"model"}),
     ClientMessage: ({"task", "key"}, {"type", "ref", "cursor", "follow"}),
