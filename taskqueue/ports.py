@@ -6,7 +6,7 @@ All of them raise `taskqueue.failures.QueueUnavailable` when Redis cannot be rea
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from taskqueue.messages import (
@@ -34,7 +34,7 @@ class AsyncQueuePort(Protocol):
         ...
 
     async def cancel(self, turns: Sequence[str], *, reason: str = "cancelled") -> list[str]:
-        """Cancel turns; per turn: `ended` (was waiting), `stopping` (a worker holds it) or `unknown`."""
+        """Cancel turns; per turn: `ended` (was waiting), `stopping` (a worker holds it), `over` or `unknown`."""
         ...
 
     async def known(self, turns: Sequence[str]) -> list[bool]:
@@ -84,6 +84,13 @@ class AsyncQueuePort(Protocol):
     # -- for the orchestrator and the recorder -------------------------------------------------
     async def reap(self, *, max_attempts: int = 3) -> int:
         """Requeue turns with lapsed leases, fail those out of attempts, expire those past their deadline; returns how many."""
+        ...
+
+    async def limit(self, running: Mapping[str, int]) -> int:
+        """Have these running limits of tenants and API keys (by id; who is not named has none) hold now; returns how many changed.
+
+        Owners without turns here may be named: their next turn says their limit itself.
+        """
         ...
 
     async def signals(self) -> PoolSignals: ...

@@ -84,6 +84,7 @@ async def submit_to(
         turn=str(turn),
         task=str(task),
         tenant=str(principal.tenant),
+        key=str(principal.key),
         body=TurnBody(messages=tuple(ChatMessage(m["role"], m["content"]) for m in messages), params=sampling),
         weight=principal.weight,
         priority=request.priority,
@@ -91,6 +92,8 @@ async def submit_to(
         max_waiting=principal.max_waiting,
         pool_max_waiting=agent.pool_max_waiting,
         max_running=principal.max_running,
+        key_max_waiting=principal.key_max_waiting,
+        key_max_running=principal.key_max_running,
         inbox=context.hub.inbox_name if followed else "",
     )
     row["estimated_tokens"] = turn_message.estimated_tokens

@@ -16,17 +16,20 @@ while #claimed < slots do
   elseif t.deadline > 0 and t.deadline <= now then
     conclude_here(t, 'expired')
   else
-    redis.call('ZREM', key('wait:', tenant), first)
-    redis.call('ZREM', key('arrivals'), t.id)
-    redis.call('SADD', key('running:', tenant), t.id)
+    hold(t)
+    take_out_of_line(t)
     settle(t, math.max(t.estimate, t.charged))
     place(tenant)
     t.attempt, t.seq = t.attempt + 1, t.seq + 1
+    append(t.task, t.seq, 'state', string.format('{"state":"running","attempt":%d}', t.attempt))
+    if t.attempt > 1 then
+      t.seq = t.seq + 1
+      append(t.task, t.seq, 'attempt', string.format('{"attempt":%d,"reason":"%s"}', t.attempt, t.reason or 'worker_lost'))
+    end
     redis.call('HSET', key('turn:', t.id), 'state', 'running', 'worker', worker, 'attempt', t.attempt, 'seq', t.seq,
       'charged', t.charged)
     redis.call('ZADD', key('leases'), now + lease, t.id)
     redis.call('SADD', key('held:', worker), t.id)
-    append(t.task, t.seq, 'state', string.format('{"state":"running","attempt":%d}', t.attempt))
     redis.call('XADD', key('record'), '*', 'r',
       cmsgpack.pack({ kind = 'claimed', turn = t.id, task = t.task, attempt = t.attempt, worker = worker }))
     table.insert(claimed, { t.id, t.task, tenant, t.attempt, t.seq, t.arrival, t.deadline,

@@ -15,7 +15,7 @@ for _, turn in ipairs(redis.call('ZRANGEBYSCORE', key('leases'), '-inf', now, 'L
       conclude_here(t, 'failed', 'worker_lost',
         string.format('The worker was lost %d times while it ran this task.', t.failures))
     else
-      requeue(t)
+      requeue(t, 'worker_lost')
     end
     moved = moved + 1
   end

@@ -8,6 +8,7 @@ turns in the order in which Redis moved them.
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
@@ -29,7 +30,9 @@ class NotAllowed(AssertionError):
 
 
 class Entry(NamedTuple):
-    """An event of a log: `state` with the state's name (and the attempt), `text`, or `outcome` with the state (and the error)."""
+    """An event of a log: `state` with the state's name (and the attempt), `attempt` with its number and reason, `text`, or `outcome`
+    with the state (and the error).
+    """
 
     kind: str
     data: str
@@ -56,6 +59,8 @@ class Turn:
     attempt: int = 0
     failures: int = 0
     lapsed: bool = False
+    lost_by: str = ""
+    """Why it is back in line."""
     stop: str | None = None
     deadline_ms: int = 0
     watched: bool = False
@@ -79,6 +84,11 @@ class Turn:
     def tenant(self) -> str:
         return self.submission.tenant
 
+    @property
+    def owners(self) -> tuple[str, ...]:
+        """Whose limits it counts against: its tenant's, and its API key's if it has one."""
+        return (self.tenant, *filter(None, (self.submission.key,)))
+
 
 class QueueModel:
     """One pool's queue."""
@@ -95,24 +105,33 @@ class QueueModel:
     def at(self, *places: Place) -> list[Turn]:
         return [turn for turn in self.turns.values() if turn.place in places]
 
-    def waiting(self, tenant: str) -> list[Turn]:
-        return [turn for turn in self.at("waiting") if turn.tenant == tenant]
+    def waiting(self, owner: str) -> list[Turn]:
+        return [turn for turn in self.at("waiting") if owner in turn.owners]
 
-    def running(self, tenant: str) -> set[str]:
-        return {turn.name for turn in self.at("running") if turn.tenant == tenant}
+    def running(self, owner: str) -> set[str]:
+        return {turn.name for turn in self.at("running") if owner in turn.owners}
+
+    def free(self) -> list[Turn]:
+        """Waiting turns that neither their tenant's limit nor their key's holds back."""
+        return [turn for turn in self.at("waiting") if all(self.may_run(owner) for owner in turn.owners)]
 
     def active(self) -> dict[str, float]:
-        """Tenants that have waiting turns and may run one more, and their service counters."""
-        waiting = {turn.tenant for turn in self.at("waiting")}
-        return {tenant: self.counters.service[tenant] for tenant in waiting if self.may_run(tenant)}
+        """Tenants with turns that may be claimed, and their service counters."""
+        return {turn.tenant: self.counters.service[turn.tenant] for turn in self.free()}
 
-    def may_run(self, tenant: str) -> bool:
-        return len(self.running(tenant)) < self.max_running.get(tenant, math.inf)
+    def may_run(self, owner: str) -> bool:
+        return len(self.running(owner)) < self.max_running.get(owner, math.inf)
 
     def held_back(self) -> int:
-        """Waiting turns over their tenants' running limits."""
-        rooms = {tenant: max(0, limit - len(self.running(tenant))) for tenant, limit in self.max_running.items()}
-        return sum(max(0, len(self.waiting(tenant)) - room) for tenant, room in rooms.items())
+        """Waiting turns that no worker could take now: the most that could is counted key by key, then tenant by tenant."""
+        could = 0
+        for tenant in {turn.tenant for turn in self.at("waiting")}:
+            by_key = Counter(turn.submission.key for turn in self.waiting(tenant))
+            could += min(self._room(tenant), sum(min(self._room(key), count) for key, count in by_key.items()))
+        return len(self.at("waiting")) - int(could)
+
+    def _room(self, owner: str) -> float:
+        return max(0, self.max_running.get(owner, math.inf) - len(self.running(owner))) if owner else math.inf
 
     def held(self, worker: str) -> set[str]:
         return {turn.name for turn in self.at("running") if turn.worker == worker}
@@ -125,8 +144,9 @@ class QueueModel:
         names = set()
         lowest = self.counters.lowest()
         for tenant in (tenant for tenant, service in self.active().items() if service <= lowest + TIE):
-            best = min(turn.rank for turn in self.waiting(tenant))
-            names |= {turn.name for turn in self.waiting(tenant) if turn.rank == best}
+            free = [turn for turn in self.free() if turn.tenant == tenant]
+            best = min(turn.rank for turn in free)
+            names |= {turn.name for turn in free if turn.rank == best}
         return names
 
     def holds(self, worker: str, name: str, attempt: int) -> Turn | None:
@@ -150,14 +170,16 @@ class QueueModel:
         waiting = len(self.waiting(submission.tenant))
         if 0 < submission.max_waiting <= waiting:
             return "full"
+        if 0 < submission.key_max_waiting <= (len(self.waiting(submission.key)) if submission.key else 0):
+            return "key_full"
         free = submission.pool_max_waiting - len(self.at("waiting"))
         return "busy" if submission.pool_max_waiting and waiting >= SHARE * free else "accepted"
 
     def enqueue(self, submission: Submission, *, arrival_ms: int) -> None:
-        """An accepted turn enters, and its tenant's running limit holds from now on."""
-        self.max_running.pop(submission.tenant, None)
-        if submission.max_running:
-            self.max_running[submission.tenant] = submission.max_running
+        """An accepted turn enters, and its tenant's and its key's running limits hold from now on."""
+        self._limit(submission.tenant, submission.max_running)
+        if submission.key:
+            self._limit(submission.key, submission.key_max_running)
         turn = self.turns[submission.turn] = Turn(submission, arrival_ms)
         turn.log.append(Entry("state", "queued"))
         self._place(submission.tenant)
@@ -179,6 +201,8 @@ class QueueModel:
             turn.place, turn.worker, turn.attempt, turn.lapsed = "running", worker, turn.attempt + 1, lapsed
             self._place(turn.tenant)
             turn.log.append(Entry("state", f"running {turn.attempt}"))
+            if turn.attempt > 1:
+                turn.log.append(Entry("attempt", f"{turn.attempt} {turn.lost_by}"))
             self.records.append(Note("claimed", name, turn.attempt, worker))
             claimed.append(turn)
         if len(claimed) < slots:
@@ -218,7 +242,7 @@ class QueueModel:
         for name in names:
             if name in self.held(worker):
                 turn = self.turns[name]
-                self._end_here(turn, turn.stop) if turn.stop else self._requeue(turn)
+                self._end_here(turn, turn.stop) if turn.stop else self._requeue(turn, "handed_over")
                 released += 1
         return released
 
@@ -233,7 +257,7 @@ class QueueModel:
             elif turn.failures >= max_attempts:
                 self._end_here(turn, "failed worker_lost")
             else:
-                self._requeue(turn)
+                self._requeue(turn, "worker_lost")
         last = {name: nth for nth, name in enumerate(moved)}
         due = [turn for turn in self.at("waiting", "running") if turn.watched and self._passed(turn.deadline_ms)]
         for turn in sorted(due, key=lambda turn: (turn.deadline_ms, last.get(turn.name, -1))):
@@ -253,8 +277,29 @@ class QueueModel:
             elif turn and turn.place == "running":
                 turn.stop = turn.stop or "cancelled"
                 yield "stopping"
+            elif turn and turn.place == "done":
+                yield "over"
             else:
                 yield "unknown"
+
+    def limit(self, running: dict[str, int]) -> int:
+        """These running limits hold now, and no others; returns how many changed. Owners without turns here may be left out."""
+        changed = 0
+        for owner in sorted(running.keys() | self.max_running.keys()):
+            here = owner in self.max_running or self.waiting(owner) or self.running(owner)
+            most = running.get(owner, 0)
+            if here and most != self.max_running.get(owner, 0):
+                changed += 1
+                self._limit(owner, most)
+                for tenant in {turn.tenant for turn in self.waiting(owner)}:
+                    self._place(tenant)
+                    self.rung = self.rung or tenant in self.active()
+        return changed
+
+    def _limit(self, owner: str, most: int) -> None:
+        self.max_running.pop(owner, None)
+        if most:
+            self.max_running[owner] = most
 
     def acknowledge(self, count: int) -> None:
         """The oldest records leave, and the turns that they end."""
@@ -274,18 +319,18 @@ class QueueModel:
     def _place(self, tenant: str) -> bool:
         """Whether the tenant came among the active. It is lifted then: time outside earns no credit."""
         came = tenant not in self.counters.waiting
-        if self.waiting(tenant) and self.may_run(tenant):
+        if any(turn.tenant == tenant for turn in self.free()):
             self.counters = fair_share.join(self.counters, tenant=tenant)
             return came
         self.counters = fair_share.leave(self.counters, tenant=tenant)
         return False
 
-    def _requeue(self, turn: Turn) -> None:
+    def _requeue(self, turn: Turn, reason: str) -> None:
         """Back to its old place in its tenant's line; the tenant pays for what the log has."""
         self._correct(turn, len(turn.streamed))
         self.records.append(Note("requeued", turn.name, turn.attempt, turn.worker))
         turn.log.append(Entry("state", "queued"))
-        turn.place, turn.worker, turn.lapsed = "waiting", None, False
+        turn.place, turn.worker, turn.lapsed, turn.lost_by = "waiting", None, False, reason
         self._place(turn.tenant)
         self.rung = self.rung or turn.tenant in self.active()
 
@@ -311,8 +356,8 @@ class QueueModel:
         names = {f"turn:{turn.name}" for turn in known}
         names |= {f"follow:{turn.submission.task}" for turn in known if turn.submission.inbox}
         names |= {f"log:{turn.submission.task}" for turn in self.turns.values()}
-        names |= {f"wait:{turn.tenant}" for turn in self.at("waiting")}
-        names |= {f"running:{turn.tenant}" for turn in running}
+        names |= {f"wait:{owner}" for turn in self.at("waiting") for owner in turn.owners}
+        names |= {f"running:{owner}" for turn in running for owner in turn.owners}
         names |= {f"held:{turn.worker}" for turn in running} | {f"stop:{turn.worker}" for turn in running if turn.stop}
         there = {
             "active": self.active(),

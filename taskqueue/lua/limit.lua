@@ -1,0 +1,27 @@
+-- Running limits as they are now, where the last turn of a tenant or an API key said otherwise. Who is not named has none.
+-- Who has no turn here and no limit is left out: its next turn says it.
+local limits, owners = {}, {}
+
+local function note(owner, limit)
+  if not limits[owner] then table.insert(owners, owner) end
+  limits[owner] = limits[owner] or limit
+end
+
+for i = 1, #ARGV, 2 do note(ARGV[i], tonumber(ARGV[i + 1])) end
+for _, owner in ipairs(redis.call('HKEYS', key('max_running'))) do note(owner, 0) end
+table.sort(owners)
+
+local changed = 0
+for _, owner in ipairs(owners) do
+  local here = limit_of(owner) or redis.call('EXISTS', key('wait:', owner), key('running:', owner)) > 0
+  if here and set_limit(owner, limits[owner]) then
+    changed = changed + 1
+    local first = redis.call('ZRANGE', key('wait:', owner), 0, 0)[1]
+    local t = first and load(string.sub(first, ORDER_CHARS + 1))
+    if t then
+      if t.key == owner then mark_all(t) end
+      if place(t.tenant) then ring() end
+    end
+  end
+end
+return changed
