@@ -18,6 +18,7 @@ from typing import Any
 import msgspec
 
 from gpu_worker.engines import Engine
+from gpu_worker.failures import RedisGone
 from gpu_worker.ledger import Flush, Ledger, engine_id
 from gpu_worker.patience import Patience
 from gpu_worker.settings import Settings
@@ -79,6 +80,7 @@ class WorkerLoop:
         stop = asyncio.create_task(self._stop.wait(), name="stop")
         start = asyncio.create_task(self._engine.start(), name="start")
         work: list[asyncio.Task[None]] = []
+        failed = False
         try:
             await _first_of(beat, stop, start)
             if not stop.done():
@@ -86,8 +88,13 @@ class WorkerLoop:
                 work += [asyncio.create_task(self._claim(), name="claim")]
                 work += [asyncio.create_task(self._flush(), name="flush")]
                 await _first_of(beat, stop, *work)
+        except RedisGone:
+            raise
+        except Exception:
+            failed = not self._stopping
+            raise
         finally:
-            await self._drain(beat, *work)
+            await self._drain(beat, *work, failed=failed)
             await _cancel(beat, stop, start, *work)
             await self._engine.close()
 
@@ -174,8 +181,11 @@ class WorkerLoop:
             log.info("%s: %s", self._settings.worker_id, phase)
 
     # -- the end -------------------------------------------------------------------------------
-    async def _drain(self, beat: asyncio.Task[None], *work: asyncio.Task[None]) -> None:
-        """Give everything back in `DRAIN_S`; what Redis did not hear by then it learns when the leases lapse."""
+    async def _drain(self, beat: asyncio.Task[None], *work: asyncio.Task[None], failed: bool) -> None:
+        """Give everything back in `DRAIN_S`; what Redis did not hear by then it learns when the leases lapse.
+
+        A worker that failed gives nothing back by itself: whether one of its turns made it fail is for the queue to judge.
+        """
         self.stop()
         self._ledger.draining = True
         self._enter("draining")
@@ -188,6 +198,9 @@ class WorkerLoop:
                 await _cancel(*work)
                 await asyncio.wait((beat,))
                 turns = self._ledger.leave()
+                if failed and turns:
+                    await self._queue.abandon(worker)
+                    return
                 await self._queue.release(worker, turns)
                 await self._queue.leave(worker)
                 if self._status.ready_ms:

@@ -24,7 +24,7 @@ from orchestrator.host import Host, LeadLost
 from orchestrator.leader import Leadership
 from orchestrator.local import host_of_settings
 from orchestrator.models import Pool, Worker
-from orchestrator.reaper import Reaper
+from orchestrator.reaper import Limits, Reaper
 from orchestrator.runtimes.process import ProcessRuntime
 from orchestrator.watch import Watch
 from taskqueue.connections import connect
@@ -105,7 +105,7 @@ class Orchestrator:
     def _learn_pools(self) -> list[Pool]:
         """All pools; their leases are looked after by whoever leads or not."""
         pools = records.pools()
-        self._reaper.watch({pool.slug: pool.max_attempts for pool in pools})
+        self._reaper.watch({pool.slug: Limits(pool.max_attempts, pool.max_losses, pool.lease_s) for pool in pools})
         return pools
 
     def _safely(self, act: Callable[[], object]) -> None:

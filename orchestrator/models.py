@@ -60,7 +60,14 @@ class Pool(models.Model):
     )
     lease_s = models.FloatField(default=5.0, help_text="Time after which a silent worker loses its turns.")
     max_attempts = models.PositiveSmallIntegerField(
-        default=3, validators=[MinValueValidator(1)], help_text="Workers that a turn may outlive before it fails."
+        default=3,
+        validators=[MinValueValidator(1)],
+        help_text="Times that a lease on a turn may lapse while its worker is well, before the turn fails.",
+    )
+    max_losses = models.PositiveSmallIntegerField(
+        default=2,
+        validators=[MinValueValidator(1)],
+        help_text="Workers that may be lost with a turn before it is kept apart, or set aside if it was all that the last one held.",
     )
     is_paused = models.BooleanField(default=False, help_text="The fleet is left as it is.")
     created_at = models.DateTimeField(auto_now_add=True)
@@ -71,6 +78,7 @@ class Pool(models.Model):
             models.CheckConstraint(condition=Q(slots__gt=0), name="pool_slots_positive"),
             models.CheckConstraint(condition=Q(lease_s__gt=0), name="pool_lease_positive"),
             models.CheckConstraint(condition=Q(max_attempts__gt=0), name="pool_attempts_positive"),
+            models.CheckConstraint(condition=Q(max_losses__gt=0), name="pool_losses_positive"),
         ]
 
     def __str__(self) -> str:

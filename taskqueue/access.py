@@ -24,9 +24,9 @@ from taskqueue import keys
 from taskqueue.failures import translated
 from taskqueue.scripts import Script, script
 
-WORKER_SCRIPTS = ("claim", "emit", "finish", "heartbeat", "release")
+WORKER_SCRIPTS = ("claim", "emit", "finish", "heartbeat", "release", "abandon")
 
-BESIDE_SCRIPTS = frozenset({"evalsha", "blpop", "xrange", "zrem", "del", "select"})
+BESIDE_SCRIPTS = frozenset({"evalsha", "blpop", "xrange", "zrem", "del", "hdel", "select"})
 """What a worker's client sends itself: scripts, the bell, logs, its leaving; `select`, for an address with a database's number."""
 
 _CALL = re.compile(r"redis\.p?call\('(\w+)'")

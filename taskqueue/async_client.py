@@ -130,16 +130,20 @@ class AsyncQueue:
     async def release(self, worker: str, turns: Sequence[str]) -> int:
         return await self._run(calls.release(worker, turns)) if turns else 0
 
+    async def abandon(self, worker: str) -> int:
+        return await self._run(calls.abandon(worker))
+
     async def leave(self, worker: str) -> None:
         await self._link.ask_all(
             [
                 ("ZREM", f"{self._prefix}workers", worker),
                 ("DEL", f"{self._prefix}worker:{worker}"),
+                ("HDEL", f"{self._prefix}wards", worker),
             ]
         )
 
-    async def reap(self, *, max_attempts: int = 3) -> int:
-        return await self._run(calls.reap(max_attempts=max_attempts))
+    async def reap(self, *, max_attempts: int = 3, max_losses: int = 2, lease_s: float = 5.0) -> int:
+        return await self._run(calls.reap(max_attempts=max_attempts, max_losses=max_losses, lease_s=lease_s))
 
     async def limit(self, running: Mapping[str, int]) -> int:
         return await self._run(calls.limit(running))

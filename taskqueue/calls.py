@@ -147,9 +147,14 @@ def release(worker: str, turns: Sequence[str]) -> Call[int]:
     return Call(script("release"), (worker, *turns), int)
 
 
-def reap(*, max_attempts: int, limit: int = 500) -> Call[int]:
+def abandon(worker: str) -> Call[int]:
+    """A worker ends by a failure of its own."""
+    return Call(script("abandon"), (worker,), int)
+
+
+def reap(*, max_attempts: int, max_losses: int, lease_s: float, limit: int = 500) -> Call[int]:
     """Lapsed leases and passed deadlines, at most `limit` of each."""
-    return Call(script("reap"), (max_attempts, limit), int)
+    return Call(script("reap"), (max_attempts, max_losses, _ms(lease_s), limit), int)
 
 
 def cancel(turns: Sequence[str], *, reason: str) -> Call[list[str]]:

@@ -81,9 +81,17 @@ class AsyncQueuePort(Protocol):
         """Remove the worker's status (its last act). What it was asked to stop stays asked: a turn that it still holds ends so."""
         ...
 
+    async def abandon(self, worker: str) -> int:
+        """The last act of a worker that failed: the next `reap` takes it for lost. Returns how many turns it held."""
+        ...
+
     # -- for the orchestrator and the recorder -------------------------------------------------
-    async def reap(self, *, max_attempts: int = 3) -> int:
-        """Requeue turns with lapsed leases, fail those out of attempts, expire those past their deadline; returns how many."""
+    async def reap(self, *, max_attempts: int = 3, max_losses: int = 2, lease_s: float = 5.0) -> int:
+        """Requeue turns with lapsed leases, fail those out of attempts, expire those past their deadline; returns how many.
+
+        A worker is lost that has not beaten for `lease_s`. From a turn's `max_losses`th loss on it is kept apart, or is set aside if
+        it was all that the worker held. `max_attempts` counts the leases that lapsed while their workers were well.
+        """
         ...
 
     async def limit(self, running: Mapping[str, int]) -> int:

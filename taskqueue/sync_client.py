@@ -114,15 +114,19 @@ class Queue:
     def release(self, worker: str, turns: Sequence[str]) -> int:
         return self._run(calls.release(worker, turns)) if turns else 0
 
+    def abandon(self, worker: str) -> int:
+        return self._run(calls.abandon(worker))
+
     def leave(self, worker: str) -> None:
         with translated():
             pipeline = self._redis.pipeline(transaction=False)
             pipeline.zrem(f"{self._prefix}workers", worker)
             pipeline.delete(f"{self._prefix}worker:{worker}")
+            pipeline.hdel(f"{self._prefix}wards", worker)
             pipeline.execute()
 
-    def reap(self, *, max_attempts: int = 3) -> int:
-        return self._run(calls.reap(max_attempts=max_attempts))
+    def reap(self, *, max_attempts: int = 3, max_losses: int = 2, lease_s: float = 5.0) -> int:
+        return self._run(calls.reap(max_attempts=max_attempts, max_losses=max_losses, lease_s=lease_s))
 
     def limit(self, running: Mapping[str, int]) -> int:
         return self._run(calls.limit(running))

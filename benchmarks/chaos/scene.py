@@ -45,7 +45,7 @@ from tenants.services import create_tenant, issue_key
 given = json.loads(sys.argv[1])
 pools = []
 for slug, workers, fields in given["pools"]:
-    pool = Pool.objects.create(slug=slug, name=slug, lease_s=given["lease_s"], max_attempts=100, **fields)
+    pool = Pool.objects.create(slug=slug, name=slug, lease_s=given["lease_s"], max_attempts=100, max_losses=100, **fields)
     ScalingPolicy.objects.create(pool=pool, min_workers=workers, max_workers=workers)
     pools.append(pool)
 keys = {}

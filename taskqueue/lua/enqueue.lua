@@ -37,7 +37,7 @@ redis.call('HSET', key('turn:', turn), 'state', 'waiting', 'task', task, 'tenant
   'failures', 0, 'key', api_key, 'body', body)
 -- Only now: a full Redis refuses a script by its first write that takes memory, and lets it pass once it has written.
 set_limit(tenant, max_running)
-local entering = { id = turn, tenant = tenant, key = api_key, order = order, arrival = now }
+local entering = { id = turn, tenant = tenant, key = api_key, order = order, arrival = now, apart = 0 }
 if api_key ~= '' and set_limit(api_key, key_max_running) then mark_all(entering) end
 if deadline > 0 then redis.call('ZADD', key('deadlines'), deadline, turn) end
 if inbox ~= '' then

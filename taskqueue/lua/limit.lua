@@ -13,14 +13,13 @@ table.sort(owners)
 
 local changed = 0
 for _, owner in ipairs(owners) do
-  local here = limit_of(owner) or redis.call('EXISTS', key('wait:', owner), key('running:', owner)) > 0
+  local here = limit_of(owner) or redis.call('EXISTS', key('wait:', owner), key('apart:', owner), key('running:', owner)) > 0
   if here and set_limit(owner, limits[owner]) then
     changed = changed + 1
-    local first = redis.call('ZRANGE', key('wait:', owner), 0, 0)[1]
-    local t = first and load(string.sub(first, ORDER_CHARS + 1))
+    local t = first_of(owner)
     if t then
       if t.key == owner then mark_all(t) end
-      if place(t.tenant) then ring() end
+      if place(t.tenant) or redis.call('EXISTS', key('apart:', t.tenant)) == 1 then ring() end
     end
   end
 end

@@ -101,14 +101,15 @@ end
 -- Turns --------------------------------------------------------------------------------------------
 
 local FIELDS = { 'state', 'task', 'tenant', 'worker', 'attempt', 'seq', 'order', 'arrival', 'deadline', 'estimate',
-  'charged', 'weight', 'failures', 'key', 'reason' }
+  'charged', 'weight', 'failures', 'losses', 'apart', 'key', 'reason' }
 
 local function load(turn)
   local values = redis.call('HMGET', key('turn:', turn), unpack(FIELDS))
   if not values[1] then return nil end
   local t = { id = turn }
   for i, field in ipairs(FIELDS) do t[field] = values[i] end
-  for _, field in ipairs({ 'attempt', 'seq', 'arrival', 'deadline', 'estimate', 'charged', 'weight', 'failures' }) do
+  for _, field in ipairs({ 'attempt', 'seq', 'arrival', 'deadline', 'estimate', 'charged', 'weight', 'failures',
+    'losses', 'apart' }) do
     t[field] = number(t[field])
   end
   t.key = t.key or '' -- a turn that was enqueued before there were such limits
@@ -126,8 +127,8 @@ local function mark_first(t, score)
   if first then redis.call('ZADD', key('wait:', t.tenant), 'XX', score, first) end
 end
 
-local function free_first(t)
-  if t.key ~= '' and limit_of(t.key) and may_run(t.key) then mark_first(t, FREE) end
+local function mark_key(t)
+  if t.key ~= '' and limit_of(t.key) then mark_first(t, may_run(t.key) and FREE or BACK) end
 end
 
 -- The key's limit came, changed or went: all its waiting turns are marked anew.
@@ -136,7 +137,7 @@ local function mark_all(t)
   for _, member in ipairs(redis.call('ZRANGE', key('wait:', t.key), 0, -1)) do
     redis.call('ZADD', key('wait:', t.tenant), 'XX', score, member)
   end
-  free_first(t)
+  mark_key(t)
 end
 
 -- Returns whether the limit of a tenant or an API key is another now.
@@ -150,25 +151,46 @@ local function set_limit(owner, limit)
   return true
 end
 
+-- Suspects (as taskqueue/lua/reap.lua makes them) wait beside their tenant's line. `apart` says how they are run.
+local TOGETHER, ALONE = 1, 2 -- beside turns that are no suspects; with nothing else
+
+local function put_apart(t)
+  redis.call('ZADD', key('apart:', t.tenant), t.apart, t.order .. t.id) -- who must be alone comes last
+  if t.key ~= '' then redis.call('ZADD', key('apart:', t.key), t.apart, t.order .. t.id) end
+  redis.call('SADD', key('apart'), t.tenant)
+end
+
 local function put_in_line(t)
-  local score = FREE
-  if t.key ~= '' then
-    if limit_of(t.key) then
-      mark_first(t, BACK)
-      score = BACK
+  if t.apart > 0 then
+    put_apart(t)
+  else
+    local score = FREE
+    if t.key ~= '' then
+      if limit_of(t.key) then
+        mark_first(t, BACK)
+        score = BACK
+      end
+      redis.call('ZADD', key('wait:', t.key), 0, t.order .. t.id)
     end
-    redis.call('ZADD', key('wait:', t.key), 0, t.order .. t.id)
+    redis.call('ZADD', key('wait:', t.tenant), score, t.order .. t.id)
   end
-  redis.call('ZADD', key('wait:', t.tenant), score, t.order .. t.id)
   redis.call('ZADD', key('arrivals'), t.arrival, t.id)
-  free_first(t)
+  mark_key(t)
 end
 
 local function take_out_of_line(t)
-  redis.call('ZREM', key('wait:', t.tenant), t.order .. t.id)
-  if t.key ~= '' then redis.call('ZREM', key('wait:', t.key), t.order .. t.id) end
+  local line = t.apart > 0 and 'apart:' or 'wait:'
+  redis.call('ZREM', key(line, t.tenant), t.order .. t.id)
+  if t.key ~= '' then redis.call('ZREM', key(line, t.key), t.order .. t.id) end
+  if t.apart > 0 and redis.call('EXISTS', key('apart:', t.tenant)) == 0 then redis.call('SREM', key('apart'), t.tenant) end
   redis.call('ZREM', key('arrivals'), t.id)
-  free_first(t)
+  mark_key(t)
+end
+
+-- Any of a tenant's, or an API key's, waiting turns.
+local function first_of(owner)
+  local first = redis.call('ZRANGE', key('wait:', owner), 0, 0)[1] or redis.call('ZRANGE', key('apart:', owner), 0, 0)[1]
+  return first and load(string.sub(first, ORDER_CHARS + 1))
 end
 
 local function hold(t)
@@ -177,10 +199,11 @@ local function hold(t)
 end
 
 local function let_go(t)
+  if t.apart > 0 then redis.call('HDEL', key('wards'), t.worker) end
   redis.call('SREM', key('running:', t.tenant), t.id)
   if t.key ~= '' then
     redis.call('SREM', key('running:', t.key), t.id)
-    free_first(t)
+    mark_key(t)
   end
   redis.call('ZREM', key('leases'), t.id)
   redis.call('SREM', key('held:', t.worker), t.id)
@@ -207,9 +230,9 @@ local function requeue(t, reason)
   settle_by_log(t)
   t.seq = t.seq + 1
   redis.call('HSET', key('turn:', t.id), 'state', 'waiting', 'worker', '', 'seq', t.seq, 'charged', t.charged,
-    'failures', t.failures, 'reason', reason)
+    'failures', t.failures, 'losses', t.losses, 'apart', t.apart, 'reason', reason)
   put_in_line(t)
-  if place(t.tenant) then ring() end
+  if place(t.tenant) or t.apart > 0 then ring() end
   append(t.task, t.seq, 'state', '{"state":"queued"}')
   redis.call('XADD', key('record'), '*', 'r',
     cmsgpack.pack({ kind = 'requeued', turn = t.id, task = t.task, attempt = t.attempt, worker = t.worker }))

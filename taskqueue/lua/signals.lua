@@ -2,28 +2,25 @@
 local keep = tonumber(ARGV[1])
 redis.call('ZREMRANGEBYSCORE', key('workers'), '-inf', now - keep)
 local oldest = redis.call('ZRANGE', key('arrivals'), 0, 0, 'WITHSCORES')[2]
--- What waits for a turn of its own tenant to end is no work that another worker could do.
-local held_back, by_keys = 0, {}
-local limits = redis.call('HGETALL', key('max_running'))
-
+-- What waits for a turn of its own tenant or API key to end is no work that another worker could do.
 local function over(owner, waiting, limit)
   return math.max(0, waiting - math.max(0, limit - redis.call('SCARD', key('running:', owner))))
 end
 
-local tenants = {}
+local held_back, by_keys, tenants = 0, {}, {} -- by_keys: tenant -> turns that its keys hold back
+local limits = redis.call('HGETALL', key('max_running'))
 for i = 1, #limits, 2 do
-  local owner, limit, waiting = limits[i], tonumber(limits[i + 1]), redis.call('ZCARD', key('wait:', limits[i]))
-  if waiting > 0 then
-    local first = string.sub(redis.call('ZRANGE', key('wait:', owner), 0, 0)[1], ORDER_CHARS + 1)
-    local whose = redis.call('HMGET', key('turn:', first), 'tenant', 'key')
-    if whose[2] == owner then
-      by_keys[whose[1]] = (by_keys[whose[1]] or 0) + over(owner, waiting, limit)
+  local owner, limit, t = limits[i], tonumber(limits[i + 1]), first_of(limits[i])
+  if t then
+    local waiting = redis.call('ZCARD', key('wait:', owner)) + redis.call('ZCARD', key('apart:', owner))
+    if t.key == owner then
+      local back = over(owner, waiting, limit)
+      held_back, by_keys[t.tenant] = held_back + back, (by_keys[t.tenant] or 0) + back
     else
       table.insert(tenants, { owner, waiting, limit })
     end
   end
 end
-for _, back in pairs(by_keys) do held_back = held_back + back end
 for _, t in ipairs(tenants) do held_back = held_back + over(t[1], t[2] - (by_keys[t[1]] or 0), t[3]) end
 local answer = { now, redis.call('ZCARD', key('arrivals')), held_back, redis.call('ZCARD', key('leases')),
   oldest and (now - number(oldest)) or 0 }

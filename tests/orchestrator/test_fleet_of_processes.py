@@ -140,7 +140,7 @@ def test_workers_of_a_deleted_pool_end(site: Site, running: object) -> None:
 
 
 def test_a_paused_pool_is_left_as_it_is_but_its_queue_is_tended(site: Site, running: object) -> None:
-    pool = site.pool(is_paused=True, max_attempts=1)
+    pool = site.pool(is_paused=True, max_losses=1)
     (turn,) = site.submit(pool, 1)
     queue = site.queue(pool)
     assert [claimed.turn for claimed in queue.claim("a worker that dies", 1, lease_s=0.2)] == [turn]

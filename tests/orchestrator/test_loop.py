@@ -52,7 +52,7 @@ def test_a_second_orchestrator_does_nothing_while_the_first_leads(site: Site) ->
 
 def test_leases_are_looked_after_by_who_stands_by(site: Site) -> None:
     """A leader that is paused keeps its lock: nobody else can lead, but the queue is tended."""
-    pool = site.pool(max_attempts=1)
+    pool = site.pool(max_losses=1)
     first = Leadership(site.env["OPSITE_STACK"])
     assert first.campaign()
     (turn,) = site.submit(pool, 1)

@@ -9,7 +9,7 @@ from hypothesis.stateful import invariant
 from taskqueue import calls
 from taskqueue.messages import Event, Record
 from tests.taskqueue.queue_machine import ANSWER_S, OWNERS, TENANTS, WORKERS, QueueBesideModel
-from tests.taskqueue.queue_model import Entry, Note
+from tests.taskqueue.queue_turn import Entry, Note
 
 
 def entry(event: Event) -> Entry:
@@ -44,18 +44,24 @@ class Invariants(QueueBesideModel):
         pipeline.hgetall(f"{self.prefix}service")
         for tenant in TENANTS:
             pipeline.zrange(f"{self.prefix}wait:{tenant}", 0, -1)
+        for tenant in TENANTS:
+            pipeline.zrange(f"{self.prefix}apart:{tenant}", 0, -1)
         for worker in WORKERS:
             pipeline.smembers(f"{self.prefix}held:{worker}")
             pipeline.hgetall(f"{self.prefix}stop:{worker}")
         for tenant in TENANTS:
             pipeline.smembers(f"{self.prefix}running:{tenant}")
-        arrivals, leased, deadlines, active, service, *more = pipeline.execute()
-        waiting = {tenant: _names(more[nth]) for nth, tenant in enumerate(TENANTS)}
-        held = {worker: more[len(TENANTS) + 2 * nth] for nth, worker in enumerate(WORKERS)}
-        stops = {worker: more[len(TENANTS) + 2 * nth + 1] for nth, worker in enumerate(WORKERS)}
-        running = dict(zip(TENANTS, more[-len(TENANTS) :], strict=True))
+        pipeline.smembers(f"{self.prefix}apart")
+        pipeline.hgetall(f"{self.prefix}wards")
+        arrivals, leased, deadlines, active, service, *more, apart, wards = pipeline.execute()
+        waiting = {tenant: _names(more.pop(0)) for tenant in TENANTS}
+        suspects = {tenant: _names(more.pop(0)) for tenant in TENANTS}
+        held, stops = {}, {}
+        for worker in WORKERS:
+            held[worker], stops[worker] = more.pop(0), more.pop(0)
+        running = dict(zip(TENANTS, more, strict=True))
 
-        in_line = [name for names in waiting.values() for name in names]
+        in_line = [name for names in (*waiting.values(), *suspects.values()) for name in names]
         in_hand = [name.decode() for names in held.values() for name in names]
         assert len(in_line) == len(arrivals)
         assert set(in_line) == {name.decode() for name, _ in arrivals}
@@ -69,7 +75,10 @@ class Invariants(QueueBesideModel):
         now_ms = self.now_ms()
         for tenant, names in waiting.items():
             assert set(names) == {turn.name for turn in model.waiting(tenant)}
+            assert set(suspects[tenant]) == {turn.name for turn in model.suspects(tenant)}
             assert {name.decode() for name in running[tenant]} == model.running(tenant)
+        assert {tenant.decode() for tenant in apart} == {tenant for tenant, names in suspects.items() if names}
+        assert {worker.decode(): ward.decode() for worker, ward in wards.items()} == model.wards()
         for worker in WORKERS:
             assert {name.decode() for name in held[worker]} == model.held(worker)
             assert {n.decode(): r.decode() for n, r in stops[worker].items()} == model.stops(worker)
@@ -113,12 +122,14 @@ class Invariants(QueueBesideModel):
         turns = self.model.turns.values()
         assert self.queue.known([turn.name for turn in turns]) == [turn.place != "acknowledged" for turn in turns]
         pipeline = self.redis.pipeline(transaction=False)
+        counts = ("failures", "losses", "apart")
         for turn in turns:
-            pipeline.hmget(f"{self.prefix}turn:{turn.name}", "state", "worker", "attempt", "failures", "seq")
+            pipeline.hmget(f"{self.prefix}turn:{turn.name}", "state", "worker", "attempt", "seq", *counts)
         for turn, stored in zip(turns, pipeline.execute(), strict=True):
             if turn.place in {"waiting", "running"}:
-                facts = (turn.place, turn.worker or "", turn.attempt, turn.failures, len(turn.log))
-                assert [value.decode() for value in stored] == [str(fact) for fact in facts]
+                facts = (turn.place, turn.worker or "", turn.attempt, len(turn.log))
+                assert [value.decode() for value in stored[:4]] == [str(fact) for fact in facts]
+                assert [int(value or 0) for value in stored[4:]] == [getattr(turn, count) for count in counts]
             elif turn.place == "done":
                 assert stored[0] == b"done"
 

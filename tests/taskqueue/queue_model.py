@@ -10,14 +10,11 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
-from typing import Literal, NamedTuple
 
 from taskqueue import fair_share
-from taskqueue.fair_share import Bill, Counters
+from taskqueue.fair_share import Counters
 from taskqueue.messages import Submission
-
-Place = Literal["waiting", "running", "done", "acknowledged"]
+from tests.taskqueue.queue_turn import Entry, Note, Place, Turn
 
 SHARE = 4
 """Times the free places of a bounded pool: what one tenant may have waiting."""
@@ -29,67 +26,6 @@ class NotAllowed(AssertionError):
     """Redis made a move that the protocol does not allow."""
 
 
-class Entry(NamedTuple):
-    """An event of a log: `state` with the state's name (and the attempt), `attempt` with its number and reason, `text`, or `outcome`
-    with the state (and the error).
-    """
-
-    kind: str
-    data: str
-
-
-class Note(NamedTuple):
-    """A record for Postgres, as far as the queue decides what it says."""
-
-    kind: str
-    turn: str
-    attempt: int
-    worker: str | None = None
-    outcome: str | None = None
-
-
-@dataclass
-class Turn:
-    """One accepted turn. `log` is all that its followers may ever have seen, so the last number used is its length."""
-
-    submission: Submission
-    arrival_ms: int
-    place: Place = "waiting"
-    worker: str | None = None
-    attempt: int = 0
-    failures: int = 0
-    lapsed: bool = False
-    lost_by: str = ""
-    """Why it is back in line."""
-    stop: str | None = None
-    deadline_ms: int = 0
-    watched: bool = False
-    """Its deadline has yet to be enforced."""
-    log: list[Entry] = field(default_factory=list)
-    streamed: list[int] = field(default_factory=list)
-
-    def __post_init__(self) -> None:
-        self.deadline_ms = self.submission.deadline_ms
-        self.watched = self.deadline_ms > 0
-        self.rank = fair_share.rank(
-            priority=self.submission.priority, deadline_ms=self.deadline_ms, arrival_ms=self.arrival_ms
-        )
-        self.bill = Bill(self.tenant, self.submission.weight, self.submission.estimated_tokens)
-
-    @property
-    def name(self) -> str:
-        return self.submission.turn
-
-    @property
-    def tenant(self) -> str:
-        return self.submission.tenant
-
-    @property
-    def owners(self) -> tuple[str, ...]:
-        """Whose limits it counts against: its tenant's, and its API key's if it has one."""
-        return (self.tenant, *filter(None, (self.submission.key,)))
-
-
 class QueueModel:
     """One pool's queue."""
 
@@ -99,6 +35,9 @@ class QueueModel:
         self.counters = Counters()
         self.max_running: dict[str, int] = {}
         self.rung = False
+        self.looked = False
+        self.clearing: set[str] = set()
+        """Workers that take nothing until they hold nothing, to run a suspect alone."""
         self.records: list[Note] = []
 
     # -- what stands where ---------------------------------------------------------------------
@@ -106,14 +45,23 @@ class QueueModel:
         return [turn for turn in self.turns.values() if turn.place in places]
 
     def waiting(self, owner: str) -> list[Turn]:
-        return [turn for turn in self.at("waiting") if owner in turn.owners]
+        """The line of a tenant, or of an API key; suspects wait beside it."""
+        return [turn for turn in self.at("waiting") if owner in turn.owners and not turn.apart]
+
+    def suspects(self, *owners: str) -> list[Turn]:
+        return [turn for turn in self.at("waiting") if turn.apart and (not owners or set(owners) & set(turn.owners))]
+
+    def wards(self) -> dict[str, str]:
+        """What workers are to suspects."""
+        held = {turn.worker: "together" if turn.apart == 1 else "alone" for turn in self.at("running") if turn.apart}
+        return {**dict.fromkeys(self.clearing, "clearing"), **held}
 
     def running(self, owner: str) -> set[str]:
         return {turn.name for turn in self.at("running") if owner in turn.owners}
 
     def free(self) -> list[Turn]:
         """Waiting turns that neither their tenant's limit nor their key's holds back."""
-        return [turn for turn in self.at("waiting") if all(self.may_run(owner) for owner in turn.owners)]
+        return [turn for turn in self.at("waiting") if not turn.apart and all(map(self.may_run, turn.owners))]
 
     def active(self) -> dict[str, float]:
         """Tenants with turns that may be claimed, and their service counters."""
@@ -124,14 +72,14 @@ class QueueModel:
 
     def held_back(self) -> int:
         """Waiting turns that no worker could take now: the most that could is counted key by key, then tenant by tenant."""
-        could = 0
+        could = 0.0
         for tenant in {turn.tenant for turn in self.at("waiting")}:
-            by_key = Counter(turn.submission.key for turn in self.waiting(tenant))
+            by_key = Counter(turn.submission.key for turn in (*self.waiting(tenant), *self.suspects(tenant)))
             could += min(self._room(tenant), sum(min(self._room(key), count) for key, count in by_key.items()))
         return len(self.at("waiting")) - int(could)
 
     def _room(self, owner: str) -> float:
-        return max(0, self.max_running.get(owner, math.inf) - len(self.running(owner))) if owner else math.inf
+        return max(0, self.max_running.get(owner, math.inf) - len(self.running(owner)))
 
     def held(self, worker: str) -> set[str]:
         return {turn.name for turn in self.at("running") if turn.worker == worker}
@@ -141,13 +89,30 @@ class QueueModel:
 
     def next_in_line(self) -> set[str]:
         """The turns that may come next: the best of a tenant that was served least. More than one only where they tie."""
-        names = set()
-        lowest = self.counters.lowest()
-        for tenant in (tenant for tenant, service in self.active().items() if service <= lowest + TIE):
-            free = [turn for turn in self.free() if turn.tenant == tenant]
-            best = min(turn.rank for turn in free)
-            names |= {turn.name for turn in free if turn.rank == best}
-        return names
+        active = self.active()
+        lowest = min(active.values(), default=math.inf)
+        first = [tenant for tenant in active if active[tenant] <= lowest + TIE]
+        return {turn.name for tenant in first for turn in _first([one for one in self.free() if one.tenant == tenant])}
+
+    def next_suspects(self, worker: str, *, due: bool) -> tuple[set[str], bool]:
+        """The suspects that this worker may get next, and whether nothing but one of them may come."""
+        lines: dict[str, list[Turn]] = {}
+        if worker not in self.wards():
+            for tenant in filter(self.may_run, {turn.tenant for turn in self.suspects()}):
+                may = [turn for turn in self.suspects(tenant) if all(map(self.may_run, turn.owners))]
+                fitting = [turn for turn in _first(may) if turn.apart == 1 or self.may_be_alone(worker)]
+                if fitting:
+                    lines[tenant] = fitting
+        lowest = math.inf if due else min(self.active().values(), default=math.inf)
+        least = min((self.counters.service[tenant] for tenant in lines), default=math.inf)
+        if least > lowest + TIE:
+            return set(), False
+        first = [tenant for tenant in lines if self.counters.service[tenant] <= least + TIE]
+        return {turn.name for tenant in first for turn in lines[tenant]}, least < lowest - TIE
+
+    def may_be_alone(self, worker: str) -> bool:
+        """Whether a suspect could be this worker's only turn, at once or when it has cleared itself."""
+        return not self.held(worker) or not self.clearing - {worker}
 
     def holds(self, worker: str, name: str, attempt: int) -> Turn | None:
         """The turn, if this worker runs it and in this attempt."""
@@ -188,28 +153,53 @@ class QueueModel:
     def claim(self, worker: str, slots: int, *, lapsed: bool, moved: Sequence[str]) -> list[Turn]:
         """`moved` left the line, in this order; returns those that the worker got (the others have expired)."""
         claimed: list[Turn] = []
-        for name in moved:
-            if len(claimed) == slots or name not in self.next_in_line():
-                raise NotAllowed(
-                    f"{name} left the line, next were {self.next_in_line()}, {len(claimed)}/{slots} claimed"
-                )
+        left, due = list(moved), worker in self.clearing
+        more = not self._takes_nothing(worker)
+        if more:
+            self.clearing.discard(worker)
+        while more and len(claimed) < slots:
+            suspects, only = self.next_suspects(worker, due=due)
+            options = suspects if only else suspects | self.next_in_line()
+            due = False
+            name = left.pop(0) if left else None
+            unfit = {one for one in suspects if self._needs_room(one, worker)}
+            if name is None and unfit:
+                self.clearing.add(worker)
+                break
+            if name is None and not options:
+                self.rung = self.rung and bool(self.suspects())
+                break
+            if name not in options - unfit:
+                raise NotAllowed(f"{name} left the line, next were {options}, {len(claimed)}/{slots} claimed")
             turn = self.turns[name]
             if self._passed(turn.deadline_ms):
                 self._end_here(turn, "expired")
-                continue
-            self.counters, turn.bill = fair_share.charge(self.counters, turn.bill)
-            turn.place, turn.worker, turn.attempt, turn.lapsed = "running", worker, turn.attempt + 1, lapsed
-            self._place(turn.tenant)
-            turn.log.append(Entry("state", f"running {turn.attempt}"))
-            if turn.attempt > 1:
-                turn.log.append(Entry("attempt", f"{turn.attempt} {turn.lost_by}"))
-            self.records.append(Note("claimed", name, turn.attempt, worker))
-            claimed.append(turn)
-        if len(claimed) < slots:
-            if self.active():
-                raise NotAllowed(f"only {len(claimed)} of {slots} slots were filled, but {self.next_in_line()} wait")
-            self.rung = False
+            else:
+                claimed.append(self._take(turn, worker, lapsed=lapsed))
+                more = turn.apart != 2
+        if left:
+            raise NotAllowed(f"{left} left the line, {len(claimed)}/{slots} claimed")
         return claimed
+
+    def _takes_nothing(self, worker: str) -> bool:
+        ward = self.wards().get(worker)
+        return ward == "alone" or (ward == "clearing" and bool(self.suspects()) and bool(self.held(worker)))
+
+    def _needs_room(self, name: str, worker: str) -> bool:
+        turn = self.turns[name]
+        return turn.apart == 2 and bool(self.held(worker)) and not self._passed(turn.deadline_ms)
+
+    def _take(self, turn: Turn, worker: str, *, lapsed: bool) -> Turn:
+        if turn.apart:  # at the lowest counter, as all that wait
+            self.counters = fair_share.join(self.counters, tenant=turn.tenant)
+        self.counters, turn.bill = fair_share.charge(self.counters, turn.bill)
+        turn.place, turn.worker, turn.attempt, turn.lapsed = "running", worker, turn.attempt + 1, lapsed
+        self._place(turn.tenant)
+        turn.log.append(Entry("state", f"running {turn.attempt}"))
+        if turn.attempt > 1:
+            turn.log.append(Entry("attempt", f"{turn.attempt} {turn.lost_by}"))
+        self.records.append(Note("claimed", turn.name, turn.attempt, worker))
+        return turn
 
     def emit(self, worker: str, name: str, attempt: int, seq: int, text: str, token_ids: Iterable[int]) -> bool:
         """Whether the worker may speak for the turn; a number that was used before adds nothing."""
@@ -246,18 +236,34 @@ class QueueModel:
                 released += 1
         return released
 
-    def reap(self, *, max_attempts: int, moved: Sequence[str]) -> int:
-        """Lapsed leases first, then deadlines. `moved` only orders what may come in any order."""
+    def abandon(self, worker: str) -> int:
+        self.clearing.discard(worker)
+        for name in self.held(worker):
+            self.turns[name].lapsed = True
+        return len(self.held(worker))
+
+    def reap(self, *, max_attempts: int, max_losses: int, silent: set[str], blind: bool, moved: Sequence[str]) -> int:
+        """Lapsed leases first, then deadlines. `silent` workers do not beat. `moved` only orders what may come in any order."""
         first = {name: nth for nth, name in reversed(list(enumerate(moved)))}
-        lapsed = [turn for turn in self.at("running") if turn.lapsed]
+        self.looked = True
+        for turn in self.at("running") if blind else ():
+            turn.lapsed = False
+        lost = {turn.worker for turn in self.at("running") if turn.lapsed} & silent
+        alone = {turn.name for turn in self.at("running") if len(self.held(turn.worker)) == 1}
+        lapsed = [turn for turn in self.at("running") if turn.lapsed or turn.worker in lost]
         for turn in sorted(lapsed, key=lambda turn: first.get(turn.name, -1)):
-            turn.failures += 1
-            if turn.stop:
-                self._end_here(turn, turn.stop)
-            elif turn.failures >= max_attempts:
-                self._end_here(turn, "failed worker_lost")
+            if turn.worker in lost:
+                turn.losses += 1
+                verdict = "poison" if turn.losses >= max_losses and turn.name in alone else None
+                turn.apart = max(0, min(2, turn.losses - max_losses + 1)) if not verdict else turn.apart
+            else:
+                turn.failures += 1
+                verdict = "attempts_exhausted" if turn.failures >= max_attempts else None
+            if turn.stop or verdict:
+                self._end_here(turn, turn.stop or f"failed {verdict}")
             else:
                 self._requeue(turn, "worker_lost")
+        self.clearing -= silent
         last = {name: nth for nth, name in enumerate(moved)}
         due = [turn for turn in self.at("waiting", "running") if turn.watched and self._passed(turn.deadline_ms)]
         for turn in sorted(due, key=lambda turn: (turn.deadline_ms, last.get(turn.name, -1))):
@@ -286,14 +292,14 @@ class QueueModel:
         """These running limits hold now, and no others; returns how many changed. Owners without turns here may be left out."""
         changed = 0
         for owner in sorted(running.keys() | self.max_running.keys()):
-            here = owner in self.max_running or self.waiting(owner) or self.running(owner)
+            here = owner in self.max_running or self.waiting(owner) or self.suspects(owner) or self.running(owner)
             most = running.get(owner, 0)
             if here and most != self.max_running.get(owner, 0):
                 changed += 1
                 self._limit(owner, most)
-                for tenant in {turn.tenant for turn in self.waiting(owner)}:
+                for tenant in {turn.tenant for turn in (*self.waiting(owner), *self.suspects(owner))}:
                     self._place(tenant)
-                    self.rung = self.rung or tenant in self.active()
+                    self.rung = self.rung or tenant in self.active() or bool(self.suspects(tenant))
         return changed
 
     def _limit(self, owner: str, most: int) -> None:
@@ -332,7 +338,7 @@ class QueueModel:
         turn.log.append(Entry("state", "queued"))
         turn.place, turn.worker, turn.lapsed, turn.lost_by = "waiting", None, False, reason
         self._place(turn.tenant)
-        self.rung = self.rung or turn.tenant in self.active()
+        self.rung = self.rung or turn.tenant in self.active() or turn.apart > 0
 
     def _end_here(self, turn: Turn, outcome: str) -> None:
         """An end that the queue decides; the tenant pays for what the log has."""
@@ -356,11 +362,15 @@ class QueueModel:
         names = {f"turn:{turn.name}" for turn in known}
         names |= {f"follow:{turn.submission.task}" for turn in known if turn.submission.inbox}
         names |= {f"log:{turn.submission.task}" for turn in self.turns.values()}
-        names |= {f"wait:{owner}" for turn in self.at("waiting") for owner in turn.owners}
+        lines = {turn.name: "apart" if turn.apart else "wait" for turn in self.at("waiting")}
+        names |= {f"{lines[turn.name]}:{owner}" for turn in self.at("waiting") for owner in turn.owners}
         names |= {f"running:{owner}" for turn in running for owner in turn.owners}
         names |= {f"held:{turn.worker}" for turn in running} | {f"stop:{turn.worker}" for turn in running if turn.stop}
         there = {
             "active": self.active(),
+            "apart": self.suspects(),
+            "wards": self.wards(),
+            "looked": self.looked,
             "max_running": self.max_running,
             "arrivals": self.at("waiting"),
             "leases": running,
@@ -371,3 +381,9 @@ class QueueModel:
             "record": moved,
         }
         return names | {name for name, condition in there.items() if condition}
+
+
+def _first(line: list[Turn]) -> list[Turn]:
+    """The turns that come first in a line; more than one where they tie."""
+    first = min(((turn.apart, turn.rank) for turn in line), default=None)
+    return [turn for turn in line if (turn.apart, turn.rank) == first]

@@ -7,7 +7,7 @@ from hypothesis.stateful import multiple, precondition, rule
 
 from taskqueue.messages import ClaimedTurn, Delta, Finish, Stop, TaskError, Usage, WorkerStatus
 from tests.taskqueue.queue_machine import HOUR_S, WORKERS, QueueBesideModel, tickets, turns
-from tests.taskqueue.queue_model import Turn
+from tests.taskqueue.queue_turn import Turn
 
 workers = st.sampled_from(WORKERS)
 leases = st.sampled_from((HOUR_S, HOUR_S, 0.0))
@@ -16,7 +16,7 @@ leases = st.sampled_from((HOUR_S, HOUR_S, 0.0))
 class Workers(QueueBesideModel):
     """What a worker says of turns that it holds, held once, or never held."""
 
-    @precondition(lambda self: self.model.rung)
+    @precondition(lambda self: self.model.rung or self.model.suspects())
     @rule(target=tickets, worker=workers, slots=st.integers(1, 5), lease_s=leases, speaks=st.booleans())
     def claim(self, worker: str, slots: int, lease_s: float, speaks: bool) -> object:
         answer = self.queue.claim(worker, slots, lease_s=lease_s)
@@ -116,4 +116,10 @@ class Workers(QueueBesideModel):
         assert self.queue.release(worker, names) == self.model.release(worker, names)
         if part == 1:
             self.queue.leave(worker)
+            self.model.clearing.discard(worker)
             self.beating.discard(worker)
+
+    @rule(worker=workers)
+    def abandon(self, worker: str) -> None:
+        assert self.queue.abandon(worker) == self.model.abandon(worker)
+        self.beating.discard(worker)

@@ -64,7 +64,7 @@ WITHOUT_A_KEY = {"select", "time"}
 
 KINDS = {
     "wait", "active", "service", "left", "arrivals", "turn", "leases", "held", "stop", "deadlines", "workers", "worker", "log",
-    "follow", "record", "bell", "running", "max_running",
+    "follow", "record", "bell", "running", "max_running", "apart", "wards", "looked",
 }  # fmt: skip
 """Every kind of key that a pool has."""
 _KEY = re.compile(r"\bkey\('(\w+):?'")
@@ -141,7 +141,7 @@ async def speaking(url: str) -> AsyncIterator[Link]:
 
 
 async def fill(queue: AsyncQueue) -> None:
-    """Make every kind of key: turns that wait, run, must stop and have ended, of two tenants."""
+    """Make every kind of key: turns that wait, run, must stop, are suspects and have ended, of three tenants."""
 
     def turn(number: int, tenant: str, deadline_ms: int = 0) -> Submission:
         body = TurnBody(messages=(ChatMessage("user", "a secret"),))
@@ -150,8 +150,12 @@ async def fill(queue: AsyncQueue) -> None:
             turn=name, task=task, tenant=tenant, body=body, inbox="web-1", deadline_ms=deadline_ms, max_running=9
         )
 
+    await queue.enqueue([turn(number, "three") for number in (4, 5)])
+    for worker in ("v1", "v2"):  # both are lost: two suspects, of which a worker gets one
+        await queue.claim(worker, 2, lease_s=0)
+        await queue.reap()
     await queue.enqueue([turn(number, "one") for number in range(3)])
-    held = await queue.claim("w", 3, lease_s=3600)
+    held = [one for one in await queue.claim("w", 9, lease_s=3600) if one.tenant == "one"]
     await queue.emit("w", [Delta(turn="t0", attempt=1, seq=held[0].seq + 1, text="a secret", token_ids=(1,))])
     ends = Finish(
         turn="t1", task="k1", attempt=1, seq=held[1].seq + 1, state="succeeded", finish_reason="stop", usage=Usage(1, 1)
@@ -255,7 +259,7 @@ def others_calls() -> list[calls.Call[Any]]:
     return [
         calls.enqueue(Submission(turn="forged", task="forged", tenant="two", body=body)),
         calls.follow("k0", "web-2"),
-        calls.reap(max_attempts=1),
+        calls.reap(max_attempts=1, max_losses=1, lease_s=5),
         calls.signals(),
         calls.acknowledge([record], keep_log_s=1),
     ]

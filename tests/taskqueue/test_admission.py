@@ -50,7 +50,7 @@ async def test_a_tenant_at_its_running_limit_is_passed_over(queue: AsyncQueue) -
     first, second = (turn for turn in claimed if turn.tenant == "ann")
     await queue.finish("w1", [success(first)])
     assert await queue.wait_for_work(timeout_s=1)
-    assert len(await queue.claim("w1", 8, lease_s=0)) == 1
+    assert len(await queue.claim("w3", 8, lease_s=0)) == 1
     assert await queue.reap() == 1  # a lease that lapses frees its place, too
     assert len(await queue.claim("w2", 8, lease_s=LEASE_S)) == 1
     await queue.release("w1", [second.turn])

@@ -35,12 +35,13 @@ async def test_a_heartbeat_keeps_only_the_turns_that_it_names(queue: AsyncQueue)
 
 async def test_out_of_attempts_is_a_failure_with_a_reason(queue: AsyncQueue) -> None:
     await queue.enqueue([turn("a")])
+    await queue.heartbeat(status("w1"), [], lease_s=LEASE_S)
     for _ in range(2):
         await queue.claim("w1", 1, lease_s=0)
         await queue.reap(max_attempts=2)
     finished = [record for record in await queue.read_records() if record.kind == "finished"]
     assert [(record.state, record.error.code if record.error else None) for record in finished] == [
-        ("failed", "worker_lost")
+        ("failed", "attempts_exhausted")
     ]
 
 

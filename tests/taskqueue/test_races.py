@@ -22,6 +22,8 @@ from taskqueue.sync_client import Queue
 
 TURNS, SUBMITTERS, WORKERS = 600, 3, 5
 BOUND_S = 60.0
+STAYS = {"service", "left", "record", "bell", "max_running", "looked"}
+"""Keys that a pool without work keeps."""
 
 
 @dataclass
@@ -147,8 +149,9 @@ async def beat(queue: AsyncQueue, actor: str, names: list[str], *, lease_s: floa
 
 
 async def reap(scene: Scene, queue: AsyncQueue) -> None:
+    dice = scene.dice("reaper")
     while not scene.over():
-        await queue.reap(max_attempts=6)
+        await queue.reap(max_attempts=6, max_losses=dice.choice((2, 9)), lease_s=dice.choice((0.0, 0.01, 5.0)))
 
 
 async def record(scene: Scene, queue: AsyncQueue) -> None:
@@ -200,4 +203,4 @@ async def test_each_turn_ends_once_whoever_races(redis: Redis, redis_url: str, p
         assert runs == [f'{{"state":"running","attempt":{nth}}}' for nth in range(1, len(runs) + 1)]
     names = {name.decode().removeprefix(keys.prefix(pool)) for name in redis.keys(f"{keys.prefix(pool)}*")}
     kept = ("log:", "worker")
-    assert {name for name in names if not name.startswith(kept)} <= {"service", "left", "record", "bell", "max_running"}
+    assert {name for name in names if not name.startswith(kept)} <= STAYS

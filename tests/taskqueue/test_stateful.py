@@ -33,11 +33,22 @@ class QueueMachine(Submitters, Workers, Invariants):
     """Everyone at once, and here the orchestrator and the recorder."""
 
     @precondition(lambda self: self.model.overdue())
-    @rule(max_attempts=st.sampled_from((3, 3, 2, 1)))
-    def reap(self, max_attempts: int) -> None:
-        count = self.queue.reap(max_attempts=max_attempts)
+    @rule(
+        max_attempts=st.sampled_from((3, 3, 2, 1)),
+        max_losses=st.sampled_from((2, 2, 1, 3)),
+        lease_s=st.sampled_from((HOUR_S, 0.0, 0.0)),
+        blind=st.sampled_from((False, False, False, True)),
+    )
+    def reap(self, max_attempts: int, max_losses: int, lease_s: float, blind: bool) -> None:
+        """Nobody has beaten within a lease of no length; within an hour all have that are there."""
+        silent = set(WORKERS) - (self.beating if lease_s else set())
+        if blind := blind and self.model.looked and lease_s > 0:
+            self.redis.set(f"{self.prefix}looked", 1)
+        count = self.queue.reap(max_attempts=max_attempts, max_losses=max_losses, lease_s=lease_s)
         moved = [record.turn for record in self.news()]
-        assert count == self.model.reap(max_attempts=max_attempts, moved=moved)
+        assert count == self.model.reap(
+            max_attempts=max_attempts, max_losses=max_losses, silent=silent, blind=blind, moved=moved
+        )
 
     @rule(running=st.dictionaries(st.sampled_from(OWNERS), st.integers(1, 2), max_size=6))
     def limit(self, running: dict[str, int]) -> None:
@@ -72,7 +83,7 @@ class QueueMachine(Submitters, Workers, Invariants):
         self.acknowledge(10_000)
         logs = {f"log:{turn.submission.task}" for turn in self.model.turns.values()}
         left = {name for name in self.keys() if not name.startswith("worker")}
-        assert left - {"bell", "left", "max_running"} == logs | {"service", "record"}
+        assert left - {"bell", "left", "max_running", "looked"} == logs | {"service", "record"}
 
 
 @pytest.mark.timeout(900)  # a failure takes its time to shrink
