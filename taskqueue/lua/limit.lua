@@ -1,10 +1,10 @@
 -- Running limits as they are now, where the last turn of a tenant or an API key said otherwise. Who is not named has none.
 -- Who has no turn here and no limit is left out: its next turn says it.
-local limits, owners = {}, {}
+local wanted, owners = {}, {}
 
 local function note(owner, limit)
-  if not limits[owner] then table.insert(owners, owner) end
-  limits[owner] = limits[owner] or limit
+  if not wanted[owner] then table.insert(owners, owner) end
+  wanted[owner] = wanted[owner] or limit
 end
 
 for i = 1, #ARGV, 2 do note(ARGV[i], tonumber(ARGV[i + 1])) end
@@ -14,7 +14,7 @@ table.sort(owners)
 local changed = 0
 for _, owner in ipairs(owners) do
   local here = limit_of(owner) or redis.call('EXISTS', key('wait:', owner), key('apart:', owner), key('running:', owner)) > 0
-  if here and set_limit(owner, limits[owner]) then
+  if here and set_limit(owner, wanted[owner]) then
     changed = changed + 1
     local t = first_of(owner)
     if t then

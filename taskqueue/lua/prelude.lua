@@ -79,7 +79,12 @@ local function join(tenant)
 end
 
 -- The leases that a tenant or an API key holds are counted where they are, so that the count cannot drift from them.
-local function limit_of(owner) return tonumber(redis.call('HGET', key('max_running'), owner) or nil) end
+local limits = {} -- what this script's run has read of max_running; false: none
+
+local function limit_of(owner)
+  if limits[owner] == nil then limits[owner] = tonumber(redis.call('HGET', key('max_running'), owner) or nil) or false end
+  return limits[owner]
+end
 
 local function may_run(owner)
   local limit = limit_of(owner)
@@ -143,6 +148,7 @@ end
 -- Returns whether the limit of a tenant or an API key is another now.
 local function set_limit(owner, limit)
   if (limit_of(owner) or 0) == limit then return false end
+  limits[owner] = limit > 0 and limit
   if limit > 0 then
     redis.call('HSET', key('max_running'), owner, limit)
   else

@@ -8,9 +8,9 @@ local function over(owner, waiting, limit)
 end
 
 local held_back, by_keys, tenants = 0, {}, {} -- by_keys: tenant -> turns that its keys hold back
-local limits = redis.call('HGETALL', key('max_running'))
-for i = 1, #limits, 2 do
-  local owner, limit, t = limits[i], tonumber(limits[i + 1]), first_of(limits[i])
+local limited = redis.call('HGETALL', key('max_running'))
+for i = 1, #limited, 2 do
+  local owner, limit, t = limited[i], tonumber(limited[i + 1]), first_of(limited[i])
   if t then
     local waiting = redis.call('ZCARD', key('wait:', owner)) + redis.call('ZCARD', key('apart:', owner))
     if t.key == owner then
