@@ -221,7 +221,8 @@ def served_routes() -> set[str]:
     served = {f"{method} {path}" for method, path, _ in ROUTES}
     for path, pattern in patterns(get_resolver()):
         if not path.startswith(tuple(f"/{prefix}" for prefix in NOT_TENANTS if prefix)) and path != "/":
-            served |= {f"{method.upper()} {path}" for method in pattern.callback.actions}  # type: ignore[attr-defined]
+            methods = set(pattern.callback.actions) - {"head"}  # type: ignore[attr-defined]  # REST framework's, beside GET
+            served |= {f"{method.upper()} {path}" for method in methods}
     return served
 
 
