@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
+import subprocess
 from collections.abc import AsyncIterator
 from contextlib import aclosing, asynccontextmanager
 from typing import Any
@@ -211,3 +213,24 @@ async def test_a_wish_that_cannot_be_granted_is_refused(web: Web) -> None:
         with pytest.raises(openai.BadRequestError) as refused:
             await ann.chat.completions.create(**CHAT, extra_body=wish, extra_headers={"Idempotency-Key": "again"})
         assert refused.value.param == "cancel_on_disconnect"
+
+
+@pytest.mark.parametrize("server", ["daphne", "uvicorn"], indirect=True)
+async def test_a_server_that_ends_is_no_client_that_left(web: Web, worker: HandWorker) -> None:
+    await asked_for(web.scene)
+    async with (
+        connect(web, web.scene.ann.headers) as socket,
+        web.client(web.scene.ann.headers) as client,
+        client.stream("POST", "/v1/chat/completions", json={**CHAT, "stream": True}),
+    ):
+        watcher = Client(socket)
+        await watcher.hear("ready")
+        await watcher.say(type="submit", task=TASK)
+        await watcher.hear("accepted")
+        await worker.claim(2)
+        web.process.terminate()
+        with contextlib.suppress(subprocess.TimeoutExpired):  # one of the servers waits for its streams
+            await asyncio.to_thread(web.process.wait, 5)
+        web.process.kill()
+        await asyncio.to_thread(web.process.wait)
+        assert await worker.queue.emit(worker.name, []) == []
