@@ -67,7 +67,7 @@ class Pool(models.Model):
     max_losses = models.PositiveSmallIntegerField(
         default=2,
         validators=[MinValueValidator(1)],
-        help_text="Workers that may be lost with a turn before it is kept apart, or set aside if it was all that the last one held.",
+        help_text="Workers that may be lost with a turn before it is kept apart; or set aside, if the last one held nothing else.",
     )
     is_paused = models.BooleanField(default=False, help_text="The fleet is left as it is.")
     created_at = models.DateTimeField(auto_now_add=True)

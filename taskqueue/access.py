@@ -26,7 +26,7 @@ from taskqueue.scripts import Script, script
 
 WORKER_SCRIPTS = ("claim", "emit", "finish", "heartbeat", "release", "abandon")
 
-BESIDE_SCRIPTS = frozenset({"evalsha", "blpop", "xrange", "zrem", "del", "hdel", "select"})
+BESIDE_SCRIPTS = frozenset({"evalsha", "blpop", "xrange", "zrem", "del", "select"})
 """What a worker's client sends itself: scripts, the bell, logs, its leaving; `select`, for an address with a database's number."""
 
 _CALL = re.compile(r"redis\.p?call\('(\w+)'")

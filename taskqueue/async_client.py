@@ -138,7 +138,6 @@ class AsyncQueue:
             [
                 ("ZREM", f"{self._prefix}workers", worker),
                 ("DEL", f"{self._prefix}worker:{worker}"),
-                ("HDEL", f"{self._prefix}wards", worker),
             ]
         )
 

@@ -89,8 +89,8 @@ class AsyncQueuePort(Protocol):
     async def reap(self, *, max_attempts: int = 3, max_losses: int = 2, lease_s: float = 5.0) -> int:
         """Requeue turns with lapsed leases, fail those out of attempts, expire those past their deadline; returns how many.
 
-        A worker is lost that has not beaten for `lease_s`. From a turn's `max_losses`th loss on it is kept apart, or is set aside if
-        it was all that the worker held. `max_attempts` counts the leases that lapsed while their workers were well.
+        A worker is lost that has not beaten for `lease_s`. From a turn's `max_losses`th loss on it is kept apart; or set aside, if
+        the worker held nothing else. `max_attempts` counts the leases that lapsed while their workers were well.
         """
         ...
 

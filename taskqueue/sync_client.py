@@ -122,7 +122,6 @@ class Queue:
             pipeline = self._redis.pipeline(transaction=False)
             pipeline.zrem(f"{self._prefix}workers", worker)
             pipeline.delete(f"{self._prefix}worker:{worker}")
-            pipeline.hdel(f"{self._prefix}wards", worker)
             pipeline.execute()
 
     def reap(self, *, max_attempts: int = 3, max_losses: int = 2, lease_s: float = 5.0) -> int:

@@ -15,7 +15,7 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='pool',
             name='max_losses',
-            field=models.PositiveSmallIntegerField(default=2, help_text='Workers that may be lost with a turn before it is kept apart, or set aside if it was all that the last one held.', validators=[django.core.validators.MinValueValidator(1)]),
+            field=models.PositiveSmallIntegerField(default=2, help_text='Workers that may be lost with a turn before it is kept apart; or set aside, if the last one held nothing else.', validators=[django.core.validators.MinValueValidator(1)]),
         ),
         migrations.AlterField(
             model_name='pool',

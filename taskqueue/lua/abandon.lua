@@ -3,6 +3,5 @@ local worker = ARGV[1]
 local held = redis.call('SMEMBERS', key('held:', worker))
 redis.call('ZREM', key('workers'), worker)
 redis.call('DEL', key('worker:', worker))
-if redis.call('HGET', key('wards'), worker) == 'clearing' then redis.call('HDEL', key('wards'), worker) end
 for _, turn in ipairs(held) do redis.call('ZADD', key('leases'), 'XX', now, turn) end
 return #held

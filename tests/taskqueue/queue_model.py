@@ -237,7 +237,6 @@ class QueueModel:
         return released
 
     def abandon(self, worker: str) -> int:
-        self.clearing.discard(worker)
         for name in self.held(worker):
             self.turns[name].lapsed = True
         return len(self.held(worker))
@@ -255,7 +254,8 @@ class QueueModel:
             if turn.worker in lost:
                 turn.losses += 1
                 verdict = "poison" if turn.losses >= max_losses and turn.name in alone else None
-                turn.apart = max(0, min(2, turn.losses - max_losses + 1)) if not verdict else turn.apart
+                if not verdict and turn.losses >= max_losses:
+                    turn.apart = 1 if turn.losses == max_losses else 2
             else:
                 turn.failures += 1
                 verdict = "attempts_exhausted" if turn.failures >= max_attempts else None

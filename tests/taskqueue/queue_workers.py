@@ -116,10 +116,4 @@ class Workers(QueueBesideModel):
         assert self.queue.release(worker, names) == self.model.release(worker, names)
         if part == 1:
             self.queue.leave(worker)
-            self.model.clearing.discard(worker)
             self.beating.discard(worker)
-
-    @rule(worker=workers)
-    def abandon(self, worker: str) -> None:
-        assert self.queue.abandon(worker) == self.model.abandon(worker)
-        self.beating.discard(worker)

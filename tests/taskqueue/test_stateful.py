@@ -55,6 +55,16 @@ class QueueMachine(Submitters, Workers, Invariants):
         """Staff has edited limits."""
         assert self.queue.limit(running) == self.model.limit(running)
 
+    @precondition(lambda self: self.model.at("running"))
+    @rule(nth=st.integers(0, 20), max_losses=st.sampled_from((1, 1, 2)))
+    def a_worker_fails(self, nth: int, max_losses: int) -> None:
+        """It holds something. Here suspects come from: by chance alone, too few turns are lost twice."""
+        running = self.model.at("running")
+        worker = running[nth % len(running)].worker
+        assert self.queue.abandon(worker) == self.model.abandon(worker)
+        self.beating.discard(worker)
+        self.reap(max_attempts=9, max_losses=max_losses, lease_s=HOUR_S, blind=False)
+
     @precondition(lambda self: self.young())
     @rule(nth=st.integers(0, 20), past_ms=st.sampled_from(PAST_MS))
     def a_deadline_passes(self, nth: int, past_ms: int) -> None:
