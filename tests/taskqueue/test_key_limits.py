@@ -146,3 +146,21 @@ async def test_the_next_attempt_is_told_with_its_reason(queue: AsyncQueue) -> No
         ("attempt", {"attempt": 3, "reason": "handed_over"}),
     ]
     assert third.seq == len(log)
+
+
+async def test_suspects_count_for_their_key_and_pass_over_one_whose_key_is_at_its_limit(queue: AsyncQueue) -> None:
+    """Turns whose worker was lost wait apart (tests/taskqueue/test_suspects.py), under the same limits."""
+    await queue.enqueue([of("narrow", 0, key_max_running=2), of("narrow", 1, key_max_running=2), of("wide", 0)])
+    assert len(await claimed(queue)) == 3
+    await queue.abandon("w1")
+    assert await queue.reap(max_losses=1) == 3
+    await queue.limit({"narrow": 1})
+    (suspect,) = await queue.claim("w2", 1, lease_s=LEASE_S)
+    assert suspect.turn == "narrow-0"
+    await queue.enqueue([of("narrow", 2, priority=0, key_max_running=1)])
+    assert (await queue.signals()).held_back == 2
+    assert [one.turn for one in await queue.claim("w3", 8, lease_s=LEASE_S)] == ["wide-0"]
+    await queue.finish("w2", [success(suspect)])
+    (following,) = await queue.claim("w4", 8, lease_s=LEASE_S)
+    assert following.turn.startswith("narrow")
+    assert await queue.claim("w5", 8, lease_s=LEASE_S) == []  # its key runs one
