@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import re
 import uuid
 from collections.abc import Callable
@@ -13,7 +14,6 @@ import msgspec
 from django.urls import URLPattern, URLResolver, get_resolver
 
 from agents.api import serializers as forms
-from agents.api.pagination import Place
 from agents.faces import requests
 from agents.faces.app import ROUTES
 from agents.faces.socket import ClientMessage
@@ -64,7 +64,9 @@ class Attempt:
 
 
 def _cursor(theirs: Names, own: Names) -> dict[str, Any]:
-    return {"cursor": Place(datetime(2100, 1, 1, tzinfo=UTC), uuid.UUID(theirs.task)).encoded()}
+    """A place in a list by another's row, newer than all that there is."""
+    place = msgspec.json.encode((datetime(2100, 1, 1, tzinfo=UTC), theirs.task))
+    return {"cursor": base64.urlsafe_b64encode(place).decode().rstrip("=")}
 
 
 GONE = (Attempt(404),)
