@@ -10,11 +10,13 @@ from django.contrib import admin, messages
 from django.core.exceptions import ValidationError
 from django.db.models import QuerySet
 from django.http import HttpRequest
+from django.utils import timezone
 from unfold.admin import TabularInline
 from unfold.decorators import display
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextareaWidget
 
-from agents import services
+from agents import dead_letters, services
+from agents.lifecycle import DEAD_LETTER_CODES, TaskState
 from agents.models import Agent, AgentRevision, Conversation, Message, Task, Turn
 from agents.problems import Problem
 from agents.sampling import validated
@@ -26,6 +28,14 @@ STATE_COLOURS = {
     "queued": "warning", "running": "info", "waiting": "info", "succeeded": "success", "failed": "danger", "cancelled": "",
     "expired": "danger",
 }  # fmt: skip
+
+REFUSED = {
+    dead_letters.NotDeadLetter: "Not run again, because they are no dead letters",
+    dead_letters.RunAgainAlready: "Not run again, because they were run again before",
+    dead_letters.TenantInactive: "Not run again, because their tenant is inactive",
+}
+SHOWN = 5
+"""Tasks that a message names."""
 
 
 class ReadOnlyInline(TabularInline):
@@ -175,6 +185,23 @@ class TurnInline(ReadOnlyInline):
     readonly_fields = fields
 
 
+class DeadLetterFilter(admin.SimpleListFilter):
+    """Tasks that no worker could run: those that may be run again, and those that were."""
+
+    title = "dead letters"
+    parameter_name = "dead_letter"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [("left", "Not run again"), ("rerun", "Run again"), ("all", "All dead letters")]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Task]) -> QuerySet[Task]:
+        chosen = self.value()
+        if chosen not in {"left", "rerun", "all"}:
+            return queryset
+        dead = queryset.filter(state=TaskState.FAILED, error__code__in=sorted(DEAD_LETTER_CODES))
+        return dead if chosen == "all" else dead.filter(rerun__isnull=chosen == "left")
+
+
 @admin.register(Task)
 class TaskAdmin(ReadOnly):
     """Tasks: what was asked, what came of it, who did it when."""
@@ -187,21 +214,49 @@ class TaskAdmin(ReadOnly):
         "pool",
         "attempts",
         "completion_tokens",
+        "trouble",
         "created_at",
         "finished_at",
     )
-    list_filter = ("state", "tenant", "pool", "created_at")
+    list_filter = (DeadLetterFilter, "state", "tenant", "pool", "created_at")
     search_fields = ("id", "agent__slug", "idempotency_key")
     list_select_related = ("tenant", "agent", "pool")
+    readonly_fields = ("trouble", "run_again_as")
     date_hierarchy = "created_at"
     show_full_result_count = False
     inlines: ClassVar = [TurnInline]
-    actions: ClassVar = ["cancel"]
+    actions: ClassVar = ["cancel", "run_again"]
 
     @display(description="state", ordering="state", label=STATE_COLOURS)
     def shown_state(self, task: Task) -> str:
         """The state in its colour."""
         return task.state
+
+    @display(description="trouble")
+    def trouble(self, task: Task) -> str:
+        """Why it failed, in words."""
+        return (task.error or {}).get("message", "")
+
+    @display(description="run again as")
+    def run_again_as(self, task: Task) -> str:
+        """The task that took the place of this dead letter."""
+        return str(getattr(task, "rerun", ""))
+
+    def has_run_again_permission(self, request: HttpRequest) -> bool:
+        """Whoever may change tasks may run them again; nothing of a task itself changes by that."""
+        return request.user.has_perm("agents.change_task")
+
+    @admin.action(description="Run the selected dead letters again, as new tasks", permissions=["run_again"])
+    def run_again(self, request: HttpRequest, queryset: QuerySet[Task]) -> None:
+        done = dead_letters.rerun_tasks(tasks=list(queryset), redis_url=settings.REDIS_URL, now=timezone.now())
+        if done.accepted:
+            self.message_user(
+                request, f"{len(done.accepted)} tasks are run again, as new tasks: {_listed(done.accepted)}."
+            )
+        for kind, words in REFUSED.items():
+            tasks = [task for task, refusal in done.refused if isinstance(refusal, kind)]
+            if tasks:
+                self.message_user(request, f"{words}: {_listed(tasks)}.", messages.WARNING)
 
     @admin.action(description="Cancel the selected tasks", permissions=["view"])
     def cancel(self, request: HttpRequest, queryset: QuerySet[Task]) -> None:
@@ -214,6 +269,11 @@ class TaskAdmin(ReadOnly):
             self.message_user(request, "Redis does not answer: nothing was cancelled.", messages.ERROR)
             return
         self.message_user(request, f"{asked} tasks were waiting or running and are ending.")
+
+
+def _listed(tasks: list[Task]) -> str:
+    shown = ", ".join(str(task.pk) for task in tasks[:SHOWN])
+    return f"{shown} and {len(tasks) - SHOWN} more" if len(tasks) > SHOWN else shown
 
 
 @admin.register(Turn)

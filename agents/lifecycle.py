@@ -33,6 +33,9 @@ TRANSITIONS: dict[TaskState, frozenset[TaskState]] = {
 OUTCOMES = frozenset(state for state, following in TRANSITIONS.items() if not following)
 OPEN = frozenset(TaskState) - OUTCOMES
 
+DEAD_LETTER_CODES = frozenset({"poison", "attempts_exhausted"})
+"""Errors of a failed task that its fleet could not run, whatever it asked for: staff may run it again."""
+
 
 class ForbiddenTransition(ValueError):
     """A task cannot go from this state to that one."""

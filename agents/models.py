@@ -6,9 +6,9 @@ from typing import Any, ClassVar
 
 from django.core.validators import MaxValueValidator
 from django.db import models
-from django.db.models import Q
+from django.db.models import F, Q
 
-from agents.lifecycle import OUTCOMES, TaskState
+from agents.lifecycle import DEAD_LETTER_CODES, OUTCOMES, TaskState
 from tenants.identifiers import new_id
 from tenants.scoping import TenantOwned
 
@@ -114,6 +114,14 @@ class Task(TenantOwned):
     prompt_tokens = models.PositiveIntegerField(default=0)
     completion_tokens = models.PositiveIntegerField(default=0)
     attempts = models.PositiveSmallIntegerField(default=0)
+    rerun_of = models.OneToOneField(
+        "self",
+        null=True,
+        blank=True,
+        on_delete=models.SET_NULL,
+        related_name="rerun",
+        help_text="The dead letter that staff ran again as this task.",
+    )
     created_at = models.DateTimeField(auto_now_add=True)
     started_at = models.DateTimeField(null=True, blank=True)
     first_token_at = models.DateTimeField(null=True, blank=True)
@@ -124,6 +132,7 @@ class Task(TenantOwned):
         indexes: ClassVar = [
             models.Index(fields=["tenant", "-created_at", "-id"], name="task_by_tenant"),
             models.Index(fields=["-created_at"], name="task_by_time"),
+            models.Index(fields=["-created_at"], name="task_failed", condition=Q(state=TaskState.FAILED.value)),
             models.Index(fields=["created_at"], name="task_open", condition=~Q(state__in=sorted(OUTCOMES))),
         ]
         constraints: ClassVar = [
@@ -137,10 +146,16 @@ class Task(TenantOwned):
                 | (~Q(state__in=sorted(OUTCOMES)) & Q(finished_at__isnull=True)),
                 name="task_finished_iff_outcome",
             ),
+            models.CheckConstraint(condition=~Q(rerun_of=F("id")), name="task_rerun_of_another"),
         ]
 
     def __str__(self) -> str:
         return str(self.id)
+
+    @property
+    def is_dead_letter(self) -> bool:
+        """Whether it failed because no worker could run it, and not by what it asked for."""
+        return self.state == TaskState.FAILED and (self.error or {}).get("code") in DEAD_LETTER_CODES
 
 
 class Turn(TenantOwned):

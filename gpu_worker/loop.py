@@ -198,7 +198,7 @@ class WorkerLoop:
                 await _cancel(*work)
                 await asyncio.wait((beat,))
                 turns = self._ledger.leave()
-                if failed and turns:
+                if failed:
                     await self._queue.abandon(worker)
                     return
                 await self._queue.release(worker, turns)

@@ -38,6 +38,10 @@ did. All claims and lifts happen at V: a claim takes who stands there, a lift (a
 3.  While both wait nobody of the two is lifted, so that what each was served is the growth of its h. By 2., h_f - h_g lies
     between -U and U at both ends of the interval. So it changes by 2U at most.
 
+Suspects (taskqueue/lua/reap.lua) wait beside the line: to this theory their tenant joins, is claimed from at V, and leaves. Only
+one for which a worker has cleared itself comes when it is ready, though its tenant may stand above V: h is then higher by that
+turn, at most X for each worker that was lost, and it is that tenant who is behind afterwards.
+
 Step 1 needs every return to the line to be a lift, that of a turn which its worker gave back included: a tenant with one long
 turn has not waited meanwhile, and its counter may lie far below V.
 """

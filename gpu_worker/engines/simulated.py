@@ -13,6 +13,8 @@ behind by at most `CATCH_UP_S`, and then simply is slower.
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -45,6 +47,8 @@ class SimulatedArgs(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     `answer_tokens`: the answer ends by itself after so many tokens (null: it always fills `max_tokens`).
     `context_tokens`: prompts longer than this are refused, budgets clamped (null: no limit).
+    Two faults that a request can have: a prompt with `killing_words` in it ends the whole process without a word (as the kernel
+    does when memory is out), one with `breaking_words` ends the engine (as an error on the GPU does).
     """
 
     startup_s: Seconds = 0.0
@@ -53,6 +57,8 @@ class SimulatedArgs(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     step_per_sequence_s: Seconds = 0.0
     answer_tokens: Annotated[int, Meta(ge=1)] | None = None
     context_tokens: Annotated[int, Meta(ge=2)] | None = None
+    killing_words: Annotated[str, Meta(min_length=1)] | None = None
+    breaking_words: Annotated[str, Meta(min_length=1)] | None = None
 
 
 def step_s(args: SimulatedArgs, *, sequences: int, prefilled: int) -> float:
@@ -139,8 +145,15 @@ class SimulatedEngine:
             del self._sequences[one.id]
         return EngineOutput(id=one.id, token_ids=(token_id,), text=text, prompt_tokens=one.prompt_tokens, ending=ending)
 
+    def _suffer(self, prompt: str) -> None:
+        if self._args.killing_words and self._args.killing_words in prompt:
+            os.kill(os.getpid(), signal.SIGKILL)
+        if self._args.breaking_words and self._args.breaking_words in prompt:
+            self._outbox.die("a request broke the simulated engine")
+
     def _sequence(self, request: EngineRequest) -> _Sequence | EngineOutput:
         prompt = prompt_text(request.body)
+        self._suffer(prompt)
         prompt_length = prompt_tokens(prompt)
         length, reason = answer_length(request.body, self._args.answer_tokens)
         if self._args.context_tokens:

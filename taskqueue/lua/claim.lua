@@ -75,8 +75,8 @@ if due then
 end
 
 while #claimed < slots do
-  local lowest = redis.call('ZRANGE', key('active'), 0, 0, 'WITHSCORES')
-  local tenant, suspect = lowest[1], ward == 'none' and next_suspect(not due and lowest[2])
+  local tenant = redis.call('ZRANGE', key('active'), 0, 0)[1]
+  local suspect = ward == 'none' and next_suspect(not due and tenant and redis.call('ZSCORE', key('active'), tenant))
   due = false
   if suspect and suspect.deadline > 0 and suspect.deadline <= now then
     conclude_here(suspect, 'expired')

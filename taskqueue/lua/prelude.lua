@@ -106,15 +106,14 @@ end
 -- Turns --------------------------------------------------------------------------------------------
 
 local FIELDS = { 'state', 'task', 'tenant', 'worker', 'attempt', 'seq', 'order', 'arrival', 'deadline', 'estimate',
-  'charged', 'weight', 'failures', 'losses', 'apart', 'key', 'reason' }
+  'charged', 'weight', 'failures', 'apart', 'key', 'reason' }
 
 local function load(turn)
   local values = redis.call('HMGET', key('turn:', turn), unpack(FIELDS))
   if not values[1] then return nil end
   local t = { id = turn }
   for i, field in ipairs(FIELDS) do t[field] = values[i] end
-  for _, field in ipairs({ 'attempt', 'seq', 'arrival', 'deadline', 'estimate', 'charged', 'weight', 'failures',
-    'losses', 'apart' }) do
+  for _, field in ipairs({ 'attempt', 'seq', 'arrival', 'deadline', 'estimate', 'charged', 'weight', 'failures', 'apart' }) do
     t[field] = number(t[field])
   end
   t.key = t.key or '' -- a turn that was enqueued before there were such limits
@@ -236,7 +235,7 @@ local function requeue(t, reason)
   settle_by_log(t)
   t.seq = t.seq + 1
   redis.call('HSET', key('turn:', t.id), 'state', 'waiting', 'worker', '', 'seq', t.seq, 'charged', t.charged,
-    'failures', t.failures, 'losses', t.losses, 'apart', t.apart, 'reason', reason)
+    'failures', t.failures, 'apart', t.apart, 'reason', reason)
   put_in_line(t)
   if place(t.tenant) or t.apart > 0 then ring() end
   append(t.task, t.seq, 'state', '{"state":"queued"}')

@@ -30,7 +30,7 @@ local function lose(worker)
   redis.call('HDEL', key('wards'), worker)
   for _, turn in ipairs(held) do
     local t = load(turn)
-    t.losses = t.losses + 1
+    t.losses = redis.call('HINCRBY', key('turn:', turn), 'losses', 1)
     local stop = redis.call('HGET', key('stop:', worker), turn)
     if stop then
       conclude_here(t, stop)

@@ -84,7 +84,7 @@ def settings(**values: object) -> Settings:
     return Settings(**({"redis_url": "", "pool": "", "engine": "simulated", "worker_id": "w"} | values))  # type: ignore[arg-type]
 
 
-async def test_a_failed_request_is_one_turn_and_a_dead_engine_gives_its_turns_back(queue: AsyncQueue) -> None:
+async def test_a_failed_request_is_one_turn_and_a_dead_engine_loses_its_turns(queue: AsyncQueue) -> None:
     loop = WorkerLoop(settings=settings(), queue=queue, engine=BrokenEngine())
     run = asyncio.create_task(loop.run())
     await queue.enqueue([submission(1)])
@@ -95,6 +95,7 @@ async def test_a_failed_request_is_one_turn_and_a_dead_engine_gives_its_turns_ba
     with pytest.raises(EngineDied, match="out of luck"):
         async with asyncio.timeout(PATIENCE_S):
             await run
+    assert await queue.reap() == 1  # lost at once: no lease is waited for
     signals = await queue.signals()
     assert (signals.waiting, signals.running, signals.workers) == (1, 0, ())
     assert [event.kind for event in await queue.read_log(other.task)] == ["state", "state", "text", "state"]

@@ -1,0 +1,109 @@
+"""Dead letters run again: a new task with the same input, linked to the one that failed, which stays as it is recorded."""
+
+from __future__ import annotations
+
+import logging
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from django.db import transaction
+
+from agents.models import Conversation, Task, Turn
+from agents.submissions import body_of, submission
+from taskqueue.failures import QueueUnavailable
+from taskqueue.messages import Submission
+from taskqueue.sync_client import Queue
+
+log = logging.getLogger(__name__)
+
+
+class NotDeadLetter(Exception):
+    """Only a task that failed because no worker could run it can be run again."""
+
+
+class RunAgainAlready(Exception):
+    """A dead letter is run again once; if that one dies, too, run it again in its turn."""
+
+
+class TenantInactive(Exception):
+    """Nothing is run for a tenant that is inactive: make it active first."""
+
+
+@dataclass(slots=True)
+class Reruns:
+    """What came of a request to run tasks again; `refused` are tasks with the reason."""
+
+    accepted: list[Task] = field(default_factory=list)
+    refused: list[tuple[Task, Exception]] = field(default_factory=list)
+
+
+def rerun_tasks(*, tasks: Sequence[Task], redis_url: str, now: datetime) -> Reruns:
+    """Run dead letters again. As with any acceptance the commit counts: what the queue did not hear the sweep tells it.
+
+    No limit of the tenant's refuses them, and nothing is reserved of its budgets; what they are served counts when they end.
+    """
+    done = Reruns()
+    by_pool: defaultdict[str, list[Submission]] = defaultdict(list)
+    for task in tasks:
+        try:
+            task_again, turn = _accept(task, now=now)
+        except (NotDeadLetter, RunAgainAlready, TenantInactive) as refusal:
+            done.refused.append((task, refusal))
+        else:
+            done.accepted.append(task_again)
+            by_pool[task_again.pool.slug].append(_submission(task_again, turn))
+    for pool, submissions in by_pool.items():
+        queue = Queue(redis_url, pool)
+        try:
+            queue.enqueue(submissions)
+        except QueueUnavailable as error:
+            log.warning("pool %s: %d tasks wait for the sweep: %s", pool, len(submissions), error)
+        finally:
+            queue.close()
+    return done
+
+
+@transaction.atomic
+def _accept(task: Task, *, now: datetime) -> tuple[Task, Turn]:
+    # In this order others lock them, too. A conversation that is being deleted is gone from the task by then.
+    if task.conversation_id:
+        list(Conversation.objects.for_tenant(task.tenant_id).select_for_update().filter(pk=task.conversation_id))
+    dead = Task.objects.for_tenant(task.tenant_id).select_for_update().get(pk=task.pk)
+    if not dead.is_dead_letter:
+        raise NotDeadLetter
+    if Task.objects.for_tenant(dead.tenant_id).filter(rerun_of=dead).exists():
+        raise RunAgainAlready
+    if not dead.tenant.is_active:
+        raise TenantInactive
+    again = Task.objects.create(
+        tenant_id=dead.tenant_id,
+        agent_id=dead.agent_id,
+        revision_id=dead.revision_id,
+        pool_id=dead.pool_id,
+        conversation_id=dead.conversation_id,
+        api_key_id=dead.api_key_id,
+        input=dead.input,
+        params=dead.params,
+        priority=dead.priority,
+        deadline_at=dead.deadline_at if dead.deadline_at and dead.deadline_at > now else None,
+        metadata=dead.metadata,
+        rerun_of=dead,
+    )
+    return again, Turn.objects.create(tenant_id=dead.tenant_id, task=again, queued_at=again.created_at)
+
+
+def _submission(task: Task, turn: Turn) -> Submission:
+    return submission(
+        turn=str(turn.pk),
+        task=str(task.pk),
+        tenant=str(task.tenant_id),
+        key=str(task.api_key_id or ""),
+        body=body_of(task.input, task.params),
+        weight=task.tenant.weight,
+        max_running=task.tenant.max_running,
+        key_max_running=task.api_key.max_running if task.api_key else 0,
+        priority=task.priority,
+        deadline_ms=round(task.deadline_at.timestamp() * 1000) if task.deadline_at else 0,
+    )
