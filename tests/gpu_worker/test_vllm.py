@@ -160,7 +160,7 @@ async def test_it_hands_over_in_mid_sentence_and_leaves_nothing_behind(
 
 
 async def check_death_of_the_core(queue: AsyncQueue, worker: WorkerProcess) -> None:
-    """The worker gives its turn back and ends, so that another can be started."""
+    """The worker is lost with its turn at once, and ends, so that another can be started."""
     one = submission(8, prompt=PROMPT, max_tokens=900, ignore_eos=True)
     await queue.enqueue([one])
 
@@ -173,6 +173,7 @@ async def check_death_of_the_core(queue: AsyncQueue, worker: WorkerProcess) -> N
             child.kill()
     assert worker.wait() == 70
     assert worker.stderr.splitlines()[-1].startswith("opsite-worker: error: vLLM's engine core died")
+    assert await queue.reap() == 1
     assert (await queue.signals()).waiting == 1
 
 
