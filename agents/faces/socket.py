@@ -136,10 +136,10 @@ class Session:
         if message.follow:
             self._check_room()
         submitted = await submit(self._context, principal, request, follow=message.follow)
+        if submitted.ends_with_client:
+            self._ending[str(submitted.task)] = submitted  # also if the client has left already
         await self._send({"type": "accepted", "ref": message.ref, "task": public(submitted.row)})
         if submitted.followed is not None:
-            if submitted.ends_with_client:
-                self._ending[str(submitted.task)] = submitted
             self._forward(str(submitted.task), submitted.followed)
 
     async def _follow(self, message: ClientMessage) -> None:
