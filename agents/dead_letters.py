@@ -99,9 +99,11 @@ def _submission(task: Task, turn: Turn) -> Submission:
         turn=str(turn.pk),
         task=str(task.pk),
         tenant=str(task.tenant_id),
+        key=str(task.api_key_id or ""),
         body=body_of(task.input, task.params),
         weight=task.tenant.weight,
         max_running=task.tenant.max_running,
+        key_max_running=task.api_key.max_running if task.api_key else 0,
         priority=task.priority,
         deadline_ms=round(task.deadline_at.timestamp() * 1000) if task.deadline_at else 0,
     )

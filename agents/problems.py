@@ -125,12 +125,12 @@ def too_large(limit_bytes: int) -> Problem:
     return Problem(413, "too_large", f"The body is larger than {limit_bytes} bytes; send less.")
 
 
-def too_many_waiting(limit: int, retry_after_s: int = 1) -> Problem:
-    """429: the tenant's limit of waiting tasks."""
+def too_many_waiting(limit: int, retry_after_s: int = 1, *, owner: str = "this tenant") -> Problem:
+    """429: the limit of waiting tasks of a tenant, or of an API key."""
     return Problem(
         429,
         "too_many_waiting",
-        f"{limit} tasks of this tenant are waiting, which is its limit; try again when some have started.",
+        f"{limit} tasks of {owner} are waiting, which is its limit; try again when some have started.",
         retry_after_s=retry_after_s,
     )
 

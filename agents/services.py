@@ -151,7 +151,7 @@ def cancel_tasks(*, tasks: Sequence[Task], redis_url: str) -> int:
     for pool, ids in by_pool.items():
         queue = Queue(redis_url, pool)
         try:
-            asked += sum(answer != "unknown" for answer in queue.cancel(ids))
+            asked += sum(answer in {"ended", "stopping"} for answer in queue.cancel(ids))
         finally:
             queue.close()
     return asked

@@ -32,6 +32,7 @@ def submission(
     turn: str,
     task: str,
     tenant: str,
+    key: str = "",
     body: TurnBody,
     weight: float,
     priority: int = 5,
@@ -39,6 +40,8 @@ def submission(
     max_waiting: int = 0,
     pool_max_waiting: int = 0,
     max_running: int = 0,
+    key_max_waiting: int = 0,
+    key_max_running: int = 0,
     inbox: str = "",
 ) -> Submission:
     """The message for `enqueue`."""
@@ -46,6 +49,7 @@ def submission(
         turn=turn,
         task=task,
         tenant=tenant,
+        key=key,
         body=body,
         weight=weight,
         priority=priority,
@@ -54,5 +58,7 @@ def submission(
         max_waiting=max_waiting,
         pool_max_waiting=pool_max_waiting,
         max_running=max_running,
+        key_max_waiting=key_max_waiting,
+        key_max_running=key_max_running,
         inbox=inbox,
     )

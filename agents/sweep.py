@@ -39,12 +39,14 @@ CANDIDATES = f"""
 """
 
 STILL_OPEN = """
-    SELECT t.id, u.id AS turn, p.slug AS pool, t.tenant_id, n.weight, n.max_running, t.input, t.params, t.priority,
+    SELECT t.id, u.id AS turn, p.slug AS pool, t.tenant_id, n.weight, n.max_running,
+           coalesce(t.api_key_id::text, '') AS key, coalesce(k.max_running, 0) AS key_max_running, t.input, t.params, t.priority,
            (extract(epoch FROM t.deadline_at) * 1000)::bigint AS deadline_ms
     FROM agents_task t
     JOIN agents_turn u ON u.task_id = t.id AND u.state = ANY(%(open)s)
     JOIN orchestrator_pool p ON p.id = t.pool_id
     JOIN tenants_tenant n ON n.id = t.tenant_id
+    LEFT JOIN tenants_apikey k ON k.id = t.api_key_id
     WHERE t.state = ANY(%(open)s) AND u.id = ANY(%(turns)s)
 """
 
@@ -111,9 +113,11 @@ def _submission(row: dict[str, Any]) -> Submission:
         turn=str(row["turn"]),
         task=str(row["id"]),
         tenant=str(row["tenant_id"]),
+        key=row["key"],
         body=body_of(row["input"], row["params"]),
         weight=row["weight"],
         max_running=row["max_running"],
+        key_max_running=row["key_max_running"],
         priority=row["priority"],
         deadline_ms=row["deadline_ms"] or 0,
     )

@@ -43,10 +43,17 @@ class PoolControl:
     note: str = ""
     blind: bool = False
 
-    def tick(self, pool: Pool, rows: list[Worker], sight: Sight, outcomes: Mapping[str, str | BaseException]) -> None:
-        """One pass."""
+    def tick(
+        self,
+        pool: Pool,
+        rows: list[Worker],
+        sight: Sight,
+        outcomes: Mapping[str, str | BaseException],
+        limits: Mapping[str, int],
+    ) -> None:
+        """One pass. `limits`: how many turns tenants and API keys may have running, by id."""
         self._notice_edits(pool)
-        look = Look(pool, sight, outcomes, self._signals(pool), time.time())
+        look = Look(pool, sight, outcomes, self._signals(pool, limits), time.time())
         observed = self.watch.observe(rows, look)
         policy = records.policy_of(pool)
         signals = signals_of(pool, observed, look)
@@ -68,8 +75,10 @@ class PoolControl:
             self._apply(pool, action, seen, look)
 
     # -- observe -------------------------------------------------------------------------------
-    def _signals(self, pool: Pool) -> PoolSignals | None:
+    def _signals(self, pool: Pool, limits: Mapping[str, int]) -> PoolSignals | None:
+        """Demand, after the queue was told of limits that were edited: they change it."""
         try:
+            self.queue.limit(limits)
             return self.queue.signals()
         except QueueUnavailable as error:
             if not self.blind:

@@ -88,9 +88,10 @@ class Orchestrator:
         self._host.access.tend(living(rows, pools, sight))
         self._host.live = len(rows)
         of_pool = records.by_pool(rows)
+        limits = records.running_limits()
         for pool in pools:
             try:
-                self._control(pool).tick(pool, of_pool.get(pool.pk, []), sight, outcomes)
+                self._control(pool).tick(pool, of_pool.get(pool.pk, []), sight, outcomes, limits)
             except (LeadLost, DatabaseError, InterfaceError):
                 raise
             except Exception:

@@ -10,6 +10,7 @@ from typing import Any
 from orchestrator.backoff import Backoff, Ending, replayed
 from orchestrator.demand import Decision, History, Policy, Signals
 from orchestrator.models import Pool, ScalingDecision, ScalingPolicy, Worker
+from tenants.models import ApiKey, Tenant
 
 REMEMBERED_ENDINGS = 12
 
@@ -27,6 +28,13 @@ def pools() -> list[Pool]:
 def live_workers() -> list[Worker]:
     """All workers that have not ended."""
     return list(Worker.objects.filter(state__in=Worker.LIVE))
+
+
+def running_limits() -> dict[str, int]:
+    """How many turns may run in a pool at once, by the id of a tenant or an API key; who is not named has no limit."""
+    tenants = Tenant.objects.filter(max_running__gt=0).values_list("pk", "max_running")
+    keys = ApiKey.objects.across_tenants().filter(max_running__gt=0).values_list("pk", "max_running")
+    return {str(owner): most for owner, most in (*tenants, *keys)}
 
 
 def policy_of(pool: Pool) -> Policy:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
 from redis.exceptions import NoPermissionError, NoScriptError
@@ -143,6 +143,9 @@ class AsyncQueue:
 
     async def reap(self, *, max_attempts: int = 3, max_losses: int = 2, lease_s: float = 5.0) -> int:
         return await self._run(calls.reap(max_attempts=max_attempts, max_losses=max_losses, lease_s=lease_s))
+
+    async def limit(self, running: Mapping[str, int]) -> int:
+        return await self._run(calls.limit(running))
 
     async def signals(self) -> PoolSignals:
         return await self._run(calls.signals())

@@ -6,7 +6,7 @@ Both clients run these calls; nothing here knows a connection. Token ids are pac
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar, cast
 
@@ -91,6 +91,9 @@ def enqueue(submission: Submission) -> Call[Enqueued]:
         submission.max_waiting,
         submission.pool_max_waiting,
         submission.max_running,
+        submission.key,
+        submission.key_max_waiting,
+        submission.key_max_running,
         submission.inbox,
         _encoder.encode(submission.body),
     )
@@ -175,6 +178,12 @@ def acknowledge(records: Sequence[Record], *, keep_log_s: float) -> Call[None]:
     for record in records:
         args += [record.id, record.turn if record.kind == "finished" else "", record.task]
     return Call(script("acknowledge"), tuple(args), lambda _: None)
+
+
+def limit(running: Mapping[str, int]) -> Call[int]:
+    """The running limits of tenants and API keys, by id; who is not named has none."""
+    pairs = [word for owner, most in sorted(running.items()) for word in (owner, most)]
+    return Call(script("limit"), tuple(pairs), int)
 
 
 def signals() -> Call[PoolSignals]:

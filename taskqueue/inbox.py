@@ -60,6 +60,11 @@ class Subscription:
         """Nothing more will come: the outcome was delivered, or the follower was told to stop."""
         return self._ended
 
+    @property
+    def abandoned(self) -> bool:
+        """The reader has gone (`abandon`)."""
+        return self._abandoned
+
     async def batch(self, *, timeout_s: float = 3600.0) -> list[Event]:
         """All events that are there, in order; waits for the first. Empty after the end (`ended`) or the time-out."""
         give_up_at = asyncio.get_running_loop().time() + timeout_s

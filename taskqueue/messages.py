@@ -10,7 +10,7 @@ from typing import Literal
 
 import msgspec
 
-EventKind = Literal["state", "text", "outcome", "restart"]
+EventKind = Literal["state", "attempt", "text", "outcome", "restart"]
 OutcomeState = Literal["succeeded", "failed", "cancelled", "expired"]
 StopReason = Literal["cancelled", "expired", "lost"]
 WorkerPhase = Literal["starting", "ready", "draining"]
@@ -47,8 +47,9 @@ class Submission(msgspec.Struct, frozen=True, kw_only=True):
     """A turn to be enqueued.
 
     `priority` 0 (first) to 9 (last); `deadline_ms` 0 means none; `estimated_tokens` is the cost that fair share charges at
-    claim; `inbox` names the web process that follows the task from its first event, or is empty. Of limits 0 means none:
-    `max_waiting` and `max_running` are the tenant's in this pool (the running one holds from now on for all its turns),
+    claim; `inbox` names the web process that follows the task from its first event, or is empty; `key` is the id of the API key
+    that submitted it, or empty. Of limits 0 means none: `max_waiting` and `max_running` are the tenant's in this pool,
+    `key_max_waiting` and `key_max_running` the key's (the running ones hold from now on for all turns of their owner),
     `pool_max_waiting` is the whole pool's.
     """
 
@@ -56,6 +57,7 @@ class Submission(msgspec.Struct, frozen=True, kw_only=True):
     task: str
     tenant: str
     body: TurnBody
+    key: str = ""
     weight: float = 1.0
     priority: int = 5
     deadline_ms: int = 0
@@ -63,16 +65,19 @@ class Submission(msgspec.Struct, frozen=True, kw_only=True):
     max_waiting: int = 0
     pool_max_waiting: int = 0
     max_running: int = 0
+    key_max_waiting: int = 0
+    key_max_running: int = 0
     inbox: str = ""
 
 
 class Enqueued(msgspec.Struct, frozen=True):
-    """The queue's answer: `accepted`, `known` (it is already there), `full` (the tenant's limit) or `busy` (the pool's bound).
+    """The queue's answer: `accepted`, `known` (it is already there), `full` (the tenant's limit), `key_full` (the API key's) or
+    `busy` (the pool's bound).
 
     `waiting` are the tenant's turns; `wait_ms` says after a refusal when a place may be free, going by how the line moved.
     """
 
-    verdict: Literal["accepted", "known", "full", "busy"]
+    verdict: Literal["accepted", "known", "full", "key_full", "busy"]
     waiting: int
     wait_ms: int = 0
 
@@ -188,7 +193,7 @@ class Event(msgspec.Struct, frozen=True, array_like=True):
 class PoolSignals(msgspec.Struct, frozen=True, kw_only=True):
     """One read of a pool's demand and fleet. `oldest_wait_s` is 0 when nothing waits.
 
-    Of the `waiting`, `held_back` are over their tenants' running limits: no further worker could take them.
+    Of the `waiting`, `held_back` are over the running limits of their tenants or API keys: no further worker could take them.
     """
 
     now_ms: int

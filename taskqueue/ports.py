@@ -6,7 +6,7 @@ All of them raise `taskqueue.failures.QueueUnavailable` when Redis cannot be rea
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from taskqueue.messages import (
@@ -34,7 +34,7 @@ class AsyncQueuePort(Protocol):
         ...
 
     async def cancel(self, turns: Sequence[str], *, reason: str = "cancelled") -> list[str]:
-        """Cancel turns; per turn: `ended` (was waiting), `stopping` (a worker holds it) or `unknown`."""
+        """Cancel turns; per turn: `ended` (was waiting), `stopping` (a worker holds it), `over` or `unknown`."""
         ...
 
     async def known(self, turns: Sequence[str]) -> list[bool]:
@@ -91,6 +91,13 @@ class AsyncQueuePort(Protocol):
 
         A worker is lost that has not beaten for `lease_s`. From a turn's `max_losses`th loss on it is kept apart; or set aside, if
         the worker held nothing else. `max_attempts` counts the leases that lapsed while their workers were well.
+        """
+        ...
+
+    async def limit(self, running: Mapping[str, int]) -> int:
+        """Have these running limits of tenants and API keys (by id; who is not named has none) hold now; returns how many changed.
+
+        Owners without turns here may be named: their next turn says their limit itself.
         """
         ...
 

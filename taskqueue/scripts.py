@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 NAMES = (
     "enqueue", "claim", "emit", "finish", "heartbeat", "release", "reap", "cancel", "follow", "acknowledge", "signals",
-    "restart", "abandon",
+    "restart", "limit", "abandon",
 )  # fmt: skip
 """A pool's queue, each after `prelude.lua`."""
 BUDGET_NAMES = ("reserve", "settle")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TypeVar, cast
 
 from redis import Redis
@@ -126,6 +126,9 @@ class Queue:
 
     def reap(self, *, max_attempts: int = 3, max_losses: int = 2, lease_s: float = 5.0) -> int:
         return self._run(calls.reap(max_attempts=max_attempts, max_losses=max_losses, lease_s=lease_s))
+
+    def limit(self, running: Mapping[str, int]) -> int:
+        return self._run(calls.limit(running))
 
     def signals(self) -> PoolSignals:
         return self._run(calls.signals())

@@ -17,6 +17,7 @@ from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationFo
 from tenants import keys, services
 from tenants.models import ApiKey, Tenant
 
+QUEUE_LIMITS = ("max_waiting", "max_running")
 LIMITS = ("requests_per_minute", "tokens_per_minute", "tokens_per_month")
 
 admin.site.unregister(User)
@@ -67,7 +68,7 @@ class ReadOnly(Facts, AcrossTenants):
 class TenantAdmin(ModelAdmin):
     """Organisations, with their limits. A tenant with history is made inactive, not deleted."""
 
-    list_display = ("slug", "name", "weight", "max_waiting", "max_running", *LIMITS, "is_active", "created_at")
+    list_display = ("slug", "name", "weight", *QUEUE_LIMITS, *LIMITS, "is_active", "created_at")
     list_filter = ("is_active",)
     search_fields = ("slug", "name")
     readonly_fields = ("id", "created_at")
@@ -89,7 +90,7 @@ class ApiKeyAdmin(AcrossTenants):
     readonly_fields = ("id", "prefix", "last_used_at", "revoked_at", "created_at")
 
     def get_fields(self, request: HttpRequest, obj: ApiKey | None = None) -> Any:
-        asked = ("tenant", "name", "scopes", "expires_at", *LIMITS)
+        asked = ("tenant", "name", "scopes", "expires_at", *QUEUE_LIMITS, *LIMITS)
         return asked if obj is None else (*asked, *self.readonly_fields)
 
     def get_readonly_fields(self, request: HttpRequest, obj: ApiKey | None = None) -> Any:
@@ -107,7 +108,7 @@ class ApiKeyAdmin(AcrossTenants):
             name=obj.name,
             scopes=obj.scopes or (),
             expires_at=obj.expires_at,
-            **{limit: getattr(obj, limit) for limit in LIMITS},
+            **{limit: getattr(obj, limit) for limit in (*QUEUE_LIMITS, *LIMITS)},
         )
         obj.__dict__.update({name: value for name, value in issued.key.__dict__.items() if name != "_state"})
         obj._state.adding = False

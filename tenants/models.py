@@ -45,6 +45,10 @@ class Tenant(Spending):
     max_running = models.PositiveIntegerField(
         default=0, help_text="Tasks that may run in one pool at a time; more wait. 0: no limit."
     )
+    cancel_on_disconnect = models.BooleanField(
+        default=False,
+        help_text="Chat completions, and what is submitted and followed by websocket, end when their client leaves.",
+    )
     is_active = models.BooleanField(default=True, help_text="Keys of an inactive tenant are refused.")
     created_at = models.DateTimeField(auto_now_add=True)
 
@@ -68,6 +72,13 @@ class ApiKey(Spending, TenantOwned):
         max_length=16, editable=False, help_text="The key's first characters, to recognise it by."
     )
     digest = models.CharField(max_length=64, unique=True, editable=False)
+    max_waiting = models.PositiveIntegerField(
+        default=0,
+        help_text="Tasks of this key that may wait in one pool at a time; more are refused with 429. 0: no limit.",
+    )
+    max_running = models.PositiveIntegerField(
+        default=0, help_text="Tasks of this key that may run in one pool at a time; more wait. 0: no limit."
+    )
     scopes = ArrayField(
         models.CharField(max_length=32), default=list, blank=True, help_text="What the key may do; empty: everything."
     )

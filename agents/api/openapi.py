@@ -124,7 +124,8 @@ PATHS: dict[str, Any] = {
             "Follow a task's events",
             {
                 "200": {
-                    "description": "Server-sent events: `state`, `text`, and last `outcome`; `id` is the cursor. "
+                    "description": "Server-sent events: `state`, `attempt` (another worker goes on; nothing is to be done), "
+                    "`text`, and last `outcome`; `id` is the cursor. "
                     "After `restart` (Redis has lost its data) forget the text so far: it comes anew.",
                     **_content({"type": "string"}, STREAM),
                 }

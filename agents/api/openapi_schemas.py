@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from agents.faces.requests import ChatRequest, TaskRequest
-from agents.faces.socket import ClientMessage
+from agents.faces.socket import ANSWERS, ClientMessage
 from agents.faces.submit import IDEMPOTENCY_KEY_MAX
 from agents.sampling import RANGES, STOPS_MAX
 from taskqueue.messages import SamplingParams
@@ -50,8 +50,19 @@ _DETAILS: dict[str, dict[str, Schema]] = {
             "maxLength": IDEMPOTENCY_KEY_MAX,
             "description": "For 24 hours an equal request with the same key is answered with the same task, and costs nothing.",
         },
+        "cancel_on_disconnect": {
+            "description": "By websocket: whether the task is cancelled when the connection that submitted and follows it is lost. "
+            "Left out: as the tenant has it. Not with an idempotency key, and not by POST, where the answer comes otherwise."
+        },
     },
-    "ChatRequest": {"model": {"description": "An agent or a pool, as `GET /v1/models` lists them."}},
+    "ClientMessage": {"type": {"enum": ["auth", *ANSWERS]}},
+    "ChatRequest": {
+        "model": {"description": "An agent or a pool, as `GET /v1/models` lists them."},
+        "cancel_on_disconnect": {
+            "description": "Whether the task is cancelled when the client leaves before its answer is complete. Left out: as the "
+            "tenant has it. Not with an idempotency key."
+        },
+    },
 }
 
 _ANSWERS: dict[str, Schema] = {

@@ -1,8 +1,8 @@
 """Accepting tasks in groups: all that arrived while the last group was written are one commit and one pipelined enqueue.
 
-Accepted means committed. What the tenant's budget refuses is never written. A task whose enqueue the queue refuses (the tenant's
-limit, the pool's bound) is withdrawn before anybody was told of it, and its reservation given back; one whose process dies between
-commit and enqueue, or whose enqueue was not answered, is found by the sweep.
+Accepted means committed. What the tenant's budget refuses is never written. A task whose enqueue the queue refuses (a limit of its
+tenant or key, the pool's bound) is withdrawn before anybody was told of it, and its reservation given back; one whose process dies
+between commit and enqueue, or whose enqueue was not answered, is found by the sweep.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from taskqueue.messages import Enqueued, Submission
 
 GROUP_MAX = 256
 CLOSED_S = 1.0
-"""After a refusal this process refuses that tenant's tasks for the pool itself, so that a flood costs no writes."""
+"""After a refusal this process refuses that tenant's (or that key's) tasks for the pool itself, so that a flood costs no writes."""
 RETRY_MAX_S = 60
 """How the line moved is a guess of how it will move; nobody is sent away for longer on it."""
 
@@ -59,11 +59,11 @@ class Acceptance:
 
     async def accept(self, candidate: Candidate) -> Accepted:
         """Wait until the task is committed and enqueued; raises the `Problem` that refuses it."""
-        place = (candidate.pool, candidate.submission.tenant)
-        if (closed := self._closed.get(place)) is not None:
-            if closed[0] > time.monotonic():
-                raise _no_place(candidate, closed[1])
-            del self._closed[place]
+        for owner in (candidate.submission.tenant, candidate.submission.key):
+            if (closed := self._closed.get((candidate.pool, owner))) is not None:
+                if closed[0] > time.monotonic():
+                    raise _no_place(candidate, closed[1])
+                del self._closed[candidate.pool, owner]
         readings = await self._admission.reserve(candidate.bill)
         return (await self._accept(candidate))._replace(readings=readings)
 
@@ -135,14 +135,16 @@ class Acceptance:
             return
         refused = []
         for (candidate, answer), enqueued in zip(entries, verdicts, strict=True):
-            if enqueued.verdict in {"full", "busy"}:
+            if enqueued.verdict in {"full", "key_full", "busy"}:
                 refused.append((candidate, answer, enqueued))
             else:
                 _answer(answer, Accepted(created[candidate.row["id"]]))
         if refused:
             await self._db.withdraw([candidate.row["id"] for candidate, _, _ in refused])
             for candidate, answer, enqueued in refused:
-                self._closed[pool, candidate.submission.tenant] = (time.monotonic() + CLOSED_S, enqueued)
+                asks = candidate.submission
+                owner = asks.key if enqueued.verdict == "key_full" else asks.tenant
+                self._closed[pool, owner] = (time.monotonic() + CLOSED_S, enqueued)
                 await self._refuse([(candidate, answer)], _no_place(candidate, enqueued))
 
     async def _refuse(self, group: list[tuple[Candidate, asyncio.Future[Accepted]]], error: Exception) -> None:
@@ -158,6 +160,8 @@ def _no_place(candidate: Candidate, refused: Enqueued) -> Problem:
     retry_after_s = min(RETRY_MAX_S, seconds(refused.wait_ms))
     if refused.verdict == "busy":
         return pool_busy(retry_after_s)
+    if refused.verdict == "key_full":
+        return too_many_waiting(candidate.submission.key_max_waiting, retry_after_s, owner="this API key")
     return too_many_waiting(candidate.submission.max_waiting, retry_after_s)
 
 

@@ -39,6 +39,12 @@ def problem(error: Problem) -> Response:
     return Response(_encode(error.body()), error.status, error.headers(), MEDIA_TYPE)
 
 
+async def until_left(receive: Receive) -> None:
+    """Wait until the client has gone; the request's body was read before."""
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
 class EventStream(Response):
     """Server-sent events, written as they come; ends at once when the client goes away.
 
@@ -70,6 +76,5 @@ class EventStream(Response):
             await self._chunks.aclose()  # type: ignore[attr-defined]
 
     async def _watch(self, receive: Receive) -> None:
-        while (await receive())["type"] != "http.disconnect":
-            pass
+        await until_left(receive)
         self._left()

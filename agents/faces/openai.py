@@ -6,6 +6,7 @@ already, so a chunk is the task's prefix, that literal, and a suffix.
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import AsyncIterator
 from typing import Any, Protocol
@@ -16,11 +17,12 @@ from django.db import InterfaceError, OperationalError
 from starlette.requests import Request
 from starlette.responses import Response
 
-from agents.faces import answers, database
+from agents.faces import answers, database, leaving
 from agents.faces.context import Context
 from agents.faces.principals import AgentRef, Principal
 from agents.faces.requests import ChatMessageIn, ChatRequest, MessageIn, TaskRequest, decode
-from agents.faces.submit import Submitted, submit_to
+from agents.faces.submit import submit_to
+from agents.faces.submitted import Submitted
 from agents.problems import Problem, bad_field, no_model, stream_lost, unavailable
 from agents.services import agent_of_pool
 from taskqueue.inbox import Subscription
@@ -69,6 +71,7 @@ async def chat(context: Context, request: Request) -> Response:
         messages=[_message(index, message) for index, message in enumerate(wanted.messages)],
         parameters=_parameters(wanted),
         idempotency_key=request.headers.get("idempotency-key"),
+        cancel_on_disconnect=wanted.cancel_on_disconnect,
     )
     submitted = await submit_to(context, principal, agent, task, follow=True)
     created = int(time.time())
@@ -76,11 +79,24 @@ async def chat(context: Context, request: Request) -> Response:
         include_usage = wanted.stream_options is not None and wanted.stream_options.include_usage
         stream = _followed(submitted)
         return answers.EventStream(
-            _chunks(submitted, created, wanted.model, include_usage=include_usage),
+            _chunks(context, submitted, created, wanted.model, include_usage=include_usage),
             stream.abandon,
             {"x-request-id": str(submitted.task), **submitted.headers},
         )
-    return await _whole(submitted, created, wanted.model)
+    if not submitted.ends_with_client:
+        return await _whole(submitted, created, wanted.model)
+    watching = asyncio.create_task(_abandon_when_left(request, _followed(submitted)), name="until the client leaves")
+    try:
+        return await _whole(submitted, created, wanted.model)
+    finally:
+        watching.cancel()
+        if _followed(submitted).abandoned:
+            await leaving.end(context, [submitted])
+
+
+async def _abandon_when_left(request: Request, stream: Subscription) -> None:
+    await answers.until_left(request.receive)
+    stream.abandon()
 
 
 async def _agent(context: Context, principal: Principal, model: str) -> AgentRef:
@@ -154,7 +170,9 @@ def _formatter(submitted: Submitted, created: int, model: str) -> Chunk:
     return chunk
 
 
-async def _chunks(submitted: Submitted, created: int, model: str, *, include_usage: bool) -> AsyncIterator[bytes]:
+async def _chunks(
+    context: Context, submitted: Submitted, created: int, model: str, *, include_usage: bool
+) -> AsyncIterator[bytes]:
     subscription = _followed(submitted)
     chunk = _formatter(submitted, created, model)
     try:
@@ -174,6 +192,8 @@ async def _chunks(submitted: Submitted, created: int, model: str, *, include_usa
                 yield b"".join(pieces) if pieces else b": keep-alive\n\n"
     finally:
         await subscription.close()
+        if subscription.abandoned:
+            await leaving.end(context, [submitted])
 
 
 def _ending(

@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any, Literal, TypeVar
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
 from agents.bodies import NUL, not_json, refuse_nul
 from agents.problems import Problem, bad_field
@@ -41,6 +42,7 @@ class TaskRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     deadline_at: datetime | None = None
     metadata: dict[str, Any] = {}
     idempotency_key: str | None = None
+    cancel_on_disconnect: bool | UnsetType = UNSET
 
 
 class ContentPart(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -66,7 +68,8 @@ class StreamOptions(msgspec.Struct, frozen=True):
 class ChatRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """`POST /v1/chat/completions`: what is served. Any other field of OpenAI's API is refused by its name.
 
-    `top_k` and `ignore_eos` are vLLM's extensions. `user`, `metadata`, `store` and `service_tier` change nothing here.
+    `top_k` and `ignore_eos` are vLLM's extensions, `cancel_on_disconnect` is Opsite's. `user`, `metadata`, `store` and
+    `service_tier` change nothing here.
     """
 
     model: str
@@ -81,6 +84,7 @@ class ChatRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     seed: int | None = None
     stop: str | list[str] | None = None
     ignore_eos: bool | None = None
+    cancel_on_disconnect: bool | UnsetType = UNSET
     n: int | None = None
     user: str | None = None
     metadata: dict[str, Any] | None = None

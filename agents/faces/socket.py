@@ -10,16 +10,19 @@ import asyncio
 import contextlib
 import logging
 import time
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import msgspec
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
+from agents.faces import leaving
 from agents.faces.allowance import Allowance
 from agents.faces.context import Context
 from agents.faces.principals import Principal
 from agents.faces.requests import TaskRequest, convert, cursor_in_range, decode
 from agents.faces.submit import cancel, find, public, stream, submit
+from agents.faces.submitted import Submitted
 from agents.faces.tasks import recorded
 from agents.lifecycle import OUTCOMES
 from agents.problems import Problem, bad_field, stream_lost, too_large, unavailable
@@ -33,7 +36,8 @@ AUTH_S = 10.0
 FOLLOWED_MAX = 1000
 NOT_AUTHENTICATED = 4401
 UNAVAILABLE = 4503  # not every server may send the standard's 1013
-
+RESTARTED = 1012
+"""So a server says that it ends itself: no client has left."""
 
 MESSAGES_PER_S = 100.0
 MESSAGES_AT_ONCE = 2000.0
@@ -59,6 +63,8 @@ class Session:
         self._context, self._websocket = context, websocket
         self._authorization: str | None = None
         self._following: dict[str, tuple[Subscription, asyncio.Task[None]]] = {}
+        self._ending: dict[str, Submitted] = {}
+        """Tasks of this connection that end with it, until their outcome was sent, or the client has let them go."""
 
     async def run(self) -> None:
         """Serve until the client goes."""
@@ -72,8 +78,9 @@ class Session:
                     await self._send({"type": "error", "problem": _flood().body()})
                     await self._close(FLOODED, "too_many_messages")
                     return
-        except WebSocketDisconnect:
-            pass
+        except WebSocketDisconnect as left:
+            if left.code != RESTARTED:
+                await leaving.end(self._context, self._ending.values())
         finally:
             for subscription, forwarder in list(self._following.values()):
                 forwarder.cancel()
@@ -118,21 +125,10 @@ class Session:
         return True
 
     async def _answer(self, message: ClientMessage) -> None:
-        match message.type:
-            case "submit":
-                await self._submit(message)
-            case "follow":
-                await self._follow(message)
-            case "unfollow":
-                await self._unfollow(_id(message))
-                await self._send({"type": "unfollowed", "ref": message.ref, "task": message.task})
-            case "cancel":
-                row = await cancel(self._context, await self._allowed("tasks:write"), _id(message))
-                await self._send({"type": "cancelling", "ref": message.ref, "task": public(row)})
-            case "ping":
-                await self._send({"type": "pong", "ref": message.ref})
-            case other:
-                raise bad_field("type", f"{other!r} is not one of submit, follow, unfollow, cancel, ping")
+        answer = ANSWERS.get(message.type)
+        if answer is None:
+            raise bad_field("type", f"{message.type!r} is not one of {', '.join(ANSWERS)}")
+        await answer(self, message)
 
     async def _submit(self, message: ClientMessage) -> None:
         principal = await self._allowed("tasks:write")
@@ -140,6 +136,8 @@ class Session:
         if message.follow:
             self._check_room()
         submitted = await submit(self._context, principal, request, follow=message.follow)
+        if submitted.ends_with_client:
+            self._ending[str(submitted.task)] = submitted  # also if the client has left already
         await self._send({"type": "accepted", "ref": message.ref, "task": public(submitted.row)})
         if submitted.followed is not None:
             self._forward(str(submitted.task), submitted.followed)
@@ -159,6 +157,19 @@ class Session:
         else:
             self._forward(task, subscription)
 
+    async def _let_go(self, message: ClientMessage) -> None:
+        task = _id(message)
+        await self._unfollow(task)
+        self._ending.pop(task, None)
+        await self._send({"type": "unfollowed", "ref": message.ref, "task": message.task})
+
+    async def _cancel(self, message: ClientMessage) -> None:
+        row = await cancel(self._context, await self._allowed("tasks:write"), _id(message))
+        await self._send({"type": "cancelling", "ref": message.ref, "task": public(row)})
+
+    async def _pong(self, message: ClientMessage) -> None:
+        await self._send({"type": "pong", "ref": message.ref})
+
     def _forward(self, task: str, subscription: Subscription) -> None:
         forwarder = asyncio.create_task(self._forwarding(task, subscription), name=f"forward {task}")
         self._following[task] = (subscription, forwarder)
@@ -169,6 +180,8 @@ class Session:
                 await self._events(task, events)
             if subscription.lost:
                 await self._send({"type": "error", "ref": None, "task": task, "problem": stream_lost().body()})
+            else:
+                self._ending.pop(task, None)
         await subscription.close()
         if (known := self._following.get(task)) and known[0] is subscription:
             del self._following[task]
@@ -213,6 +226,16 @@ class Session:
     async def _close(self, code: int, reason: str) -> None:
         with contextlib.suppress(RuntimeError):  # it is closed already
             await self._websocket.close(code, reason)
+
+
+ANSWERS: dict[str, Callable[[Session, ClientMessage], Awaitable[None]]] = {
+    "submit": Session._submit,
+    "follow": Session._follow,
+    "unfollow": Session._let_go,
+    "cancel": Session._cancel,
+    "ping": Session._pong,
+}
+"""What a client may say once it is known, and what answers it."""
 
 
 def _problem(error: Exception) -> Problem:

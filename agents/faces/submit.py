@@ -9,7 +9,7 @@ import uuid
 from collections.abc import Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 
@@ -17,8 +17,10 @@ from agents.faces import database
 from agents.faces.acceptance import Candidate
 from agents.faces.context import Context
 from agents.faces.database import Row
+from agents.faces.leaving import ends_with_client
 from agents.faces.principals import AgentRef, Principal
 from agents.faces.requests import MessageIn, TaskRequest
+from agents.faces.submitted import Submitted
 from agents.lifecycle import TaskState
 from agents.limits import bill, headers
 from agents.problems import LIMIT_CODES, Problem, bad_field, not_found, unavailable
@@ -33,15 +35,6 @@ EXPECT_S = 5.0
 """How long a submission waits for this process's inbox in Redis (if it is followed), or for an equal one to be queued."""
 LOOK_AGAIN_S = 0.02
 WANTED_DEFAULTS: dict[str, Any] = {"max_tokens": 256}
-
-
-class Submitted(NamedTuple):
-    """An accepted task. `followed` is its stream, if it was asked for; `headers` say what is left of the rate limits."""
-
-    task: uuid.UUID
-    row: Row
-    followed: Subscription | None
-    headers: dict[str, str] = {}
 
 
 async def submit(context: Context, principal: Principal, request: TaskRequest, *, follow: bool = False) -> Submitted:
@@ -63,6 +56,7 @@ async def submit_to(
     messages = [*([{"role": "system", "content": agent.system_prompt}] if agent.system_prompt else []), *history, *said]
     deadline_at = _deadline(request)
     key, digest = _idempotency(request)
+    ends = ends_with_client(request, by_default=principal.cancel_on_disconnect, followed=follow)
     if not 0 <= request.priority <= 9:
         raise bad_field("priority", "must be between 0 (first) and 9 (last)")
 
@@ -90,6 +84,7 @@ async def submit_to(
         turn=str(turn),
         task=str(task),
         tenant=str(principal.tenant),
+        key=str(principal.key),
         body=TurnBody(messages=tuple(ChatMessage(m["role"], m["content"]) for m in messages), params=sampling),
         weight=principal.weight,
         priority=request.priority,
@@ -97,6 +92,8 @@ async def submit_to(
         max_waiting=principal.max_waiting,
         pool_max_waiting=agent.pool_max_waiting,
         max_running=principal.max_running,
+        key_max_waiting=principal.key_max_waiting,
+        key_max_running=principal.key_max_running,
         inbox=context.hub.inbox_name if followed else "",
     )
     row["estimated_tokens"] = turn_message.estimated_tokens
@@ -122,7 +119,7 @@ async def submit_to(
         if followed:
             context.hub.drop(followed)
         return await _earlier(context, principal, key, digest, follow=follow)
-    return Submitted(task, _fresh(row, agent, accepted.created_at), followed, headers(accepted.readings))
+    return Submitted(task, _fresh(row, agent, accepted.created_at), followed, headers(accepted.readings), ends)
 
 
 async def _expected(context: Context, pool: str, task: str) -> Subscription:

@@ -9,6 +9,8 @@ for i = 2, #ARGV do
   elseif t and t.state == 'running' then
     redis.call('HSETNX', key('stop:', t.worker), t.id, reason)
     table.insert(answers, 'stopping')
+  elseif t then
+    table.insert(answers, 'over')
   else
     table.insert(answers, 'unknown')
   end

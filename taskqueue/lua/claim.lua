@@ -5,16 +5,20 @@ local worker, slots, lease = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
 local claimed = {}
 
 local function take(t)
+  hold(t)
   take_out_of_line(t)
-  redis.call('SADD', key('running:', t.tenant), t.id)
   settle(t, math.max(t.estimate, t.charged))
   place(t.tenant)
   t.attempt, t.seq = t.attempt + 1, t.seq + 1
+  append(t.task, t.seq, 'state', string.format('{"state":"running","attempt":%d}', t.attempt))
+  if t.attempt > 1 then
+    t.seq = t.seq + 1
+    append(t.task, t.seq, 'attempt', string.format('{"attempt":%d,"reason":"%s"}', t.attempt, t.reason or 'worker_lost'))
+  end
   redis.call('HSET', key('turn:', t.id), 'state', 'running', 'worker', worker, 'attempt', t.attempt, 'seq', t.seq,
     'charged', t.charged)
   redis.call('ZADD', key('leases'), now + lease, t.id)
   redis.call('SADD', key('held:', worker), t.id)
-  append(t.task, t.seq, 'state', string.format('{"state":"running","attempt":%d}', t.attempt))
   redis.call('XADD', key('record'), '*', 'r',
     cmsgpack.pack({ kind = 'claimed', turn = t.id, task = t.task, attempt = t.attempt, worker = worker }))
   table.insert(claimed, { t.id, t.task, t.tenant, t.attempt, t.seq, t.arrival, t.deadline,
@@ -31,17 +35,28 @@ local function another_clears_itself()
   return false
 end
 
+local LOOKED_AT = 16 -- suspects of a tenant; those behind wait until a key at its limit has let some of these run
+
+-- The first suspect of a tenant whose API key may run one more.
+local function first_suspect(tenant)
+  for _, member in ipairs(redis.call('ZRANGE', key('apart:', tenant), 0, LOOKED_AT - 1)) do
+    local t = load(string.sub(member, ORDER_CHARS + 1))
+    if not t then -- cannot be, unless keys were deleted by hand
+      redis.call('ZREM', key('apart:', tenant), member)
+    elseif t.key == '' or may_run(t.key) then
+      return t
+    end
+  end
+end
+
 -- The suspect that comes next, of the tenant that was served least; it comes before the active ones if it is not behind `lowest`.
 local function next_suspect(lowest)
   local best, least
   for _, tenant in ipairs(redis.call('SMEMBERS', key('apart'))) do
     local service = number(redis.call('HGET', key('service'), tenant))
     if (not lowest or service <= tonumber(lowest)) and (not least or service < least) and may_run(tenant) then
-      local first = redis.call('ZRANGE', key('apart:', tenant), 0, 0)[1]
-      local t = first and load(string.sub(first, ORDER_CHARS + 1))
-      if not t then -- cannot be, unless keys were deleted by hand
-        if first then redis.call('ZREM', key('apart:', tenant), first) end
-      elseif t.apart == TOGETHER or holds_nothing() or not another_clears_itself() then
+      local t = first_suspect(tenant)
+      if t and (t.apart == TOGETHER or holds_nothing() or not another_clears_itself()) then
         best, least = t, service
       end
     end

@@ -1,20 +1,25 @@
--- A turn enters the queue, if its tenant's limit and the pool's bound admit it. Twice the same turn is one turn.
+-- A turn enters the queue, if its tenant's limit, its API key's and the pool's bound admit it. Twice the same turn is one turn.
 -- Answer: the verdict, how many of the tenant's turns wait, and (refused) how long it may be until a place is free, in ms.
 local turn, task, tenant = ARGV[1], ARGV[2], ARGV[3]
 local priority, deadline, estimate, weight = ARGV[4], number(ARGV[5]), ARGV[6], ARGV[7]
 local max_waiting, pool_max_waiting, max_running = number(ARGV[8]), number(ARGV[9]), number(ARGV[10])
-local inbox, body = ARGV[11], ARGV[12]
+local api_key, key_max_waiting, key_max_running = ARGV[11], number(ARGV[12]), number(ARGV[13])
+local inbox, body = ARGV[14], ARGV[15]
 
 local SHARE = 4 -- times the free places of a bounded pool: what one tenant may have waiting (alone, four fifths of the bound)
 
+-- By Little's law a line moves on by one place in the time that its first turn has waited, over the places behind it.
+local function moves_on(owner, length)
+  local first = redis.call('ZRANGE', key('wait:', owner), 0, 0)[1]
+  local arrival = redis.call('ZSCORE', key('arrivals'), string.sub(first, ORDER_CHARS + 1))
+  return math.ceil(math.max(0, now - number(arrival or now)) / length)
+end
+
 local waiting = redis.call('ZCARD', key('wait:', tenant))
 if redis.call('EXISTS', key('turn:', turn)) == 1 then return { 'known', waiting, 0 } end
-if max_waiting > 0 and waiting >= max_waiting then
-  local first = redis.call('ZRANGE', key('wait:', tenant), 0, 0)[1]
-  local arrival = redis.call('ZSCORE', key('arrivals'), string.sub(first, ORDER_CHARS + 1))
-  -- By Little's law the line moves on by one place in the time that its first turn has waited, over the places behind it.
-  return { 'full', waiting, math.ceil(math.max(0, now - number(arrival or now)) / waiting) }
-end
+if max_waiting > 0 and waiting >= max_waiting then return { 'full', waiting, moves_on(tenant, waiting) } end
+local of_key = key_max_waiting > 0 and redis.call('ZCARD', key('wait:', api_key)) or 0
+if key_max_waiting > 0 and of_key >= key_max_waiting then return { 'key_full', waiting, moves_on(api_key, of_key) } end
 -- Dynamic thresholds (Choudhury and Hahne, IEEE/ACM ToN 6(2), 1998): nobody may have more than a multiple of the places that are
 -- free. So the bound is never passed, and one tenant's flood leaves places for the others.
 if pool_max_waiting > 0 and waiting >= SHARE * (pool_max_waiting - redis.call('ZCARD', key('arrivals'))) then
@@ -29,19 +34,17 @@ if last and last[2][2] == 'outcome' then return { 'known', waiting, 0 } end
 local seq = (last and number(string.match(last[1], '^%d+')) or 0) + 1
 redis.call('HSET', key('turn:', turn), 'state', 'waiting', 'task', task, 'tenant', tenant, 'worker', '', 'attempt', 0,
   'seq', seq, 'order', order, 'arrival', now, 'deadline', deadline, 'estimate', estimate, 'charged', 0, 'weight', weight,
-  'failures', 0, 'body', body)
+  'failures', 0, 'key', api_key, 'body', body)
 -- Only now: a full Redis refuses a script by its first write that takes memory, and lets it pass once it has written.
-if max_running > 0 then
-  redis.call('HSET', key('max_running'), tenant, max_running)
-else
-  redis.call('HDEL', key('max_running'), tenant)
-end
+set_limit(tenant, max_running)
+local entering = { id = turn, tenant = tenant, key = api_key, order = order, arrival = now, apart = 0 }
+if api_key ~= '' and set_limit(api_key, key_max_running) then mark_all(entering) end
 if deadline > 0 then redis.call('ZADD', key('deadlines'), deadline, turn) end
 if inbox ~= '' then
   redis.call('SADD', key('follow:', task), inbox)
   redis.call('EXPIRE', key('follow:', task), 86400)
 end
-put_in_line({ id = turn, tenant = tenant, order = order, arrival = now, apart = 0 })
+put_in_line(entering)
 if place(tenant) then ring() end
 append(task, seq, 'state', '{"state":"queued"}')
 post()

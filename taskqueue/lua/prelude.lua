@@ -6,7 +6,8 @@ local clock = redis.call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
 
 local BELLS = 256
-local ORDER_CHARS = 30 -- length of the sort prefix in a member of wait:<tenant>
+local ORDER_CHARS = 30 -- length of the sort prefix in a member of wait:<owner>
+local FREE, BACK = 0, 1 -- scores in wait:<tenant>: may be claimed; held back, behind all that may
 
 local function key(name, id) return P .. name .. (id or '') end
 local function number(value) return tonumber(value) or 0 end
@@ -77,16 +78,24 @@ local function join(tenant)
   redis.call('ZADD', key('active'), string.format('%.17g', service), tenant)
 end
 
--- The leases that a tenant holds are counted where they are, so that the count cannot drift from them.
-local function may_run(tenant)
-  local limit = redis.call('HGET', key('max_running'), tenant)
-  return not limit or redis.call('SCARD', key('running:', tenant)) < tonumber(limit)
+-- The leases that a tenant or an API key holds are counted where they are, so that the count cannot drift from them.
+local limits = {} -- what this script's run has read of max_running; false: none
+
+local function limit_of(owner)
+  if limits[owner] == nil then limits[owner] = tonumber(redis.call('HGET', key('max_running'), owner) or nil) or false end
+  return limits[owner]
+end
+
+local function may_run(owner)
+  local limit = limit_of(owner)
+  return not limit or redis.call('SCARD', key('running:', owner)) < limit
 end
 
 -- A tenant is active while it has turns that may be claimed. One at its running limit is like one that is idle: it is passed over,
 -- earns no credit meanwhile, and comes back when one of its turns ends. Returns whether it is active.
 local function place(tenant)
-  if redis.call('EXISTS', key('wait:', tenant)) == 1 and may_run(tenant) then
+  local first = redis.call('ZRANGE', key('wait:', tenant), 0, 0, 'WITHSCORES')
+  if first[1] and tonumber(first[2]) == FREE and may_run(tenant) then
     join(tenant)
     return true
   end
@@ -97,7 +106,7 @@ end
 -- Turns --------------------------------------------------------------------------------------------
 
 local FIELDS = { 'state', 'task', 'tenant', 'worker', 'attempt', 'seq', 'order', 'arrival', 'deadline', 'estimate',
-  'charged', 'weight', 'failures', 'apart' }
+  'charged', 'weight', 'failures', 'apart', 'key', 'reason' }
 
 local function load(turn)
   local values = redis.call('HMGET', key('turn:', turn), unpack(FIELDS))
@@ -107,6 +116,7 @@ local function load(turn)
   for _, field in ipairs({ 'attempt', 'seq', 'arrival', 'deadline', 'estimate', 'charged', 'weight', 'failures', 'apart' }) do
     t[field] = number(t[field])
   end
+  t.key = t.key or '' -- a turn that was enqueued before there were such limits
   return t
 end
 
@@ -114,32 +124,92 @@ local function held_by(t, worker, attempt)
   return t and t.state == 'running' and t.worker == worker and t.attempt == tonumber(attempt)
 end
 
+-- Of an API key with a running limit only the first waiting turn is free, and only while the key may run one more; the others stand
+-- held back at the end of the tenant's line. So a key at its limit is passed over at no cost, and holds up no other key.
+local function mark_first(t, score)
+  local first = redis.call('ZRANGE', key('wait:', t.key), 0, 0)[1]
+  if first then redis.call('ZADD', key('wait:', t.tenant), 'XX', score, first) end
+end
+
+local function mark_key(t)
+  if t.key ~= '' and limit_of(t.key) then mark_first(t, may_run(t.key) and FREE or BACK) end
+end
+
+-- The key's limit came, changed or went: all its waiting turns are marked anew.
+local function mark_all(t)
+  local score = limit_of(t.key) and BACK or FREE
+  for _, member in ipairs(redis.call('ZRANGE', key('wait:', t.key), 0, -1)) do
+    redis.call('ZADD', key('wait:', t.tenant), 'XX', score, member)
+  end
+  mark_key(t)
+end
+
+-- Returns whether the limit of a tenant or an API key is another now.
+local function set_limit(owner, limit)
+  if (limit_of(owner) or 0) == limit then return false end
+  limits[owner] = limit > 0 and limit
+  if limit > 0 then
+    redis.call('HSET', key('max_running'), owner, limit)
+  else
+    redis.call('HDEL', key('max_running'), owner)
+  end
+  return true
+end
+
 -- Suspects (as taskqueue/lua/reap.lua makes them) wait beside their tenant's line. `apart` says how they are run.
 local TOGETHER, ALONE = 1, 2 -- beside turns that are no suspects; with nothing else
 
+local function put_apart(t)
+  redis.call('ZADD', key('apart:', t.tenant), t.apart, t.order .. t.id) -- who must be alone comes last
+  if t.key ~= '' then redis.call('ZADD', key('apart:', t.key), t.apart, t.order .. t.id) end
+  redis.call('SADD', key('apart'), t.tenant)
+end
+
 local function put_in_line(t)
   if t.apart > 0 then
-    redis.call('ZADD', key('apart:', t.tenant), t.apart, t.order .. t.id) -- who must be alone comes last
-    redis.call('SADD', key('apart'), t.tenant)
+    put_apart(t)
   else
-    redis.call('ZADD', key('wait:', t.tenant), 0, t.order .. t.id)
+    local score = FREE
+    if t.key ~= '' then
+      if limit_of(t.key) then
+        mark_first(t, BACK)
+        score = BACK
+      end
+      redis.call('ZADD', key('wait:', t.key), 0, t.order .. t.id)
+    end
+    redis.call('ZADD', key('wait:', t.tenant), score, t.order .. t.id)
   end
   redis.call('ZADD', key('arrivals'), t.arrival, t.id)
+  mark_key(t)
 end
 
 local function take_out_of_line(t)
-  if t.apart > 0 then
-    redis.call('ZREM', key('apart:', t.tenant), t.order .. t.id)
-    if redis.call('EXISTS', key('apart:', t.tenant)) == 0 then redis.call('SREM', key('apart'), t.tenant) end
-  else
-    redis.call('ZREM', key('wait:', t.tenant), t.order .. t.id)
-  end
+  local line = t.apart > 0 and 'apart:' or 'wait:'
+  redis.call('ZREM', key(line, t.tenant), t.order .. t.id)
+  if t.key ~= '' then redis.call('ZREM', key(line, t.key), t.order .. t.id) end
+  if t.apart > 0 and redis.call('EXISTS', key('apart:', t.tenant)) == 0 then redis.call('SREM', key('apart'), t.tenant) end
   redis.call('ZREM', key('arrivals'), t.id)
+  mark_key(t)
+end
+
+-- Any of a tenant's, or an API key's, waiting turns.
+local function first_of(owner)
+  local first = redis.call('ZRANGE', key('wait:', owner), 0, 0)[1] or redis.call('ZRANGE', key('apart:', owner), 0, 0)[1]
+  return first and load(string.sub(first, ORDER_CHARS + 1))
+end
+
+local function hold(t)
+  redis.call('SADD', key('running:', t.tenant), t.id)
+  if t.key ~= '' then redis.call('SADD', key('running:', t.key), t.id) end
 end
 
 local function let_go(t)
   if t.apart > 0 then redis.call('HDEL', key('wards'), t.worker) end
   redis.call('SREM', key('running:', t.tenant), t.id)
+  if t.key ~= '' then
+    redis.call('SREM', key('running:', t.key), t.id)
+    mark_key(t)
+  end
   redis.call('ZREM', key('leases'), t.id)
   redis.call('SREM', key('held:', t.worker), t.id)
   redis.call('HDEL', key('stop:', t.worker), t.id)
@@ -159,13 +229,13 @@ local function settle_by_log(t)
   if t.attempt > 0 then settle(t, #streamed(t.task) / 4) end
 end
 
--- Back to the queue. What was charged in advance is given back; the next claim charges it again.
-local function requeue(t)
+-- Back to the queue; `reason` says to who follows the next attempt why there is one. What was charged in advance is given back; the next claim charges it again.
+local function requeue(t, reason)
   let_go(t)
   settle_by_log(t)
   t.seq = t.seq + 1
   redis.call('HSET', key('turn:', t.id), 'state', 'waiting', 'worker', '', 'seq', t.seq, 'charged', t.charged,
-    'failures', t.failures, 'apart', t.apart)
+    'failures', t.failures, 'apart', t.apart, 'reason', reason)
   put_in_line(t)
   if place(t.tenant) or t.apart > 0 then ring() end
   append(t.task, t.seq, 'state', '{"state":"queued"}')

@@ -42,7 +42,7 @@ local function lose(worker)
         'ran nothing else. The task is set aside.', losses))
     else
       if losses == max_losses then t.apart = TOGETHER elseif losses > max_losses then t.apart = ALONE end
-      requeue(t)
+      requeue(t, 'worker_lost')
     end
     moved = moved + 1
   end
@@ -63,7 +63,7 @@ for _, turn in ipairs(redis.call('ZRANGEBYSCORE', key('leases'), '-inf', now, 'L
       conclude_here(t, 'failed', 'attempts_exhausted',
         string.format('%d times a worker took this task and then did nothing for it.', t.failures))
     else
-      requeue(t)
+      requeue(t, 'worker_lost')
     end
     moved = moved + 1
   end

@@ -5,7 +5,7 @@ for i = 2, #ARGV do
   local t = load(ARGV[i])
   if t and t.state == 'running' and t.worker == worker then
     local stop = redis.call('HGET', key('stop:', worker), t.id)
-    if stop then conclude_here(t, stop) else requeue(t) end
+    if stop then conclude_here(t, stop) else requeue(t, 'handed_over') end
     released = released + 1
   end
 end

@@ -58,6 +58,8 @@ def test_a_key_is_shown_once(staff: Client, scene: Scene) -> None:
         "scopes": "tasks:read",
         "expires_at_0": "",
         "expires_at_1": "",
+        "max_waiting": "20",
+        "max_running": "4",
         "requests_per_minute": "60",
         "tokens_per_minute": "0",
         "tokens_per_month": "0",
@@ -65,7 +67,7 @@ def test_a_key_is_shown_once(staff: Client, scene: Scene) -> None:
     shown = staff.post(reverse("admin:tenants_apikey_add"), form, follow=True).content.decode()
     key = ApiKey.objects.for_tenant(scene.ann.tenant).get(name="new")
     assert key.prefix in shown
-    assert (key.scopes, key.requests_per_minute) == (["tasks:read"], 60)
+    assert (key.scopes, key.max_waiting, key.max_running, key.requests_per_minute) == (["tasks:read"], 20, 4, 60)
     again = page(staff, "tenants_apikey_change", key.pk)
     assert "shown this once" not in again
 

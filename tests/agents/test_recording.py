@@ -20,6 +20,7 @@ from taskqueue.async_client import AsyncQueue
 from taskqueue.link import Link
 from taskqueue.messages import Delta, Finish, Record, Submission, TaskError, Usage
 from tenants.models import Tenant
+from tenants.services import issue_key
 from tests.scene import Scene
 
 
@@ -198,3 +199,17 @@ async def test_the_sweep_brings_back_what_redis_lost(
     await sweep.aclose()
     claimed = await queue.claim("w1", 5, lease_s=30)
     assert sorted(turn.task for turn in claimed) == sorted([str(kept.pk), str(lost.pk)])
+
+
+async def test_the_sweep_brings_back_a_task_with_its_key_and_the_key_s_limit(
+    live: Scene, queue: AsyncQueue, redis_url: str, database_url: str
+) -> None:
+    issued = await sync_to_async(issue_key)(tenant=live.ann.tenant, name="narrow", max_running=1)
+    for _ in range(2):
+        await sync_to_async(live.ann.task)(api_key=issued.key)
+    sweep = Sweep(redis_url)
+    async with await psycopg.AsyncConnection.connect(database_url, autocommit=True) as connection:
+        assert await sweep.once(connection, grace_s=0) == 2
+    await sweep.aclose()
+    assert len(await queue.claim("w1", 5, lease_s=30)) == 1
+    assert (await queue.signals()).held_back == 1

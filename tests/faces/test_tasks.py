@@ -158,6 +158,16 @@ async def test_cancel_waiting_and_running(web: Web, worker: HandWorker, start: C
         assert (await client.delete(f"/api/v1/tasks/{unknown.pk}")).json()["state"] == "cancelled"
 
 
+@only_daphne
+async def test_cancelling_what_has_ended_leaves_its_outcome_alone(web: Web, worker: HandWorker) -> None:
+    """Ended in the queue, and not recorded yet: the stream has said how."""
+    async with web.client(web.scene.ann.headers) as client:
+        task = (await client.post("/api/v1/tasks", json=ASK)).json()["id"]
+        await worker.serve(1, "done")
+        assert (await client.delete(f"/api/v1/tasks/{task}")).json()["state"] == "queued"
+    assert [record.state for record in await worker.queue.read_records() if record.state] == ["succeeded"]
+
+
 REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"input": "x"}, "agent"),
     ({"agent": "nobody", "input": "x"}, "agent"),

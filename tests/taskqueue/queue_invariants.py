@@ -8,7 +8,7 @@ from hypothesis.stateful import invariant
 
 from taskqueue import calls
 from taskqueue.messages import Event, Record
-from tests.taskqueue.queue_machine import ANSWER_S, TENANTS, WORKERS, QueueBesideModel
+from tests.taskqueue.queue_machine import ANSWER_S, OWNERS, TENANTS, WORKERS, QueueBesideModel
 from tests.taskqueue.queue_turn import Entry, Note
 
 
@@ -17,6 +17,8 @@ def entry(event: Event) -> Entry:
     data = msgspec.json.decode(event.data)
     if event.kind == "state":
         return Entry("state", " ".join(str(data[name]) for name in ("state", "attempt") if name in data))
+    if event.kind == "attempt":
+        return Entry("attempt", f"{data['attempt']} {data['reason']}")
     if event.kind == "outcome":
         return Entry("outcome", " ".join(filter(None, (data["state"], data.get("error", {}).get("code")))))
     return Entry("text", data)
@@ -90,6 +92,30 @@ class Invariants(QueueBesideModel):
             model.counters.service, abs=1e-6
         )
         assert {tenant.decode(): n for tenant, n in active} == pytest.approx(model.active(), abs=1e-6)
+
+    @invariant()
+    def each_key_has_its_turns_and_holds_back_the_rest(self) -> None:
+        """Of a key with a running limit only the first waiting turn is free, and only while the key may run one more."""
+        pipeline = self.redis.pipeline(transaction=False)
+        for owner in OWNERS:
+            pipeline.zrange(f"{self.prefix}wait:{owner}", 0, -1, withscores=True)
+            pipeline.smembers(f"{self.prefix}running:{owner}")
+        pipeline.hgetall(f"{self.prefix}max_running")
+        *stored, limits = pipeline.execute()
+        model = self.model
+        assert {owner.decode(): int(most) for owner, most in limits.items()} == model.max_running
+        lines = dict(zip(OWNERS, stored[::2], strict=True))
+        firsts = set()
+        for owner, running in zip(OWNERS, stored[1::2], strict=True):
+            assert {name.decode() for name in running} == model.running(owner)
+            assert set(_names([member for member, _ in lines[owner]])) == {turn.name for turn in model.waiting(owner)}
+            if lines[owner] and owner not in TENANTS and model.may_run(owner):
+                firsts.add(_names([lines[owner][0][0]])[0])
+        for tenant in TENANTS:
+            for member, score in lines[tenant]:
+                (name,) = _names([member])
+                held = model.turns[name].submission.key in model.max_running and name not in firsts
+                assert score == held, (name, score)
 
     @invariant()
     def every_turn_says_so(self) -> None:

@@ -18,6 +18,9 @@ from taskqueue.sync_client import Queue
 from tests.taskqueue.queue_model import QueueModel
 
 TENANTS = ("ann", "bob", "cyd")
+KEYS = ("k1", "k2")
+"""Of each tenant: `ann-k1`."""
+OWNERS = (*TENANTS, *(f"{tenant}-{key}" for tenant in TENANTS for key in KEYS))
 WORKERS = ("w1", "w2")
 INBOX = "web"
 PAST_MS, FUTURE_MS = (1, 2), (4_102_444_800_000, 4_102_444_800_001)

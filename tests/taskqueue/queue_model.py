@@ -8,6 +8,7 @@ turns in the order in which Redis moved them.
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 
 from taskqueue import fair_share
@@ -43,34 +44,42 @@ class QueueModel:
     def at(self, *places: Place) -> list[Turn]:
         return [turn for turn in self.turns.values() if turn.place in places]
 
-    def waiting(self, tenant: str) -> list[Turn]:
-        """The tenant's line; its suspects wait beside it."""
-        return [turn for turn in self.at("waiting") if turn.tenant == tenant and not turn.apart]
+    def waiting(self, owner: str) -> list[Turn]:
+        """The line of a tenant, or of an API key; suspects wait beside it."""
+        return [turn for turn in self.at("waiting") if owner in turn.owners and not turn.apart]
 
-    def suspects(self, *tenants: str) -> list[Turn]:
-        return [turn for turn in self.at("waiting") if turn.apart and (not tenants or turn.tenant in tenants)]
+    def suspects(self, *owners: str) -> list[Turn]:
+        return [turn for turn in self.at("waiting") if turn.apart and (not owners or set(owners) & set(turn.owners))]
 
     def wards(self) -> dict[str, str]:
         """What workers are to suspects."""
         held = {turn.worker: "together" if turn.apart == 1 else "alone" for turn in self.at("running") if turn.apart}
         return {**dict.fromkeys(self.clearing, "clearing"), **held}
 
-    def running(self, tenant: str) -> set[str]:
-        return {turn.name for turn in self.at("running") if turn.tenant == tenant}
+    def running(self, owner: str) -> set[str]:
+        return {turn.name for turn in self.at("running") if owner in turn.owners}
+
+    def free(self) -> list[Turn]:
+        """Waiting turns that neither their tenant's limit nor their key's holds back."""
+        return [turn for turn in self.at("waiting") if not turn.apart and all(map(self.may_run, turn.owners))]
 
     def active(self) -> dict[str, float]:
-        """Tenants that have waiting turns and may run one more, and their service counters."""
-        waiting = {turn.tenant for turn in self.at("waiting") if not turn.apart}
-        return {tenant: self.counters.service[tenant] for tenant in waiting if self.may_run(tenant)}
+        """Tenants with turns that may be claimed, and their service counters."""
+        return {turn.tenant: self.counters.service[turn.tenant] for turn in self.free()}
 
-    def may_run(self, tenant: str) -> bool:
-        return len(self.running(tenant)) < self.max_running.get(tenant, math.inf)
+    def may_run(self, owner: str) -> bool:
+        return len(self.running(owner)) < self.max_running.get(owner, math.inf)
 
     def held_back(self) -> int:
-        """Waiting turns over their tenants' running limits."""
-        rooms = {tenant: max(0, limit - len(self.running(tenant))) for tenant, limit in self.max_running.items()}
-        waiting = {tenant: len(self.waiting(tenant)) + len(self.suspects(tenant)) for tenant in rooms}
-        return sum(max(0, waiting[tenant] - room) for tenant, room in rooms.items())
+        """Waiting turns that no worker could take now: the most that could is counted key by key, then tenant by tenant."""
+        could = 0.0
+        for tenant in {turn.tenant for turn in self.at("waiting")}:
+            by_key = Counter(turn.submission.key for turn in (*self.waiting(tenant), *self.suspects(tenant)))
+            could += min(self._room(tenant), sum(min(self._room(key), count) for key, count in by_key.items()))
+        return len(self.at("waiting")) - int(could)
+
+    def _room(self, owner: str) -> float:
+        return max(0, self.max_running.get(owner, math.inf) - len(self.running(owner)))
 
     def held(self, worker: str) -> set[str]:
         return {turn.name for turn in self.at("running") if turn.worker == worker}
@@ -82,18 +91,16 @@ class QueueModel:
         """The turns that may come next: the best of a tenant that was served least. More than one only where they tie."""
         active = self.active()
         lowest = min(active.values(), default=math.inf)
-        return {
-            turn.name for tenant in active if active[tenant] <= lowest + TIE for turn in _first(self.waiting(tenant))
-        }
+        first = [tenant for tenant in active if active[tenant] <= lowest + TIE]
+        return {turn.name for tenant in first for turn in _first([one for one in self.free() if one.tenant == tenant])}
 
     def next_suspects(self, worker: str, *, due: bool) -> tuple[set[str], bool]:
         """The suspects that this worker may get next, and whether nothing but one of them may come."""
         lines: dict[str, list[Turn]] = {}
         if worker not in self.wards():
             for tenant in filter(self.may_run, {turn.tenant for turn in self.suspects()}):
-                fitting = [
-                    turn for turn in _first(self.suspects(tenant)) if turn.apart == 1 or self.may_be_alone(worker)
-                ]
+                may = [turn for turn in self.suspects(tenant) if all(map(self.may_run, turn.owners))]
+                fitting = [turn for turn in _first(may) if turn.apart == 1 or self.may_be_alone(worker)]
                 if fitting:
                     lines[tenant] = fitting
         lowest = math.inf if due else min(self.active().values(), default=math.inf)
@@ -128,14 +135,16 @@ class QueueModel:
         waiting = len(self.waiting(submission.tenant))
         if 0 < submission.max_waiting <= waiting:
             return "full"
+        if 0 < submission.key_max_waiting <= (len(self.waiting(submission.key)) if submission.key else 0):
+            return "key_full"
         free = submission.pool_max_waiting - len(self.at("waiting"))
         return "busy" if submission.pool_max_waiting and waiting >= SHARE * free else "accepted"
 
     def enqueue(self, submission: Submission, *, arrival_ms: int) -> None:
-        """An accepted turn enters, and its tenant's running limit holds from now on."""
-        self.max_running.pop(submission.tenant, None)
-        if submission.max_running:
-            self.max_running[submission.tenant] = submission.max_running
+        """An accepted turn enters, and its tenant's and its key's running limits hold from now on."""
+        self._limit(submission.tenant, submission.max_running)
+        if submission.key:
+            self._limit(submission.key, submission.key_max_running)
         turn = self.turns[submission.turn] = Turn(submission, arrival_ms)
         turn.log.append(Entry("state", "queued"))
         self._place(submission.tenant)
@@ -187,6 +196,8 @@ class QueueModel:
         turn.place, turn.worker, turn.attempt, turn.lapsed = "running", worker, turn.attempt + 1, lapsed
         self._place(turn.tenant)
         turn.log.append(Entry("state", f"running {turn.attempt}"))
+        if turn.attempt > 1:
+            turn.log.append(Entry("attempt", f"{turn.attempt} {turn.lost_by}"))
         self.records.append(Note("claimed", turn.name, turn.attempt, worker))
         return turn
 
@@ -221,7 +232,7 @@ class QueueModel:
         for name in names:
             if name in self.held(worker):
                 turn = self.turns[name]
-                self._end_here(turn, turn.stop) if turn.stop else self._requeue(turn)
+                self._end_here(turn, turn.stop) if turn.stop else self._requeue(turn, "handed_over")
                 released += 1
         return released
 
@@ -251,7 +262,7 @@ class QueueModel:
             if turn.stop or verdict:
                 self._end_here(turn, turn.stop or f"failed {verdict}")
             else:
-                self._requeue(turn)
+                self._requeue(turn, "worker_lost")
         self.clearing -= silent
         last = {name: nth for nth, name in enumerate(moved)}
         due = [turn for turn in self.at("waiting", "running") if turn.watched and self._passed(turn.deadline_ms)]
@@ -272,8 +283,29 @@ class QueueModel:
             elif turn and turn.place == "running":
                 turn.stop = turn.stop or "cancelled"
                 yield "stopping"
+            elif turn and turn.place == "done":
+                yield "over"
             else:
                 yield "unknown"
+
+    def limit(self, running: dict[str, int]) -> int:
+        """These running limits hold now, and no others; returns how many changed. Owners without turns here may be left out."""
+        changed = 0
+        for owner in sorted(running.keys() | self.max_running.keys()):
+            here = owner in self.max_running or self.waiting(owner) or self.suspects(owner) or self.running(owner)
+            most = running.get(owner, 0)
+            if here and most != self.max_running.get(owner, 0):
+                changed += 1
+                self._limit(owner, most)
+                for tenant in {turn.tenant for turn in (*self.waiting(owner), *self.suspects(owner))}:
+                    self._place(tenant)
+                    self.rung = self.rung or tenant in self.active() or bool(self.suspects(tenant))
+        return changed
+
+    def _limit(self, owner: str, most: int) -> None:
+        self.max_running.pop(owner, None)
+        if most:
+            self.max_running[owner] = most
 
     def acknowledge(self, count: int) -> None:
         """The oldest records leave, and the turns that they end."""
@@ -293,18 +325,18 @@ class QueueModel:
     def _place(self, tenant: str) -> bool:
         """Whether the tenant came among the active. It is lifted then: time outside earns no credit."""
         came = tenant not in self.counters.waiting
-        if self.waiting(tenant) and self.may_run(tenant):
+        if any(turn.tenant == tenant for turn in self.free()):
             self.counters = fair_share.join(self.counters, tenant=tenant)
             return came
         self.counters = fair_share.leave(self.counters, tenant=tenant)
         return False
 
-    def _requeue(self, turn: Turn) -> None:
+    def _requeue(self, turn: Turn, reason: str) -> None:
         """Back to its old place in its tenant's line; the tenant pays for what the log has."""
         self._correct(turn, len(turn.streamed))
         self.records.append(Note("requeued", turn.name, turn.attempt, turn.worker))
         turn.log.append(Entry("state", "queued"))
-        turn.place, turn.worker, turn.lapsed = "waiting", None, False
+        turn.place, turn.worker, turn.lapsed, turn.lost_by = "waiting", None, False, reason
         self._place(turn.tenant)
         self.rung = self.rung or turn.tenant in self.active() or turn.apart > 0
 
@@ -330,8 +362,9 @@ class QueueModel:
         names = {f"turn:{turn.name}" for turn in known}
         names |= {f"follow:{turn.submission.task}" for turn in known if turn.submission.inbox}
         names |= {f"log:{turn.submission.task}" for turn in self.turns.values()}
-        names |= {f"{'apart' if turn.apart else 'wait'}:{turn.tenant}" for turn in self.at("waiting")}
-        names |= {f"running:{turn.tenant}" for turn in running}
+        lines = {turn.name: "apart" if turn.apart else "wait" for turn in self.at("waiting")}
+        names |= {f"{lines[turn.name]}:{owner}" for turn in self.at("waiting") for owner in turn.owners}
+        names |= {f"running:{owner}" for turn in running for owner in turn.owners}
         names |= {f"held:{turn.worker}" for turn in running} | {f"stop:{turn.worker}" for turn in running if turn.stop}
         there = {
             "active": self.active(),

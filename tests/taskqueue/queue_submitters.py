@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import multiple, rule
 
 from taskqueue.messages import Submission, TurnBody
-from tests.taskqueue.queue_machine import FUTURE_MS, INBOX, PAST_MS, TENANTS, QueueBesideModel, turns
+from tests.taskqueue.queue_machine import FUTURE_MS, INBOX, KEYS, PAST_MS, TENANTS, QueueBesideModel, turns
 
 submissions = st.fixed_dictionaries(
     {
@@ -20,6 +20,9 @@ submissions = st.fixed_dictionaries(
         "max_waiting": st.sampled_from((0, 0, 0, 0, 0, 0, 1, 3)),
         "pool_max_waiting": st.sampled_from((0, 0, 0, 0, 0, 0, 3, 6)),
         "max_running": st.sampled_from((0, 0, 0, 1, 2)),
+        "key": st.sampled_from(("", *KEYS)),
+        "key_max_waiting": st.sampled_from((0, 0, 0, 0, 1, 3)),
+        "key_max_running": st.sampled_from((0, 1, 1, 1, 2)),
         "inbox": st.sampled_from((INBOX, "")),
     }
 )
@@ -35,6 +38,10 @@ class Submitters(QueueBesideModel):
         for wish in wishes:
             name = f"{wish['initial']}{len(self.submitted)}"
             more = {field: value for field, value in wish.items() if field != "initial"}
+            if not more["key"]:
+                more |= {"key_max_waiting": 0, "key_max_running": 0}
+            else:
+                more["key"] = f"{more['tenant']}-{more['key']}"
             self.submitted[name] = Submission(turn=name, task=f"task-{name}", body=TurnBody(prompt=name), **more)
             batch.append(self.submitted[name])
         # The sweep never asks for what was acknowledged: Postgres knows how that ended.

@@ -13,7 +13,9 @@ Place = Literal["waiting", "running", "done", "acknowledged"]
 
 
 class Entry(NamedTuple):
-    """An event of a log: `state` with the state's name (and the attempt), `text`, or `outcome` with the state (and the error)."""
+    """An event of a log: `state` with the state's name (and the attempt), `attempt` with its number and reason, `text`, or
+    `outcome` with the state (and the error).
+    """
 
     kind: str
     data: str
@@ -43,6 +45,8 @@ class Turn:
     apart: Literal[0, 1, 2] = 0
     """A suspect: 1 runs together with others that are none, 2 runs alone."""
     lapsed: bool = False
+    lost_by: str = ""
+    """Why it is back in line."""
     stop: str | None = None
     deadline_ms: int = 0
     watched: bool = False
@@ -65,3 +69,8 @@ class Turn:
     @property
     def tenant(self) -> str:
         return self.submission.tenant
+
+    @property
+    def owners(self) -> tuple[str, ...]:
+        """Whose limits it counts against: its tenant's, and its API key's if it has one."""
+        return (self.tenant, *filter(None, (self.submission.key,)))

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 from redis import Redis
 from redis.exceptions import NoPermissionError, ResponseError
 
+from agents.limits import Limits, bill
 from gpu_worker.engines.simulated_text import whole_answer
 from orchestrator.credentials import with_user
 from taskqueue import calls, keys
 from taskqueue.access import BESIDE_SCRIPTS, COMMANDS, WORKER_SCRIPTS, WorkerUsers
+from taskqueue.async_budget import AsyncBudget
 from taskqueue.async_client import AsyncQueue
 from taskqueue.failures import QueueUnavailable
 from taskqueue.link import Command, Link
@@ -63,6 +67,7 @@ KINDS = {
     "follow", "record", "bell", "running", "max_running", "apart", "wards", "looked",
 }  # fmt: skip
 """Every kind of key that a pool has."""
+_KEY = re.compile(r"\bkey\('(\w+):?'")
 
 GLOBAL: list[Command] = [
     ("KEYS", "*"),
@@ -163,6 +168,17 @@ async def fill(queue: AsyncQueue) -> None:
     await queue.follow("k0", "web-1")
 
 
+async def spend(link: Link, tenant: str) -> None:
+    """Make every kind of key of a tenant's budget, and the one by which a web process sees that Redis takes something in."""
+    budget, key = AsyncBudget(link), uuid.uuid4()
+    at, limits = datetime.now(UTC), Limits(9, 9, 9)
+    owed = bill(tenant=uuid.UUID(tenant), limits=limits, key=key, key_limits=limits, at=at, requests=1, tokens=1)
+    for name, _ in owed.totals():
+        await budget.count(tenant, name, 0)
+    assert (await budget.reserve(tenant, owed.meters, month_end_ms=owed.month.end_ms)).verdict == "admitted"
+    await link.ask("SET", "opsite:ready:web-1", "1", "PX", 60_000)
+
+
 def of_pool(redis: Redis, pool: str) -> dict[str, bytes]:
     """All of a pool's keys and what they hold."""
     names = [key.decode() for key in redis.scan_iter(f"{keys.prefix(pool)}*", count=1000)]
@@ -173,6 +189,12 @@ def test_what_workers_may_run_is_exactly_this() -> None:
     """One command more is a decision: say here how it is tried on another pool's keys."""
     assert set(WITH_A_KEY) | WITHOUT_A_KEY == COMMANDS
     assert BESIDE_SCRIPTS & {"eval", "script", "keys", "scan", "acl", "config"} == set()
+
+
+def test_every_kind_of_key_is_tried() -> None:
+    """Those that the scripts touch, with the inbox's channel; `fill` is held against the same list."""
+    touched = {kind for name in NAMES for kind in _KEY.findall(script(name).text)}
+    assert touched == KINDS | {"inbox"}
 
 
 async def test_another_pools_keys_are_out_of_reach_whatever_is_tried(
@@ -187,7 +209,21 @@ async def test_another_pools_keys_are_out_of_reach_whatever_is_tried(
     own_log = keys.log(pool, "k0")
     async with speaking(admitted(pool)) as link:
         assert await link.ask("XRANGE", own_log, "-", "+")
-        names = [*before, prefix, keys.inbox(theirs.pool, "web-1"), keys.prefix(pool)[:-1], "opsite:", "anything"]
+        tenant = str(uuid.uuid4())
+        async with speaking(redis_url) as service:
+            await spend(service, tenant)
+        beside = [key.decode() for key in redis.scan_iter(f"{keys.budget(tenant)}*", count=1000)]
+        assert len(beside) == 6
+        names = [
+            *before,
+            *beside,
+            "opsite:ready:web-1",
+            prefix,
+            keys.inbox(theirs.pool, "web-1"),
+            keys.prefix(pool)[:-1],
+            "opsite:",
+            "anything",
+        ]
         for name in names:
             tries: list[Command] = [(word, *arguments(name)) for word, arguments in WITH_A_KEY.items()]
             tries += [("DEL", own_log, name), ("EXISTS", own_log, name)]

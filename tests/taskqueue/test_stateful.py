@@ -14,7 +14,7 @@ from hypothesis.stateful import precondition, rule, run_state_machine_as_test
 from redis import Redis
 
 from tests.taskqueue.queue_invariants import Invariants
-from tests.taskqueue.queue_machine import FUTURE_MS, HOUR_S, PAST_MS, WORKERS
+from tests.taskqueue.queue_machine import FUTURE_MS, HOUR_S, OWNERS, PAST_MS, WORKERS
 from tests.taskqueue.queue_submitters import Submitters
 from tests.taskqueue.queue_workers import Workers
 
@@ -49,6 +49,11 @@ class QueueMachine(Submitters, Workers, Invariants):
         assert count == self.model.reap(
             max_attempts=max_attempts, max_losses=max_losses, silent=silent, blind=blind, moved=moved
         )
+
+    @rule(running=st.dictionaries(st.sampled_from(OWNERS), st.integers(1, 2), max_size=6))
+    def limit(self, running: dict[str, int]) -> None:
+        """Staff has edited limits."""
+        assert self.queue.limit(running) == self.model.limit(running)
 
     @precondition(lambda self: self.model.at("running"))
     @rule(nth=st.integers(0, 20), max_losses=st.sampled_from((1, 1, 2)))

@@ -7,7 +7,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('agents', '0003_task_estimated_tokens'),
+        ('agents', '0004_agent_stands_for'),
         ('orchestrator', '0003_pool_max_losses'),
         ('tenants', '0004_directory_notify_limits'),
     ]

@@ -1,0 +1,56 @@
+"""A client that leaves before its answer is complete: whether the task ends with it, and its end.
+
+An answer that nobody reads is work for nothing, but only the tenant can say so: a task may be worth its outcome. What counts is the
+connection that submitted the task and was to bring the answer. Who merely follows may come and go.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import defaultdict
+from collections.abc import Iterable
+
+from msgspec import UNSET
+
+from agents.faces.context import Context
+from agents.faces.requests import TaskRequest
+from agents.faces.submitted import Submitted
+from agents.problems import Problem, bad_field
+from taskqueue.failures import QueueUnavailable
+
+log = logging.getLogger(__name__)
+
+FIELD = "cancel_on_disconnect"
+
+
+def ends_with_client(request: TaskRequest, *, by_default: bool, followed: bool) -> bool:
+    """Whether the task is to be cancelled when its client leaves; raises the `Problem` of a wish that cannot be granted.
+
+    An idempotency key says that the client may come back for the answer, so such a task goes on.
+    """
+    wish = request.cancel_on_disconnect
+    if wish is True and not followed:
+        raise bad_field(
+            FIELD, "the answer comes by another connection here; use POST /v1/chat/completions, or follow by websocket"
+        )
+    if wish is True and request.idempotency_key is not None:
+        raise bad_field(FIELD, "give either this or an idempotency key, with which the answer can be asked for again")
+    if not followed or request.idempotency_key is not None:
+        return False
+    return by_default if wish is UNSET else wish
+
+
+async def end(context: Context, left: Iterable[Submitted]) -> None:
+    """Cancel those of the tasks that were to end with their client. If the queue is away now, they go on to their outcome."""
+    by_pool: defaultdict[str, list[Submitted]] = defaultdict(list)
+    for one in left:
+        if one.ends_with_client:
+            by_pool[one.row["pool"]].append(one)
+    for pool, tasks in by_pool.items():
+        try:
+            answers = await context.hub.queue(pool).cancel([str(one.row["turn"]) for one in tasks])
+            for one, answer in zip(tasks, answers, strict=True):
+                if answer == "unknown":
+                    await context.db.cancel_unknown(one.row["tenant"], one.task)
+        except (QueueUnavailable, Problem) as error:
+            log.warning("pool %s: %d tasks go on though their client has left: %s", pool, len(tasks), error)

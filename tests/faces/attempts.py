@@ -1,0 +1,267 @@
+"""What is tried with another tenant's names: on every route that is served, in every message that is understood."""
+
+from __future__ import annotations
+
+import base64
+import re
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
+
+import msgspec
+from django.urls import URLPattern, URLResolver, get_resolver
+
+from agents.api import serializers as forms
+from agents.faces import requests
+from agents.faces.app import ROUTES
+from agents.faces.socket import ClientMessage
+
+HELLO = [{"role": "user", "content": "Hello"}]
+
+
+class Names(NamedTuple):
+    """By what a tenant's objects are called: slugs, ids, and the key under which a task was submitted."""
+
+    agent: str
+    revision: str
+    pool: str
+    conversation: str
+    message: str
+    task: str
+    turn: str
+    api_key: str
+    idempotency_key: str
+
+    @classmethod
+    def nobody(cls) -> Names:
+        """Names of nothing at all."""
+        return cls(*(str(uuid.uuid4()) for _ in cls._fields))
+
+
+Filled = Callable[[Names, Names], dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """One request or message. `body`, `query` and `headers` are made of another tenant's names and the asker's own.
+
+    `fills` says which fields of which forms hold another's names, `field` which of them is refused. `own` means that it is
+    accepted, since the name is the asker's to choose: what comes of it is his. `at` puts his own object into the path.
+    """
+
+    status: int
+    fills: tuple[str, ...] = ()
+    field: str = ""
+    body: Filled | None = None
+    query: Filled | None = None
+    headers: Filled | None = None
+    at: str = ""
+    own: bool = False
+    public: bool = False
+    answer: str = "error"
+
+
+def _cursor(theirs: Names, own: Names) -> dict[str, Any]:
+    """A place in a list by another's row, newer than all that there is."""
+    place = msgspec.json.encode((datetime(2100, 1, 1, tzinfo=UTC), theirs.task))
+    return {"cursor": base64.urlsafe_b64encode(place).decode().rstrip("=")}
+
+
+GONE = (Attempt(404),)
+PUBLIC = (Attempt(200, public=True),)
+
+ATTEMPTS: dict[str, tuple[Attempt, ...]] = {
+    "GET /api/v1/agents": (
+        Attempt(200),
+        Attempt(200, query=_cursor),
+        Attempt(200, query=lambda theirs, own: {"archived": "true"}),
+    ),
+    "POST /api/v1/agents": (
+        Attempt(
+            400, ("AgentInput.pool",), "pool",
+            body=lambda theirs, own: {"slug": "mine", "pool": theirs.pool},
+        ),
+        Attempt(
+            201, ("AgentInput.slug",), own=True,
+            body=lambda theirs, own: {"slug": theirs.agent, "pool": own.pool},
+        ),
+    ),
+    "GET /api/v1/agents/{slug}": GONE,
+    "PATCH /api/v1/agents/{slug}": (
+        Attempt(404, body=lambda theirs, own: {"name": "taken"}),
+        Attempt(404, body=lambda theirs, own: {"system_prompt": "taken", "params": {"max_tokens": 1}}),
+        Attempt(400, ("AgentChange.pool",), "pool", at="agent", body=lambda theirs, own: {"pool": theirs.pool}),
+    ),
+    "DELETE /api/v1/agents/{slug}": GONE,
+    "GET /api/v1/agents/{slug}/revisions": GONE,
+    "GET /api/v1/conversations": (
+        Attempt(200),
+        Attempt(200, query=_cursor),
+        Attempt(200, ("ConversationFilter.agent",), query=lambda theirs, own: {"agent": theirs.agent}),
+    ),
+    "POST /api/v1/conversations": (
+        Attempt(400, ("ConversationInput.agent",), "agent", body=lambda theirs, own: {"agent": theirs.agent}),
+    ),
+    "GET /api/v1/conversations/{pk}": GONE,
+    "PATCH /api/v1/conversations/{pk}": (
+        Attempt(404, body=lambda theirs, own: {"title": "taken"}),
+        Attempt(
+            400, ("ConversationInput.agent",), "agent", at="conversation",
+            body=lambda theirs, own: {"agent": theirs.agent},
+        ),
+    ),
+    "DELETE /api/v1/conversations/{pk}": GONE,
+    "GET /api/v1/conversations/{pk}/messages": GONE,
+    "POST /api/v1/conversations/{pk}/messages": (Attempt(404, body=lambda theirs, own: HELLO[0]),),
+    "GET /api/v1/tasks": (
+        Attempt(200),
+        Attempt(200, query=_cursor),
+        Attempt(200, ("TaskFilter.agent",), query=lambda theirs, own: {"agent": theirs.agent}),
+        Attempt(200, ("TaskFilter.conversation",), query=lambda theirs, own: {"conversation": theirs.conversation}),
+        Attempt(200, query=lambda theirs, own: {"metadata.mark": theirs.task}),
+    ),
+    "POST /api/v1/tasks": (
+        Attempt(400, ("TaskRequest.agent",), "agent", body=lambda theirs, own: {"agent": theirs.agent, "input": "Hi"}),
+        Attempt(
+            400, ("TaskRequest.conversation",), "conversation",
+            body=lambda theirs, own: {"agent": own.agent, "input": "Hi", "conversation": theirs.conversation},
+        ),
+        Attempt(
+            202, ("TaskRequest.idempotency_key",), own=True,
+            body=lambda theirs, own: {
+                "agent": own.agent, "messages": HELLO, "idempotency_key": theirs.idempotency_key,
+            },
+        ),
+        Attempt(
+            202, own=True,
+            body=lambda theirs, own: {"agent": own.agent, "messages": HELLO},
+            headers=lambda theirs, own: {"Idempotency-Key": theirs.idempotency_key},
+        ),
+    ),
+    "GET /api/v1/tasks/{id}": GONE,
+    "DELETE /api/v1/tasks/{id}": GONE,
+    "POST /api/v1/tasks/{id}/cancel": GONE,
+    "GET /api/v1/tasks/{id}/events": (Attempt(404), Attempt(404, query=lambda theirs, own: {"after": "1"})),
+    "GET /v1/models": (Attempt(200),),
+    "GET /v1/models/{id}": GONE,
+    "POST /v1/chat/completions": (
+        Attempt(404, ("ChatRequest.model",), body=lambda theirs, own: {"model": theirs.agent, "messages": HELLO}),
+        Attempt(404, ("ChatRequest.model",), body=lambda theirs, own: {"model": theirs.pool, "messages": HELLO}),
+        Attempt(
+            200, own=True,
+            body=lambda theirs, own: {"model": own.agent, "messages": HELLO, "stream": True},
+            headers=lambda theirs, own: {"Idempotency-Key": theirs.idempotency_key},
+        ),
+    ),
+    "GET /livez": PUBLIC,
+    "GET /readyz": PUBLIC,
+}  # fmt: skip
+
+MESSAGES: dict[str, tuple[Attempt, ...]] = {
+    "auth": (Attempt(400, ("ClientMessage.key",), body=lambda theirs, own: {"key": theirs.api_key}),),
+    "submit": (
+        Attempt(400, body=lambda theirs, own: {"task": {"agent": theirs.agent, "input": "Hi"}}),
+        Attempt(
+            400, body=lambda theirs, own: {"task": {"agent": own.agent, "input": "", "conversation": theirs.conversation}}
+        ),
+        Attempt(
+            0, ("ClientMessage.task",), own=True, answer="accepted",
+            body=lambda theirs, own: {
+                "task": {"agent": own.agent, "input": "Hi", "idempotency_key": theirs.idempotency_key}, "follow": False,
+            },
+        ),
+    ),
+    "follow": (
+        *(Attempt(404, body=lambda theirs, own, of=of: {"task": getattr(theirs, of)}) for of in Names._fields),
+        Attempt(404, body=lambda theirs, own: {"task": theirs.task, "cursor": 1}),
+    ),
+    "unfollow": (Attempt(0, answer="unfollowed", body=lambda theirs, own: {"task": theirs.task}),),
+    "cancel": tuple(
+        Attempt(404, body=lambda theirs, own, of=of: {"task": getattr(theirs, of)}) for of in Names._fields
+    ),
+    "ping": (Attempt(0, answer="pong", body=lambda theirs, own: {"task": theirs.task}),),
+}  # fmt: skip
+
+FORMS: dict[type[Any], tuple[set[str], set[str]]] = {
+    forms.AgentInput: ({"slug", "pool"}, {"name", "system_prompt", "params"}),
+    forms.AgentChange: ({"pool"}, {"name", "system_prompt", "params"}),
+    forms.AgentFilter: (set(), {"archived"}),
+    forms.ConversationInput: ({"agent"}, {"title", "metadata"}),
+    forms.ConversationFilter: ({"agent"}, set()),
+    forms.MessageInput: (set(), {"role", "content"}),
+    forms.TaskFilter: ({"agent", "conversation"}, {"state", "created_after", "created_before"}),
+    requests.TaskRequest: (
+        {"agent", "conversation", "idempotency_key"},
+        {
+            "input",
+            "messages",
+            "parameters",
+            "priority",
+            "deadline_s",
+            "deadline_at",
+            "metadata",
+            "cancel_on_disconnect",
+        },
+    ),
+    requests.ChatRequest: ({"model"}, set(requests.ChatRequest.__struct_fields__) - {"model"}),
+    ClientMessage: ({"task", "key"}, {"type", "ref", "cursor", "follow"}),
+}
+"""Each form's fields: those that can name an object, and those that cannot."""
+
+NOT_TENANTS = {"", "console/", "api/schema/", "api/docs/"}
+"""What Django serves beside the API: nothing of it knows an API key."""
+
+
+def fields_of(form: type[Any]) -> set[str]:
+    """What a caller may say."""
+    return set(form.__struct_fields__ if issubclass(form, msgspec.Struct) else form().fields)
+
+
+def served_routes() -> set[str]:
+    """`METHOD path` of everything that takes an API key."""
+    served = {f"{method} {path}" for method, path, _ in ROUTES}
+    for path, pattern in patterns(get_resolver()):
+        if not path.startswith(tuple(f"/{prefix}" for prefix in NOT_TENANTS if prefix)) and path != "/":
+            methods = set(pattern.callback.actions) - {"head"}  # type: ignore[attr-defined]  # REST framework's, beside GET
+            served |= {f"{method.upper()} {path}" for method in methods}
+    return served
+
+
+def patterns(resolver: URLResolver, start: str = "/") -> list[tuple[str, URLPattern]]:
+    """All of Django's routes, with their parameters as `{name}`."""
+    found: list[tuple[str, URLPattern]] = []
+    for one in resolver.url_patterns:
+        if isinstance(one, URLResolver):
+            found += patterns(one, start + _readable(str(one.pattern)))
+        else:
+            found.append((start + _readable(str(one.pattern)), one))
+    return found
+
+
+def _readable(pattern: str) -> str:
+    """`^agents/(?P<slug>[^/.]+)/?$` as `agents/{slug}`, and `<path:id>/change/` as `{id}/change/`."""
+    plain = pattern.removeprefix("^").removesuffix("$").removesuffix("/?")
+    return re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", re.sub(r"\(\?P<(\w+)>[^)]*\)", r"{\1}", plain))
+
+
+class Asked(NamedTuple):
+    """A request, ready to be sent."""
+
+    method: str
+    path: str
+    rest: dict[str, Any]
+
+
+def asked(route: str, attempt: Attempt, theirs: Names, own: Names) -> list[Asked]:
+    """The attempt at a route; a path's parameter is filled with every one of the other tenant's names in turn."""
+    method, path = route.split(" ")
+    rest: dict[str, Any] = {}
+    for argument, fill in (("json", attempt.body), ("params", attempt.query), ("headers", attempt.headers)):
+        if fill is not None:
+            rest[argument] = fill(theirs, own)
+    if "{" not in path:
+        return [Asked(method, path, rest)]
+    names = (getattr(own, attempt.at),) if attempt.at else theirs
+    return [Asked(method, re.sub(r"{\w+}", name, path), rest) for name in names]
