@@ -191,9 +191,11 @@ async def _chunks(
             if pieces or not events:
                 yield b"".join(pieces) if pieces else b": keep-alive\n\n"
     finally:
-        await subscription.close()
-        if subscription.abandoned:
-            await leaving.end(context, [submitted])
+        try:
+            if subscription.abandoned:
+                await leaving.end(context, [submitted])
+        finally:
+            await subscription.close()
 
 
 def _ending(

@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import msgspec
-from starlette.websockets import WebSocket, WebSocketDisconnect
+from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
 from agents.faces import leaving
 from agents.faces.allowance import Allowance
@@ -38,6 +38,9 @@ NOT_AUTHENTICATED = 4401
 UNAVAILABLE = 4503  # not every server may send the standard's 1013
 RESTARTED = 1012
 """So a server says that it ends itself: no client has left."""
+
+REASON_S = 1.0
+"""How long the server may take to say why a connection that takes no message any more has ended."""
 
 MESSAGES_PER_S = 100.0
 MESSAGES_AT_ONCE = 2000.0
@@ -79,7 +82,7 @@ class Session:
                     await self._close(FLOODED, "too_many_messages")
                     return
         except WebSocketDisconnect as left:
-            if left.code != RESTARTED:
+            if await self._code_of(left) != RESTARTED:
                 await leaving.end(self._context, self._ending.values())
         finally:
             for subscription, forwarder in list(self._following.values()):
@@ -87,6 +90,16 @@ class Session:
                 with contextlib.suppress(asyncio.CancelledError):
                     await forwarder
                 await subscription.close()
+
+    async def _code_of(self, left: WebSocketDisconnect) -> int:
+        """Why the connection ended. Who learns of it by a message that cannot be sent any more has yet to ask for the reason."""
+        with contextlib.suppress(RuntimeError, TimeoutError):
+            async with asyncio.timeout(REASON_S):
+                while self._websocket.client_state is WebSocketState.CONNECTED:
+                    received = await self._websocket.receive()
+                    if received["type"] == "websocket.disconnect":
+                        return int(received.get("code") or left.code)
+        return left.code
 
     async def _authenticated(self) -> bool:
         """By the handshake's `Authorization`, or by a first message `auth`."""

@@ -1,6 +1,6 @@
 -- A worker takes up to n turns: each time from the active tenant with the lowest service counter. A suspect comes when its tenant does,
--- but a worker gets one at most; one that runs alone gets a worker that holds nothing else, and one worker at a time clears itself
--- for that.
+-- but a worker gets one at most; one that runs alone gets a worker that holds nothing else, and one worker of the pool at a time is
+-- alone, or clears itself for that: so suspects never hold all workers.
 local worker, slots, lease = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
 local claimed = {}
 
@@ -27,10 +27,10 @@ end
 
 local function holds_nothing() return redis.call('EXISTS', key('held:', worker)) == 0 end
 
-local function another_clears_itself()
+local function another_stands_apart()
   local wards = redis.call('HGETALL', key('wards'))
   for i = 1, #wards, 2 do
-    if wards[i + 1] == 'clearing' and wards[i] ~= worker then return true end
+    if wards[i + 1] ~= 'together' and wards[i] ~= worker then return true end
   end
   return false
 end
@@ -56,7 +56,7 @@ local function next_suspect(lowest)
     local service = number(redis.call('HGET', key('service'), tenant))
     if (not lowest or service <= tonumber(lowest)) and (not least or service < least) and may_run(tenant) then
       local t = first_suspect(tenant)
-      if t and (t.apart == TOGETHER or holds_nothing() or not another_clears_itself()) then
+      if t and (t.apart == TOGETHER or not another_stands_apart()) then
         best, least = t, service
       end
     end

@@ -10,15 +10,18 @@ local SHARE = 4 -- times the free places of a bounded pool: what one tenant may 
 
 -- By Little's law a line moves on by one place in the time that its first turn has waited, over the places behind it.
 local function moves_on(owner, length)
-  local first = redis.call('ZRANGE', key('wait:', owner), 0, 0)[1]
-  local arrival = redis.call('ZSCORE', key('arrivals'), string.sub(first, ORDER_CHARS + 1))
+  local first = first_of(owner)
+  local arrival = first and redis.call('ZSCORE', key('arrivals'), first.id)
   return math.ceil(math.max(0, now - number(arrival or now)) / length)
 end
 
-local waiting = redis.call('ZCARD', key('wait:', tenant))
+-- Suspects wait as well.
+local function length_of(owner) return redis.call('ZCARD', key('wait:', owner)) + redis.call('ZCARD', key('apart:', owner)) end
+
+local waiting = length_of(tenant)
 if redis.call('EXISTS', key('turn:', turn)) == 1 then return { 'known', waiting, 0 } end
 if max_waiting > 0 and waiting >= max_waiting then return { 'full', waiting, moves_on(tenant, waiting) } end
-local of_key = key_max_waiting > 0 and redis.call('ZCARD', key('wait:', api_key)) or 0
+local of_key = key_max_waiting > 0 and length_of(api_key) or 0
 if key_max_waiting > 0 and of_key >= key_max_waiting then return { 'key_full', waiting, moves_on(api_key, of_key) } end
 -- Dynamic thresholds (Choudhury and Hahne, IEEE/ACM ToN 6(2), 1998): nobody may have more than a multiple of the places that are
 -- free. So the bound is never passed, and one tenant's flood leaves places for the others.

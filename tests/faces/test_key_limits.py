@@ -45,6 +45,7 @@ async def test_a_key_s_waiting_limit_is_429_and_the_tenant_s_other_keys_go_on(we
         await worker.claim(2)
         await asyncio.sleep(int(refused.headers["retry-after"]))  # the promise itself
         assert (await narrow.post(TASKS, json=ASK)).status_code == 202
+        assert [(await narrow.post(TASKS, json=ASK)).status_code for _ in range(2)] == [202, 429]
         await ApiKey.objects.for_tenant(key.tenant_id).filter(pk=key.pk).aupdate(max_waiting=0)
         async with asyncio.timeout(10):  # within a second, for what the process remembers
             while (await narrow.post(TASKS, json=ASK)).status_code != 202:

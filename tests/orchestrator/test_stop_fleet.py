@@ -26,7 +26,8 @@ def test_it_refuses_while_somebody_leads(site: Site, monkeypatch: pytest.MonkeyP
         leader.resign()
 
 
-def test_it_waits_for_a_leader_that_goes_and_ends_the_workers(site: Site) -> None:
+def test_it_waits_for_a_leader_that_goes_and_ends_the_workers(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stop_fleet, "LEADER_GONE_TIMEOUT_S", 60)  # the machine may be slow
     pool = site.pool(policy={"min_workers": 1})
     stop = threading.Event()
     thread = threading.Thread(target=Orchestrator(tick_s=0.1).run, args=(stop,))

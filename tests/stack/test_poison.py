@@ -23,7 +23,7 @@ from tests.scene import Party, Scene
 __all__ = ["start_worker"]  # a fixture
 
 WORKERS = 2
-LEASE_S = 2.0
+LEASE_S = 5.0
 
 
 class Fleet:

@@ -51,6 +51,10 @@ class QueueModel:
     def suspects(self, *owners: str) -> list[Turn]:
         return [turn for turn in self.at("waiting") if turn.apart and (not owners or set(owners) & set(turn.owners))]
 
+    def length(self, owner: str) -> int:
+        """What waits of a tenant, or of an API key: what its limit counts."""
+        return len(self.waiting(owner)) + len(self.suspects(owner))
+
     def wards(self) -> dict[str, str]:
         """What workers are to suspects."""
         held = {turn.worker: "together" if turn.apart == 1 else "alone" for turn in self.at("running") if turn.apart}
@@ -112,7 +116,7 @@ class QueueModel:
 
     def may_be_alone(self, worker: str) -> bool:
         """Whether a suspect could be this worker's only turn, at once or when it has cleared itself."""
-        return not self.held(worker) or not self.clearing - {worker}
+        return all(role == "together" for other, role in self.wards().items() if other != worker)
 
     def holds(self, worker: str, name: str, attempt: int) -> Turn | None:
         """The turn, if this worker runs it and in this attempt."""
@@ -132,10 +136,10 @@ class QueueModel:
     def verdict(self, submission: Submission) -> str:
         if (turn := self.turns.get(submission.turn)) and turn.place != "acknowledged":
             return "known"
-        waiting = len(self.waiting(submission.tenant))
+        waiting = self.length(submission.tenant)
         if 0 < submission.max_waiting <= waiting:
             return "full"
-        if 0 < submission.key_max_waiting <= (len(self.waiting(submission.key)) if submission.key else 0):
+        if 0 < submission.key_max_waiting <= (self.length(submission.key) if submission.key else 0):
             return "key_full"
         free = submission.pool_max_waiting - len(self.at("waiting"))
         return "busy" if submission.pool_max_waiting and waiting >= SHARE * free else "accepted"

@@ -62,7 +62,7 @@ class Submitters(QueueBesideModel):
                 assert earliest_ms <= arrival_ms <= self.now_ms()
                 earliest_ms = arrival_ms
                 self.model.enqueue(submission, arrival_ms=arrival_ms)
-            assert answer.waiting == len(self.model.waiting(submission.tenant))
+            assert answer.waiting == self.model.length(submission.tenant)
 
     @rule(names=st.lists(turns | st.just("nobody"), min_size=1, max_size=2))
     def cancel(self, names: list[str]) -> None:

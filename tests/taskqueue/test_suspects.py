@@ -113,6 +113,31 @@ async def test_for_one_that_must_be_alone_a_worker_clears_itself(queue: AsyncQue
     assert await ends(queue) == {"x": "succeeded", "a": "poison"}
 
 
+async def test_one_worker_at_a_time_runs_a_suspect_alone(queue: AsyncQueue) -> None:
+    """The others of the pool go on with what is no suspect, though they hold nothing."""
+    await suspects(queue, "ab")
+    for worker, name in (("w3", "a"), ("w4", "b")):
+        await queue.enqueue([turn(f"with {name}")])
+        assert await claimed(queue, worker) == [name, f"with {name}"]
+        await lost(queue, worker)
+        await queue.cancel([f"with {name}"])
+    (first,) = await queue.claim("w5", 64, lease_s=LEASE_S)
+    assert await claimed(queue, "w6") == []
+    await queue.enqueue([turn("fresh", "bob")])
+    assert await claimed(queue, "w6") == ["fresh"]
+    await queue.finish("w5", [success(first)])
+    (second,) = await claimed(queue, "w5")
+    assert {first.turn, second} == {"a", "b"}
+
+
+async def test_suspects_count_in_what_may_wait(queue: AsyncQueue) -> None:
+    await suspects(queue, "ab")
+    (full,) = await queue.enqueue([turn("c", max_waiting=2)])
+    assert (full.verdict, full.waiting) == ("full", 2)
+    (busy,) = await queue.enqueue([turn("c", pool_max_waiting=2)])
+    assert busy.verdict == "busy"
+
+
 async def test_a_worker_that_dies_while_it_clears_itself_is_replaced(queue: AsyncQueue) -> None:
     await queue.enqueue([turn("x"), turn("y")])
     for worker, name in (("w4", "x"), ("w5", "y")):
