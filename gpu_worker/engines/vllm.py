@@ -39,6 +39,9 @@ CORE_DIED = "vLLM's engine core died; its last words are in the log"
 SHUTDOWN_S = 0.3
 """How long the engine core may take to end by itself; it holds nothing that is worth waiting for."""
 
+FEW_CORES = 4
+"""Up to so many, vLLM's processes may not spin for each other."""
+
 
 class _Loaded(msgspec.Struct, frozen=True):
     llm: Any
@@ -201,6 +204,23 @@ def load(settings: Settings) -> _Loaded:
         raise EngineCannotStart(f"model {name!r} does not load in vLLM: {cause or sentence(error)}") from error
 
 
+def _few_cores(engine_args: dict[str, Any]) -> dict[str, Any]:
+    """On a CPU of few cores the model runs inside the engine core's process, not in one of its own.
+
+    Two processes wait for each other in loops of `sched_yield`; on 2 cores nothing else of the host got to run beside
+    them, for up to 6 s at a time: neither a heartbeat, nor Redis, nor the web server. With many cores vLLM's own choice
+    is better: it binds OpenMP's threads there.
+    """
+    from vllm.platforms import current_platform
+
+    parallel = any(engine_args.get(f"{kind}_parallel_size", 1) != 1 for kind in ("tensor", "pipeline", "data"))
+    if not current_platform.is_cpu() or parallel or len(os.sched_getaffinity(0)) > FEW_CORES:
+        return {}
+    # Otherwise vLLM overrules the choice; `AsyncLLM` has its core in a process of its own all the same.
+    os.environ.setdefault("VLLM_ENABLE_V1_MULTIPROCESSING", "0")
+    return {"distributed_executor_backend": "uni"}
+
+
 def _load(settings: Settings) -> _Loaded:
     from vllm.engine.arg_utils import AsyncEngineArgs
     from vllm.v1.engine.async_llm import AsyncLLM
@@ -209,7 +229,7 @@ def _load(settings: Settings) -> _Loaded:
     unknown = sorted(set(settings.engine_args) - known)
     if unknown:
         raise BadSetting(f"OPSITE_ENGINE_ARGS: vLLM's AsyncEngineArgs has no {', '.join(unknown)}")
-    defaults = {"max_num_seqs": settings.slots, "disable_log_stats": True}
+    defaults = {"max_num_seqs": settings.slots, "disable_log_stats": True} | _few_cores(settings.engine_args)
     llm = AsyncLLM.from_engine_args(AsyncEngineArgs(model=settings.model, **(defaults | settings.engine_args)))
     config = llm.model_config
     generation = config.try_get_generation_config() or {}
