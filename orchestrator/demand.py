@@ -13,7 +13,10 @@ Code = Literal["blind", "hold", "up", "from_zero", "down", "to_zero", "bounds"]
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """A pool's rule, as stored; `waiting_per_worker` is the waiting work that one worker more is worth."""
+    """A pool's rule, as stored; `waiting_per_worker` is the waiting work that one worker more is worth.
+
+    `wait_bound_s`: what a task may wait for a slot, kept for the share `wait_share` of them (`target_wait`).
+    """
 
     kind: str = "queue_depth"
     min_workers: int = 0
@@ -22,27 +25,40 @@ class Policy:
     up_cooldown_s: float = 5.0
     down_cooldown_s: float = 60.0
     idle_to_zero_s: float = 300.0
+    wait_bound_s: float = 5.0
+    wait_share: float = 0.99
 
 
 @dataclass(frozen=True, slots=True)
 class Demand:
-    """The queue of a pool at the moment `at`."""
+    """The queue of a pool at the moment `at`. `arrived` counts the turns that ever came in; it may begin anew at 0.
+
+    `work_waiting`: tokens that wait, prompts and expected answers together.
+    """
 
     at: float
     waiting: int
     running: int
     oldest_wait_s: float = 0.0
+    arrived: int | None = None
+    work_waiting: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Signals:
-    """Fleet and demand of a pool. Demand is None when the queue could not be read: a value of its own, never zero."""
+    """Fleet and demand of a pool. Demand is None when the queue could not be read: a value of its own, never zero.
+
+    Measured, and None until they were: `turn_s`, what a turn costs a full worker (its share of the worker's time, in s, so a worker
+    ends 1 / turn_s turns a second); `start_s`, what a cold start takes.
+    """
 
     slots: int
     starting: int = 0
     ready: int = 0
     draining: int = 0
     demand: Demand | None = None
+    turn_s: float | None = None
+    start_s: float | None = None
 
     @property
     def current(self) -> int:
