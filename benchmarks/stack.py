@@ -74,6 +74,13 @@ class Service:
         self.started.append(process)
         return process.pid
 
+    def end(self, pid: int) -> None:
+        """SIGTERM to one of them, and wait."""
+        for process in self.started:
+            if process.pid == pid:
+                process.terminate()
+                process.wait(15)
+
 
 @contextlib.contextmanager
 def our_service(*, server: str, pool: str = _POOL, **more: str) -> Iterator[Service]:
