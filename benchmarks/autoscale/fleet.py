@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 from benchmarks.autoscale.engine import Engine, Turn
-from benchmarks.autoscale.loads import Load
+from benchmarks.autoscale.loads import Load, Request
 from gpu_worker.engines.simulated import SimulatedArgs
 
 
@@ -28,7 +28,7 @@ class Scene:
     drain_s: float = 0.5
     max_workers: int = 32
     tick_s: float = 1.0
-    speed: SimulatedArgs = SimulatedArgs()
+    speed: SimulatedArgs = field(default_factory=SimulatedArgs)
     failures_per_hour: float = 0.0
     lease_s: float = 5.0
     first_workers: int = 0
@@ -36,9 +36,20 @@ class Scene:
     seed: int = 1
 
 
+def cost_s(scene: Scene, request: Request) -> float:
+    """What a request costs a full worker, in s of its time: its part of every step that it is in, and its prompt."""
+    speed = scene.speed
+    step_s = speed.step_base_s / scene.slots + speed.step_per_sequence_s
+    return request.output_tokens * step_s + request.prompt_tokens / speed.prefill_tokens_per_s
+
+
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """What a scaler may see at a tick, which is what the queue and the fleet tell. Counters grow from the load's begin."""
+    """What a scaler may see at a tick, which is what the queue and the fleet tell. Counters grow from the load's begin.
+
+    Measured, and None before: `turn_s`, the mean over the turns that ended of what a turn costs a full worker;
+    `start_s`, a cold start.
+    """
 
     at: float
     waiting: int
@@ -53,6 +64,8 @@ class Sample:
     arrived_prompt_tokens: int
     ended_output_tokens: int
     busy_workers: int
+    turn_s: float | None = None
+    start_s: float | None = None
 
     @property
     def current(self) -> int:
@@ -77,6 +90,10 @@ class _Worker:
     changes_at: float
     engine: Engine
     fails_at: float = math.inf
+
+    @property
+    def gone(self) -> bool:
+        return self.state == "gone"
 
     @property
     def next_at(self) -> float:
@@ -125,6 +142,8 @@ class Pool:
         self._turns = [Turn(request, number) for number, request in enumerate(load.requests)]
         self._arrived = self._ended = 0
         self._arrived_prompt = self._ended_output = self._waiting_prompt = 0
+        self._ended_cost_s = 0.0
+        self._started = False
         self._workers: list[_Worker] = []
         self._events: list[tuple[float, int, _Worker]] = []
         self._dice = random.Random(scene.seed)
@@ -158,8 +177,8 @@ class Pool:
             self._busy_s += worker.engine.busy_s
         return Outcome(
             scaler=self._scaler.name,
-            waits_s=[(turn.claimed_at or math.inf) - turn.request.at for turn in self._turns],
-            first_token_s=[(turn.first_token_at or math.inf) - turn.request.at for turn in self._turns],
+            waits_s=[_since(turn.request.at, turn.claimed_at) for turn in self._turns],
+            first_token_s=[_since(turn.request.at, turn.first_token_at) for turn in self._turns],
             worker_s=self._worker_s,
             starts=self._starts,
             peak=self._peak,
@@ -205,7 +224,7 @@ class Pool:
     def _happen(self) -> None:
         """The next thing of a worker, if it still stands: entries of the heap are never taken back, only passed over."""
         at, _, worker = heapq.heappop(self._events)
-        if worker.state == "gone" or at != worker.next_at:
+        if worker.gone or at != worker.next_at:
             return
         if at == worker.fails_at:
             self._stalled.append((at + self._scene.lease_s, worker.engine.release(at)))
@@ -214,8 +233,10 @@ class Pool:
             for turn in worker.engine.end_stretch():
                 self._ended += 1
                 self._ended_output += turn.request.output_tokens
+                self._ended_cost_s += cost_s(self._scene, turn.request)
         elif worker.state == "starting":
             worker.state, worker.changes_at = "ready", math.inf
+            self._started = True
             if self._scene.failures_per_hour:
                 worker.fails_at = at + self._dice.expovariate(self._scene.failures_per_hour / 3600)
         else:
@@ -223,7 +244,7 @@ class Pool:
             self._handed_over += len(turns)
             self._end(worker)
             self._give_back(turns)
-        if worker.state != "gone":
+        if not worker.gone:
             self._schedule(worker)
         self._claim()
 
@@ -231,9 +252,7 @@ class Pool:
     def _tick(self) -> None:
         sample = self._sample()
         desired = min(max(0, self._scaler.desired(sample)), self._scene.max_workers)
-        self._timeline.append(
-            Moment(self._now, sample.waiting, sample.running, sample.ready, sample.starting, desired)
-        )
+        self._timeline.append(Moment(self._now, sample.waiting, sample.running, sample.ready, sample.starting, desired))
         for _ in range(desired - sample.current):
             self._start(ready_at=self._now + self._scene.cold_start_s)
         for worker in self._victims(sample.current - desired):
@@ -261,6 +280,8 @@ class Pool:
             arrived_prompt_tokens=self._arrived_prompt,
             ended_output_tokens=self._ended_output,
             busy_workers=sum(worker.engine.held > 0 for worker in ready),
+            turn_s=self._ended_cost_s / self._ended if self._ended else None,
+            start_s=self._scene.cold_start_s if self._started else None,
         )
 
     def _start(self, *, ready_at: float) -> None:
@@ -289,3 +310,7 @@ class Pool:
         self._workers.remove(worker)
         self._worker_s += self._now - worker.since
         self._busy_s += worker.engine.busy_s
+
+
+def _since(begin: float, end: float | None) -> float:
+    return math.inf if end is None else end - begin

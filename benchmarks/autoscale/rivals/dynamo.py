@@ -1,8 +1,9 @@
-"""Dynamo's planner, its reactive part (`planner/core/`): each 5 s one up or one down, and none while a change is in progress.
+"""Dynamo's planner, its reactive part (`planner/core/`): each 5 s one up or one down, and none while a change is in
+progress.
 
-Up if the estimated time to first token is over its bound, down if that of N−1 workers (the load times N / (N−1), PR 9294) is under
-0.8 of it. The estimate is the waiting and the arriving prompts over the fleet's prefill rate, plus a step. The forecast (constant: the last
-180 s' mean) is a floor.
+Up if the estimated time to first token is over its bound, down if that of N-1 workers (the load times N / (N-1), PR
+9294) is under 0.8 of it. The estimate is the waiting and the arriving prompts over the fleet's prefill rate, plus a
+step. The forecast (constant: the last 180 s' mean) is a floor.
 """
 
 from __future__ import annotations

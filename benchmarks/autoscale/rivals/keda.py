@@ -1,8 +1,8 @@
 """KEDA with the HPA, after kedacore/keda `scale_executor.go` and Kubernetes' HPA.
 
-KEDA polls each 30 s: from zero to max(1, minimum) when the queue is longer than the activation value, to zero after `cooldown_s` without
-work. Between one and the maximum the HPA decides each 15 s: ceil(metric / target) with a tolerance of a tenth, up by at most the larger
-of twice and four more per 15 s, down to the maximum of the last 300 s.
+KEDA polls each 30 s: from zero to max(1, minimum) when the queue is longer than the activation value, to zero after
+`cooldown_s` without work. Between one and the maximum the HPA decides each 15 s: ceil(metric / target) with a
+tolerance of a tenth, up by at most the larger of twice and four more per 15 s, down to the maximum of the last 300 s.
 """
 
 from __future__ import annotations

@@ -1,9 +1,11 @@
-"""Knative's KPA, after knative/serving `pkg/autoscaler/scaling/autoscaler.go`; AIBrix' KPA is the same with longer windows.
+"""Knative's KPA, after knative/serving `pkg/autoscaler/scaling/autoscaler.go`; AIBrix' KPA is the same with longer
+windows.
 
 The metric is concurrency: requests in the workers and in the activator's queue. With ready = max(1, ready workers):
-S = ceil(stable mean / target) and P = ceil(panic mean / target), both clamped to [floor(ready / down), ceil(up · ready)]. Panic begins
-when the unclamped P is at least `panic_threshold` times ready, and ends a stable window after the last such tick; in panic the answer is
-the running maximum of max(S, P). To zero after a stable window without activity and 30 s of grace.
+S = ceil(stable mean / target) and P = ceil(panic mean / target), both clamped to [floor(ready / down), ceil(up ·
+ready)]. Panic begins when the unclamped P is at least `panic_threshold` times ready, and ends a stable window after
+the last such tick; in panic the answer is the running maximum of max(S, P). To zero after a stable window without
+activity and 30 s of grace.
 """
 
 from __future__ import annotations

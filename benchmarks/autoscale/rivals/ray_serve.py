@@ -1,7 +1,8 @@
-"""Ray Serve, after `serve/autoscaling_policy.py`: mean over a look-back of ongoing and queued requests, over a target.
+"""Ray Serve, after `serve/autoscaling_policy.py`: mean over a look-back of ongoing and queued requests, over a
+target.
 
-The answer is moved by a smoothing factor, and applied only after the same sign for `up_s` or `down_s`; from zero at once; to zero only
-from one.
+The answer is moved by a smoothing factor, and applied only after the same sign for `up_s` or `down_s`; from zero at
+once; to zero only from one.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """SkyServe, after `sky/serve/autoscalers.py`: by the rate of requests, or by the length of the queue.
 
-Rate: ceil(requests of 60 s / 60 / target_qps), decided each 20 s (5 s at zero), up after `up_s` and down after `down_s` of agreement.
-Queue: one up while more than `queue_length` wait, one down while none do, with the same delays.
+Rate: ceil(requests of 60 s / 60 / target_qps), decided each 20 s (5 s at zero), up after `up_s` and down after
+`down_s` of agreement. Queue: one up while more than `queue_length` wait, one down while none do, with the same
+delays.
 """
 
 from __future__ import annotations
