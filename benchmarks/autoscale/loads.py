@@ -8,6 +8,7 @@ import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import cache
 from pathlib import Path
 
 COLUMNS = ("TIMESTAMP", "ContextTokens", "GeneratedTokens")
@@ -128,4 +129,50 @@ def tenants(seed: int = 1) -> Load:
     return poisson("tenants", rate, peak=14.0, ends_at=3600.0, seed=seed, tenants=shares)
 
 
-GENERATED: Mapping[str, Callable[[], Load]] = {"steps": steps, "spikes": spikes, "daily": daily, "tenants": tenants}
+GENERATED: Mapping[str, Callable[[int], Load]] = {"steps": steps, "spikes": spikes, "daily": daily, "tenants": tenants}
+
+
+# -- the same form, other figures ------------------------------------------------------------------
+def faster(load: Load, factor: float) -> Load:
+    """The same requests in less time: every moment divided by `factor`."""
+    moved = [replace(request, at=request.at / factor) for request in load.requests]
+    return Load(load.name, moved, load.ends_at / factor)
+
+
+def thinned(load: Load, share: float, seed: int = 1) -> Load:
+    """A `share` of the requests, by chance."""
+    dice = random.Random(seed)
+    return Load(load.name, [request for request in load.requests if dice.random() < share], load.ends_at)
+
+
+def backward(load: Load) -> Load:
+    """The last one comes first."""
+    moved = [replace(request, at=load.requests[-1].at - request.at) for request in reversed(load.requests)]
+    return Load(load.name, moved, load.ends_at)
+
+
+def doubled(load: Load) -> Load:
+    """Two such services at once: the second begins in the middle."""
+    half = load.ends_at / 2
+    moved = [replace(request, at=(request.at + half) % load.ends_at) for request in load.requests]
+    return Load(load.name, sorted((*load.requests, *moved), key=lambda one: one.at), load.ends_at)
+
+
+VARIATIONS: Mapping[str, Callable[[Load], Load]] = {
+    "slow": lambda load: faster(load, 0.6),
+    "fast": lambda load: faster(load, 1.7),
+    "half": lambda load: thinned(load, 0.5),
+    "backward": backward,
+    "doubled": doubled,
+}
+"""Loads of the same form that no policy was fitted to."""
+
+
+@cache
+def named(name: str) -> Load:
+    """`azure`, a generated load, or a trace's path; after a `/`, a variation (`seed2` makes a generated load anew)."""
+    stem, _, variation = name.rpartition("/") if name.rpartition("/")[2] in (*VARIATIONS, "seed2") else (name, "", "")
+    if variation == "seed2":
+        return replace(GENERATED[stem](2), name=name)
+    load = read_trace(AZURE) if stem == "azure" else GENERATED[stem](1) if stem in GENERATED else read_trace(Path(stem))
+    return replace(VARIATIONS[variation](load) if variation else load, name=name)
