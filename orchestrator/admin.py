@@ -59,7 +59,16 @@ class PoolAdmin(ModelAdmin):
 class ScalingPolicyAdmin(ModelAdmin):
     """Policies, for those who look for them by themselves."""
 
-    list_display = ("pool", "kind", "min_workers", "max_workers", "waiting_per_worker", "idle_to_zero_s")
+    list_display = (
+        "pool",
+        "kind",
+        "min_workers",
+        "max_workers",
+        "waiting_per_worker",
+        "wait_bound_s",
+        "wait_share",
+        "idle_to_zero_s",
+    )
     list_filter = ("kind",)
     search_fields = ("pool__slug",)
     list_select_related = ("pool",)

@@ -8,6 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from orchestrator.arrivals import Arrivals
+
 Code = Literal["blind", "hold", "up", "from_zero", "down", "to_zero", "bounds"]
 
 
@@ -70,13 +72,15 @@ class Signals:
 class History:
     """What the past adds. All of it may be None after a restart: then nothing shrinks until enough was seen.
 
-    `peaks` are the needs that no later need has reached, each with the last moment it was needed: high first.
+    `peaks` are the needs that no later need has reached, each with the last moment it was needed: high first. `arrivals` outlives a
+    short break in the signals, since the queue's counter tells what came in meanwhile.
     """
 
     seen_since: float | None = None
     idle_since: float | None = None
     grown_at: float | None = None
     peaks: tuple[tuple[float, int], ...] = ()
+    arrivals: Arrivals | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,13 +8,18 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
+from orchestrator.arrivals import Arrivals, after
 from orchestrator.demand import Decision, Demand, History, Policy, Signals, counted, seconds
 from orchestrator.queue_depth import queue_depth
+from orchestrator.target_wait import hold_s, target_wait
 
 STALE_S = 5.0
 """Signals older than this are no signals."""
 
-POLICIES: Mapping[str, Callable[[Policy, Signals, Demand, History, float], Decision]] = {"queue_depth": queue_depth}
+POLICIES: Mapping[str, Callable[[Policy, Signals, Demand, History, float], Decision]] = {
+    "queue_depth": queue_depth,
+    "target_wait": target_wait,
+}
 
 
 class UnknownPolicy(Exception):
@@ -67,13 +72,22 @@ def remember(
     """
     demand = signals.demand
     if decision.code == "blind" or demand is None:
-        return History(grown_at=history.grown_at)
+        return History(grown_at=history.grown_at, arrivals=history.arrivals)
     needed = decision.needed if decision.needed is not None else decision.desired
-    kept = [(at, count) for at, count in history.peaks if count > needed and at > now - policy.down_cooldown_s]
+    window_s = hold_s(policy, signals)
+    kept = [(at, count) for at, count in history.peaks if count > needed and at > now - window_s]
     idle = demand.waiting + demand.running == 0
     return History(
         seen_since=now if history.seen_since is None else history.seen_since,
         idle_since=None if not idle else now if history.idle_since is None else history.idle_since,
         grown_at=now if grew else history.grown_at,
         peaks=(*kept, (now, needed)),
+        arrivals=_arrivals(history.arrivals, policy, demand),
     )
+
+
+def _arrivals(past: Arrivals | None, policy: Policy, demand: Demand) -> Arrivals | None:
+    """Kept under every policy: the memory is of the pool, so that another policy does not begin in ignorance."""
+    if demand.arrived is None:
+        return past
+    return after(past, count=demand.arrived, now=demand.at, bound_s=policy.wait_bound_s)

@@ -50,6 +50,8 @@ def policy_of(pool: Pool) -> Policy:
         up_cooldown_s=row.up_cooldown_s,
         down_cooldown_s=row.down_cooldown_s,
         idle_to_zero_s=row.idle_to_zero_s,
+        wait_bound_s=row.wait_bound_s,
+        wait_share=row.wait_share,
     )
 
 
@@ -128,6 +130,10 @@ def inputs(*, signals: Signals, policy: Policy, history: History, now: float) ->
         "ready": signals.ready,
         "draining": signals.draining,
         "demand_at": demand.get("at"),
+        "arrived": demand.get("arrived"),
+        "work_waiting": demand.get("work_waiting"),
+        "turn_s": signals.turn_s,
+        "start_s": signals.start_s,
         "now": now,
         "policy": asdict(policy),
         "history": asdict(history),
