@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from orchestrator.arrivals import Arrivals
+from orchestrator.schedule import Floor
 
 Code = Literal["blind", "hold", "up", "from_zero", "down", "to_zero", "bounds"]
 
@@ -18,6 +19,7 @@ class Policy:
     """A pool's rule, as stored; `waiting_per_worker` is the waiting work that one worker more is worth.
 
     `wait_bound_s`: what a task may wait for a slot, kept for the share `wait_share` of them (`target_wait`).
+    `floors`: minima by the clock of `time_zone`, under every kind.
     """
 
     kind: str = "queue_depth"
@@ -29,6 +31,8 @@ class Policy:
     idle_to_zero_s: float = 300.0
     wait_bound_s: float = 5.0
     wait_share: float = 0.99
+    floors: tuple[Floor, ...] = ()
+    time_zone: str = "UTC"
 
 
 @dataclass(frozen=True, slots=True)

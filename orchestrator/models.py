@@ -4,11 +4,29 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator, RegexValidator
 from django.db import models
 from django.db.models import F, Q
 
+from orchestrator.schedule import BadSchedule, parse, zone_of
 from tenants.identifiers import new_id
+
+
+def valid_schedule(rows: object) -> None:
+    """A field validator."""
+    try:
+        parse(rows)
+    except BadSchedule as error:
+        raise ValidationError(str(error)) from None
+
+
+def valid_zone(name: str) -> None:
+    """A field validator."""
+    try:
+        zone_of(name)
+    except BadSchedule as error:
+        raise ValidationError(str(error)) from None
 
 
 class Pool(models.Model):
@@ -112,6 +130,17 @@ class ScalingPolicy(models.Model):
         default=0.99,
         validators=[MinValueValidator(0.5), MaxValueValidator(0.999)],
         help_text="Wait under a bound: the share of tasks to keep under it. A higher share keeps more workers in reserve.",
+    )
+    schedule = models.JSONField(
+        default=list,
+        blank=True,
+        validators=[valid_schedule],
+        help_text="At least so many workers at these hours, whatever the kind: "
+        '[{"days": ["mon", "tue"], "from": "08:00", "to": "18:00", "workers": 3}]. '
+        'A "to" that is not later than "from" is the next day\'s.',
+    )
+    time_zone = models.CharField(
+        max_length=64, default="UTC", validators=[valid_zone], help_text="Of the schedule: UTC, Europe/Berlin, ..."
     )
     created_at = models.DateTimeField(auto_now_add=True)
 

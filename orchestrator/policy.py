@@ -11,6 +11,7 @@ from dataclasses import replace
 from orchestrator.arrivals import Arrivals, after
 from orchestrator.demand import Decision, Demand, History, Policy, Signals, counted, seconds
 from orchestrator.queue_depth import queue_depth
+from orchestrator.schedule import Floor, highest
 from orchestrator.target_wait import hold_s, target_wait
 
 STALE_S = 5.0
@@ -41,21 +42,25 @@ def decide(policy: Policy, signals: Signals, history: History, now: float) -> De
         function = POLICIES[policy.kind]
     except KeyError:
         raise UnknownPolicy(f"No policy is called {policy.kind!r}; there are: {', '.join(sorted(POLICIES))}.") from None
-    return bounded(policy, current, function(policy, signals, demand, history, now))
+    floor = highest(policy.floors, time_zone=policy.time_zone, now=now, ahead_s=signals.start_s or 0.0)
+    return bounded(policy, current, function(policy, signals, demand, history, now), floor)
 
 
-def bounded(policy: Policy, current: int, decision: Decision) -> Decision:
-    """Minimum and maximum stand over every policy, without cooldown."""
+def bounded(policy: Policy, current: int, decision: Decision, floor: Floor | None = None) -> Decision:
+    """Minimum (or the time table's floor) and maximum stand over every policy, without cooldown."""
     if decision.desired > policy.max_workers:
         limit = f"the maximum is {policy.max_workers}."
         if current > policy.max_workers:
             return replace(decision, desired=policy.max_workers, code="bounds", reason=_but(decision.reason, limit))
         code = "hold" if current == policy.max_workers else decision.code
         return replace(decision, desired=policy.max_workers, code=code, reason=_but(decision.reason, limit))
-    if decision.desired < policy.min_workers:
-        limit = f"the minimum is {policy.min_workers}."
-        code = "hold" if current == policy.min_workers else "bounds" if current < policy.min_workers else decision.code
-        return replace(decision, desired=policy.min_workers, code=code, reason=_but(decision.reason, limit))
+    least, limit = policy.min_workers, f"the minimum is {policy.min_workers}."
+    if floor is not None and floor.workers > least:
+        least = min(floor.workers, policy.max_workers)
+        limit = f"the minimum is {least} by the schedule ({floor})."
+    if decision.desired < least:
+        code = "hold" if current == least else "bounds" if current < least else decision.code
+        return replace(decision, desired=least, code=code, reason=_but(decision.reason, limit))
     return decision
 
 

@@ -10,6 +10,7 @@ from typing import Any
 from orchestrator.backoff import Backoff, Ending, replayed
 from orchestrator.demand import Decision, History, Policy, Signals
 from orchestrator.models import Pool, ScalingDecision, ScalingPolicy, Worker
+from orchestrator.schedule import parse
 from tenants.models import ApiKey, Tenant
 
 REMEMBERED_ENDINGS = 12
@@ -52,6 +53,8 @@ def policy_of(pool: Pool) -> Policy:
         idle_to_zero_s=row.idle_to_zero_s,
         wait_bound_s=row.wait_bound_s,
         wait_share=row.wait_share,
+        floors=parse(row.schedule),
+        time_zone=row.time_zone,
     )
 
 
