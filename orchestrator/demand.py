@@ -39,7 +39,8 @@ class Policy:
 class Demand:
     """The queue of a pool at the moment `at`. `arrived` counts the turns that ever came in; it may begin anew at 0.
 
-    `work_waiting`: tokens that wait, prompts and expected answers together.
+    `work_waiting`: tokens that wait, prompts and expected answers together. What running limits hold back is no part of what waits;
+    of the tokens its share by number is left out.
     """
 
     at: float
@@ -55,7 +56,7 @@ class Signals:
     """Fleet and demand of a pool. Demand is None when the queue could not be read: a value of its own, never zero.
 
     Measured, and None until they were: `turn_s`, what a turn costs a full worker (its share of the worker's time, in s, so a worker
-    ends 1 / turn_s turns a second); `start_s`, what a cold start takes.
+    ends 1 / turn_s turns a second); `start_s`, what a start would take now (a cold one where nothing is warm).
     """
 
     slots: int

@@ -5,7 +5,7 @@ A new policy is a function of the same signature in `POLICIES`; blindness, bound
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from orchestrator.arrivals import Arrivals, after
@@ -44,6 +44,11 @@ def decide(policy: Policy, signals: Signals, history: History, now: float) -> De
         raise UnknownPolicy(f"No policy is called {policy.kind!r}; there are: {', '.join(sorted(POLICIES))}.") from None
     floor = highest(policy.floors, time_zone=policy.time_zone, now=now, ahead_s=signals.start_s or 0.0)
     return bounded(policy, current, function(policy, signals, demand, history, now), floor)
+
+
+def hindered(signals: Signals, hindrances: Sequence[str]) -> Decision:
+    """The decision while the fleet cannot, or must not, be touched: the sentences say why."""
+    return Decision(signals.current, f"{' '.join(hindrances)} The fleet is left as it is.", "blind")
 
 
 def bounded(policy: Policy, current: int, decision: Decision, floor: Floor | None = None) -> Decision:
