@@ -1,4 +1,4 @@
-"""The comparison in text: one table to a case, and one line to each in the end."""
+"""The comparison in text: one table to a case, and one line to each in the end, by cold start."""
 
 from __future__ import annotations
 
@@ -37,25 +37,34 @@ def row(score: Score) -> str:
 
 
 def summary(comparisons: Sequence[Comparison]) -> Iterator[str]:
-    """As a table in Markdown: one line to a case."""
-    yield (
-        "| load | cold start, s | worker-hours | late, % | wait p99, s | bound, worker-hours | times the bound "
-        "| better on both | cheapest other with no more late | its worker-hours |"
-    )
-    yield "|---|---|---|---|---|---|---|---|---|---|"
-    for one in comparisons:
-        ours, bound = one.ours, one.bound_hours
-        rival = min((s for s in one.others if s.late <= ours.late), key=lambda s: s.worker_hours, default=None)
-        cells = [
-            one.case.load,
-            f"{one.case.scene.cold_start_s:g}",
-            f"{ours.worker_hours:.2f}",
-            f"{100 * ours.late:.1f}",
-            f"{ours.p99_s:.1f}",
-            "-" if bound is None else f"{bound:.2f}",
-            "-" if bound is None else f"{ours.worker_hours / bound:.2f}",
-            "; ".join(score.name for score in frontier(one.beaten_by)) or "nobody",
-            "-" if rival is None else rival.name,
-            "-" if rival is None else f"{rival.worker_hours:.2f}",
-        ]
-        yield f"| {' | '.join(cells)} |"
+    """In Markdown: one table to a cold start, one line to a load. Others are given as name: worker-hours / late."""
+    for cold_start_s in dict.fromkeys(one.case.scene.cold_start_s for one in comparisons):
+        yield f"### Cold start {cold_start_s:g} s"
+        yield (
+            "| load | Opsite: worker-hours / late | next cheaper on the others' frontier | next dearer there "
+            "| better on both | bound, worker-hours | times the bound |"
+        )
+        yield "|---|---|---|---|---|---|---|"
+        for one in comparisons:
+            if one.case.scene.cold_start_s == cold_start_s:
+                yield f"| {' | '.join(_cells(one))} |"
+        yield ""
+
+
+def _cells(one: Comparison) -> Iterator[str]:
+    ours, front = one.ours, frontier(one.others)
+    yield one.case.load
+    yield _both(ours)
+    yield next((_named(score) for score in reversed(front) if score.worker_hours < ours.worker_hours), "-")
+    yield next((_named(score) for score in front if score.worker_hours >= ours.worker_hours), "-")
+    yield "; ".join(_named(score) for score in frontier(one.beaten_by)) or "nobody"
+    yield "-" if one.bound_hours is None else f"{one.bound_hours:.2f}"
+    yield "-" if one.bound_hours is None else f"{ours.worker_hours / one.bound_hours:.2f}"
+
+
+def _named(score: Score) -> str:
+    return f"{score.name}: {_both(score)}"
+
+
+def _both(score: Score) -> str:
+    return f"{score.worker_hours:.2f} / {100 * score.late:.2f} %"
