@@ -3,7 +3,7 @@
 A worker that is ordered now serves one cold start (`start_s`) later, so the fleet must fit what will come then. Three
 things are looked at, all in turns per second, and the greatest counts; a worker serves 1 / `turn_s` of them.
 
-1. The outlook (`orchestrator.outlook`): the need one cold start ahead, as the last quarter of an hour lets expect it,
+1. The expectation (`orchestrator.expectation`): the need one cold start ahead, as the last quarter of an hour lets expect it,
    with its margin.
 2. What the present half minute has already shown to be needed (`orchestrator.arrivals`).
 3. The burst: what waits, and what will come until a worker ordered now is ready, less what the workers that are
@@ -26,7 +26,7 @@ from dataclasses import dataclass, replace
 
 from orchestrator.arrivals import BUCKET_S, WINDOW, Arrivals, after
 from orchestrator.demand import Code, Decision, Demand, History, Policy, Signals, counted, seconds
-from orchestrator.outlook import LINE, Outlook, outlook
+from orchestrator.expectation import LINE, Expectation, expectation
 from orchestrator.queue_depth import queue_depth
 
 WINDOW_S = WINDOW * BUCKET_S
@@ -82,8 +82,10 @@ def target_wait(policy: Policy, signals: Signals, demand: Demand, history: Histo
     memory = after(history.arrivals, count=demand.arrived, now=demand.at, bound_s=policy.wait_bound_s)
     known = _Known(policy, signals, demand, history, now, memory, signals.turn_s, signals.start_s)
     ahead = max(1, math.ceil(signals.start_s / WINDOW_S))
-    expected = outlook(memory.needs, ahead=ahead, share=policy.wait_share)
-    need = max(_least(known), _by_outlook(known, expected), _shown(known), _burst(known), key=lambda one: one.workers)
+    expected = expectation(memory.needs, ahead=ahead, share=policy.wait_share)
+    need = max(
+        _least(known), _by_expectation(known, expected), _shown(known), _burst(known), key=lambda one: one.workers
+    )
     if need.workers > current:
         goal = f"{policy.wait_share:.4g} of them under {seconds(policy.wait_bound_s)}"
         keep = f"1 worker keeps {goal}" if need.workers == 1 else f"{need.workers} workers keep {goal}"
@@ -102,7 +104,7 @@ def _least(known: _Known) -> _Need:
     return _Need(1, f"{waiting} waiting, {running} running" if waiting + running else "No work")
 
 
-def _by_outlook(known: _Known, expected: Outlook | None) -> _Need:
+def _by_expectation(known: _Known, expected: Expectation | None) -> _Need:
     if expected is None:
         return _Need(0)
     windows = {"last": 1, "trend": min(LINE, len(known.memory.needs)), "mean": len(known.memory.needs)}[expected.by]

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from orchestrator.arrivals import BUCKET_S, REACH, WINDOW, WINDOWS, Arrivals, after, need
-from orchestrator.outlook import BEYOND, outlook, student
+from orchestrator.expectation import BEYOND, expectation, student
 
 
 def stream(readings: list[tuple[float, int]]) -> Arrivals:
@@ -66,7 +66,7 @@ def test_a_counter_that_began_anew_counts_from_zero_and_an_older_reading_changes
     assert after(kept, count=900, now=4.0, bound_s=5.0) is kept
 
 
-# -- the outlook -----------------------------------------------------------------------------------
+# -- the expectation -----------------------------------------------------------------------------------
 @pytest.mark.parametrize(
     ("share", "freedom", "value"),
     [(0.99, 1, 31.821), (0.99, 2, 6.965), (0.99, 5, 3.365), (0.99, 10, 2.764), (0.99, 30, 2.457), (0.95, 10, 1.812)],
@@ -86,20 +86,20 @@ def test_student_is_that_of_the_tables(share: float, freedom: int, value: float)
 )
 def test_who_was_right_speaks(values: tuple[float, ...], by: str, expected: float) -> None:
     ahead = 1 if by == "mean" else 2
-    found = outlook(values, ahead=ahead, share=0.99)
+    found = expectation(values, ahead=ahead, share=0.99)
     assert found is not None
     assert (found.by, found.expected) == (by, pytest.approx(expected))
 
 
 def test_without_an_error_known_there_is_none() -> None:
-    assert outlook((1.0, 2.0), ahead=2, share=0.99) is None
-    assert outlook((), ahead=1, share=0.99) is None
+    assert expectation((1.0, 2.0), ahead=2, share=0.99) is None
+    assert expectation((), ahead=1, share=0.99) is None
 
 
 @settings(deadline=None, derandomize=True)
 @given(st.lists(st.floats(0, 100), min_size=3, max_size=WINDOWS).map(tuple), st.integers(1, 2))
 def test_the_margin_has_a_limit(values: tuple[float, ...], ahead: int) -> None:
-    found = outlook(values, ahead=ahead, share=0.99)
+    found = expectation(values, ahead=ahead, share=0.99)
     assert found is not None
     assert found.margin >= 0
     assert found.most <= max(found.expected, max(values) * (1 + BEYOND / len(values))) + 1e-9

@@ -28,7 +28,7 @@ BEYOND = 8.0
 
 
 @dataclass(frozen=True, slots=True)
-class Outlook:
+class Expectation:
     """`expected` and the `margin` above it, in the values' unit; `by`: who spoke, judged by so many `errors`."""
 
     expected: float
@@ -64,7 +64,7 @@ FORECASTERS: Mapping[str, Callable[[Sequence[float], int], float]] = {"last": _l
 
 
 @lru_cache(maxsize=1024)  # the values change twice a minute, the question is asked every second
-def outlook(values: tuple[float, ...], *, ahead: int, share: float) -> Outlook | None:
+def expectation(values: tuple[float, ...], *, ahead: int, share: float) -> Expectation | None:
     """For the value `ahead` places on, exceeded in 1 - `share` of the cases; None until an error is known."""
     known = len(values) - ahead
     if known < 1:
@@ -77,7 +77,7 @@ def outlook(values: tuple[float, ...], *, ahead: int, share: float) -> Outlook |
     expected = FORECASTERS[by](values, ahead)
     margin = student(share, known) * math.sqrt(squares[by] / known)
     limit = max(values) * (1 + BEYOND / len(values))
-    return Outlook(expected, max(0.0, min(margin, limit - expected)), by, known)
+    return Expectation(expected, max(0.0, min(margin, limit - expected)), by, known)
 
 
 def student(share: float, freedom: int) -> float:
