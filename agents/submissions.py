@@ -43,6 +43,7 @@ def submission(
     key_max_waiting: int = 0,
     key_max_running: int = 0,
     inbox: str = "",
+    is_new: bool = False,
 ) -> Submission:
     """The message for `enqueue`."""
     return Submission(
@@ -61,4 +62,5 @@ def submission(
         key_max_waiting=key_max_waiting,
         key_max_running=key_max_running,
         inbox=inbox,
+        is_new=is_new,
     )

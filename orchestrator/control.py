@@ -17,14 +17,17 @@ from orchestrator.fleet import Sight
 from orchestrator.gpus import choose_gpus
 from orchestrator.host import Host
 from orchestrator.models import Pool, Worker
+from orchestrator.outlook import outlook_of
 from orchestrator.plan import Action, Drain, Kill, Plan, Start, kills_due, plan
 from orchestrator.policy import decide, remember
+from orchestrator.prospect import prospect_of, remember_starts
 from orchestrator.runtimes import RuntimeUnavailable
 from orchestrator.specs import BadPool, fingerprint, worker_spec
 from orchestrator.watch import Look, Observed, Watch
 from taskqueue.access import AccessRefused
 from taskqueue.failures import QueueUnavailable
 from taskqueue.messages import PoolSignals
+from taskqueue.outlook import Outlook
 from taskqueue.sync_client import Queue
 
 log = logging.getLogger(__name__)
@@ -42,6 +45,10 @@ class PoolControl:
     desired: int | None = None
     note: str = ""
     blind: bool = False
+    tick_s: float = 1.0
+    starts: dict[str, float] = field(default_factory=dict)
+    outlook: Outlook | None = None
+    """What the last tick foretold; None when it could not see the queue."""
 
     def tick(
         self,
@@ -52,6 +59,7 @@ class PoolControl:
         limits: Mapping[str, int],
     ) -> None:
         """One pass. `limits`: how many turns tenants and API keys may have running, by id."""
+        self.outlook = None
         self._notice_edits(pool)
         look = Look(pool, sight, outcomes, self._signals(pool, limits), time.time())
         observed = self.watch.observe(rows, look)
@@ -73,6 +81,7 @@ class PoolControl:
         seen = {one.view.id: one for one in observed}
         for action in todo.actions:
             self._apply(pool, action, seen, look)
+        self.outlook = self._foretell(pool, observed, todo, look, policy=policy, blind=decision.code == "blind")
 
     # -- observe -------------------------------------------------------------------------------
     def _signals(self, pool: Pool, limits: Mapping[str, int]) -> PoolSignals | None:
@@ -90,6 +99,7 @@ class PoolControl:
         changed = fingerprint(pool)
         if self.fingerprint not in ("", changed):
             self.watch.backoff = Backoff()
+            self.starts.clear()
         self.fingerprint = changed
 
     # -- decide and plan -----------------------------------------------------------------------
@@ -132,6 +142,24 @@ class PoolControl:
             records.keep_decision(pool, decision, inputs=inputs, current=signals.current, note=todo.note, now=now)
             log.info("pool %s: %s %s", pool.slug, decision.reason, todo.note)
         self.desired, self.note, self.blind = decision.desired, todo.note, blind
+
+    def _foretell(
+        self, pool: Pool, observed: list[Observed], todo: Plan, look: Look, *, policy: Policy, blind: bool
+    ) -> Outlook | None:
+        remember_starts(self.starts, (one.row for one in observed))
+        if look.signals is None:
+            return None
+        prospect = prospect_of(
+            pool, observed, todo, look=look, host=self.host, max_workers=policy.max_workers, blind=blind
+        )
+        return outlook_of(
+            prospect,
+            starts=tuple(self.starts.values()),
+            backoff=self.watch.backoff,
+            tick_s=self.tick_s,
+            now=look.now,
+            now_ms=look.signals.now_ms,
+        )
 
     # -- apply ---------------------------------------------------------------------------------
     def _apply(self, pool: Pool, action: Action, seen: Mapping[str, Observed], look: Look) -> None:

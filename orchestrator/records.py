@@ -10,6 +10,7 @@ from typing import Any
 from orchestrator.backoff import Backoff, Ending, replayed
 from orchestrator.demand import Decision, History, Policy, Signals
 from orchestrator.models import Pool, ScalingDecision, ScalingPolicy, Worker
+from orchestrator.outlook import REMEMBERED_STARTS
 from tenants.models import ApiKey, Tenant
 
 REMEMBERED_ENDINGS = 12
@@ -88,6 +89,12 @@ def past_failures(pool: Pool) -> Backoff:
     """The backoff that the last endings of a pool leave behind, for a leader that has just begun."""
     rows = pool.workers.filter(state__in=(Worker.State.STOPPED, Worker.State.FAILED)).order_by("-stopped_at")
     return replayed(ending(row) for row in reversed(rows[:REMEMBERED_ENDINGS]))
+
+
+def past_starts(pool: Pool) -> dict[str, float]:
+    """How long the last starts took (s), by worker, the oldest first."""
+    rows = pool.workers.filter(ready_at__isnull=False).order_by("-ready_at")[:REMEMBERED_STARTS]
+    return {str(row.pk): (row.ready_at - row.started_at).total_seconds() for row in reversed(rows) if row.ready_at}
 
 
 def ending(row: Worker) -> Ending:

@@ -39,6 +39,8 @@ class QueueModel:
         self.clearing: set[str] = set()
         """Workers that take nothing until they hold nothing, to run a suspect alone."""
         self.records: list[Note] = []
+        self.paced = False
+        """A turn has ended that held a slot: the queue knows for how long."""
 
     # -- what stands where ---------------------------------------------------------------------
     def at(self, *places: Place) -> list[Turn]:
@@ -351,6 +353,7 @@ class QueueModel:
         self._end(turn, outcome, turn.worker)
 
     def _end(self, turn: Turn, outcome: str, worker: str | None) -> None:
+        self.paced = self.paced or turn.place == "running"
         turn.place, turn.worker, turn.stop, turn.watched, turn.lapsed = "done", None, None, False, False
         if self._place(turn.tenant):  # it was at its running limit
             self.rung = True
@@ -381,6 +384,7 @@ class QueueModel:
             "deadlines": any(turn.watched for turn in known),
             "service": self.counters.service,
             "left": self.counters.left,
+            "pace": self.paced,
             "bell": self.rung,
             "record": moved,
         }

@@ -1,0 +1,48 @@
+-- Common to the scripts that say how long a turn may wait, after prelude.lua: where it stands, and the arithmetic of the low end of its
+-- wait as in taskqueue/outlook.py, which holds the theory.
+
+local Z = 1.645
+
+local blob = redis.call('GET', key('outlook')) -- false: the orchestrator foretells nothing
+local outlook = blob and cjson.decode(blob)
+local pace = redis.call('HMGET', key('pace'), 'turns', 'mean', 'variance')
+local seen, mean, variance = number(pace[1]), number(pace[2]), number(pace[3])
+
+-- Whose turns come before it for certain, and whose running limit counts. An API key with a running limit has one turn in the tenant's line
+-- that may be claimed; the others stand behind all that may, and their place there says nothing.
+local function owner_of(t) return t.key ~= '' and limit_of(t.key) and t.key or t.tenant end
+
+local function before(t)
+  return redis.call('ZRANK', key(t.apart > 0 and 'apart:' or 'wait:', owner_of(t)), t.order .. t.id) or 0
+end
+
+local function place_of(t)
+  local owner, waiting = owner_of(t), redis.call('ZCARD', key('arrivals'))
+  local own = redis.call('ZCARD', key('wait:', owner)) + redis.call('ZCARD', key('apart:', owner))
+  -- Beside a key's turns those of its tenant's other keys are others' too: all that wait may come first.
+  local tenants = owner == t.tenant and redis.call('ZCARD', key('active')) or waiting
+  return { now, before(t), own, waiting, tenants, redis.call('ZCARD', key('leases')), limit_of(owner) or 0,
+    redis.call('SCARD', key('running:', owner)), seen, pace[2] or '0', pace[3] or '0', blob or '' }
+end
+
+local function earliest(count, ready, coming, turn)
+  local slots, opened, started = ready, 0, ready
+  for _, step in ipairs(coming) do
+    local at = math.max(0, step[1] - now)
+    local done = slots > 0 and (count - started) * turn / slots
+    if done and done <= at then return math.max(opened, done) end
+    slots, opened = slots + step[2], at
+    started = started + (turn > 0 and step[2] * (1 - at / turn) or step[2])
+  end
+  return slots > 0 and math.max(opened, (count - started) * turn / slots)
+end
+
+-- The low end of a turn's wait in ms; nil where nothing is known.
+local function low_end(t)
+  if not outlook then return nil end
+  local count = before(t) + 1
+  local turn = seen > 0 and math.max(0, mean - Z * math.sqrt(variance / count) - mean / seen) or 0
+  local least = earliest(count, outlook.ready or 0, outlook.earliest or {}, turn)
+  local limit = limit_of(owner_of(t))
+  return least and limit and math.max(least, earliest(count, limit, {}, turn)) or least or nil
+end
