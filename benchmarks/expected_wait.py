@@ -227,7 +227,7 @@ def _headers(service: Service, tenant: str) -> dict[str, str]:
 
 def _tenant(load: str, chance: random.Random) -> str:
     names = list(SHARES)
-    return chance.choices(names, SHARES.values())[0] if load == "tenants" else names[0]
+    return chance.choices(names, list(SHARES.values()))[0] if load == "tenants" else names[0]
 
 
 def _tokens(load: str, chance: random.Random) -> int:
