@@ -274,7 +274,9 @@ def _enqueued(answer: Sequence[Any]) -> Enqueued:
 def _place(answer: Sequence[Any]) -> Place | None:
     if not answer:
         return None
-    now_ms, before, own, waiting, tenants, running, limit, limit_running, turns, mean_ms, variance, outlook = answer
+    now_ms, before, own, waiting, tenants, running, limit, limit_running, others, turns, mean_ms, variance, outlook = (
+        answer
+    )
     return Place(
         now_ms=now_ms,
         before=before,
@@ -284,6 +286,7 @@ def _place(answer: Sequence[Any]) -> Place | None:
         running=running,
         limit=limit,
         limit_running=limit_running,
+        others_per_s=float(others),
         pace=Pace(turns, float(mean_ms), float(variance)),
         outlook=read_outlook(bytes(outlook)) if outlook else None,
     )

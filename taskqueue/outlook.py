@@ -8,10 +8,11 @@ workers as the pool may have are started at once and start fast. With n_i slots 
 h, no more than sum n_i (1 + (t - t_i) / h) turns have started by t. A deadline before it cannot be met. `lua/outlook.lua` does
 the same arithmetic.
 
-*The high end* is what bad luck rarely passes: other tenants get their full share (and one turn more) before it, all slots are
-full until a whole turn has passed and then free at the same moment (waves), only workers that are there or on their way serve,
-and they start slowly. By t, sum n_i (1 + floor((t - t_i) / h)) turns have started. It is not known (None) when such slots, or the
-pace, are not.
+*The high end* is what bad luck rarely passes: the turns of other tenants that wait, and those that come meanwhile as they came in
+the last seconds, go before it, but no more than twice as many of each tenant as of its own (its share, by the fair order, with
+room for weights and lengths); all slots are full until a whole turn has passed and then free at the same moment (waves); only
+workers that are there or on their way serve, and they start slowly. By t, sum n_i (1 + floor((t - t_i) / h)) turns have started.
+It is not known (None) when such slots, or the pace, are not.
 
 k turns in a row hold their slots for k times their mean, give or take Z standard deviations of the mean of k: so a long line is
 foretold better, in proportion, than a short one.
@@ -30,6 +31,8 @@ Z = 1.645
 """Standard deviations that leave a twentieth on either side."""
 CLAIM_MS = 500.0
 """What it may take until a free slot has taken its turn."""
+ROUNDS = 6
+"""So often the high end is looked for again, with those who come until then."""
 
 Step = tuple[int, int]
 """A moment (Unix ms, Redis' clock) and the slots that open then."""
@@ -78,6 +81,7 @@ class Place(msgspec.Struct, frozen=True, kw_only=True):
     running: int
     limit: int = 0
     limit_running: int = 0
+    others_per_s: float = 0.0
     pace: Pace = Pace()
     outlook: Outlook | None = None
 
@@ -115,17 +119,37 @@ def high_ms(place: Place) -> float | None:
     """The high end, in ms, but for what a claim takes; None where it is not known."""
     if (outlook := place.outlook) is None:
         return None
-    others = min(place.waiting - place.own, max(0, place.tenants - 1) * (2 * place.before + 2))
-    count = place.before + max(0, others) + 1
+    pool = _with_others(place, outlook)
+    own, free = place.before + 1, max(0, place.limit - place.limit_running)
+    if pool is None or not place.limit or own <= free:
+        return pool
+    held = latest_ms(own, free=free, busy=place.limit - free, coming=(), turn_ms=_slow_ms(place.pace, own))
+    return None if held is None else pool + held
+
+
+def _with_others(place: Place, outlook: Outlook) -> float | None:
+    """Until the pool has come to it: the others that wait, and those that come meanwhile, which a longer wait makes more."""
+    own, here = place.before + 1, max(0, place.waiting - place.own)
+    rivals = max(place.tenants - 1, 1 if here or place.others_per_s else 0)
+    share = rivals * 2 * own
     free = max(0, outlook.ready - place.running)
     coming = [(max(0.0, float(at - place.now_ms)), slots) for at, slots in outlook.latest]
-    turn_ms = _slow_ms(place.pace, count)
-    pool = latest_ms(count, free=free, busy=outlook.ready - free, coming=coming, turn_ms=turn_ms)
-    own, own_free = place.before + 1, max(0, place.limit - place.limit_running)
-    if pool is None or not place.limit or own <= own_free:
-        return pool
-    held = latest_ms(own, free=own_free, busy=place.limit - own_free, coming=(), turn_ms=_slow_ms(place.pace, own))
-    return None if held is None else pool + held
+
+    def after(others: float) -> float | None:
+        count = own + min(share, math.ceil(others))
+        return latest_ms(
+            count, free=free, busy=outlook.ready - free, coming=coming, turn_ms=_slow_ms(place.pace, count)
+        )
+
+    until = after(here)
+    for _ in range(ROUNDS):
+        if until is None or not place.others_per_s:
+            return until
+        longer = after(here + place.others_per_s * until / 1000)
+        if longer is None or longer <= 1.05 * until:
+            return longer
+        until = longer
+    return after(share)  # they come as fast as they are served
 
 
 def _slow_ms(pace: Pace, count: int) -> float | None:

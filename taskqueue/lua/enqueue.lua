@@ -61,6 +61,7 @@ if inbox ~= '' then
   redis.call('SADD', key('follow:', task), inbox)
   redis.call('EXPIRE', key('follow:', task), 86400)
 end
+comes_in(tenant)
 if place(tenant) then ring() end
 append(task, seq, 'state', '{"state":"queued"}')
 post()

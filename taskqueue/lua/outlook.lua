@@ -2,6 +2,9 @@
 -- wait as in taskqueue/outlook.py, which holds the theory.
 
 local Z = 1.645
+local WINDOW = 10000 -- ms: what came in longer ago hardly counts
+local FORGOTTEN = 3600000 -- ms without any turn
+local ALL = '' -- beside the tenants' names
 
 local blob = redis.call('GET', key('outlook')) -- false: the orchestrator foretells nothing
 local outlook = blob and cjson.decode(blob)
@@ -16,13 +19,31 @@ local function before(t)
   return redis.call('ZRANK', key(t.apart > 0 and 'apart:' or 'wait:', owner_of(t)), t.order .. t.id) or 0
 end
 
+-- How many turns come in per second, of all and of a tenant: rates that fade, each with the moment when it was that.
+local function flows(tenant)
+  local rates = {}
+  for i, stored in ipairs(redis.call('HMGET', key('flow'), ALL, tenant)) do
+    local rate, at = string.match(stored or '0 0', '^(%S+) (%d+)$')
+    rates[i] = tonumber(rate) * math.exp(math.min(0, tonumber(at) - now) / WINDOW)
+  end
+  return rates[1], rates[2]
+end
+
+local function comes_in(tenant)
+  local all, own = flows(tenant)
+  local one = 1000 / WINDOW
+  redis.call('HSET', key('flow'), ALL, string.format('%.9g %.0f', all + one, now), tenant, string.format('%.9g %.0f', own + one, now))
+  redis.call('PEXPIRE', key('flow'), FORGOTTEN)
+end
+
 local function place_of(t)
   local owner, waiting = owner_of(t), redis.call('ZCARD', key('arrivals'))
+  local all_flow, own_flow = flows(owner)
   local own = redis.call('ZCARD', key('wait:', owner)) + redis.call('ZCARD', key('apart:', owner))
   -- Beside a key's turns those of its tenant's other keys are others' too: all that wait may come first.
   local tenants = owner == t.tenant and redis.call('ZCARD', key('active')) or waiting
   return { now, before(t), own, waiting, tenants, redis.call('ZCARD', key('leases')), limit_of(owner) or 0,
-    redis.call('SCARD', key('running:', owner)), seen, pace[2] or '0', pace[3] or '0', blob or '' }
+    redis.call('SCARD', key('running:', owner)), string.format('%.9g', math.max(0, all_flow - own_flow)), seen, pace[2] or '0', pace[3] or '0', blob or '' }
 end
 
 local function earliest(count, ready, coming, turn)

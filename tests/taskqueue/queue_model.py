@@ -385,6 +385,7 @@ class QueueModel:
             "service": self.counters.service,
             "left": self.counters.left,
             "pace": self.paced,
+            "flow": self.turns,
             "bell": self.rung,
             "record": moved,
         }

@@ -65,7 +65,7 @@ WITHOUT_A_KEY = {"select", "time"}
 KINDS = {
     "wait", "active", "service", "left", "arrivals", "turn", "leases", "held", "stop", "deadlines", "workers", "worker", "log",
     "follow", "record", "bell", "running", "max_running", "apart", "wards", "looked",
-    "pace", "outlook",
+    "pace", "outlook", "flow",
 }  # fmt: skip
 """Every kind of key that a pool has."""
 _KEY = re.compile(r"\bkey\('(\w+):?'")

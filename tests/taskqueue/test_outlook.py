@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -19,7 +20,7 @@ EVEN = Pace(turns=1_000_000, mean_ms=1000.0)
 NOW_MS = 1_000_000
 
 
-def place(before: int = 0, *, pace: Pace = EVEN, outlook: Outlook | None = None, **more: int) -> Place:
+def place(before: int = 0, *, pace: Pace = EVEN, outlook: Outlook | None = None, **more: Any) -> Place:
     counts = {"own": before + 1, "waiting": before + 1, "tenants": 1, "running": 0, **more}
     return Place(now_ms=NOW_MS, before=before, pace=pace, outlook=outlook, **counts)
 
@@ -51,6 +52,9 @@ STARTING = Outlook(earliest=soon((2, 4)), latest=soon((3, 4)))
         (place(outlook=Outlook(earliest=soon((20, 4)))), Wait(20.0, None)),  # starts fail
         (place(outlook=Outlook(earliest=soon((-5, 4)), latest=soon((-1, 4)))), Wait(0.0, 0.5)),  # any moment
         (place(outlook=FOUR, waiting=100, tenants=2, **FULL), Wait(0.0, 1.6)),  # the other tenant goes first twice, at most
+        (place(9, outlook=FOUR, waiting=30, tenants=2, **FULL), Wait(1.4, 8.6)),  # 20 others, and the waves
+        (place(9, outlook=FOUR, waiting=20, tenants=2, others_per_s=1, **FULL), Wait(1.4, 7.6)),  # 10, and 7 more meanwhile
+        (place(9, outlook=FOUR, tenants=2, others_per_s=100, **FULL), Wait(1.4, 8.6)),  # the fair order bounds them
         (place(1, outlook=FOUR, limit=1, limit_running=1), Wait(0.9, 2.6)),  # its own limit holds it back
         (place(outlook=FOUR, limit=2, limit_running=1), Wait(0.0, 0.5)),
     ],
