@@ -14,8 +14,8 @@ room for weights and lengths); all slots are full until a whole turn has passed 
 workers that are there or on their way serve, and they start slowly. By t, sum n_i (1 + floor((t - t_i) / h)) turns have started.
 It is not known (None) when such slots, or the pace, are not.
 
-k turns in a row hold their slots for k times their mean, give or take Z standard deviations of the mean of k: so a long line is
-foretold better, in proportion, than a short one.
+k turns in a row hold their slots for k times their mean, give or take Z standard deviations of the mean of k, and of the mean that
+was measured: so a long line is foretold better, in proportion, than a short one.
 """
 
 from __future__ import annotations
@@ -31,6 +31,8 @@ Z = 1.645
 """Standard deviations that leave a twentieth on either side."""
 CLAIM_MS = 500.0
 """What it may take until a free slot has taken its turn."""
+REMEMBERED = 127
+"""The turns that a pace is worth: a mean that moves by 1/64 with each turn is as sure as one over so many."""
 ROUNDS = 6
 """So often the high end is looked for again, with those who come until then."""
 
@@ -61,8 +63,8 @@ class Pace(msgspec.Struct, frozen=True, array_like=True):
     variance: float = 0.0
 
     def off_ms(self, count: int) -> float:
-        """How far the mean of `count` turns may lie off; of few turns that were seen little is known."""
-        return Z * math.sqrt(self.variance / count) + self.mean_ms / self.turns
+        """How far the mean of `count` turns may lie off this one, which was seen over some turns itself; of few little is known."""
+        return Z * math.sqrt(self.variance * (1 / count + 1 / min(self.turns, REMEMBERED))) + self.mean_ms / self.turns
 
 
 class Place(msgspec.Struct, frozen=True, kw_only=True):
@@ -136,10 +138,9 @@ def _with_others(place: Place, outlook: Outlook) -> float | None:
     coming = [(max(0.0, float(at - place.now_ms)), slots) for at, slots in outlook.latest]
 
     def after(others: float) -> float | None:
-        count = own + min(share, math.ceil(others))
-        return latest_ms(
-            count, free=free, busy=outlook.ready - free, coming=coming, turn_ms=_slow_ms(place.pace, count)
-        )
+        count = own + min(share, round(others))
+        turn_ms = _slow_ms(place.pace, count)
+        return latest_ms(count, free=free, busy=outlook.ready - free, coming=coming, turn_ms=turn_ms)
 
     until = after(here)
     for _ in range(ROUNDS):
@@ -159,9 +160,7 @@ def _slow_ms(pace: Pace, count: int) -> float | None:
 def earliest_ms(count: int, *, ready: int, coming: Sequence[tuple[float, int]], turn_ms: float) -> float | None:
     """The earliest moment (ms from now) by which `count` turns can have started; None without any slots."""
     slots, opened_ms = ready, 0.0
-    started = float(
-        ready
-    )  # by `opened_ms`, of the straight line that all open slots follow: at t it is started + slots t / turn_ms
+    started = float(ready)  # all open slots together follow a straight line: by t it is started + slots t / turn_ms
     for at_ms, more in coming:
         if slots and (done_ms := _reached(count, started, slots, turn_ms)) <= at_ms:
             return max(opened_ms, done_ms)

@@ -42,7 +42,10 @@ _DETAILS: dict[str, dict[str, Schema]] = {
         },
         "parameters": {"allOf": [ref("SamplingParams")], "description": "Over the agent's, which are over the pool's."},
         "priority": {"minimum": 0, "maximum": 9, "description": "0 first, 9 last, among the tenant's own tasks."},
-        "deadline_s": {"exclusiveMinimum": 0, "description": "Seconds from now after which the task expires."},
+        "deadline_s": {
+            "exclusiveMinimum": 0,
+            "description": "Seconds from now after which the task expires. Refused (422) where no worker can begin it before.",
+        },
         "deadline_at": {"format": "date-time", "description": "The same as a moment, with a time zone."},
         "metadata": {"description": "Kept with the task; the list of tasks can be filtered by it."},
         "idempotency_key": {

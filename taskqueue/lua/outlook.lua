@@ -1,7 +1,7 @@
 -- Common to the scripts that say how long a turn may wait, after prelude.lua: where it stands, and the arithmetic of the low end of its
 -- wait as in taskqueue/outlook.py, which holds the theory.
 
-local Z = 1.645
+local Z, REMEMBERED = 1.645, 127
 local WINDOW = 10000 -- ms: what came in longer ago hardly counts
 local FORGOTTEN = 3600000 -- ms without any turn
 local ALL = '' -- beside the tenants' names
@@ -32,7 +32,8 @@ end
 local function comes_in(tenant)
   local all, own = flows(tenant)
   local one = 1000 / WINDOW
-  redis.call('HSET', key('flow'), ALL, string.format('%.9g %.0f', all + one, now), tenant, string.format('%.9g %.0f', own + one, now))
+  redis.call('HSET', key('flow'), ALL, string.format('%.9g %.0f', all + one, now),
+    tenant, string.format('%.9g %.0f', own + one, now))
   redis.call('PEXPIRE', key('flow'), FORGOTTEN)
 end
 
@@ -43,7 +44,8 @@ local function place_of(t)
   -- Beside a key's turns those of its tenant's other keys are others' too: all that wait may come first.
   local tenants = owner == t.tenant and redis.call('ZCARD', key('active')) or waiting
   return { now, before(t), own, waiting, tenants, redis.call('ZCARD', key('leases')), limit_of(owner) or 0,
-    redis.call('SCARD', key('running:', owner)), string.format('%.9g', math.max(0, all_flow - own_flow)), seen, pace[2] or '0', pace[3] or '0', blob or '' }
+    redis.call('SCARD', key('running:', owner)), string.format('%.9g', math.max(0, all_flow - own_flow)),
+    seen, pace[2] or '0', pace[3] or '0', blob or '' }
 end
 
 local function earliest(count, ready, coming, turn)
@@ -62,7 +64,7 @@ end
 local function low_end(t)
   if not outlook then return nil end
   local count = before(t) + 1
-  local turn = seen > 0 and math.max(0, mean - Z * math.sqrt(variance / count) - mean / seen) or 0
+  local turn = seen > 0 and math.max(0, mean - Z * math.sqrt(variance * (1 / count + 1 / math.min(seen, REMEMBERED))) - mean / seen) or 0
   local least = earliest(count, outlook.ready or 0, outlook.earliest or {}, turn)
   local limit = limit_of(owner_of(t))
   return least and limit and math.max(least, earliest(count, limit, {}, turn)) or least or nil
