@@ -1,8 +1,9 @@
 """What a pool's fleet can come to, foretold for whoever tells a client how long a task may wait (taskqueue.outlook). Pure.
 
 How long a start takes is foretold from the last ones. The next of n alike lies between their shortest and longest with the chance
-(n - 1) / (n + 1) (order statistics; for n = 20 about nine in ten), so of few the range is made wider, by a share of 1 / (n + 1)
-on either side.
+(n - 1) / (n + 1) (order statistics; for n = 20 about nine in ten), so of few the range is made wider: by a share of 1 / (n + 1)
+above, and of twice that below, where a deadline may be refused for it. The first start of all, which fetches what later ones find,
+says nothing of how fast a start can be.
 
 *No capacity* is said only where waiting does not help, and nobody serves or is about to: a person must act first (the pool is
 paused, may have no worker, needs GPUs that are not there), or starts fail again and again and the next one is not due for a
@@ -60,7 +61,7 @@ def start_range(starts: Sequence[float]) -> tuple[float, float] | None:
     if not starts:
         return None
     margin = 1 / (len(starts) + 1)
-    return min(starts) * (1 - margin), max(starts) * (1 + margin)
+    return min(starts) * (1 - 2 * margin), max(starts) * (1 + margin)
 
 
 def outlook_of(

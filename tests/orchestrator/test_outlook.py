@@ -17,7 +17,9 @@ NONE = Prospect(slots=4, ready=0, starting=(), most=3)
 TWENTY = tuple(10.0 + nth / 10 for nth in range(20))
 
 
-def foretold(prospect: Prospect, *, starts: tuple[float, ...] = (10.0,), backoff: Backoff | None = None) -> Outlook:
+def foretold(
+    prospect: Prospect, *, starts: tuple[float, ...] = (10.0, 10.0, 10.0), backoff: Backoff | None = None
+) -> Outlook:
     return outlook_of(prospect, starts=starts, backoff=backoff or Backoff(), tick_s=1.0, now=NOW, now_ms=NOW_MS)
 
 
@@ -27,14 +29,15 @@ def from_now(steps: tuple[tuple[int, int], ...]) -> list[tuple[float, int]]:
 
 def test_the_next_start_is_foretold_from_the_last_ones() -> None:
     assert start_range(()) is None
-    assert start_range((10.0,)) == (5.0, 15.0)  # of one nothing is known but its size
-    assert start_range(TWENTY) == pytest.approx((10 * 20 / 21, 11.9 * 22 / 21))
+    assert start_range((10.0,)) == (0.0, 15.0)  # the first is slower than those that find what it has fetched
+    assert start_range((10.0, 10.0, 10.0)) == (5.0, 12.5)
+    assert start_range(TWENTY) == pytest.approx((10 * 19 / 21, 11.9 * 22 / 21))
 
 
 def test_a_pool_at_zero_gets_its_first_worker_at_the_next_decision() -> None:
     outlook = foretold(NONE)
     assert from_now(outlook.earliest) == [(4.0, 12)]
-    assert from_now(outlook.latest) == [(17.0, 4)]
+    assert from_now(outlook.latest) == [(14.5, 4)]
     assert (outlook.ready, outlook.no_capacity) == (0, "")
 
 
@@ -42,7 +45,7 @@ def test_workers_on_their_way_count_from_their_beginning() -> None:
     outlook = foretold(replace(NONE, ready=1, starting=(NOW - 2, NOW - 20)))
     assert outlook.ready == 4
     assert from_now(outlook.earliest) == [(0.0, 4), (2.0, 4)]
-    assert from_now(outlook.latest) == [(13.0, 4), (15.0, 4)]  # one that is overdue is only known to be slow
+    assert from_now(outlook.latest) == [(10.5, 4), (12.5, 4)]  # one that is overdue is only known to be slow
 
 
 def test_nothing_is_sure_of_starts_that_were_never_seen_or_that_fail() -> None:
