@@ -78,12 +78,18 @@ print(json.dumps(keys))
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """A task: the range that it was told (None: not known), the wait that came, and the part of the load it belongs to."""
+    """A task: the range that it was told (None: not known), the wait that came, and the part of the load it belongs to.
+
+    Whose it was, and what it was told of its place.
+    """
 
     part: str
     low_s: float | None
     high_s: float | None
     waited_s: float
+    tenant: str = ""
+    position: int = 0
+    waiting: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,7 +224,7 @@ async def one_load(
                 await asyncio.sleep(chance.expovariate(per_s))
                 group.create_task(submit(part, _tenant(load, chance), _tokens(load, chance)))
     waited = await _waits(service, queue, {task["id"] for _, _, task in told})
-    return [_told(part, task, waited[task["id"]]) for part, _, task in told]
+    return [_told(part, tenant, task, waited[task["id"]]) for part, tenant, task in told]
 
 
 def _headers(service: Service, tenant: str) -> dict[str, str]:
@@ -234,9 +240,10 @@ def _tokens(load: str, chance: random.Random) -> int:
     return TOKENS if load == "even" else min(6 * TOKENS, max(1, round(chance.expovariate(1 / TOKENS))))
 
 
-def _told(part: str, task: dict[str, Any], waited_s: float) -> Told:
-    expected = (task["queue"] or {}).get("expected_wait_s") or {}
-    return Told(part, expected.get("low"), expected.get("high"), waited_s)
+def _told(part: str, tenant: str, task: dict[str, Any], waited_s: float) -> Told:
+    place = task["queue"]
+    expected = place["expected_wait_s"] or {"low": None, "high": None}
+    return Told(part, expected["low"], expected["high"], waited_s, tenant, place["position"], place["waiting"])
 
 
 async def _waits(service: Service, queue: AsyncQueue, wanted: set[str]) -> dict[str, float]:
