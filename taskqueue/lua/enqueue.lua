@@ -23,8 +23,8 @@ local function length_of(owner) return redis.call('ZCARD', key('wait:', owner)) 
 
 local waiting = length_of(tenant)
 if redis.call('EXISTS', key('turn:', turn)) == 1 then return { 'known', waiting, 0 } end
-if new and outlook and outlook.no_capacity then
-  return { 'no_capacity', waiting, 1000 * number(outlook.retry_s), {}, outlook.no_capacity }
+if new and no_capacity() then
+  return { 'no_capacity', waiting, 1000 * number(outlook().retry_s), {}, no_capacity() }
 end
 if max_waiting > 0 and waiting >= max_waiting then return { 'full', waiting, moves_on(tenant, waiting) } end
 local of_key = key_max_waiting > 0 and length_of(api_key) or 0

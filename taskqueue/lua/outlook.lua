@@ -7,7 +7,18 @@ local FORGOTTEN = 3600000 -- ms without any turn
 local ALL = '' -- beside the tenants' names
 
 local blob = redis.call('GET', key('outlook')) -- false: the orchestrator foretells nothing
-local outlook = blob and cjson.decode(blob)
+local decoded
+
+local function outlook()
+  if blob and not decoded then decoded = cjson.decode(blob) end
+  return decoded
+end
+
+-- Empty members are left out of the JSON, so a turn that has no deadline and is accepted costs no decoding.
+local function no_capacity()
+  return blob and string.find(blob, '"no_capacity"', 1, true) and outlook().no_capacity
+end
+
 local pace = redis.call('HMGET', key('pace'), 'turns', 'mean', 'variance')
 local seen, mean, variance = number(pace[1]), number(pace[2]), number(pace[3])
 
@@ -20,12 +31,16 @@ local function before(t)
 end
 
 -- How many turns come in per second, of all and of a tenant: rates that fade, each with the moment when it was that.
+local read = {} -- what this script's run knows of them
+
 local function flows(tenant)
+  if read[tenant] then return unpack(read[tenant]) end
   local rates = {}
   for i, stored in ipairs(redis.call('HMGET', key('flow'), ALL, tenant)) do
     local rate, at = string.match(stored or '0 0', '^(%S+) (%d+)$')
     rates[i] = tonumber(rate) * math.exp(math.min(0, tonumber(at) - now) / WINDOW)
   end
+  read[tenant] = rates
   return rates[1], rates[2]
 end
 
@@ -35,6 +50,7 @@ local function comes_in(tenant)
   redis.call('HSET', key('flow'), ALL, string.format('%.9g %.0f', all + one, now),
     tenant, string.format('%.9g %.0f', own + one, now))
   redis.call('PEXPIRE', key('flow'), FORGOTTEN)
+  read[tenant] = { all + one, own + one }
 end
 
 local function place_of(t)
@@ -62,10 +78,11 @@ end
 
 -- The low end of a turn's wait in ms; nil where nothing is known.
 local function low_end(t)
-  if not outlook then return nil end
+  local foretold = outlook()
+  if not foretold then return nil end
   local count = before(t) + 1
   local turn = seen > 0 and math.max(0, mean - Z * math.sqrt(variance * (1 / count + 1 / math.min(seen, REMEMBERED))) - mean / seen) or 0
-  local least = earliest(count, outlook.ready or 0, outlook.earliest or {}, turn)
+  local least = earliest(count, foretold.ready or 0, foretold.earliest or {}, turn)
   local limit = limit_of(owner_of(t))
   return least and limit and math.max(least, earliest(count, limit, {}, turn)) or least or nil
 end
