@@ -58,6 +58,7 @@ def submission(
     key_max_running: int = 0,
     inbox: str = "",
     answer_tokens: float | None = None,
+    is_new: bool = False,
 ) -> Submission:
     """The message for `enqueue`. `answer_tokens`: how long the agent's answers are on average."""
     return Submission(
@@ -76,4 +77,5 @@ def submission(
         key_max_waiting=key_max_waiting,
         key_max_running=key_max_running,
         inbox=inbox,
+        is_new=is_new,
     )

@@ -12,13 +12,15 @@ from dataclasses import dataclass, field, replace
 
 from orchestrator import records
 from orchestrator.backoff import Backoff
-from orchestrator.demand import Decision, Demand, History, Signals
+from orchestrator.demand import Decision, Demand, History, Policy, Signals
 from orchestrator.fleet import Sight
 from orchestrator.gpus import choose_gpus
 from orchestrator.host import Host
 from orchestrator.models import Pool, Worker
+from orchestrator.outlook import outlook_of
 from orchestrator.plan import Action, Drain, Kill, Plan, Start, kills_due, plan
 from orchestrator.policy import remember
+from orchestrator.prospect import prospect_of
 from orchestrator.rates import RateMeter
 from orchestrator.replay import Inputs, decided, to_json
 from orchestrator.runtimes import RuntimeUnavailable
@@ -27,6 +29,7 @@ from orchestrator.starts import StartTimes
 from orchestrator.watch import Look, Observed, Watch
 from taskqueue.access import AccessRefused
 from taskqueue.messages import PoolSignals
+from taskqueue.outlook import Outlook
 
 log = logging.getLogger(__name__)
 
@@ -44,6 +47,9 @@ class PoolControl:
     desired: int | None = None
     note: str = ""
     blind: bool = False
+    tick_s: float = 1.0
+    outlook: Outlook | None = None
+    """What the last tick foretold; None when it could not see the queue."""
 
     def tick(
         self,
@@ -54,6 +60,7 @@ class PoolControl:
         demand: PoolSignals | None,
     ) -> None:
         """One pass. `demand` is what the queue said; None: it could not be read."""
+        self.outlook = None
         self._notice_edits(pool)
         look = Look(pool, sight, outcomes, demand, time.time())
         observed = self.watch.observe(rows, look)
@@ -74,6 +81,7 @@ class PoolControl:
         seen = {one.view.id: one for one in observed}
         for action in todo.actions:
             self._apply(pool, action, seen, look)
+        self.outlook = self._foretell(pool, observed, todo, look, policy=inputs.policy, blind=decision.code == "blind")
 
     # -- observe -------------------------------------------------------------------------------
     def _inputs(self, pool: Pool, rows: list[Worker], observed: list[Observed], look: Look) -> Inputs:
@@ -134,6 +142,23 @@ class PoolControl:
             records.keep_decision(pool, decision, inputs=to_json(inputs), current=current, note=todo.note, now=now)
             log.info("pool %s: %s %s", pool.slug, decision.reason, todo.note)
         self.desired, self.note, self.blind = decision.desired, todo.note, blind
+
+    def _foretell(
+        self, pool: Pool, observed: list[Observed], todo: Plan, look: Look, *, policy: Policy, blind: bool
+    ) -> Outlook | None:
+        if look.signals is None:
+            return None
+        prospect = prospect_of(
+            pool, observed, todo, look=look, host=self.host, max_workers=policy.max_workers, blind=blind
+        )
+        return outlook_of(
+            prospect,
+            starts=self.watch.starts.taken(pool.runtime),
+            backoff=self.watch.backoff,
+            tick_s=self.tick_s,
+            now=look.now,
+            now_ms=look.signals.now_ms,
+        )
 
     # -- apply ---------------------------------------------------------------------------------
     def _apply(self, pool: Pool, action: Action, seen: Mapping[str, Observed], look: Look) -> None:

@@ -31,6 +31,7 @@ from taskqueue.failures import QueueUnavailable
 from taskqueue.keys import is_pool_name
 from taskqueue.messages import PoolSignals
 from taskqueue.pools import Pools
+from taskqueue.sync_client import foretell
 
 log = logging.getLogger(__name__)
 
@@ -100,11 +101,21 @@ class Orchestrator:
                 raise
             except Exception:
                 log.exception("pool %s: this tick failed; the others go on", pool.slug)
+        self._foretell(pools)
         self._confirm()
         self._host.fleet.end_orphans(sight, known={str(row.pk) for row in rows}, now=time.time())
         gone = self._controls.keys() - {pool.pk for pool in pools}
         for pool_id in gone:
             del self._controls[pool_id]
+
+    def _foretell(self, pools: list[Pool]) -> None:
+        """Publish what the pools' clients may expect; what is not renewed is soon gone."""
+        controls = {pool.slug: self._controls[pool.pk] for pool in pools if pool.pk in self._controls}
+        outlooks = {slug: control.outlook for slug, control in controls.items() if control.outlook is not None}
+        try:
+            foretell(self._redis, outlooks)
+        except QueueUnavailable as error:
+            log.warning("no outlook is published: %s", error)
 
     def _learn_pools(self) -> list[Pool]:
         """All pools; their leases are looked after by whoever leads or not."""
@@ -148,7 +159,7 @@ class Orchestrator:
         control = self._controls.get(pool.pk)
         if control is None or control.slug != pool.slug:
             watch = Watch(self._host, records.past_failures(pool), records.past_starts(pool))
-            control = PoolControl(self._host, pool.slug, watch)
+            control = PoolControl(self._host, pool.slug, watch, tick_s=self._tick_s)
             self._controls[pool.pk] = control
         return control
 

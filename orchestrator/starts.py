@@ -64,6 +64,10 @@ class StartTimes:
         taken = self._taken.get((runtime, warm)) or self._taken.get((runtime, not warm))
         return quantile(taken) if taken else None
 
+    def taken(self, runtime: str) -> tuple[float, ...]:
+        """What the last starts of that runtime took (s), cold ones first."""
+        return tuple(one for warm in (False, True) for one in self._taken.get((runtime, warm), ()))
+
 
 def quantile(taken: Iterable[float]) -> float:
     """The smallest that is not below `QUANTILE` of them all (nearest rank)."""

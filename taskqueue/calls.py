@@ -8,6 +8,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Generic, TypeVar, cast
 
 import msgspec
@@ -26,6 +27,7 @@ from taskqueue.messages import (
     TurnBody,
     WorkerStatus,
 )
+from taskqueue.outlook import Outlook, Pace, Place
 from taskqueue.scripts import Script, script
 
 T = TypeVar("T")
@@ -36,6 +38,7 @@ WORKER_STATUS_S = 60.0
 _encoder = msgspec.msgpack.Encoder()
 _body_decoder = msgspec.msgpack.Decoder(TurnBody)
 _status_decoder = msgspec.msgpack.Decoder(WorkerStatus)
+_outlook_decoder = msgspec.json.Decoder(Outlook)
 _events_decoder = msgspec.msgpack.Decoder(list[Event])
 
 
@@ -96,8 +99,14 @@ def enqueue(submission: Submission) -> Call[Enqueued]:
         submission.key_max_running,
         submission.inbox,
         _encoder.encode(submission.body),
+        int(submission.is_new),
     )
-    return Call(script("enqueue"), args, lambda answer: Enqueued(_text(answer[0]), *answer[1:]))  # type: ignore[arg-type]
+    return Call(script("enqueue"), args, _enqueued)
+
+
+def place(turn: str) -> Call[Place | None]:
+    """Where a waiting turn stands."""
+    return Call(script("place"), (turn,), _place)
 
 
 def claim(worker: str, slots: int, *, lease_s: float) -> Call[list[ClaimedTurn]]:
@@ -253,6 +262,39 @@ def _ms(seconds: float) -> int:
 
 def _text(value: bytes | str) -> str:
     return value.decode() if isinstance(value, bytes) else value
+
+
+def _enqueued(answer: Sequence[Any]) -> Enqueued:
+    verdict, waiting, wait_ms, *more = answer
+    place = _place(more[0]) if more else None
+    return Enqueued(_text(verdict), waiting, wait_ms, place, _text(more[1]) if more[1:] else "")  # type: ignore[arg-type]
+
+
+def _place(answer: Sequence[Any]) -> Place | None:
+    if not answer:
+        return None
+    now_ms, before, own, waiting, tenants, running, limit, limit_running, others, turns, mean_ms, variance, outlook = (
+        answer
+    )
+    return Place(
+        now_ms=now_ms,
+        before=before,
+        own=own,
+        waiting=waiting,
+        tenants=tenants,
+        running=running,
+        limit=limit,
+        limit_running=limit_running,
+        others_per_s=float(others),
+        pace=Pace(turns, float(mean_ms), float(variance)),
+        outlook=read_outlook(bytes(outlook)) if outlook else None,
+    )
+
+
+@lru_cache(maxsize=256)
+def read_outlook(blob: bytes) -> Outlook:
+    """A pool's outlook; it is the same for all who ask within a tick."""
+    return _outlook_decoder.decode(blob)
 
 
 def _claimed(row: Sequence[Any]) -> ClaimedTurn:

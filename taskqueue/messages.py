@@ -10,6 +10,8 @@ from typing import Literal
 
 import msgspec
 
+from taskqueue.outlook import Place
+
 EventKind = Literal["state", "attempt", "text", "outcome", "restart"]
 OutcomeState = Literal["succeeded", "failed", "cancelled", "expired"]
 StopReason = Literal["cancelled", "expired", "lost"]
@@ -46,11 +48,12 @@ class TurnBody(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
 class Submission(msgspec.Struct, frozen=True, kw_only=True):
     """A turn to be enqueued.
 
-    `priority` 0 (first) to 9 (last); `deadline_ms` 0 means none; `estimated_tokens` is the cost that fair share charges at
-    claim; `inbox` names the web process that follows the task from its first event, or is empty; `key` is the id of the API key
-    that submitted it, or empty. Of limits 0 means none: `max_waiting` and `max_running` are the tenant's in this pool,
+    `priority` 0 (first) to 9 (last); `deadline_ms` 0 means none; `estimated_tokens` is the cost that fair share charges at claim;
+    `inbox` names the web process that follows the task from its first event, or is empty; `key` is the id of the API key that
+    submitted it, or empty. Of limits 0 means none: `max_waiting` and `max_running` are the tenant's in this pool,
     `key_max_waiting` and `key_max_running` the key's (the running ones hold from now on for all turns of their owner),
-    `pool_max_waiting` is the whole pool's.
+    `pool_max_waiting` is the whole pool's. `is_new`: its task was never accepted before, so it may also be refused for want of
+    capacity or because its deadline comes too early.
     """
 
     turn: str
@@ -68,18 +71,23 @@ class Submission(msgspec.Struct, frozen=True, kw_only=True):
     key_max_waiting: int = 0
     key_max_running: int = 0
     inbox: str = ""
+    is_new: bool = False
 
 
 class Enqueued(msgspec.Struct, frozen=True):
-    """The queue's answer: `accepted`, `known` (it is already there), `full` (the tenant's limit), `key_full` (the API key's) or
-    `busy` (the pool's bound).
+    """The queue's answer: `accepted`, `known` (it is already there), `full` (the tenant's limit), `key_full` (the API key's),
+    `busy` (the pool's bound), `no_capacity` (the pool can have no worker: `reason`) or `too_late` (it could not start before its
+    deadline).
 
     `waiting` are the tenant's turns; `wait_ms` says after a refusal when a place may be free, going by how the line moved.
+    `place` is where an accepted turn stands, or where one that is too late would stand.
     """
 
-    verdict: Literal["accepted", "known", "full", "key_full", "busy"]
+    verdict: Literal["accepted", "known", "full", "key_full", "busy", "no_capacity", "too_late"]
     waiting: int
     wait_ms: int = 0
+    place: Place | None = None
+    reason: str = ""
 
 
 class ClaimedTurn(msgspec.Struct, frozen=True, kw_only=True):

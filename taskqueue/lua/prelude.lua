@@ -106,14 +106,14 @@ end
 -- Turns --------------------------------------------------------------------------------------------
 
 local FIELDS = { 'state', 'task', 'tenant', 'worker', 'attempt', 'seq', 'order', 'arrival', 'deadline', 'estimate',
-  'charged', 'weight', 'failures', 'apart', 'key', 'reason' }
+  'charged', 'weight', 'failures', 'apart', 'key', 'reason', 'claimed' }
 
 local function load(turn)
   local values = redis.call('HMGET', key('turn:', turn), unpack(FIELDS))
   if not values[1] then return nil end
   local t = { id = turn }
   for i, field in ipairs(FIELDS) do t[field] = values[i] end
-  for _, field in ipairs({ 'attempt', 'seq', 'arrival', 'deadline', 'estimate', 'charged', 'weight', 'failures', 'apart' }) do
+  for _, field in ipairs({ 'attempt', 'seq', 'arrival', 'deadline', 'estimate', 'charged', 'weight', 'failures', 'apart', 'claimed' }) do
     t[field] = number(t[field])
   end
   t.key = t.key or '' -- a turn that was enqueued before there were such limits
@@ -247,9 +247,22 @@ local function requeue(t, reason)
     cmsgpack.pack({ kind = 'requeued', turn = t.id, task = t.task, attempt = t.attempt, worker = t.worker }))
 end
 
+local SHARE_OF_ONE = 1 / 64 -- of a turn in what is known of the pace; the first ones count alike
+
+-- How long turns hold a slot: mean and variance, moving with the last turns (Finch, "Incremental calculation of weighted mean and
+-- variance", 2009).
+local function keep_pace(held)
+  local known = redis.call('HMGET', key('pace'), 'turns', 'mean', 'variance')
+  local turns, mean = number(known[1]) + 1, number(known[2])
+  local share, off = math.max(1 / turns, SHARE_OF_ONE), held - mean
+  redis.call('HSET', key('pace'), 'turns', turns, 'mean', string.format('%.17g', mean + share * off),
+    'variance', string.format('%.17g', (1 - share) * (number(known[3]) + share * off * off)))
+end
+
 -- The one end of a turn. It stays as `done` until the recorder has committed it, so that no sweep takes it for lost.
 local function conclude(t, seq, outcome, record)
   if t.state == 'running' then
+    if t.claimed > 0 then keep_pace(math.max(0, now - t.claimed)) end
     local passed_over = not redis.call('ZSCORE', key('active'), t.tenant)
     let_go(t)
     if passed_over and place(t.tenant) then ring() end

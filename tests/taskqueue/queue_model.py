@@ -40,6 +40,8 @@ class QueueModel:
         """Workers that take nothing until they hold nothing, to run a suspect alone."""
         self.records: list[Note] = []
         self.arrived = self.arrived_tokens = 0
+        self.paced = False
+        """A turn has ended that held a slot: the queue knows for how long."""
 
     # -- what stands where ---------------------------------------------------------------------
     def at(self, *places: Place) -> list[Turn]:
@@ -354,6 +356,7 @@ class QueueModel:
         self._end(turn, outcome, turn.worker)
 
     def _end(self, turn: Turn, outcome: str, worker: str | None) -> None:
+        self.paced = self.paced or turn.place == "running"
         turn.place, turn.worker, turn.stop, turn.watched, turn.lapsed = "done", None, None, False, False
         if self._place(turn.tenant):  # it was at its running limit
             self.rung = True
@@ -385,6 +388,8 @@ class QueueModel:
             "service": self.counters.service,
             "left": self.counters.left,
             "tally": self.arrived,
+            "pace": self.paced,
+            "flow": self.turns,
             "bell": self.rung,
             "record": moved,
         }
