@@ -38,13 +38,14 @@ def foretold(redis: Redis, pool: Pool, wanted: Callable[[Outlook], bool], *, wha
 
 
 def test_the_outlook_follows_the_fleet(site: Site, running: Orchestrator, redis: Redis) -> None:
-    pool = site.pool(policy={"max_workers": 2})
+    pool = site.pool(policy={"max_workers": 2, "idle_to_zero_s": 600})
     first = foretold(redis, pool, lambda _: True, what="an outlook")
     assert (first.ready, first.latest, first.no_capacity) == (0, (), "")  # no start was ever seen
     assert [slots for _, slots in first.earliest] == [8]
     site.submit(pool, 1)
     serving = foretold(redis, pool, lambda outlook: outlook.ready == 4, what="a worker serves")
     assert [slots for _, slots in serving.earliest] == [4]  # another one may be started
+    ScalingPolicy.objects.filter(pool=pool).update(idle_to_zero_s=1)
     gone = foretold(redis, pool, lambda outlook: outlook.ready == 0, what="it has gone again")
     assert [slots for _, slots in gone.latest] == [4]
     assert gone.earliest[0][0] < gone.latest[0][0]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+import math
 from typing import Any
 
 import pytest
@@ -203,7 +204,8 @@ def test_the_pace_is_what_turns_held_their_slots_for(redis: Redis, pool: str) ->
     late_ms = queue.signals().now_ms - now_ms
     assert pace.turns == 3
     assert 30_000 <= pace.mean_ms <= 30_000 + late_ms
-    assert pace.variance == pytest.approx(1400e6 / 3, rel=0.01)
+    # Each was late by up to `late_ms`: a deviation moves by half of that at most.
+    assert abs(math.sqrt(pace.variance) - math.sqrt(1400e6 / 3)) <= late_ms / 2 + 1
 
 
 def test_an_outlook_that_is_not_renewed_is_gone(redis: Redis, pool: str) -> None:
