@@ -166,7 +166,9 @@ local function put_apart(t)
 end
 
 -- What came in and what waits, in turns and estimated tokens, so that nobody need count the line.
-local function tally(what, tokens) redis.call('HINCRBY', key('tally'), what, tokens) end
+local function tally(what, tokens)
+  if redis.call('HINCRBY', key('tally'), what, tokens) == 0 then redis.call('HDEL', key('tally'), what) end
+end
 
 local function put_in_line(t)
   if t.apart > 0 then
