@@ -116,6 +116,8 @@ class Orchestrator:
             foretell(self._redis, outlooks)
         except QueueUnavailable as error:
             log.warning("no outlook is published: %s", error)
+        except Exception:  # it is advice; what follows in the tick is not
+            log.exception("no outlook is published")
 
     def _learn_pools(self) -> list[Pool]:
         """All pools; their leases are looked after by whoever leads or not."""

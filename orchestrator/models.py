@@ -160,6 +160,10 @@ class ScalingPolicy(models.Model):
     def __str__(self) -> str:
         return f"{self.pool}: {self.min_workers} to {self.max_workers} by {self.get_kind_display()}"
 
+    def clean(self) -> None:
+        """An emptied schedule is an empty one: forms check no empty value, whatever its kind."""
+        self.schedule = self.schedule or []
+
 
 class Worker(models.Model):
     """One engine process or container of a pool: its life as the orchestrator saw it."""

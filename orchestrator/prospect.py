@@ -27,7 +27,9 @@ def prospect_of(
     if not ready and not starting and not hindered:
         hindered = host.room(look.sight, gpus_per_worker=pool.gpus_per_worker)[0] < 1
     return Prospect(
-        slots=pool.slots,
+        slots=max(
+            [pool.slots, *(one.row.slots for one in observed)]
+        ),  # whoever was started before an edit keeps its own
         ready=ready,
         starting=tuple(starting),
         most=most,

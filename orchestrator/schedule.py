@@ -7,6 +7,7 @@ highest stands.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 _HOUR = re.compile(r"^([01]\d|2[0-3]):([0-5]\d)$|^24:00$")
+MINUTE_S = 60.0
 _FIELDS = {"days", "from", "to", "workers"}
 
 
@@ -37,7 +39,9 @@ class Floor:
 
 
 def parse(rows: object) -> tuple[Floor, ...]:
-    """From JSON: `[{"days": ["mon", "tue"], "from": "08:00", "to": "18:00", "workers": 3}]`. Raises `BadSchedule`."""
+    """From JSON: `[{"days": ["mon", "tue"], "from": "08:00", "to": "18:00", "workers": 3}]`, or nothing. Raises `BadSchedule`."""
+    if not rows and (rows is None or isinstance(rows, dict | str)):
+        return ()
     if not isinstance(rows, list):
         raise BadSchedule("The schedule is a list of rows.")
     return tuple(_row(number, row) for number, row in enumerate(rows, start=1))
@@ -52,11 +56,12 @@ def zone_of(name: str) -> ZoneInfo:
 
 
 def highest(floors: Sequence[Floor], *, time_zone: str, now: float, ahead_s: float) -> Floor | None:
-    """The floor that counts now, or will in `ahead_s` seconds; None without one. `now` is Unix time."""
+    """The floor that counts now, or will within `ahead_s` seconds; None without one. `now` is Unix time."""
     if not floors:
         return None
     zone = zone_of(time_zone)
-    moments = [datetime.fromtimestamp(at, zone) for at in (now, now + ahead_s)]
+    looks = math.ceil(ahead_s / MINUTE_S) or 1
+    moments = [datetime.fromtimestamp(now + ahead_s * look / looks, zone) for look in range(looks + 1)]
     standing = [floor for floor in floors if any(_holds(floor, moment) for moment in moments)]
     return max(standing, key=lambda floor: floor.workers, default=None)
 

@@ -24,7 +24,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 
-from orchestrator.arrivals import BUCKET_S, WINDOW, Arrivals, after
+from orchestrator.arrivals import BUCKET_S, WINDOW, WINDOWS, Arrivals, after
 from orchestrator.demand import Code, Decision, Demand, History, Policy, Signals, counted, seconds
 from orchestrator.expectation import LINE, Expectation, expectation
 from orchestrator.queue_depth import queue_depth
@@ -33,6 +33,9 @@ WINDOW_S = WINDOW * BUCKET_S
 
 DRAIN_S = 15.0
 """A queue is not cleared faster than this: three times the usual bound, and a few ticks."""
+
+FARTHEST = WINDOWS // 2
+"""Windows: what lies farther ahead than half of the memory cannot be judged by it."""
 
 HAIR = 1e-6
 """So much of a worker is rounding, not need."""
@@ -81,7 +84,7 @@ def target_wait(policy: Policy, signals: Signals, demand: Demand, history: Histo
         return Decision(0, f"No work for {seconds(policy.idle_to_zero_s)}: no worker is needed.", "to_zero", 0)
     memory = after(history.arrivals, count=demand.arrived, now=demand.at, bound_s=policy.wait_bound_s)
     known = _Known(policy, signals, demand, history, now, memory, signals.turn_s, signals.start_s)
-    ahead = max(1, math.ceil(signals.start_s / WINDOW_S))
+    ahead = min(max(1, math.ceil(signals.start_s / WINDOW_S)), FARTHEST)
     expected = expectation(memory.needs, ahead=ahead, share=policy.wait_share)
     need = max(
         _least(known), _by_expectation(known, expected), _shown(known), _burst(known), key=lambda one: one.workers

@@ -5,8 +5,8 @@ last turns held their slots (`Place`, `Pace`). Nobody asks Postgres, and nothing
 
 *The low end* is what no luck beats: the turn comes before all turns of other tenants, every slot is free this moment, and as many
 workers as the pool may have are started at once and start fast. With n_i slots that open at t_i, and turns that hold a slot for
-h, no more than sum n_i (1 + (t - t_i) / h) turns have started by t. A deadline before it cannot be met. `lua/outlook.lua` does
-the same arithmetic.
+h, no more than sum n_i (1 + (t - t_i) / h) turns have started by t. A deadline before it is not expected to be met.
+`lua/outlook.lua` does the same arithmetic.
 
 *The high end* is what bad luck rarely passes: the turns of other tenants that wait, and those that come meanwhile as they came in
 the last seconds, go before it, but no more than twice as many of each tenant as of its own (its share, by the fair order, with

@@ -20,6 +20,8 @@ T = TypeVar("T")
 AT_ONCE = 64
 """Pools in one round trip: enough that it costs little, few enough that their answers stay small."""
 
+_BAD_NAME = "its slug cannot be a queue's name: use lower-case letters, digits, '.', '_' and '-', at most 63"
+
 
 class Pools:
     """The queues of many pools over one client. A pool's answer is a value, or the exception that its call ended with.
@@ -46,6 +48,12 @@ class Pools:
         return dict(zip(due, self._run(list(due.items()), at_once=AT_ONCE), strict=True))
 
     def _run(self, batch: Sequence[tuple[str, Call[Any]]], *, at_once: int) -> list[Any]:
+        """The answers in the batch's order. A pool whose name no queue can have is not asked."""
+        named = [(pool, call) for pool, call in batch if keys.is_pool_name(pool)]
+        found = iter(self._asked(named, at_once=at_once))
+        return [next(found) if keys.is_pool_name(pool) else keys.BadPoolName(_BAD_NAME) for pool, _ in batch]
+
+    def _asked(self, batch: Sequence[tuple[str, Call[Any]]], *, at_once: int) -> list[Any]:
         """One round trip for so many calls, or two when Redis has lost the scripts. A Redis that is away is asked once."""
         answers: list[Any] = []
         for at in range(0, len(batch), at_once):

@@ -54,6 +54,7 @@ if least and now + least > deadline then
   local where = place_of(entering)
   take_out_of_line(entering)
   redis.call('DEL', key('turn:', turn))
+  if place(tenant) then ring() end -- a running limit may have been edited by this very message
   return { 'too_late', waiting, 0, where }
 end
 if deadline > 0 then redis.call('ZADD', key('deadlines'), deadline, turn) end

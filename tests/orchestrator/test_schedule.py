@@ -64,6 +64,10 @@ def test_it_is_met_one_cold_start_early() -> None:
     assert workers(OFFICE, now=at("2026-11-23 07:59:01"), ahead_s=60) == 3
     assert workers(OFFICE, now=at("2026-11-23 07:58:59"), ahead_s=60) is None
     assert workers(OFFICE, now=at("2026-11-23 17:59:30"), ahead_s=60) == 3
+    short = Floor(("mon",), "08:00", "08:05", 3)
+    for clock in ("07:50", "07:54", "07:57", "08:04"):
+        assert workers(short, now=at(f"2026-11-23 {clock}"), ahead_s=600) == 3
+    assert workers(short, now=at("2026-11-23 07:49"), ahead_s=600) is None
 
 
 @pytest.mark.parametrize("kind", ["queue_depth", "target_wait"])
@@ -86,13 +90,14 @@ GOOD = {"days": ["fri", "mon"], "from": "08:00", "to": "18:00", "workers": 3}
 
 def test_a_table_is_read() -> None:
     assert parse([GOOD]) == (Floor(("mon", "fri"), "08:00", "18:00", 3),)
-    assert parse([]) == ()
+    assert parse([]) == parse({}) == parse("") == parse(None) == ()
 
 
 @pytest.mark.parametrize(
     ("rows", "words"),
     [
-        ({}, "The schedule is a list of rows."),
+        (7, "The schedule is a list of rows."),
+        (GOOD, "The schedule is a list of rows."),
         ([7], "Row 1 of the schedule: it has the fields days, from, to, workers"),
         ([GOOD, {**GOOD, "until": "x"}], "Row 2"),
         ([{**GOOD, "days": []}], "days are a list out of mon"),
@@ -123,7 +128,11 @@ def test_the_row_is_validated_and_becomes_the_policy() -> None:
     with pytest.raises(ValidationError) as caught:
         row.full_clean()
     assert set(caught.value.message_dict) == {"schedule", "time_zone"}
-    row.schedule, row.time_zone = [GOOD], "Europe/Berlin"
+    for empty in ({}, "", None):
+        row.schedule, row.time_zone = empty, "Europe/Berlin"
+        row.full_clean()
+        assert row.schedule == []
+    row.schedule = [GOOD]
     row.full_clean()
     row.save()
     policy = policy_of(Pool.objects.select_related("policy").get(pk=pool.pk))

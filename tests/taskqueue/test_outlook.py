@@ -117,7 +117,7 @@ lua_steps = st.lists(st.tuples(st.integers(-1_000, 60_000), st.integers(1, 8)), 
 @given(
     ready=st.integers(0, 4),
     steps=lua_steps,
-    pace=st.tuples(st.integers(1, 100), st.floats(0, 5000), st.floats(0, 1e7)) | st.none(),
+    pace=st.tuples(st.integers(1, 100), st.integers(0, 5000), st.integers(0, 10**7)) | st.none(),
     before=st.integers(0, 5),
     limit=st.integers(0, 2),
     spare_ms=st.integers(-200, 200),
@@ -221,3 +221,17 @@ def test_an_outlook_that_is_not_renewed_is_gone(redis: Redis, pool: str) -> None
         pass
     (accepted,) = queue.enqueue([turn("a", is_new=True)])
     assert accepted.verdict == "accepted"
+
+
+@pytest.mark.parametrize(("limit_before", "limit", "takes"), [(1, 3, 2), (3, 1, 0)])
+def test_an_edited_running_limit_holds_though_its_message_was_too_late(
+    redis: Redis, pool: str, limit_before: int, limit: int, takes: int
+) -> None:
+    queue = Queue(redis, pool)
+    queue.enqueue([turn(name, max_running=limit_before) for name in "abcd"])
+    assert len(queue.claim("w", 1, lease_s=LEASE_S)) == 1
+    now_ms = queue.signals().now_ms
+    foretell(redis, {pool: Outlook(earliest=((now_ms + 600_000, 4),))}, hold_s=60)
+    (answer,) = queue.enqueue([turn("late", is_new=True, deadline_ms=now_ms + 1000, max_running=limit)])
+    assert answer.verdict == "too_late"
+    assert len(queue.claim("w", 4, lease_s=LEASE_S)) == takes

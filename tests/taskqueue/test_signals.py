@@ -84,6 +84,14 @@ def test_one_pools_trouble_is_its_own(redis: Redis, many: list[str]) -> None:
     assert "WRONGTYPE" in str(seen[many[1]])
 
 
+def test_a_name_that_no_queue_can_have_is_that_pools_answer(redis: Redis, many: list[str]) -> None:
+    pools, bad = Pools(redis), "Verse {1}"
+    seen = pools.signals([many[0], bad, many[1]], {})
+    assert [type(one) for one in seen.values()] == [PoolSignals, keys.BadPoolName, PoolSignals]
+    reap = calls.reap(max_attempts=1, max_losses=1, lease_s=1)
+    assert [type(one) for one in pools.reap({bad: reap, many[0]: reap}).values()] == [keys.BadPoolName, int]
+
+
 def test_scripts_that_redis_has_lost_are_brought_again(redis: Redis, many: list[str]) -> None:
     redis.script_flush()
     pools = Pools(redis)
