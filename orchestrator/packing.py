@@ -98,7 +98,7 @@ def short_of(room: Room, need: Need) -> Kind | None:
 
 
 def fit(room: Room, need: Need, *, now: Mapping[str, int] | None = None) -> Taken | None:
-    """What such a worker would take, or None. First come devices that lack least by `now` (if that is another room), then the best fit."""
+    """What such a worker would take, or None. Devices that lack least `now` come first, then the best fit."""
     if short_of(room, need) is not None:
         return None
     free, wanted = now or room.devices, wanted_of(need)

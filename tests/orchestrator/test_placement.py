@@ -101,6 +101,7 @@ def test_cores_and_places_are_given_once_too() -> None:
 
 # -- for any fleet -------------------------------------------------------------------------------
 NAMES = ("a", "b", "c", "d")
+some, many = settings(deadline=None), settings(deadline=None, max_examples=300)
 needs = st.one_of(
     st.builds(Need, gpus=st.integers(1, 3), cpus=st.integers(0, 2)),
     st.builds(Need, gpus=st.just(1), share=st.sampled_from([250, 300, 500, 700])),
@@ -160,6 +161,7 @@ def free_in(capacity: Capacity, held: list[Held], *, leaving: bool = False) -> R
     return room
 
 
+@some
 @given(worlds())
 def test_nothing_is_ever_given_twice(world: tuple[Capacity, list[Held], list[Wish]]) -> None:
     capacity, held, wishes = world
@@ -174,6 +176,7 @@ def test_nothing_is_ever_given_twice(world: tuple[Capacity, list[Held], list[Wis
             assert taken.cpus == wish.need.cpus
 
 
+@some
 @given(worlds())
 def test_only_the_spare_workers_of_lower_pools_are_asked_and_all_of_them_are_needed(
     world: tuple[Capacity, list[Held], list[Wish]],
@@ -191,6 +194,7 @@ def test_only_the_spare_workers_of_lower_pools_are_asked_and_all_of_them_are_nee
         assert taken == 0 or (wish.floor is not None and staying - taken >= wish.floor)
 
 
+@some
 @given(worlds(floors=False))
 def test_a_higher_pool_is_not_refused_what_lower_ones_hold(world: tuple[Capacity, list[Held], list[Wish]]) -> None:
     capacity, held, wishes = world
@@ -204,7 +208,7 @@ def test_a_higher_pool_is_not_refused_what_lower_ones_hold(world: tuple[Capacity
             assert short_of(free_in(capacity, at_least, leaving=True), wish.need) is not None
 
 
-@settings(max_examples=300)
+@many
 @given(worlds(floors=False))
 def test_a_second_look_at_its_own_result_changes_nothing(world: tuple[Capacity, list[Held], list[Wish]]) -> None:
     capacity, held, wishes = world
@@ -214,7 +218,7 @@ def test_a_second_look_at_its_own_result_changes_nothing(world: tuple[Capacity, 
     assert all(not grant.starts for grant in second.grants.values())
 
 
-@settings(max_examples=300)
+@many
 @given(worlds())
 def test_what_has_just_started_is_not_asked_to_leave(world: tuple[Capacity, list[Held], list[Wish]]) -> None:
     """Left to itself it comes to rest, whatever the floors are."""
@@ -228,6 +232,7 @@ def test_what_has_just_started_is_not_asked_to_leave(world: tuple[Capacity, list
     assert all(not grant.starts for grant in settled.grants.values())
 
 
+@some
 @given(
     st.dictionaries(st.sampled_from("01234"), st.sampled_from([0, 250, 500, 700, WHOLE])),
     st.sampled_from([250, 500, 700]),
