@@ -11,6 +11,7 @@ from unfold.admin import ModelAdmin, StackedInline
 from unfold.decorators import display
 
 from orchestrator.models import Pool, ScalingDecision, ScalingPolicy, Worker
+from orchestrator.replay import in_words
 from tenants.admin import Facts
 
 WORKER_COLOURS = {"starting": "warning", "ready": "success", "draining": "info", "failed": "danger", "stopped": ""}
@@ -59,7 +60,16 @@ class PoolAdmin(ModelAdmin):
 class ScalingPolicyAdmin(ModelAdmin):
     """Policies, for those who look for them by themselves."""
 
-    list_display = ("pool", "kind", "min_workers", "max_workers", "waiting_per_worker", "idle_to_zero_s")
+    list_display = (
+        "pool",
+        "kind",
+        "min_workers",
+        "max_workers",
+        "waiting_per_worker",
+        "wait_bound_s",
+        "wait_share",
+        "idle_to_zero_s",
+    )
     list_filter = ("kind",)
     search_fields = ("pool__slug",)
     list_select_related = ("pool",)
@@ -85,8 +95,14 @@ class WorkerAdmin(Facts):
 class ScalingDecisionAdmin(Facts):
     """Why there are as many as there are."""
 
-    list_display = ("at", "pool", "current", "desired", "reason")
+    list_display = ("at", "pool", "current", "desired", "reason", "measured")
     list_filter = ("pool",)
     search_fields = ("reason", "pool__slug")
     list_select_related = ("pool",)
     date_hierarchy = "at"
+    readonly_fields = ("measured",)
+
+    @display(description="measured")
+    def measured(self, decision: ScalingDecision) -> str:
+        """What the queue and the workers said beyond the counts that the reason names."""
+        return in_words(decision.signals)

@@ -8,24 +8,25 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from orchestrator import records
 from orchestrator.backoff import Backoff
-from orchestrator.demand import Decision, Demand, History, Policy, Signals
+from orchestrator.demand import Decision, Demand, History, Signals
 from orchestrator.fleet import Sight
 from orchestrator.gpus import choose_gpus
 from orchestrator.host import Host
 from orchestrator.models import Pool, Worker
 from orchestrator.plan import Action, Drain, Kill, Plan, Start, kills_due, plan
-from orchestrator.policy import decide, remember
+from orchestrator.policy import remember
+from orchestrator.rates import RateMeter
+from orchestrator.replay import Inputs, decided, to_json
 from orchestrator.runtimes import RuntimeUnavailable
 from orchestrator.specs import BadPool, fingerprint, worker_spec
+from orchestrator.starts import StartTimes
 from orchestrator.watch import Look, Observed, Watch
 from taskqueue.access import AccessRefused
-from taskqueue.failures import QueueUnavailable
 from taskqueue.messages import PoolSignals
-from taskqueue.sync_client import Queue
 
 log = logging.getLogger(__name__)
 
@@ -35,8 +36,9 @@ class PoolControl:
     """The loop's memory of one pool."""
 
     host: Host
-    queue: Queue
+    slug: str
     watch: Watch
+    meter: RateMeter = field(default_factory=RateMeter)
     history: History = field(default_factory=History)
     fingerprint: str = ""
     desired: int | None = None
@@ -49,23 +51,22 @@ class PoolControl:
         rows: list[Worker],
         sight: Sight,
         outcomes: Mapping[str, str | BaseException],
-        limits: Mapping[str, int],
+        demand: PoolSignals | None,
     ) -> None:
-        """One pass. `limits`: how many turns tenants and API keys may have running, by id."""
+        """One pass. `demand` is what the queue said; None: it could not be read."""
         self._notice_edits(pool)
-        look = Look(pool, sight, outcomes, self._signals(pool, limits), time.time())
+        look = Look(pool, sight, outcomes, demand, time.time())
         observed = self.watch.observe(rows, look)
-        policy = records.policy_of(pool)
-        signals = signals_of(pool, observed, look)
-        decision = self._decide(pool, look, rows, policy=policy, signals=signals)
+        inputs = self._inputs(pool, rows, observed, look)
+        decision = decided(inputs)
         todo = self._plan(pool, decision, observed, look)
         if todo.actions:
             self.host.confirm()
-        self._record(pool, decision, todo, policy=policy, signals=signals, now=look.now)
+        self._record(pool, decision, todo, inputs)
         self.history = remember(
             self.history,
-            policy=policy,
-            signals=signals,
+            policy=inputs.policy,
+            signals=inputs.signals,
             decision=decision,
             grew=any(isinstance(action, Start) for action in todo.actions),
             now=look.now,
@@ -75,34 +76,37 @@ class PoolControl:
             self._apply(pool, action, seen, look)
 
     # -- observe -------------------------------------------------------------------------------
-    def _signals(self, pool: Pool, limits: Mapping[str, int]) -> PoolSignals | None:
-        """Demand, after the queue was told of limits that were edited: they change it."""
-        try:
-            self.queue.limit(limits)
-            return self.queue.signals()
-        except QueueUnavailable as error:
-            if not self.blind:
-                log.warning("pool %s: %s", pool.slug, error)
-            return None
+    def _inputs(self, pool: Pool, rows: list[Worker], observed: list[Observed], look: Look) -> Inputs:
+        """All that the decision is made from; the hindrances are why the fleet cannot, or must not, be touched."""
+        if look.signals is not None:
+            ready = {one.worker: one.work for one in look.signals.workers if one.phase == "ready"}
+            self.meter.hear(ready, now=look.now)
+        runtimes = {pool.runtime, *(row.runtime for row in rows)}
+        hindrances = [look.sight.unavailable[name] for name in sorted(runtimes) if name in look.sight.unavailable]
+        if pool.is_paused:
+            hindrances.insert(0, "The pool is paused.")
+        return Inputs(
+            policy=records.policy_of(pool),
+            signals=replace(
+                signals_of(pool, observed, look),
+                turn_s=self.meter.rates.turn_s(pool.slots),
+                start_s=self.watch.starts.expected_s(pool.runtime, at=look.now),
+            ),
+            history=self.history,
+            now=look.now,
+            hindrances=tuple(hindrances),
+        )
 
     def _notice_edits(self, pool: Pool) -> None:
         """A pool whose workers would now be started differently has a clean slate."""
         changed = fingerprint(pool)
         if self.fingerprint not in ("", changed):
             self.watch.backoff = Backoff()
+            self.watch.starts = StartTimes()
+            self.meter = RateMeter()
         self.fingerprint = changed
 
-    # -- decide and plan -----------------------------------------------------------------------
-    def _decide(self, pool: Pool, look: Look, rows: list[Worker], *, policy: Policy, signals: Signals) -> Decision:
-        """The policy's decision, unless the fleet cannot or must not be touched."""
-        runtimes = {pool.runtime, *(row.runtime for row in rows)}
-        hindrances = [look.sight.unavailable[name] for name in sorted(runtimes) if name in look.sight.unavailable]
-        if pool.is_paused:
-            hindrances.insert(0, "The pool is paused.")
-        if hindrances:
-            return Decision(signals.current, f"{' '.join(hindrances)} The fleet is left as it is.", "blind")
-        return decide(policy, signals, self.history, look.now)
-
+    # -- plan ----------------------------------------------------------------------------------
     def _plan(self, pool: Pool, decision: Decision, observed: list[Observed], look: Look) -> Plan:
         views = [one.view for one in observed]
         grace_s = self.host.fleet.grace_s
@@ -120,16 +124,14 @@ class PoolControl:
             grace_s=grace_s,
         )
 
-    def _record(
-        self, pool: Pool, decision: Decision, todo: Plan, *, policy: Policy, signals: Signals, now: float
-    ) -> None:
+    def _record(self, pool: Pool, decision: Decision, todo: Plan, inputs: Inputs) -> None:
         """Keep what changes something, and what newly keeps something from changing."""
         blind = decision.code == "blind"
         scaled = any(isinstance(action, Start | Drain) for action in todo.actions)
         moved = self.desired is not None and decision.desired != self.desired
         if scaled or moved or blind != self.blind or (todo.note and todo.note != self.note):
-            inputs = records.inputs(signals=signals, policy=policy, history=self.history, now=now)
-            records.keep_decision(pool, decision, inputs=inputs, current=signals.current, note=todo.note, now=now)
+            current, now = inputs.signals.current, inputs.now
+            records.keep_decision(pool, decision, inputs=to_json(inputs), current=current, note=todo.note, now=now)
             log.info("pool %s: %s %s", pool.slug, decision.reason, todo.note)
         self.desired, self.note, self.blind = decision.desired, todo.note, blind
 
@@ -185,8 +187,15 @@ def signals_of(pool: Pool, observed: list[Observed], look: Look) -> Signals:
     demand = None
     if status is not None:
         waiting = status.waiting - status.held_back
-        waited_s = round(status.oldest_wait_s, 3) if waiting else 0.0
-        demand = Demand(at=look.now, waiting=waiting, running=status.running, oldest_wait_s=waited_s)
+        tokens = max(0, status.waiting_tokens) * waiting // status.waiting if waiting else 0
+        demand = Demand(
+            at=look.now,
+            waiting=waiting,
+            running=status.running,
+            oldest_wait_s=round(status.oldest_wait_s, 3) if waiting else 0.0,
+            arrived=status.arrived,
+            work_waiting=tokens,
+        )
     return Signals(
         slots=pool.slots,
         starting=states.count("starting"),

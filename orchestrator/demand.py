@@ -8,6 +8,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from orchestrator.arrivals import Arrivals
+from orchestrator.schedule import Floor
+
 Code = Literal["blind", "hold", "up", "from_zero", "down", "to_zero", "bounds"]
 
 
@@ -16,6 +19,7 @@ class Policy:
     """A pool's rule, as stored; `waiting_per_worker` is the waiting work that one worker more is worth.
 
     `wait_bound_s`: what a task may wait for a slot, kept for the share `wait_share` of them (`target_wait`).
+    `floors`: minima by the clock of `time_zone`, under every kind.
     """
 
     kind: str = "queue_depth"
@@ -27,13 +31,16 @@ class Policy:
     idle_to_zero_s: float = 300.0
     wait_bound_s: float = 5.0
     wait_share: float = 0.99
+    floors: tuple[Floor, ...] = ()
+    time_zone: str = "UTC"
 
 
 @dataclass(frozen=True, slots=True)
 class Demand:
     """The queue of a pool at the moment `at`. `arrived` counts the turns that ever came in; it may begin anew at 0.
 
-    `work_waiting`: tokens that wait, prompts and expected answers together.
+    `work_waiting`: tokens that wait, prompts and expected answers together. What running limits hold back is no part of what waits;
+    of the tokens its share by number is left out.
     """
 
     at: float
@@ -49,7 +56,7 @@ class Signals:
     """Fleet and demand of a pool. Demand is None when the queue could not be read: a value of its own, never zero.
 
     Measured, and None until they were: `turn_s`, what a turn costs a full worker (its share of the worker's time, in s, so a worker
-    ends 1 / turn_s turns a second); `start_s`, what a cold start takes.
+    ends 1 / turn_s turns a second); `start_s`, what a start would take now (a cold one where nothing is warm).
     """
 
     slots: int
@@ -70,13 +77,15 @@ class Signals:
 class History:
     """What the past adds. All of it may be None after a restart: then nothing shrinks until enough was seen.
 
-    `peaks` are the needs that no later need has reached, each with the last moment it was needed: high first.
+    `peaks` are the needs that no later need has reached, each with the last moment it was needed: high first. `arrivals` outlives a
+    short break in the signals, since the queue's counter tells what came in meanwhile.
     """
 
     seen_since: float | None = None
     idle_since: float | None = None
     grown_at: float | None = None
     peaks: tuple[tuple[float, int], ...] = ()
+    arrivals: Arrivals | None = None
 
 
 @dataclass(frozen=True, slots=True)

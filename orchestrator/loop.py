@@ -11,7 +11,6 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterable
-from functools import partial
 
 from django.conf import settings
 from django.db import close_old_connections, connection
@@ -28,8 +27,10 @@ from orchestrator.reaper import Limits, Reaper
 from orchestrator.runtimes.process import ProcessRuntime
 from orchestrator.watch import Watch
 from taskqueue.connections import connect
+from taskqueue.failures import QueueUnavailable
 from taskqueue.keys import is_pool_name
-from taskqueue.sync_client import Queue
+from taskqueue.messages import PoolSignals
+from taskqueue.pools import Pools
 
 log = logging.getLogger(__name__)
 
@@ -39,12 +40,14 @@ TICK_S = 1.0
 class Orchestrator:
     """One orchestrator process: leader or standby."""
 
-    def __init__(self, *, tick_s: float = TICK_S) -> None:
+    def __init__(self, *, tick_s: float = TICK_S, make_host: Callable[..., Host] = host_of_settings) -> None:
         self._tick_s = tick_s
-        self._host: Host = host_of_settings(confirm=self._confirm)
+        self._host: Host = make_host(confirm=self._confirm)
         self._leadership = Leadership(self._host.site.stack)
         self._redis = connect(settings.REDIS_URL)
-        self._reaper = Reaper(partial(Queue, self._redis))
+        self.queues = Pools(self._redis)
+        self._reaper = Reaper(Pools(self._redis))
+        self._blind: set[str] = set()
         self._controls: dict[uuid.UUID, PoolControl] = {}
         self._first = True
 
@@ -88,10 +91,11 @@ class Orchestrator:
         self._host.access.tend(living(rows, pools, sight))
         self._host.live = len(rows)
         of_pool = records.by_pool(rows)
-        limits = records.running_limits()
+        demand = self.queues.signals([pool.slug for pool in pools], records.running_limits())
         for pool in pools:
             try:
-                self._control(pool).tick(pool, of_pool.get(pool.pk, []), sight, outcomes, limits)
+                seen = self._seen(pool.slug, demand[pool.slug])
+                self._control(pool).tick(pool, of_pool.get(pool.pk, []), sight, outcomes, seen)
             except (LeadLost, DatabaseError, InterfaceError):
                 raise
             except Exception:
@@ -129,11 +133,22 @@ class Orchestrator:
         if isinstance(runtime, ProcessRuntime):
             runtime.adopt()
 
+    def _seen(self, pool: str, answer: PoolSignals | Exception) -> PoolSignals | None:
+        """What the queue said; None, and a word in the log the first time, if it could not be read."""
+        if not isinstance(answer, Exception):
+            self._blind.discard(pool)
+            return answer
+        if pool not in self._blind:
+            trace = None if isinstance(answer, QueueUnavailable) else answer
+            log.warning("pool %s: %s", pool, answer, exc_info=trace)
+        self._blind.add(pool)
+        return None
+
     def _control(self, pool: Pool) -> PoolControl:
         control = self._controls.get(pool.pk)
-        if control is None or control.queue.pool != pool.slug:
-            watch = Watch(self._host, records.past_failures(pool))
-            control = PoolControl(self._host, Queue(self._redis, pool.slug), watch)
+        if control is None or control.slug != pool.slug:
+            watch = Watch(self._host, records.past_failures(pool), records.past_starts(pool))
+            control = PoolControl(self._host, pool.slug, watch)
             self._controls[pool.pk] = control
         return control
 

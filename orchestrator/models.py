@@ -4,11 +4,29 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from django.core.validators import MinValueValidator, RegexValidator
+from django.core.exceptions import ValidationError
+from django.core.validators import MaxValueValidator, MinValueValidator, RegexValidator
 from django.db import models
 from django.db.models import F, Q
 
+from orchestrator.schedule import BadSchedule, parse, zone_of
 from tenants.identifiers import new_id
+
+
+def valid_schedule(rows: object) -> None:
+    """A field validator."""
+    try:
+        parse(rows)
+    except BadSchedule as error:
+        raise ValidationError(str(error)) from None
+
+
+def valid_zone(name: str) -> None:
+    """A field validator."""
+    try:
+        zone_of(name)
+    except BadSchedule as error:
+        raise ValidationError(str(error)) from None
 
 
 class Pool(models.Model):
@@ -90,6 +108,7 @@ class ScalingPolicy(models.Model):
 
     class Kind(models.TextChoices):
         QUEUE_DEPTH = "queue_depth", "queue depth with cooldown"
+        TARGET_WAIT = "target_wait", "wait under a bound"
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
     pool = models.OneToOneField(Pool, on_delete=models.CASCADE, related_name="policy")
@@ -102,6 +121,27 @@ class ScalingPolicy(models.Model):
     up_cooldown_s = models.FloatField(default=5.0)
     down_cooldown_s = models.FloatField(default=60.0)
     idle_to_zero_s = models.FloatField(default=300.0, help_text="Without any work for so long, the last worker goes.")
+    wait_bound_s = models.FloatField(
+        default=5.0,
+        validators=[MinValueValidator(0.1)],
+        help_text="Wait under a bound: what a task may wait for a slot.",
+    )
+    wait_share = models.FloatField(
+        default=0.99,
+        validators=[MinValueValidator(0.5), MaxValueValidator(0.999)],
+        help_text="Wait under a bound: the share of tasks to keep under it. A higher share keeps more workers in reserve.",
+    )
+    schedule = models.JSONField(
+        default=list,
+        blank=True,
+        validators=[valid_schedule],
+        help_text="At least so many workers at these hours, whatever the kind: "
+        '[{"days": ["mon", "tue"], "from": "08:00", "to": "18:00", "workers": 3}]. '
+        'A "to" that is not later than "from" is the next day\'s.',
+    )
+    time_zone = models.CharField(
+        max_length=64, default="UTC", validators=[valid_zone], help_text="Of the schedule: UTC, Europe/Berlin, ..."
+    )
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
@@ -113,6 +153,8 @@ class ScalingPolicy(models.Model):
                 condition=Q(up_cooldown_s__gte=0, down_cooldown_s__gte=0, idle_to_zero_s__gte=0),
                 name="policy_durations_not_negative",
             ),
+            models.CheckConstraint(condition=Q(wait_bound_s__gte=0.1), name="policy_wait_bound_positive"),
+            models.CheckConstraint(condition=Q(wait_share__gte=0.5, wait_share__lte=0.999), name="policy_wait_share"),
         ]
 
     def __str__(self) -> str:

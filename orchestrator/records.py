@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
 from orchestrator.backoff import Backoff, Ending, replayed
-from orchestrator.demand import Decision, History, Policy, Signals
+from orchestrator.demand import Decision, Policy
 from orchestrator.models import Pool, ScalingDecision, ScalingPolicy, Worker
+from orchestrator.schedule import parse
+from orchestrator.starts import REMEMBERED, Life, StartTimes, remembered
 from tenants.models import ApiKey, Tenant
 
 REMEMBERED_ENDINGS = 12
+REMEMBERED_STARTS = 4 * REMEMBERED
+"""Enough for two runtimes, cold and warm."""
 
 
 def moment(at: float) -> datetime:
@@ -50,6 +53,10 @@ def policy_of(pool: Pool) -> Policy:
         up_cooldown_s=row.up_cooldown_s,
         down_cooldown_s=row.down_cooldown_s,
         idle_to_zero_s=row.idle_to_zero_s,
+        wait_bound_s=row.wait_bound_s,
+        wait_share=row.wait_share,
+        floors=parse(row.schedule),
+        time_zone=row.time_zone,
     )
 
 
@@ -102,6 +109,22 @@ def ending(row: Worker) -> Ending:
     )
 
 
+def past_starts(pool: Pool) -> StartTimes:
+    """How long the last workers of a pool took to start, for a leader that has just begun."""
+    rows = pool.workers.filter(ready_at__isnull=False).order_by("-started_at")[:REMEMBERED_STARTS]
+    return remembered(life(row) for row in rows)
+
+
+def life(row: Worker) -> Life:
+    """A worker's row as its start is judged."""
+    return Life(
+        runtime=row.runtime,
+        begun_at=row.started_at.timestamp(),
+        ready_at=row.ready_at.timestamp() if row.ready_at else None,
+        ended_at=row.stopped_at.timestamp() if row.stopped_at else None,
+    )
+
+
 def keep_decision(
     pool: Pool, decision: Decision, *, inputs: Mapping[str, Any], current: int, note: str, now: float
 ) -> None:
@@ -112,26 +135,8 @@ def keep_decision(
         current=current,
         desired=decision.desired,
         reason=f"{decision.reason} {note}".strip(),
-        signals={**inputs, "code": decision.code},
+        signals={**inputs, "code": decision.code, "needed": decision.needed, "note": note},
     )
-
-
-def inputs(*, signals: Signals, policy: Policy, history: History, now: float) -> dict[str, Any]:
-    """A decision's inputs as JSON: the demand on top, for readers."""
-    demand: Mapping[str, Any] = asdict(signals.demand) if signals.demand else {}
-    return {
-        "waiting": demand.get("waiting"),
-        "running": demand.get("running"),
-        "oldest_wait_s": demand.get("oldest_wait_s"),
-        "slots": signals.slots,
-        "starting": signals.starting,
-        "ready": signals.ready,
-        "draining": signals.draining,
-        "demand_at": demand.get("at"),
-        "now": now,
-        "policy": asdict(policy),
-        "history": asdict(history),
-    }
 
 
 def by_pool(workers: Iterable[Worker]) -> dict[Any, list[Worker]]:

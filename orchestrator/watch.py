@@ -17,6 +17,7 @@ from orchestrator.host import Host
 from orchestrator.models import Pool, Worker
 from orchestrator.plan import LiveState, WorkerView
 from orchestrator.runtimes import Instance, RuntimeUnavailable
+from orchestrator.starts import StartTimes
 from taskqueue.messages import PoolSignals, WorkerStatus
 
 log = logging.getLogger(__name__)
@@ -60,6 +61,7 @@ class Watch:
 
     host: Host
     backoff: Backoff
+    starts: StartTimes
     last_seen: dict[str, float] = field(default_factory=dict)
     asked: set[str] = field(default_factory=set)
     reasons: dict[str, str] = field(default_factory=dict)
@@ -120,6 +122,10 @@ class Watch:
             self.asked.add(worker)  # somebody else asked it
         if changes:
             records.change(row, **changes)
+        if "ready_at" in changes:
+            self.starts.became_ready(records.life(row))
+        elif row.state == Worker.State.READY:
+            self.starts.were_there(row.runtime, since=look.now, until=look.now)
         if row.state == Worker.State.DRAINING and worker not in self.asked:
             self.ask_to_end(row, instance)
         if row.state == Worker.State.READY and row.ready_at is not None and self.backoff.failures:

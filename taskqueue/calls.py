@@ -182,8 +182,7 @@ def acknowledge(records: Sequence[Record], *, keep_log_s: float) -> Call[None]:
 
 def limit(running: Mapping[str, int]) -> Call[int]:
     """The running limits of tenants and API keys, by id; who is not named has none."""
-    pairs = [word for owner, most in sorted(running.items()) for word in (owner, most)]
-    return Call(script("limit"), tuple(pairs), int)
+    return Call(script("limit"), (_encoder.encode(dict(running)),), int)
 
 
 def signals() -> Call[PoolSignals]:
@@ -276,7 +275,7 @@ def _stops(answer: Sequence[Sequence[bytes]]) -> list[Stop]:
 
 
 def _signals(answer: Sequence[Any]) -> PoolSignals:
-    now_ms, waiting, held_back, running, oldest_ms, *fleet = answer
+    now_ms, waiting, held_back, running, oldest_ms, waiting_tokens, arrived, arrived_tokens, *fleet = answer
     workers = tuple(
         msgspec.structs.replace(_status_decoder.decode(status), beat_ms=beat_ms)
         for beat_ms, status in zip(fleet[::2], fleet[1::2], strict=True)
@@ -287,6 +286,9 @@ def _signals(answer: Sequence[Any]) -> PoolSignals:
         held_back=held_back,
         running=running,
         oldest_wait_s=oldest_ms / 1000,
+        waiting_tokens=waiting_tokens,
+        arrived=arrived,
+        arrived_tokens=arrived_tokens,
         workers=workers,
     )
 

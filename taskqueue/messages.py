@@ -145,6 +145,23 @@ class Stop(msgspec.Struct, frozen=True):
     reason: StopReason
 
 
+class Work(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a worker's engine has done since its start. The sums only grow: the difference of two tells of the time between.
+
+    `steps` gave tokens to sequences, and took `steps_s` seconds (idle time left out); `sequences` is the sum over the steps of
+    those that got a token, `prefilled` the prompt tokens that were read for it. Of the `turns` that ended after they had begun,
+    `prompt_tokens` and `answer_tokens` are the whole lengths, earlier attempts included.
+    """
+
+    steps: int = 0
+    steps_s: float = 0.0
+    sequences: int = 0
+    prefilled: int = 0
+    turns: int = 0
+    prompt_tokens: int = 0
+    answer_tokens: int = 0
+
+
 class WorkerStatus(msgspec.Struct, frozen=True, kw_only=True):
     """What a worker says of itself at each heartbeat. `tokens_total` counts generated tokens since its start."""
 
@@ -158,6 +175,7 @@ class WorkerStatus(msgspec.Struct, frozen=True, kw_only=True):
     started_ms: int = 0
     ready_ms: int = 0
     beat_ms: int = 0
+    work: Work = Work()
 
 
 class Record(msgspec.Struct, frozen=True, kw_only=True):
@@ -194,6 +212,8 @@ class PoolSignals(msgspec.Struct, frozen=True, kw_only=True):
     """One read of a pool's demand and fleet. `oldest_wait_s` is 0 when nothing waits.
 
     Of the `waiting`, `held_back` are over the running limits of their tenants or API keys: no further worker could take them.
+    `waiting_tokens` are the estimated tokens of all that wait, prompts and answers. `arrived` and `arrived_tokens` count the turns
+    that ever came in, a turn that comes back not again; where Redis has lost its data they begin anew.
     """
 
     now_ms: int
@@ -201,4 +221,7 @@ class PoolSignals(msgspec.Struct, frozen=True, kw_only=True):
     held_back: int
     running: int
     oldest_wait_s: float
+    waiting_tokens: int = 0
+    arrived: int = 0
+    arrived_tokens: int = 0
     workers: tuple[WorkerStatus, ...] = ()

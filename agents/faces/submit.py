@@ -25,7 +25,7 @@ from agents.lifecycle import TaskState
 from agents.limits import bill, headers
 from agents.problems import LIMIT_CODES, Problem, bad_field, not_found, unavailable
 from agents.sampling import layered, validated
-from agents.submissions import submission
+from agents.submissions import reserved_tokens, submission
 from taskqueue.inbox import Subscription
 from taskqueue.messages import ChatMessage, TurnBody
 from tenants.identifiers import new_id
@@ -95,8 +95,9 @@ async def submit_to(
         key_max_waiting=principal.key_max_waiting,
         key_max_running=principal.key_max_running,
         inbox=context.hub.inbox_name if followed else "",
+        answer_tokens=agent.answer_tokens,
     )
-    row["estimated_tokens"] = turn_message.estimated_tokens
+    row["estimated_tokens"] = reserved_tokens(turn_message.body)
     costs = bill(
         tenant=principal.tenant,
         limits=principal.limits,
@@ -104,7 +105,7 @@ async def submit_to(
         key_limits=principal.key_limits,
         at=datetime.now(UTC),
         requests=1,
-        tokens=turn_message.estimated_tokens,
+        tokens=row["estimated_tokens"],
     )
     try:
         accepted = await context.acceptance.accept(Candidate(row, agent.pool, turn_message, costs))

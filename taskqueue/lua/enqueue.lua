@@ -40,7 +40,7 @@ redis.call('HSET', key('turn:', turn), 'state', 'waiting', 'task', task, 'tenant
   'failures', 0, 'key', api_key, 'body', body)
 -- Only now: a full Redis refuses a script by its first write that takes memory, and lets it pass once it has written.
 set_limit(tenant, max_running)
-local entering = { id = turn, tenant = tenant, key = api_key, order = order, arrival = now, apart = 0 }
+local entering = { id = turn, tenant = tenant, key = api_key, order = order, arrival = now, apart = 0, estimate = number(estimate) }
 if api_key ~= '' and set_limit(api_key, key_max_running) then mark_all(entering) end
 if deadline > 0 then redis.call('ZADD', key('deadlines'), deadline, turn) end
 if inbox ~= '' then
@@ -48,6 +48,8 @@ if inbox ~= '' then
   redis.call('EXPIRE', key('follow:', task), 86400)
 end
 put_in_line(entering)
+tally('arrived', 1)
+tally('arrived_tokens', entering.estimate)
 if place(tenant) then ring() end
 append(task, seq, 'state', '{"state":"queued"}')
 post()

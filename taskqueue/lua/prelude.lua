@@ -165,6 +165,9 @@ local function put_apart(t)
   redis.call('SADD', key('apart'), t.tenant)
 end
 
+-- What came in and what waits, in turns and estimated tokens, so that nobody need count the line.
+local function tally(what, tokens) redis.call('HINCRBY', key('tally'), what, tokens) end
+
 local function put_in_line(t)
   if t.apart > 0 then
     put_apart(t)
@@ -180,6 +183,7 @@ local function put_in_line(t)
     redis.call('ZADD', key('wait:', t.tenant), score, t.order .. t.id)
   end
   redis.call('ZADD', key('arrivals'), t.arrival, t.id)
+  tally('waiting_tokens', t.estimate)
   mark_key(t)
 end
 
@@ -188,7 +192,7 @@ local function take_out_of_line(t)
   redis.call('ZREM', key(line, t.tenant), t.order .. t.id)
   if t.key ~= '' then redis.call('ZREM', key(line, t.key), t.order .. t.id) end
   if t.apart > 0 and redis.call('EXISTS', key('apart:', t.tenant)) == 0 then redis.call('SREM', key('apart'), t.tenant) end
-  redis.call('ZREM', key('arrivals'), t.id)
+  if redis.call('ZREM', key('arrivals'), t.id) == 1 then tally('waiting_tokens', -t.estimate) end
   mark_key(t)
 end
 

@@ -39,6 +39,7 @@ class QueueModel:
         self.clearing: set[str] = set()
         """Workers that take nothing until they hold nothing, to run a suspect alone."""
         self.records: list[Note] = []
+        self.arrived = self.arrived_tokens = 0
 
     # -- what stands where ---------------------------------------------------------------------
     def at(self, *places: Place) -> list[Turn]:
@@ -150,6 +151,8 @@ class QueueModel:
         if submission.key:
             self._limit(submission.key, submission.key_max_running)
         turn = self.turns[submission.turn] = Turn(submission, arrival_ms)
+        self.arrived += 1
+        self.arrived_tokens += submission.estimated_tokens
         turn.log.append(Entry("state", "queued"))
         self._place(submission.tenant)
         self.rung = self.rung or submission.tenant in self.active()
@@ -381,6 +384,7 @@ class QueueModel:
             "deadlines": any(turn.watched for turn in known),
             "service": self.counters.service,
             "left": self.counters.left,
+            "tally": self.arrived,
             "bell": self.rung,
             "record": moved,
         }

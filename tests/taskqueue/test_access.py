@@ -41,6 +41,7 @@ WITH_A_KEY: dict[str, Callable[[str], Command]] = {
     "hdel": lambda key: (key, "f"),
     "hget": lambda key: (key, "f"),
     "hgetall": lambda key: (key,),
+    "hincrby": lambda key: (key, "f", 1),
     "hincrbyfloat": lambda key: (key, "f", 1),
     "hmget": lambda key: (key, "f"),
     "hset": lambda key: (key, "f", "v"),
@@ -65,6 +66,7 @@ WITHOUT_A_KEY = {"select", "time"}
 KINDS = {
     "wait", "active", "service", "left", "arrivals", "turn", "leases", "held", "stop", "deadlines", "workers", "worker", "log",
     "follow", "record", "bell", "running", "max_running", "apart", "wards", "looked",
+    "tally",
 }  # fmt: skip
 """Every kind of key that a pool has."""
 _KEY = re.compile(r"\bkey\('(\w+):?'")
