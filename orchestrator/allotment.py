@@ -120,7 +120,7 @@ def _holders(held: Iterable[Held], placement: Placement) -> list[Holder]:
     there = [Holder(one.pool, one.taken) for one in held]
     there += [Holder(pool, taken) for pool, grant in placement.grants.items() for taken in grant.starts]
     had = {device for one in there for device in one.taken.devices}
-    # What is kept for one that is to come is its own only where nobody has it any more.
+    # What is kept for one that is to come counts as its pool's where nobody has it any more.
     return there + [
         Holder(pool, replace(taken, devices=tuple(device for device in taken.devices if device not in had)))
         for pool, taken in placement.kept
