@@ -89,6 +89,12 @@ def test_tensor_parallel_workers_get_the_devices_that_cost_least_to_clear() -> N
     assert {worker for worker, _ in evicted(place(FOUR, held, wishes))} == {"lowest", "idle"}
 
 
+def test_who_need_not_go_stays() -> None:
+    held = [on("small", "low", "0", share=300), on("large", "low", "0", share=700, running=5)]
+    wishes = [Wish("high", Need(1, share=700), 1, priority=1), Wish("low", Need(1, share=300))]
+    assert evicted(place(Capacity(("0",), cpus=0, workers=9), held, wishes)) == [("large", "high")]
+
+
 def test_cores_and_places_are_given_once_too() -> None:
     capacity = Capacity((), cpus=5, workers=3)
     placement = place(capacity, [Held("w", "a", Taken(cpus=2))], [Wish("a", Need(cpus=2), 2), Wish("b", Need(), 9)])
@@ -188,6 +194,11 @@ def test_only_the_spare_workers_of_lower_pools_are_asked_and_all_of_them_are_nee
         victim = holder[one.worker]
         assert not victim.leaving
         assert wish_of[victim.pool].priority < wish_of[one.to].priority
+        # Had it stayed, too much would be promised.
+        promised = [Held("", pool, taken) for pool, taken in placement.kept]
+        others = [other for other in after(held, placement) if other.worker != victim.worker]
+        room = free_in(capacity, [victim, *others, *promised], leaving=True)
+        assert min([room.cpus, room.workers, *room.devices.values()]) < 0
     for wish in wishes:
         staying = sum(one.pool == wish.pool and not one.leaving for one in held)
         taken = sum(one.pool == wish.pool for one in placement.evictions)
