@@ -11,6 +11,7 @@ from unfold.admin import ModelAdmin, StackedInline
 from unfold.decorators import display
 
 from orchestrator.models import Pool, ScalingDecision, ScalingPolicy, Worker
+from orchestrator.phases import shown
 from orchestrator.replay import in_words
 from tenants.admin import Facts
 
@@ -28,7 +29,7 @@ class PolicyInline(StackedInline):
 class PoolAdmin(ModelAdmin):
     """Models and the fleets that serve them."""
 
-    list_display = ("slug", "name", "engine", "runtime", "tenant", "slots", "live_workers", "is_paused")
+    list_display = ("slug", "name", "engine", "runtime", "tenant", "slots", "priority", "live_workers", "is_paused")
     list_filter = ("engine", "runtime", "is_paused")
     search_fields = ("slug", "name", "model")
     list_select_related = ("tenant",)
@@ -79,11 +80,35 @@ class ScalingPolicyAdmin(ModelAdmin):
 class WorkerAdmin(Facts):
     """Every worker's life, with its last words."""
 
-    list_display = ("id", "pool", "shown_state", "runtime", "slots", "started_at", "ready_at", "stopped_at", "error")
+    list_display = (
+        "id",
+        "pool",
+        "shown_state",
+        "runtime",
+        "slots",
+        "shown_gpus",
+        "started_at",
+        "ready_at",
+        "stopped_at",
+        "error",
+    )
+    exclude = ("start_phases",)
+    readonly_fields = ("phases",)
     list_filter = ("state", "pool", "runtime")
     search_fields = ("id", "runtime_ref", "error")
     list_select_related = ("pool",)
     date_hierarchy = "started_at"
+
+    @display(description="GPUs")
+    def shown_gpus(self, worker: Worker) -> str:
+        """The devices that it was given, and the part of them that it has."""
+        part = f" ({worker.gpu_share:g} of it)" if worker.gpu_share < 1 else ""
+        return ", ".join(worker.gpus) + part if worker.gpus else ""
+
+    @display(description="phases of its start")
+    def phases(self, worker: Worker) -> str:
+        """What its start took, phase by phase."""
+        return shown(worker.start_phases)
 
     @display(description="state", ordering="state", label=WORKER_COLOURS)
     def shown_state(self, worker: Worker) -> str:

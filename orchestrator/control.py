@@ -7,17 +7,18 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Generator, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from orchestrator import records
+from orchestrator.allotment import Allotment, Draft
 from orchestrator.backoff import Backoff
 from orchestrator.demand import Decision, Demand, History, Policy, Signals
 from orchestrator.fleet import Sight
-from orchestrator.gpus import choose_gpus
 from orchestrator.host import Host
 from orchestrator.models import Pool, Worker
 from orchestrator.outlook import outlook_of
+from orchestrator.packing import Taken
 from orchestrator.plan import Action, Drain, Kill, Plan, Start, kills_due, plan
 from orchestrator.policy import remember
 from orchestrator.prospect import prospect_of
@@ -32,6 +33,8 @@ from taskqueue.messages import PoolSignals
 from taskqueue.outlook import Outlook
 
 log = logging.getLogger(__name__)
+
+NO_BOUND = 1 << 16
 
 
 @dataclass(slots=True)
@@ -58,15 +61,20 @@ class PoolControl:
         sight: Sight,
         outcomes: Mapping[str, str | BaseException],
         demand: PoolSignals | None,
-    ) -> None:
-        """One pass. `demand` is what the queue said; None: it could not be read."""
+    ) -> Generator[Draft, Allotment, None]:
+        """One pass. `demand` is what the queue said; None: it could not be read.
+
+        It stops once, when the pool has decided: it yields what it would do, and goes on with what it got of the host.
+        """
         self.outlook = None
         self._notice_edits(pool)
         look = Look(pool, sight, outcomes, demand, time.time())
         observed = self.watch.observe(rows, look)
         inputs = self._inputs(pool, rows, observed, look)
         decision = decided(inputs)
-        todo = self._plan(pool, decision, observed, look)
+        floor = None if decision.code == "blind" else inputs.policy.min_workers
+        got = yield Draft(pool, observed, self._plan(decision, observed, look, room=NO_BOUND), floor)
+        todo = got.carried_out(self._plan(decision, observed, look, room=len(got.places), room_note=got.note))
         if todo.actions:
             self.host.confirm()
         self._record(pool, decision, todo, inputs)
@@ -78,10 +86,13 @@ class PoolControl:
             grew=any(isinstance(action, Start) for action in todo.actions),
             now=look.now,
         )
-        seen = {one.view.id: one for one in observed}
+        seen, places = {one.view.id: one for one in observed}, iter(got.places)
         for action in todo.actions:
-            self._apply(pool, action, seen, look)
-        self.outlook = self._foretell(pool, observed, todo, look, policy=inputs.policy, blind=decision.code == "blind")
+            self._apply(pool, action, seen, look, places)
+        blind = decision.code == "blind"
+        self.outlook = self._foretell(
+            pool, observed, todo, look, policy=inputs.policy, hindered=blind or not got.more_fit
+        )
 
     # -- observe -------------------------------------------------------------------------------
     def _inputs(self, pool: Pool, rows: list[Worker], observed: list[Observed], look: Look) -> Inputs:
@@ -115,12 +126,13 @@ class PoolControl:
         self.fingerprint = changed
 
     # -- plan ----------------------------------------------------------------------------------
-    def _plan(self, pool: Pool, decision: Decision, observed: list[Observed], look: Look) -> Plan:
+    def _plan(
+        self, decision: Decision, observed: list[Observed], look: Look, *, room: int, room_note: str = ""
+    ) -> Plan:
         views = [one.view for one in observed]
         grace_s = self.host.fleet.grace_s
         if decision.code == "blind":
             return Plan(kills_due(views, now=look.now, grace_s=grace_s))
-        room, room_note = self.host.room(look.sight, gpus_per_worker=pool.gpus_per_worker)
         return plan(
             desired=decision.desired,
             reason=decision.reason,
@@ -144,12 +156,18 @@ class PoolControl:
         self.desired, self.note, self.blind = decision.desired, todo.note, blind
 
     def _foretell(
-        self, pool: Pool, observed: list[Observed], todo: Plan, look: Look, *, policy: Policy, blind: bool
+        self, pool: Pool, observed: list[Observed], todo: Plan, look: Look, *, policy: Policy, hindered: bool
     ) -> Outlook | None:
         if look.signals is None:
             return None
         prospect = prospect_of(
-            pool, observed, todo, look=look, host=self.host, max_workers=policy.max_workers, blind=blind
+            pool,
+            observed,
+            todo,
+            now=look.now,
+            capacity=self.host.capacity(),
+            max_workers=policy.max_workers,
+            hindered=hindered,
         )
         return outlook_of(
             prospect,
@@ -161,10 +179,12 @@ class PoolControl:
         )
 
     # -- apply ---------------------------------------------------------------------------------
-    def _apply(self, pool: Pool, action: Action, seen: Mapping[str, Observed], look: Look) -> None:
+    def _apply(
+        self, pool: Pool, action: Action, seen: Mapping[str, Observed], look: Look, places: Iterator[Taken]
+    ) -> None:
         match action:
             case Start():
-                self._start(pool, action, look)
+                self._start(pool, action, look, next(places))
             case Drain():
                 victim = seen[action.worker]
                 records.change(victim.row, state=Worker.State.DRAINING, draining_at=records.moment(look.now))
@@ -173,17 +193,14 @@ class PoolControl:
             case Kill():
                 self._kill(action, seen[action.worker], look.now)
 
-    def _start(self, pool: Pool, action: Start, look: Look) -> None:
-        taken = self.host.fleet.gpus_taken(look.sight)
-        gpus = choose_gpus(pool.gpus_per_worker, present=self.host.gpus, taken=taken)
-        if gpus is None:
-            return  # the plan's room was counted from the same devices; only an edit in between could lead here
+    def _start(self, pool: Pool, action: Start, look: Look, taken: Taken) -> None:
         caveat = self.host.access.caveat
-        row = records.new_worker(pool, reason=f"{action.reason} {caveat}".strip(), now=look.now)
-        self.host.live += 1
+        row = records.new_worker(pool, reason=f"{action.reason} {caveat}".strip(), now=look.now, taken=taken)
         try:
             credentials = self.host.access.admit(str(row.pk), pool=pool.slug)
-            spec = worker_spec(pool, worker=str(row.pk), gpus=gpus, site=self.host.site, credentials=credentials)
+            spec = worker_spec(
+                pool, worker=str(row.pk), gpus=taken.devices, site=self.host.site, credentials=credentials
+            )
         except (BadPool, AccessRefused) as error:
             self.watch.end(row, look.now, state="failed", error=str(error))
             return

@@ -19,7 +19,7 @@ class Policy:
     """A pool's rule, as stored; `waiting_per_worker` is the waiting work that one worker more is worth.
 
     `wait_bound_s`: what a task may wait for a slot, kept for the share `wait_share` of them (`target_wait`).
-    `floors`: minima by the clock of `time_zone`, under every kind.
+    `floors`: minima by the clock of `time_zone`, and `standby_workers` kept free beyond the running work, under every kind.
     """
 
     kind: str = "queue_depth"
@@ -33,6 +33,7 @@ class Policy:
     wait_share: float = 0.99
     floors: tuple[Floor, ...] = ()
     time_zone: str = "UTC"
+    standby_workers: int = 0
 
 
 @dataclass(frozen=True, slots=True)

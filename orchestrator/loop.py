@@ -10,13 +10,15 @@ import logging
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 
 from django.conf import settings
 from django.db import close_old_connections, connection
 from django.db.utils import DatabaseError, InterfaceError
 
 from orchestrator import records
+from orchestrator.allotment import allot
 from orchestrator.control import PoolControl
 from orchestrator.fleet import Sight
 from orchestrator.host import Host, LeadLost
@@ -90,17 +92,18 @@ class Orchestrator:
         sight = self._host.fleet.look(self._host.fleet.runtimes if self._first else names)
         self._first = False
         self._host.access.tend(living(rows, pools, sight))
-        self._host.live = len(rows)
         of_pool = records.by_pool(rows)
         demand = self.queues.signals([pool.slug for pool in pools], records.running_limits())
+        ticks, drafts = {}, []
         for pool in pools:
-            try:
+            with apart(pool):
                 seen = self._seen(pool.slug, demand[pool.slug])
-                self._control(pool).tick(pool, of_pool.get(pool.pk, []), sight, outcomes, seen)
-            except (LeadLost, DatabaseError, InterfaceError):
-                raise
-            except Exception:
-                log.exception("pool %s: this tick failed; the others go on", pool.slug)
+                ticks[pool.pk] = self._control(pool).tick(pool, of_pool.get(pool.pk, []), sight, outcomes, seen)
+                drafts.append(next(ticks[pool.pk]))
+        allotments = allot(self._host.capacity(), sight, pools=pools, rows=rows, drafts=drafts)
+        for draft in drafts:
+            with apart(draft.pool), suppress(StopIteration):
+                ticks[draft.pool.pk].send(allotments[draft.pool.pk])
         self._foretell(pools)
         self._confirm()
         self._host.fleet.end_orphans(sight, known={str(row.pk) for row in rows}, now=time.time())
@@ -168,6 +171,17 @@ class Orchestrator:
     def _confirm(self) -> None:
         if not self._leadership.confirm():
             raise LeadLost
+
+
+@contextmanager
+def apart(pool: Pool) -> Iterator[None]:
+    """One pool's failure is logged and does not stop the others; a lost lead, or Postgres, stops all."""
+    try:
+        yield
+    except (LeadLost, DatabaseError, InterfaceError):
+        raise
+    except Exception:
+        log.exception("pool %s: this tick failed; the others go on", pool.slug)
 
 
 def living(rows: Iterable[Worker], pools: Iterable[Pool], sight: Sight) -> dict[str, str]:

@@ -61,7 +61,22 @@ class Pool(models.Model):
     engine_args = models.JSONField(default=dict, blank=True, help_text="Passed to the engine as they stand.")
     runtime = models.CharField(max_length=20, choices=Runtime, default=Runtime.PROCESS)
     image = models.CharField(max_length=500, blank=True, help_text="Container image; empty: the setting's.")
-    gpus_per_worker = models.PositiveSmallIntegerField(default=0)
+    gpus_per_worker = models.PositiveSmallIntegerField(
+        default=0, help_text="Whole GPUs that a worker has for itself; more than one for tensor parallelism."
+    )
+    gpu_share = models.FloatField(
+        default=1.0,
+        help_text="Part of its GPU that a worker has where it has one: at 0.5, two workers share a GPU. For vLLM, "
+        "gpu_memory_utilization follows from it, unless the engine arguments say otherwise.",
+    )
+    cpus_per_worker = models.PositiveSmallIntegerField(
+        default=0, help_text="Cores that a worker is counted for, where there is no GPU to count; 0: not counted."
+    )
+    priority = models.SmallIntegerField(
+        default=0,
+        help_text="Of pools that want more than the host has, the higher comes first, and workers of lower ones hand over "
+        "to it, down to their minimum. Equals get equal shares.",
+    )
     slots = models.PositiveSmallIntegerField(
         default=8, validators=[MinValueValidator(1)], help_text="Turns that a worker runs at once."
     )
@@ -94,6 +109,11 @@ class Pool(models.Model):
         ordering: ClassVar = ["slug"]
         constraints: ClassVar = [
             models.CheckConstraint(condition=Q(slots__gt=0), name="pool_slots_positive"),
+            models.CheckConstraint(
+                condition=Q(gpu_share=1) | Q(gpu_share__gte=0.01, gpu_share__lt=1, gpus_per_worker=1),
+                name="pool_share_of_one_gpu",
+                violation_error_message="The GPU share is 1, or, of a worker with one GPU, a part of it (0.01 at least).",
+            ),
             models.CheckConstraint(condition=Q(lease_s__gt=0), name="pool_lease_positive"),
             models.CheckConstraint(condition=Q(max_attempts__gt=0), name="pool_attempts_positive"),
             models.CheckConstraint(condition=Q(max_losses__gt=0), name="pool_losses_positive"),
@@ -115,6 +135,9 @@ class ScalingPolicy(models.Model):
     kind = models.CharField(max_length=20, choices=Kind, default=Kind.QUEUE_DEPTH)
     min_workers = models.PositiveSmallIntegerField(default=0)
     max_workers = models.PositiveSmallIntegerField(default=2)
+    standby_workers = models.PositiveSmallIntegerField(
+        default=0, help_text="Workers kept free beyond those that the running tasks fill, up to the maximum."
+    )
     waiting_per_worker = models.PositiveIntegerField(
         default=8, validators=[MinValueValidator(1)], help_text="Waiting tasks that one worker more is worth."
     )
@@ -183,6 +206,12 @@ class Worker(models.Model):
     runtime = models.CharField(max_length=20, choices=Pool.Runtime)
     runtime_ref = models.CharField(max_length=200, blank=True, help_text="The runtime's own name: pid or container id.")
     slots = models.PositiveSmallIntegerField()
+    gpus = models.JSONField(default=list, blank=True, help_text="The devices that it was given.")
+    gpu_share = models.FloatField(default=1.0, help_text="The part of them that it has.")
+    cpus = models.PositiveSmallIntegerField(default=0, help_text="The cores that it is counted for.")
+    start_phases = models.JSONField(
+        default=dict, blank=True, help_text="What its start took, in seconds, phase by phase."
+    )
     reason = models.TextField(blank=True, help_text="Why it was started.")
     started_at = models.DateTimeField()
     ready_at = models.DateTimeField(null=True, blank=True)

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 
 from orchestrator.backoff import Backoff
 from orchestrator.demand import counted
+from orchestrator.packing import Capacity, Need
 from taskqueue.outlook import Outlook, Step
 
 STEPS_MAX = 16
@@ -44,14 +45,16 @@ class Prospect:
     hindered: bool = False
 
 
-def bar(*, is_paused: bool, max_workers: int, host_max: int, gpus_per_worker: int, gpus: int) -> str:
+def bar(*, is_paused: bool, max_workers: int, need: Need, capacity: Capacity) -> str:
     """Why a pool may have no further worker until a person acts; empty: it may."""
     if is_paused:
         return "This model is paused."
-    if max_workers == 0 or host_max == 0:
+    if max_workers == 0 or capacity.workers == 0:
         return "This model is switched off: it may have no worker."
-    if gpus_per_worker > gpus:
-        return f"A worker of this model needs {counted(gpus_per_worker, 'GPU')}, and there are {gpus}."
+    if need.gpus > len(capacity.devices):
+        return f"A worker of this model needs {counted(need.gpus, 'GPU')}, and there are {len(capacity.devices)}."
+    if need.cpus > capacity.cpus:
+        return f"A worker of this model needs {counted(need.cpus, 'core')}, and there are {capacity.cpus}."
     return ""
 
 

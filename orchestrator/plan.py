@@ -81,7 +81,7 @@ def plan(
     serving = [worker for worker in workers if worker.state != "draining" and worker.id not in condemned]
     surplus = len(serving) - desired
     if surplus > 0:
-        drains = [Drain(victim.id, reason) for victim in sorted(serving, key=_felt_least)[:surplus]]
+        drains = [Drain(victim.id, reason) for victim in sorted(serving, key=felt_least)[:surplus]]
         return Plan((*kills, *drains))
     missing = -surplus
     if missing == 0:
@@ -122,6 +122,6 @@ def held_back(backoff: Backoff) -> str:
     )
 
 
-def _felt_least(worker: WorkerView) -> tuple[int, int, float]:
+def felt_least(worker: WorkerView) -> tuple[int, int, float]:
     """Sort key of victims: starting before ready, idle before busy, young before old."""
     return (0 if worker.state == "starting" else 1, worker.running, -worker.started_at)

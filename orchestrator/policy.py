@@ -12,6 +12,7 @@ from orchestrator.arrivals import Arrivals, after
 from orchestrator.demand import Decision, Demand, History, Policy, Signals, counted, seconds
 from orchestrator.queue_depth import queue_depth
 from orchestrator.schedule import Floor, highest
+from orchestrator.standby import with_standby
 from orchestrator.target_wait import hold_s, target_wait
 
 STALE_S = 5.0
@@ -43,7 +44,8 @@ def decide(policy: Policy, signals: Signals, history: History, now: float) -> De
     except KeyError:
         raise UnknownPolicy(f"No policy is called {policy.kind!r}; there are: {', '.join(sorted(POLICIES))}.") from None
     floor = highest(policy.floors, time_zone=policy.time_zone, now=now, ahead_s=signals.start_s or 0.0)
-    return bounded(policy, current, function(policy, signals, demand, history, now), floor)
+    decision = with_standby(policy, signals, demand, function(policy, signals, demand, history, now))
+    return bounded(policy, current, decision, floor)
 
 
 def hindered(signals: Signals, hindrances: Sequence[str]) -> Decision:

@@ -4,41 +4,46 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from orchestrator.host import Host
+from orchestrator.allotment import need_of
 from orchestrator.models import Pool
 from orchestrator.outlook import Prospect, bar
+from orchestrator.packing import Capacity, most_of
 from orchestrator.plan import Plan, Start
-from orchestrator.watch import Look, Observed
+from orchestrator.watch import Observed
 
 
 def prospect_of(
-    pool: Pool, observed: Sequence[Observed], todo: Plan, *, look: Look, host: Host, max_workers: int, blind: bool
+    pool: Pool,
+    observed: Sequence[Observed],
+    todo: Plan,
+    *,
+    now: float,
+    capacity: Capacity,
+    max_workers: int,
+    hindered: bool,
 ) -> Prospect:
-    """What serves, what starts, and how much more there may be. `blind`: the fleet is left as it is, whatever waits."""
+    """What serves, what starts, and how much more there may be.
+
+    `hindered`: no worker more can start now, whatever waits: the fleet is left as it is, or the host has no room.
+    """
     going = {action.worker for action in todo.actions if not isinstance(action, Start)}
     views = [one.view for one in observed if one.view.id not in going]
     starting = [view.started_at for view in views if view.state == "starting"]
-    starting += [look.now for action in todo.actions if isinstance(action, Start)]
+    starting += [now for action in todo.actions if isinstance(action, Start)]
     ready = sum(view.state == "ready" for view in views)
-    most = min(max_workers, host.max_workers)
-    if pool.gpus_per_worker:
-        most = min(most, len(host.gpus) // pool.gpus_per_worker)
-    hindered = blind or bool(todo.note)
-    if not ready and not starting and not hindered:
-        hindered = host.room(look.sight, gpus_per_worker=pool.gpus_per_worker)[0] < 1
+    need = need_of(pool)
     return Prospect(
         slots=max(
             [pool.slots, *(one.row.slots for one in observed)]
         ),  # whoever was started before an edit keeps its own
         ready=ready,
         starting=tuple(starting),
-        most=most,
+        most=min(max_workers, most_of(capacity, need)),
         barred=bar(
             is_paused=pool.is_paused,
             max_workers=max_workers,
-            host_max=host.max_workers,
-            gpus_per_worker=pool.gpus_per_worker,
-            gpus=len(host.gpus),
+            need=need,
+            capacity=capacity,
         ),
-        hindered=hindered,
+        hindered=hindered or bool(todo.note),
     )

@@ -9,10 +9,12 @@ from typing import Any
 from orchestrator.backoff import Backoff, Ending, replayed
 from orchestrator.demand import Decision, Policy
 from orchestrator.models import Pool, ScalingDecision, ScalingPolicy, Worker
+from orchestrator.packing import WHOLE, Taken
 from orchestrator.schedule import parse
 from orchestrator.starts import REMEMBERED, Life, StartTimes, remembered
 from tenants.models import ApiKey, Tenant
 
+NOTHING = Taken()
 REMEMBERED_ENDINGS = 12
 REMEMBERED_STARTS = 4 * REMEMBERED
 """Enough for two runtimes, cold and warm."""
@@ -57,15 +59,19 @@ def policy_of(pool: Pool) -> Policy:
         wait_share=row.wait_share,
         floors=parse(row.schedule),
         time_zone=row.time_zone,
+        standby_workers=row.standby_workers,
     )
 
 
-def new_worker(pool: Pool, *, reason: str, now: float) -> Worker:
+def new_worker(pool: Pool, *, reason: str, now: float, taken: Taken = NOTHING) -> Worker:
     """The row of a worker that is about to be started: it comes before the worker, so that none is without a row."""
     return Worker.objects.create(
         pool=pool,
         runtime=pool.runtime,
         slots=pool.slots,
+        gpus=list(taken.devices),
+        gpu_share=taken.share / WHOLE,
+        cpus=taken.cpus,
         reason=reason,
         started_at=moment(now),
         state=Worker.State.STARTING,

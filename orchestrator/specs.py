@@ -49,9 +49,11 @@ def worker_spec(pool: Pool, *, worker: str, gpus: tuple[str, ...], site: Site, c
         "OPSITE_MODEL": str(folder) if folder else pool.model,
         "OPSITE_SLOTS": str(pool.slots),
         "OPSITE_LEASE_S": str(pool.lease_s),
-        "OPSITE_ENGINE_ARGS": json.dumps(pool.engine_args),
+        "OPSITE_ENGINE_ARGS": json.dumps(_engine_args(pool)),
         "OPSITE_LOG_LEVEL": site.log_level,
     }
+    if pool.cpus_per_worker:
+        env["OMP_NUM_THREADS"] = str(pool.cpus_per_worker)
     mounts = [str(mount) for mount in pool.mounts]
     if bad := [mount for mount in mounts if not mount.startswith("/")]:
         raise BadPool(f"Pool {pool.slug} mounts {bad[0]!r}: mounts are absolute paths of the engine's host.")
@@ -84,8 +86,16 @@ def fingerprint(pool: Pool) -> str:
     parts: dict[str, Any] = {
         name: getattr(pool, name)
         for name in ("engine", "model", "engine_args", "runtime", "image", "gpus_per_worker", "slots", "env", "mounts")
-    }
+    } | {"gpu_share": pool.gpu_share, "cpus_per_worker": pool.cpus_per_worker}
     return json.dumps(parts, sort_keys=True, default=str)
+
+
+def _engine_args(pool: Pool) -> dict[str, Any]:
+    """The pool's own; vLLM takes no more of a shared GPU's memory than its share, with a little left for CUDA itself."""
+    args = dict(pool.engine_args)
+    if pool.engine == Pool.Engine.VLLM and pool.gpu_share < 1:
+        args.setdefault("gpu_memory_utilization", round(pool.gpu_share * 0.95, 3))
+    return args
 
 
 def _limits(slug: str, given: Mapping[str, str]) -> dict[str, int]:

@@ -15,6 +15,7 @@ from orchestrator.fleet import Sight
 from orchestrator.health import Bounds, ended, fault
 from orchestrator.host import Host
 from orchestrator.models import Pool, Worker
+from orchestrator.phases import phases_of_start
 from orchestrator.plan import LiveState, WorkerView
 from orchestrator.runtimes import Instance, RuntimeUnavailable
 from orchestrator.starts import StartTimes
@@ -117,6 +118,7 @@ class Watch:
         phase = status.phase if status is not None else None
         if phase == "ready" and row.state == Worker.State.STARTING:
             changes |= {"state": Worker.State.READY, "ready_at": records.moment(look.now)}
+            changes["start_phases"] = _start_phases(row, instance, status, look.now)
         if phase == "draining" and row.state != Worker.State.DRAINING:
             changes |= {"state": Worker.State.DRAINING, "draining_at": records.moment(look.now)}
             self.asked.add(worker)  # somebody else asked it
@@ -205,7 +207,6 @@ class Watch:
     ) -> None:
         """Record a worker's end; unless it does not count, the backoff learns of it."""
         records.end(row, state=state, now=now, exit_code=exit_code, error=error, log_tail=log_tail)
-        self.host.live -= 1
         if counts:
             self.backoff = after(self.backoff, records.ending(row))
         say = log.warning if state == "failed" else log.info
@@ -216,3 +217,13 @@ def _live(row: Worker) -> LiveState:
     if row.state == Worker.State.STARTING:
         return "starting"
     return "ready" if row.state == Worker.State.READY else "draining"
+
+
+def _start_phases(row: Worker, instance: Instance, status: WorkerStatus | None, now: float) -> dict[str, float]:
+    return phases_of_start(
+        asked_at=row.started_at.timestamp(),
+        begun_at=instance.started_at,
+        loop_at=status.started_ms / 1000 if status is not None else 0.0,
+        engine_at=status.ready_ms / 1000 if status is not None else 0.0,
+        seen_at=now,
+    )

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from orchestrator.backoff import Backoff
 from orchestrator.outlook import STEPS_MAX, Prospect, bar, outlook_of, start_range
+from orchestrator.packing import Capacity, Need, most_of
 from taskqueue.outlook import Outlook
 
 NOW = 1000.0
@@ -83,10 +85,32 @@ def test_when_there_is_no_capacity(prospect: Prospect, until: float, says: str, 
 
 
 def test_what_a_person_must_change() -> None:
-    free = {"is_paused": False, "max_workers": 2, "host_max": 32, "gpus_per_worker": 0, "gpus": 0}
-    assert bar(**free) == ""  # type: ignore[arg-type]
-    assert "paused" in bar(**{**free, "is_paused": True})  # type: ignore[arg-type]
-    assert "switched off" in bar(**{**free, "max_workers": 0})  # type: ignore[arg-type]
-    assert "switched off" in bar(**{**free, "host_max": 0})  # type: ignore[arg-type]
-    assert bar(**{**free, "gpus_per_worker": 2, "gpus": 2}) == ""  # type: ignore[arg-type]
-    assert "needs 2 GPUs, and there are 1" in bar(**{**free, "gpus_per_worker": 2, "gpus": 1})  # type: ignore[arg-type]
+    def barred(*, is_paused: bool = False, max_workers: int = 2, need: Need | None = None, **has: Any) -> str:
+        capacity = Capacity(**{"workers": 32, **has})
+        return bar(is_paused=is_paused, max_workers=max_workers, need=need or Need(), capacity=capacity)
+
+    assert barred() == ""
+    assert "paused" in barred(is_paused=True)
+    assert "switched off" in barred(max_workers=0)
+    assert "switched off" in barred(workers=0)
+    assert barred(need=Need(gpus=2), devices=("0", "1")) == ""
+    assert "needs 2 GPUs, and there are 1" in barred(need=Need(gpus=2), devices=("0",))
+    assert barred(need=Need(cpus=2), cpus=2) == ""
+    assert "needs 2 cores, and there are 1" in barred(need=Need(cpus=2), cpus=1)
+
+
+@pytest.mark.parametrize(
+    ("need", "most"),
+    [
+        (Need(), 9),
+        (Need(gpus=1), 4),
+        (Need(gpus=2), 2),
+        (Need(gpus=1, share=400), 8),
+        (Need(gpus=1, share=100), 9),
+        (Need(cpus=3), 5),
+        (Need(gpus=1, cpus=8), 2),
+        (Need(gpus=5), 0),
+    ],
+)
+def test_how_many_workers_a_host_holds(need: Need, most: int) -> None:
+    assert most_of(Capacity(("0", "1", "2", "3"), cpus=16, workers=9), need) == most
