@@ -20,7 +20,7 @@ from orchestrator.models import Pool, Worker
 from orchestrator.outlook import outlook_of
 from orchestrator.packing import Taken
 from orchestrator.plan import Action, Drain, Kill, Plan, Start, kills_due, plan
-from orchestrator.policy import remember
+from orchestrator.policy import least, remember
 from orchestrator.prospect import prospect_of
 from orchestrator.rates import RateMeter
 from orchestrator.replay import Inputs, decided, to_json
@@ -72,7 +72,7 @@ class PoolControl:
         observed = self.watch.observe(rows, look)
         inputs = self._inputs(pool, rows, observed, look)
         decision = decided(inputs)
-        floor = None if decision.code == "blind" else inputs.policy.min_workers
+        floor = None if decision.code == "blind" else least(inputs.policy, now=look.now)
         got = yield Draft(pool, observed, self._plan(decision, observed, look, room=NO_BOUND), floor)
         todo = got.carried_out(self._plan(decision, observed, look, room=len(got.places), room_note=got.note))
         if todo.actions:

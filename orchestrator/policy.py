@@ -71,6 +71,12 @@ def bounded(policy: Policy, current: int, decision: Decision, floor: Floor | Non
     return decision
 
 
+def least(policy: Policy, *, now: float) -> int:
+    """The workers that the pool keeps at this moment, whatever else is decided: its minimum, or the time table's."""
+    floor = highest(policy.floors, time_zone=policy.time_zone, now=now, ahead_s=0.0)
+    return max(policy.min_workers, min(floor.workers, policy.max_workers) if floor else 0)
+
+
 def _but(reason: str, limit: str) -> str:
     return f"{reason.rstrip('.')}, but {limit}"
 

@@ -292,9 +292,12 @@ def _place(answer: Sequence[Any]) -> Place | None:
 
 
 @lru_cache(maxsize=256)
-def read_outlook(blob: bytes) -> Outlook:
-    """A pool's outlook; it is the same for all who ask within a tick."""
-    return _outlook_decoder.decode(blob)
+def read_outlook(blob: bytes) -> Outlook | None:
+    """A pool's outlook; it is the same for all who ask within a tick. None where it cannot be read (it is of another release)."""
+    try:
+        return _outlook_decoder.decode(blob)
+    except msgspec.DecodeError:
+        return None
 
 
 def _claimed(row: Sequence[Any]) -> ClaimedTurn:

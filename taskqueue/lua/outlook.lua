@@ -9,14 +9,27 @@ local ALL = '' -- beside the tenants' names
 local blob = redis.call('GET', key('outlook')) -- false: the orchestrator foretells nothing
 local decoded
 
+local function is_outlook(said)
+  if type(said) ~= 'table' or type(said.ready or 0) ~= 'number' or type(said.earliest or {}) ~= 'table' then return false end
+  for _, step in ipairs(said.earliest or {}) do
+    if type(step) ~= 'table' or type(step[1]) ~= 'number' or type(step[2]) ~= 'number' then return false end
+  end
+  return true
+end
+
+-- It is advice: what cannot be read (of another release) is none, and nothing is refused for it.
 local function outlook()
-  if blob and not decoded then decoded = cjson.decode(blob) end
+  if blob and not decoded then
+    local readable, said = pcall(cjson.decode, blob)
+    if readable and is_outlook(said) then decoded = said else blob = false end
+  end
   return decoded
 end
 
 -- Empty members are left out of the JSON, so a turn that has no deadline and is accepted costs no decoding.
 local function no_capacity()
-  return blob and string.find(blob, '"no_capacity"', 1, true) and outlook().no_capacity
+  local foretold = blob and string.find(blob, '"no_capacity"', 1, true) and outlook()
+  return foretold and foretold.no_capacity
 end
 
 local pace = redis.call('HMGET', key('pace'), 'turns', 'mean', 'variance')

@@ -11,7 +11,7 @@ from django.core.exceptions import ValidationError
 
 from orchestrator.demand import Demand, History, Policy, Signals
 from orchestrator.models import Pool, ScalingPolicy
-from orchestrator.policy import decide
+from orchestrator.policy import decide, least
 from orchestrator.records import policy_of
 from orchestrator.schedule import BadSchedule, Floor, highest, parse, zone_of
 
@@ -83,6 +83,13 @@ def test_a_floor_raises_a_decision_and_is_named_in_it(kind: str) -> None:
     assert decide(policy, signals, History(), at("2026-11-22 09:00")).desired == 0
     blind = replace(signals, ready=1, demand=None)
     assert decide(policy, blind, History(), now).desired == 1
+
+
+def test_what_nobody_of_a_higher_priority_may_take() -> None:
+    policy = Policy(min_workers=1, max_workers=5, floors=(OFFICE,))
+    assert least(policy, now=at("2026-11-23 09:00")) == 3
+    assert least(policy, now=at("2026-11-22 09:00")) == 1
+    assert least(replace(policy, max_workers=2), now=at("2026-11-23 09:00")) == 2
 
 
 GOOD = {"days": ["fri", "mon"], "from": "08:00", "to": "18:00", "workers": 3}

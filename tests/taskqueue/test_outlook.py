@@ -223,6 +223,19 @@ def test_an_outlook_that_is_not_renewed_is_gone(redis: Redis, pool: str) -> None
     assert accepted.verdict == "accepted"
 
 
+@pytest.mark.parametrize("blob", [b"\xff\x00", b'{"no_capacity": ', b'"no_capacity"', b'{"ready": "many"}', b'{"earliest": [7]}'])
+def test_an_outlook_that_cannot_be_read_is_none(redis: Redis, pool: str, blob: bytes) -> None:
+    """It is advice, from an orchestrator of another release: nothing is refused for it, and nothing fails."""
+    queue = Queue(redis, pool)
+    redis.set(keys.outlook(pool), blob)
+    deadline_ms = queue.signals().now_ms + 60_000
+    (answer,) = queue.enqueue([turn("a", is_new=True, deadline_ms=deadline_ms)])
+    assert answer.verdict == "accepted"
+    found = queue.place("a")
+    assert found is not None
+    assert (found.waiting, found.outlook) == (1, None)
+
+
 @pytest.mark.parametrize(("limit_before", "limit", "takes"), [(1, 3, 2), (3, 1, 0)])
 def test_an_edited_running_limit_holds_though_its_message_was_too_late(
     redis: Redis, pool: str, limit_before: int, limit: int, takes: int
