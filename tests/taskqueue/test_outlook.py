@@ -223,7 +223,9 @@ def test_an_outlook_that_is_not_renewed_is_gone(redis: Redis, pool: str) -> None
     assert accepted.verdict == "accepted"
 
 
-@pytest.mark.parametrize("blob", [b"\xff\x00", b'{"no_capacity": ', b'"no_capacity"', b'{"ready": "many"}', b'{"earliest": [7]}'])
+@pytest.mark.parametrize(
+    "blob", [b"\xff\x00", b'{"no_capacity": ', b'"no_capacity"', b'{"ready": "many"}', b'{"earliest": [7]}']
+)
 def test_an_outlook_that_cannot_be_read_is_none(redis: Redis, pool: str, blob: bytes) -> None:
     """It is advice, from an orchestrator of another release: nothing is refused for it, and nothing fails."""
     queue = Queue(redis, pool)
