@@ -59,7 +59,8 @@ class Rates:
     """What was learnt of a pool: sums of weighted observations, and the speed that fits them best.
 
     `squares` holds x·xᵀ by rows (upper triangle: 11 12 13 22 23 33) and `products` x·y of (steps, sequences, prompt tokens) and
-    seconds. `turns`, `prompts` and `answers` are forgotten alike.
+    seconds. `turns`, `prompts` and `answers` are forgotten alike; `ended` counts all turns that ever ended, so a pool whose turns
+    take many minutes comes to have a rate, too.
     """
 
     squares: tuple[float, ...] = (0.0,) * 6
@@ -68,12 +69,13 @@ class Rates:
     turns: float = 0.0
     prompts: float = 0.0
     answers: float = 0.0
+    ended: int = 0
     learnt_at: float | None = None
     speed: Speed = field(default_factory=Speed)
 
     def turn_s(self, slots: int) -> float | None:
         """What a turn of the recent lengths costs a full worker with so many slots, in s; None while too little was seen."""
-        if self.steps < LEAST_STEPS or self.turns < LEAST_TURNS:
+        if self.steps < LEAST_STEPS or self.ended < LEAST_TURNS or not self.turns:
             return None
         cost = self.speed.turn_s(slots=slots, prompt=self.prompts / self.turns, answer=self.answers / self.turns)
         return cost if cost > 0 else None
@@ -110,6 +112,7 @@ def learnt(rates: Rates, seen: Iterable[Work], *, now: float) -> Rates:
         turns=kept * rates.turns + sum(work.turns for work in seen),
         prompts=kept * rates.prompts + sum(work.prompt_tokens for work in seen),
         answers=kept * rates.answers + sum(work.answer_tokens for work in seen),
+        ended=rates.ended + sum(work.turns for work in seen),
         learnt_at=now,
     )
     return replace(sums, speed=_fit(sums.squares, sums.products, last=rates.speed))

@@ -8,6 +8,7 @@ import random
 import time
 from itertools import pairwise
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -113,6 +114,17 @@ def test_there_is_no_rate_before_enough_was_seen() -> None:
     assert after(differences(Generated(), 1, batch=(4, 4))).turn_s(8) is None
     no_turn_ended = differences(Generated(), 20, batch=(4, 4), joins=0.0)
     assert after(no_turn_ended).turn_s(8) is None
+
+
+def test_turns_of_half_an_hour_have_a_rate_once_five_of_them_have_ended() -> None:
+    """By the weights alone there would never be five: each counts half after five minutes."""
+    rates, beat = Rates(), Work(steps=25, steps_s=1.0, sequences=100, prefilled=0)
+    last = msgspec.structs.replace(beat, prefilled=200, turns=1, prompt_tokens=200, answer_tokens=90_000)
+    for at in range(5 * 1800):
+        assert rates.turn_s(4) is None
+        rates = learnt(rates, [last if at % 1800 == 1799 else beat], now=float(at))
+    assert rates.turns < 2
+    assert rates.turn_s(4) == pytest.approx(90_000 * 0.04 / 4, rel=0.05)
 
 
 def test_silence_forgets_nothing() -> None:
