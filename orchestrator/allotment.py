@@ -83,8 +83,8 @@ def need_of(pool: Pool) -> Need:
 
 
 def thousandths(share: float) -> int:
-    """A part of a device as placement counts it."""
-    return round(share * WHOLE)
+    """A part of a device as placement counts it: never more than it is, so that six of 0.1666 fit."""
+    return int(share * WHOLE + 1e-6)
 
 
 def _wish(draft: Draft) -> Wish:

@@ -46,12 +46,19 @@ def _device(part: str) -> Device:
 
 
 def usable(devices: Sequence[Device], *, found: Sequence[Device], once: frozenset[str]) -> tuple[Device, ...]:
-    """Declared devices, told more of by those that were found; without those that were found `once` and are gone."""
+    """Declared devices, told more of by those that were found; without those that were found `once` and are gone.
+
+    Raises `BadInventory` where two of them are one GPU, by its index and by its uuid.
+    """
     known = {name: device for device in found for name in (device.id, device.uuid) if name}
-    told = []
+    told, named = [], dict[str, str]()
     for device in devices:
         real = known.get(device.id)
         if real is not None:
+            if (first := named.setdefault(real.uuid or device.id, device.id)) != device.id:
+                raise BadInventory(
+                    f"OPSITE_GPUS names one GPU twice, as {first} and as {device.id}: it stands there once."
+                )
             told.append(Device(device.id, device.memory_mib or real.memory_mib, real.name, real.uuid))
         elif device.id not in once:
             told.append(device)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.utils import timezone
 
-from orchestrator.allotment import Allotment, Draft, allot
+from orchestrator.allotment import Allotment, Draft, allot, thousandths
 from orchestrator.fleet import Sight
 from orchestrator.models import Pool, Worker
 from orchestrator.packing import Capacity, Taken
@@ -51,6 +51,15 @@ def test_rows_and_labels_hold_devices_and_so_does_what_nobody_knows() -> None:
         {str(row.pk): Instance(ref="r", worker=str(row.pk), pool="a", alive=True, started_at=0.0, gpus=("0",))}
     )
     assert alloted(draft(a, row, starts=2), sight=labelled)["a"].places == (Taken(("1",)),)
+
+
+def test_parts_of_a_gpu_that_make_up_no_more_than_one_fit_on_it() -> None:
+    one = Capacity(("0",), workers=9)
+    for share, most in ((1 / 6, 6), (0.1666, 6), (0.29, 3), (0.5, 2), (1.0, 1)):
+        of = Pool(slug="a", gpus_per_worker=1, gpu_share=share)
+        got = allot(one, Sight(), pools=[of], rows=[], drafts=[draft(of, starts=9)])[of.pk].places
+        assert len(got) == most
+        assert {thousandths(taken.share / 1000) for taken in got} == {got[0].share}  # as a row keeps it
 
 
 def test_an_ended_worker_holds_nothing() -> None:

@@ -60,6 +60,35 @@ def test_a_lost_device_is_gone_at_the_next_look_and_comes_back() -> None:
     wait_for(lambda: inventory.devices() == REAL, what="it is back")
 
 
+def test_a_driver_that_does_not_answer_takes_no_device_away() -> None:
+    says: list[tuple[Device, ...] | None] = [REAL]
+    silent = 0
+
+    def find() -> tuple[Device, ...] | None:
+        nonlocal silent
+        silent += says[0] is None
+        return says[0]
+
+    inventory = Inventory("0,1", find=find, every_s=0.0)
+    says[0] = None
+
+    def stays() -> bool:
+        assert inventory.devices() == REAL
+        return silent > 1
+
+    wait_for(stays, what="it was asked twice")
+    says[0] = REAL[:1]
+    wait_for(lambda: inventory.devices() == REAL[:1], what="what is lost is gone, though it was silent before")
+    assert Inventory("0", find=lambda: None).devices() == (Device("0"),)
+    assert Inventory(None, find=lambda: None).devices() == ()
+
+
+def test_one_gpu_under_two_names_is_refused() -> None:
+    with pytest.raises(BadInventory, match="names one GPU twice, as 0 and as GPU-a"):
+        Inventory("0,GPU-a", find=lambda: REAL)
+    assert len(Inventory("0,GPU-b", find=lambda: REAL).devices()) == 2
+
+
 def test_no_gpu_by_the_setting_asks_no_driver() -> None:
     def find() -> tuple[Device, ...]:
         raise AssertionError
