@@ -17,6 +17,7 @@ import httpx
 import psutil
 import pytest
 
+from opsite.embedded.stack import EmbeddedStack
 from opsite.supervisor import FIRST_PAUSE_S, LONGEST_PAUSE_S, pause_s
 from tests.faces.conftest import free_port
 
@@ -122,12 +123,16 @@ def test_up_from_nothing_and_down(up: Up) -> None:
     assert not alive
 
 
-def test_children_do_not_outlive_a_killed_supervisor(up: Up) -> None:
+def test_children_do_not_outlive_a_killed_supervisor(up: Up, folder: Path) -> None:
     up.said(r"console at")
     children = list(until(lambda: up.children() if len(up.children()) == 4 else None, up).values())
     up.process.kill()
     _, alive = psutil.wait_procs(children, timeout=30)
     assert not alive
+    servers = EmbeddedStack(folder)  # they do, for the next supervisor to take over
+    servers.start()
+    assert servers.owned
+    servers.stop()
 
 
 def test_a_taken_port_is_said_plainly(folder: Path) -> None:
