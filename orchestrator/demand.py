@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-Code = Literal["blind", "hold", "up", "from_zero", "down", "to_zero", "bounds"]
+Code = Literal["blind", "hold", "up", "from_zero", "down", "to_zero", "bounds", "budget"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,6 +16,7 @@ class Policy:
     """A pool's rule, as stored; `waiting_per_worker` is the waiting work that one worker more is worth.
 
     `wait_bound_s`: what a task may wait for a slot, kept for the share `wait_share` of them (`target_wait`).
+    `gpu_hours_per_day`: when these are spent only the minimum is kept (`orchestrator.budget`); 0: no bound.
     """
 
     kind: str = "queue_depth"
@@ -27,6 +28,7 @@ class Policy:
     idle_to_zero_s: float = 300.0
     wait_bound_s: float = 5.0
     wait_share: float = 0.99
+    gpu_hours_per_day: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +51,7 @@ class Signals:
     """Fleet and demand of a pool. Demand is None when the queue could not be read: a value of its own, never zero.
 
     Measured, and None until they were: `turn_s`, what a turn costs a full worker (its share of the worker's time, in s, so a worker
-    ends 1 / turn_s turns a second); `start_s`, what a cold start takes.
+    ends 1 / turn_s turns a second); `start_s`, what a cold start takes. `spent_h`: GPU-hours of this day (UTC); None: not counted.
     """
 
     slots: int
@@ -59,6 +61,7 @@ class Signals:
     demand: Demand | None = None
     turn_s: float | None = None
     start_s: float | None = None
+    spent_h: float | None = None
 
     @property
     def current(self) -> int:

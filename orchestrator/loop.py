@@ -21,6 +21,7 @@ from orchestrator import records
 from orchestrator.control import PoolControl
 from orchestrator.fleet import Sight
 from orchestrator.host import Host, LeadLost
+from orchestrator.hours import Meter
 from orchestrator.leader import Leadership
 from orchestrator.local import host_of_settings
 from orchestrator.models import Pool, Worker
@@ -46,6 +47,7 @@ class Orchestrator:
         self._redis = connect(settings.REDIS_URL)
         self._reaper = Reaper(partial(Queue, self._redis))
         self._controls: dict[uuid.UUID, PoolControl] = {}
+        self._meter = Meter()
         self._first = True
 
     def run(self, stop: threading.Event) -> None:
@@ -82,16 +84,19 @@ class Orchestrator:
         rows = records.live_workers()
         outcomes = self._host.fleet.outcomes()
         names = {Pool.Runtime.PROCESS.value} | self._host.fleet.unfinished
-        names |= {row.runtime for row in rows} | {pool.runtime for pool in pools}
+        names |= {row.runtime for row in rows} | records.runtimes_of(pools)
         sight = self._host.fleet.look(self._host.fleet.runtimes if self._first else names)
         self._first = False
         self._host.access.tend(living(rows, pools, sight))
         self._host.live = len(rows)
         of_pool = records.by_pool(rows)
         limits = records.running_limits()
+        spent = self._meter.spent(pools, rows, time.time())
         for pool in pools:
             try:
-                self._control(pool).tick(pool, of_pool.get(pool.pk, []), sight, outcomes, limits)
+                control = self._control(pool)
+                control.spent_h = spent.get(pool.pk)
+                control.tick(pool, of_pool.get(pool.pk, []), sight, outcomes, limits)
             except (LeadLost, DatabaseError, InterfaceError):
                 raise
             except Exception:
@@ -123,6 +128,7 @@ class Orchestrator:
     def _begin(self) -> None:
         """Forget what was known under an earlier lead; see what runs."""
         self._controls.clear()
+        self._meter = Meter()
         self._host.access.begin()
         self._first = True
         runtime = self._host.fleet.runtimes[Pool.Runtime.PROCESS]

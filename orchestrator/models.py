@@ -1,18 +1,18 @@
-"""What the fleet is and why: pools with their policies, workers, and every scaling decision that changed something."""
+"""What the fleet is and why: pools with their policies and revisions, workers, and decisions with their reasons."""
 
 from __future__ import annotations
 
 from typing import ClassVar
 
-from django.core.validators import MinValueValidator, RegexValidator
+from django.core.validators import MaxValueValidator, MinValueValidator, RegexValidator
 from django.db import models
 from django.db.models import F, Q
 
 from tenants.identifiers import new_id
 
 
-class Pool(models.Model):
-    """One model served by a set of identical workers; shared, or dedicated to one tenant."""
+class Recipe(models.Model):
+    """What a worker is made from: a pool's wish, and what a revision keeps of it."""
 
     class Engine(models.TextChoices):
         VLLM = "vllm", "vLLM"
@@ -22,6 +22,27 @@ class Pool(models.Model):
     class Runtime(models.TextChoices):
         PROCESS = "process", "process on this host"
         DOCKER = "docker", "Docker container on this host"
+
+    engine = models.CharField(max_length=20, choices=Engine)
+    model = models.CharField(max_length=500, blank=True, help_text="Folder or hub id; the simulated engine needs none.")
+    engine_args = models.JSONField(default=dict, blank=True, help_text="Passed to the engine as they stand.")
+    runtime = models.CharField(max_length=20, choices=Runtime, default=Runtime.PROCESS)
+    image = models.CharField(max_length=500, blank=True, help_text="Container image; empty: the setting's.")
+    gpus_per_worker = models.PositiveSmallIntegerField(default=0)
+    slots = models.PositiveSmallIntegerField(
+        default=8, validators=[MinValueValidator(1)], help_text="Turns that a worker runs at once."
+    )
+    env = models.JSONField(default=dict, blank=True, help_text="Environment of the worker, beside Opsite's own.")
+    mounts = models.JSONField(
+        default=list, blank=True, help_text="Host folders that a container sees, read-only, at the same path."
+    )
+
+    class Meta:
+        abstract = True
+
+
+class Pool(Recipe):
+    """One model served by a set of identical workers; shared, or dedicated to one tenant."""
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
     slug = models.CharField(
@@ -37,19 +58,6 @@ class Pool(models.Model):
         blank=True,
         on_delete=models.PROTECT,
         help_text="Dedicated to; empty: shared by all.",
-    )
-    engine = models.CharField(max_length=20, choices=Engine)
-    model = models.CharField(max_length=500, blank=True, help_text="Folder or hub id; the simulated engine needs none.")
-    engine_args = models.JSONField(default=dict, blank=True, help_text="Passed to the engine as they stand.")
-    runtime = models.CharField(max_length=20, choices=Runtime, default=Runtime.PROCESS)
-    image = models.CharField(max_length=500, blank=True, help_text="Container image; empty: the setting's.")
-    gpus_per_worker = models.PositiveSmallIntegerField(default=0)
-    slots = models.PositiveSmallIntegerField(
-        default=8, validators=[MinValueValidator(1)], help_text="Turns that a worker runs at once."
-    )
-    env = models.JSONField(default=dict, blank=True, help_text="Environment of the worker, beside Opsite's own.")
-    mounts = models.JSONField(
-        default=list, blank=True, help_text="Host folders that a container sees, read-only, at the same path."
     )
     default_params = models.JSONField(
         default=dict, blank=True, help_text="Sampling parameters where an agent sets none."
@@ -69,6 +77,16 @@ class Pool(models.Model):
         validators=[MinValueValidator(1)],
         help_text="Workers that may be lost with a turn before it is kept apart; or set aside, if the last one held nothing else.",
     )
+    surge_share = models.PositiveSmallIntegerField(
+        default=25,
+        validators=[MaxValueValidator(100)],
+        help_text="Percent of the fleet that a wave of a roll-out starts above its size; one worker at least.",
+    )
+    canary_share = models.PositiveSmallIntegerField(
+        default=0,
+        validators=[MaxValueValidator(100)],
+        help_text="Percent of the fleet at which a roll-out waits for somebody's word; 0: it does not wait.",
+    )
     is_paused = models.BooleanField(default=False, help_text="The fleet is left as it is.")
     created_at = models.DateTimeField(auto_now_add=True)
 
@@ -79,10 +97,89 @@ class Pool(models.Model):
             models.CheckConstraint(condition=Q(lease_s__gt=0), name="pool_lease_positive"),
             models.CheckConstraint(condition=Q(max_attempts__gt=0), name="pool_attempts_positive"),
             models.CheckConstraint(condition=Q(max_losses__gt=0), name="pool_losses_positive"),
+            models.CheckConstraint(
+                condition=Q(surge_share__lte=100, canary_share__lte=100), name="pool_shares_are_percent"
+            ),
         ]
 
     def __str__(self) -> str:
         return self.slug
+
+
+class PoolRevision(Recipe):
+    """One version of what a pool's workers are made from. A trigger refuses any change of it; equal ones exist once."""
+
+    id = models.UUIDField(primary_key=True, default=new_id, editable=False)
+    pool = models.ForeignKey(Pool, on_delete=models.CASCADE, related_name="revisions")
+    number = models.PositiveIntegerField()
+    digest = models.CharField(max_length=64, help_text="SHA-256 of all that it says.")
+    created_by = models.CharField(max_length=200, blank=True)
+    ready_at = models.DateTimeField(null=True, blank=True, help_text="When a worker of it first was ready.")
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering: ClassVar = ["pool", "-number"]
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["pool", "number"], name="pool_revision_number_per_pool"),
+            models.UniqueConstraint(fields=["pool", "digest"], name="pool_revision_once_per_pool"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.pool.slug} r{self.number}"
+
+
+class Rollout(models.Model):
+    """Where a pool's fleet is on its way from one revision to the next. The pool is what staff wants, this is how far it came."""
+
+    class State(models.TextChoices):
+        STEADY = "steady", "steady"
+        ROLLING = "rolling", "rolling out"
+        CANARY = "canary", "waits for your word"
+        FAILED = "failed", "failed, gone back"
+        REVERTED = "reverted", "called back"
+
+    UNDER_WAY: ClassVar = (State.ROLLING, State.CANARY)
+
+    id = models.UUIDField(primary_key=True, default=new_id, editable=False)
+    pool = models.OneToOneField(Pool, on_delete=models.CASCADE, related_name="rollout")
+    current = models.ForeignKey(
+        PoolRevision, on_delete=models.RESTRICT, related_name="+", help_text="Serves, and is gone back to."
+    )
+    target = models.ForeignKey(
+        PoolRevision,
+        null=True,
+        blank=True,
+        on_delete=models.RESTRICT,
+        related_name="+",
+        help_text="Is being rolled out, or was when that failed.",
+    )
+    state = models.CharField(max_length=10, choices=State, default=State.STEADY)
+    is_confirmed = models.BooleanField(
+        default=False, help_text="Somebody has said that it may go on past the canaries."
+    )
+    failures = models.PositiveSmallIntegerField(
+        default=0, help_text="Workers of the target that failed since it began."
+    )
+    reason = models.TextField(blank=True)
+    log_tail = models.TextField(blank=True, help_text="The last words of the worker that failed last.")
+    since = models.DateTimeField(help_text="When this state began.")
+
+    class Meta:
+        constraints: ClassVar = [
+            models.CheckConstraint(
+                condition=Q(state__in=["steady", "rolling", "canary", "failed", "reverted"]), name="rollout_state_known"
+            ),
+            models.CheckConstraint(
+                condition=Q(state="steady", target__isnull=True) | (~Q(state="steady") & Q(target__isnull=False)),
+                name="rollout_target_unless_steady",
+            ),
+            models.CheckConstraint(
+                condition=Q(target__isnull=True) | ~Q(target=F("current")), name="rollout_target_is_another"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.pool}: {self.get_state_display()}"
 
 
 class ScalingPolicy(models.Model):
@@ -102,6 +199,10 @@ class ScalingPolicy(models.Model):
     up_cooldown_s = models.FloatField(default=5.0)
     down_cooldown_s = models.FloatField(default=60.0)
     idle_to_zero_s = models.FloatField(default=300.0, help_text="Without any work for so long, the last worker goes.")
+    gpu_hours_per_day = models.FloatField(
+        default=0.0,
+        help_text="When the day (UTC) has cost so many GPU-hours (without GPUs: worker-hours), the minimum is kept; 0: no bound.",
+    )
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
@@ -113,6 +214,7 @@ class ScalingPolicy(models.Model):
                 condition=Q(up_cooldown_s__gte=0, down_cooldown_s__gte=0, idle_to_zero_s__gte=0),
                 name="policy_durations_not_negative",
             ),
+            models.CheckConstraint(condition=Q(gpu_hours_per_day__gte=0), name="policy_budget_not_negative"),
         ]
 
     def __str__(self) -> str:
@@ -133,6 +235,7 @@ class Worker(models.Model):
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
     pool = models.ForeignKey(Pool, on_delete=models.CASCADE, related_name="workers")
+    revision = models.ForeignKey(PoolRevision, on_delete=models.RESTRICT, related_name="workers")
     state = models.CharField(max_length=10, choices=State, default=State.STARTING)
     runtime = models.CharField(max_length=20, choices=Pool.Runtime)
     runtime_ref = models.CharField(max_length=200, blank=True, help_text="The runtime's own name: pid or container id.")
@@ -149,7 +252,11 @@ class Worker(models.Model):
 
     class Meta:
         ordering: ClassVar = ["-started_at"]
-        indexes: ClassVar = [models.Index(fields=["pool", "state"]), models.Index(fields=["-started_at"])]
+        indexes: ClassVar = [
+            models.Index(fields=["pool", "state"]),
+            models.Index(fields=["-started_at"]),
+            models.Index(fields=["-stopped_at"]),
+        ]
         constraints: ClassVar = [
             models.CheckConstraint(
                 condition=Q(state__in=["starting", "ready", "draining", "stopped", "failed"]), name="worker_state_known"

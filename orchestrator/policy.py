@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
+from orchestrator.budget import within_budget
 from orchestrator.demand import Decision, Demand, History, Policy, Signals, counted, seconds
 from orchestrator.queue_depth import queue_depth
 
@@ -36,7 +37,8 @@ def decide(policy: Policy, signals: Signals, history: History, now: float) -> De
         function = POLICIES[policy.kind]
     except KeyError:
         raise UnknownPolicy(f"No policy is called {policy.kind!r}; there are: {', '.join(sorted(POLICIES))}.") from None
-    return bounded(policy, current, function(policy, signals, demand, history, now))
+    decision = bounded(policy, current, function(policy, signals, demand, history, now))
+    return within_budget(policy, signals, decision, now)
 
 
 def bounded(policy: Policy, current: int, decision: Decision) -> Decision:

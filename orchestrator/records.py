@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
+from uuid import UUID
+
+from django.db.models import F, QuerySet
 
 from orchestrator.backoff import Backoff, Ending, replayed
 from orchestrator.demand import Decision, History, Policy, Signals
-from orchestrator.models import Pool, ScalingDecision, ScalingPolicy, Worker
+from orchestrator.models import Pool, PoolRevision, Rollout, ScalingDecision, ScalingPolicy, Worker
 from tenants.models import ApiKey, Tenant
 
 REMEMBERED_ENDINGS = 12
@@ -21,13 +25,34 @@ def moment(at: float) -> datetime:
 
 
 def pools() -> list[Pool]:
-    """All pools with their policies."""
-    return list(Pool.objects.select_related("policy"))
+    """All pools with their policies and roll-outs."""
+    return list(Pool.objects.select_related("policy", "rollout__current", "rollout__target"))
+
+
+def runtimes_of(pools: Iterable[Pool]) -> set[str]:
+    """All that workers of these pools may be started with now."""
+    rollouts: list[Rollout | None] = [getattr(pool, "rollout", None) for pool in pools]
+    return {pool.runtime for pool in pools} | {rollout.current.runtime for rollout in rollouts if rollout}
 
 
 def live_workers() -> list[Worker]:
     """All workers that have not ended."""
-    return list(Worker.objects.filter(state__in=Worker.LIVE))
+    return list(_with_gpus().filter(state__in=Worker.LIVE))
+
+
+def ended_since(pools: Iterable[UUID], at: float) -> list[Worker]:
+    """Workers of these pools that ended after that moment."""
+    return list(_with_gpus().filter(pool__in=pools, stopped_at__gt=moment(at)))
+
+
+def ended(workers: Iterable[UUID]) -> list[Worker]:
+    """Those of these workers that have ended."""
+    return list(_with_gpus().filter(pk__in=workers, stopped_at__isnull=False))
+
+
+def _with_gpus() -> QuerySet[Worker]:
+    """Workers, with the number of their GPUs as `gpus`."""
+    return Worker.objects.annotate(gpus=F("revision__gpus_per_worker"))
 
 
 def running_limits() -> dict[str, int]:
@@ -50,15 +75,17 @@ def policy_of(pool: Pool) -> Policy:
         up_cooldown_s=row.up_cooldown_s,
         down_cooldown_s=row.down_cooldown_s,
         idle_to_zero_s=row.idle_to_zero_s,
+        gpu_hours_per_day=row.gpu_hours_per_day,
     )
 
 
-def new_worker(pool: Pool, *, reason: str, now: float) -> Worker:
+def new_worker(pool: Pool, revision: PoolRevision, *, reason: str, now: float) -> Worker:
     """The row of a worker that is about to be started: it comes before the worker, so that none is without a row."""
     return Worker.objects.create(
         pool=pool,
-        runtime=pool.runtime,
-        slots=pool.slots,
+        revision=revision,
+        runtime=revision.runtime,
+        slots=revision.slots,
         reason=reason,
         started_at=moment(now),
         state=Worker.State.STARTING,
@@ -84,10 +111,13 @@ def end(worker: Worker, *, state: str, now: float, exit_code: int | None, error:
     )
 
 
-def past_failures(pool: Pool) -> Backoff:
-    """The backoff that the last endings of a pool leave behind, for a leader that has just begun."""
+def past_failures(pool: Pool) -> dict[str, Backoff]:
+    """The backoff that the last endings of a pool leave behind, by revision, for a leader that has just begun."""
     rows = pool.workers.filter(state__in=(Worker.State.STOPPED, Worker.State.FAILED)).order_by("-stopped_at")
-    return replayed(ending(row) for row in reversed(rows[:REMEMBERED_ENDINGS]))
+    endings: defaultdict[str, list[Ending]] = defaultdict(list)
+    for row in reversed(rows[:REMEMBERED_ENDINGS]):
+        endings[str(row.revision_id)].append(ending(row))
+    return {revision: replayed(ended) for revision, ended in endings.items()}
 
 
 def ending(row: Worker) -> Ending:
@@ -127,6 +157,7 @@ def inputs(*, signals: Signals, policy: Policy, history: History, now: float) ->
         "starting": signals.starting,
         "ready": signals.ready,
         "draining": signals.draining,
+        "spent_h": signals.spent_h,
         "demand_at": demand.get("at"),
         "now": now,
         "policy": asdict(policy),

@@ -1,4 +1,4 @@
-"""A pool's row as what a runtime needs to start one of its workers."""
+"""A pool's revision as what a runtime needs to start one of its workers."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.credentials import Credentials
-from orchestrator.models import Pool
+from orchestrator.models import Recipe
 from orchestrator.runtimes import WorkerSpec
 
 PYTHON = "OPSITE_WORKER_PYTHON"
@@ -34,40 +34,49 @@ class BadPool(Exception):
     """A pool's env or mounts cannot be given to a worker: the message names what to correct."""
 
 
-def worker_spec(pool: Pool, *, worker: str, gpus: tuple[str, ...], site: Site, credentials: Credentials) -> WorkerSpec:
-    """The spec of one worker. A model that is a folder is given by its absolute path, and mounted into a container."""
-    folder = model_folder(pool.model, site.base_folder)
-    given = {str(name): str(value) for name, value in dict(pool.env).items()}
+def worker_spec(
+    recipe: Recipe,
+    *,
+    pool: str,
+    lease_s: float,
+    worker: str,
+    gpus: tuple[str, ...],
+    site: Site,
+    credentials: Credentials,
+) -> WorkerSpec:
+    """The spec of one worker of the pool of that slug. A model that is a folder is given by its absolute path, and mounted."""
+    folder = model_folder(recipe.model, site.base_folder)
+    given = {str(name): str(value) for name, value in dict(recipe.env).items()}
     if bad := [name for name in _NOT_A_POOLS if name in given]:
-        raise BadPool(f"Pool {pool.slug} sets {bad[0]} in its env: each worker is given its own.")
+        raise BadPool(f"Pool {pool} sets {bad[0]} in its env: each worker is given its own.")
     env = {
         REDIS_URL: credentials.redis_url,
         SALT_KEY: credentials.cache_salt_key,
-        "OPSITE_POOL": pool.slug,
+        "OPSITE_POOL": pool,
         "OPSITE_WORKER_ID": worker,
-        "OPSITE_ENGINE": pool.engine,
-        "OPSITE_MODEL": str(folder) if folder else pool.model,
-        "OPSITE_SLOTS": str(pool.slots),
-        "OPSITE_LEASE_S": str(pool.lease_s),
-        "OPSITE_ENGINE_ARGS": json.dumps(pool.engine_args),
+        "OPSITE_ENGINE": recipe.engine,
+        "OPSITE_MODEL": str(folder) if folder else recipe.model,
+        "OPSITE_SLOTS": str(recipe.slots),
+        "OPSITE_LEASE_S": str(lease_s),
+        "OPSITE_ENGINE_ARGS": json.dumps(recipe.engine_args),
         "OPSITE_LOG_LEVEL": site.log_level,
     }
-    mounts = [str(mount) for mount in pool.mounts]
+    mounts = [str(mount) for mount in recipe.mounts]
     if bad := [mount for mount in mounts if not mount.startswith("/")]:
-        raise BadPool(f"Pool {pool.slug} mounts {bad[0]!r}: mounts are absolute paths of the engine's host.")
+        raise BadPool(f"Pool {pool} mounts {bad[0]!r}: mounts are absolute paths of the engine's host.")
     if folder and str(folder) not in mounts:
         mounts.append(str(folder))
     return WorkerSpec(
         worker=worker,
-        pool=pool.slug,
+        pool=pool,
         stack=site.stack,
         env={**env, **{name: value for name, value in given.items() if name not in _FOR_THE_RUNTIME}},
         python=given.get(PYTHON) or site.python,
-        image=pool.image or site.image,
+        image=recipe.image or site.image,
         gpus=gpus,
         mounts=tuple(mounts),
         redis_url=credentials.redis_url,
-        limits=_limits(pool.slug, given),
+        limits=_limits(pool, given),
     )
 
 
@@ -79,10 +88,10 @@ def model_folder(model: str, base_folder: Path) -> Path | None:
     return path if path.is_dir() else None
 
 
-def fingerprint(pool: Pool) -> str:
-    """Changes when the pool's workers would be started differently: then past failures say nothing."""
+def fingerprint(recipe: Recipe) -> str:
+    """Changes when workers would be started differently: then past failures say nothing."""
     parts: dict[str, Any] = {
-        name: getattr(pool, name)
+        name: getattr(recipe, name)
         for name in ("engine", "model", "engine_args", "runtime", "image", "gpus_per_worker", "slots", "env", "mounts")
     }
     return json.dumps(parts, sort_keys=True, default=str)
