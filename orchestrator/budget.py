@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
-from orchestrator.demand import Decision, Policy, Signals, counted
+from orchestrator.demand import Code, Decision, Policy, Signals, counted
 
 DAY_S = 86_400.0
 NEAR = 0.9
@@ -68,5 +68,5 @@ def within_budget(policy: Policy, signals: Signals, decision: Decision, now: flo
         f"{decision.reason.rstrip('.')}, but the day's budget of {policy.gpu_hours_per_day:g} GPU-hours is spent: "
         f"the minimum of {counted(policy.min_workers, 'worker')} until {until(now)}."
     )
-    code = "hold" if signals.current <= policy.min_workers else "budget"
+    code: Code = "hold" if signals.current <= policy.min_workers else "budget"
     return replace(decision, desired=policy.min_workers, code=code, reason=reason)

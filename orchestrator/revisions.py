@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import hashlib
 from datetime import datetime
+from typing import cast
 from uuid import UUID
 
 from django.db import transaction
 from django.db.models import F, Max
 
 from orchestrator.models import Pool, PoolRevision, Recipe, Rollout
-from orchestrator.rollout import MOST_FAILURES, Course, Step
+from orchestrator.rollout import MOST_FAILURES, Course, State, Step
 from orchestrator.specs import fingerprint
 
 RECIPE = tuple(field.name for field in Recipe._meta.local_fields)
@@ -107,7 +108,7 @@ def course_of(pool: Pool, rollout: Rollout) -> Course:
     return Course(
         current=str(rollout.current_id),
         target=str(rollout.target_id or ""),
-        state=Rollout.State(rollout.state).value,
+        state=cast("State", rollout.state),
         surge_share=pool.surge_share,
         canary_share=pool.canary_share,
         confirmed=rollout.is_confirmed,
