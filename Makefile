@@ -65,6 +65,8 @@ bench: $(DEV_STAMP) ## the benchmarks, short form
 	$(PY) -m benchmarks.gateway --quick
 	$(PY) -m benchmarks.scaling --quick
 	$(PY) -m benchmarks.fairness --quick
+	$(PY) -m benchmarks.tick --quick
+	$(PY) -m benchmarks.expected_wait --rounds 1 --warm-up 1 --loads tenants
 
 chaos: $(DEV_STAMP) ## is anything lost, doubled or mis-streamed while everything is killed? (ARGS=--quick: two minutes)
 	$(PY) -m benchmarks.chaos $(ARGS)

@@ -80,6 +80,27 @@ class AgentRevision(TenantOwned):
         super().save(*args, **kwargs)
 
 
+class AnswerLength(TenantOwned):
+    """How long an agent's answers are, as its past ones measured: what the next one is expected to take.
+
+    Beside the agent's row, not in it: it changes with every batch of outcomes, and web processes are told of all changes there.
+    """
+
+    agent = models.OneToOneField(Agent, on_delete=models.CASCADE, primary_key=True, related_name="answer_length")
+    tokens = models.FloatField(
+        help_text="Exponentially weighted mean of the completion tokens of tasks that succeeded."
+    )
+    answers = models.PositiveBigIntegerField(help_text="How many it was made from.")
+
+    class Meta:
+        constraints: ClassVar = [
+            models.CheckConstraint(condition=Q(tokens__gt=0, answers__gt=0), name="answer_length_positive")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.agent}: {self.tokens:.0f} tokens"
+
+
 class Conversation(TenantOwned):
     """Ordered messages that outlive a task: the context."""
 

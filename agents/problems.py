@@ -26,9 +26,16 @@ TITLES = {
 }
 
 LIMIT_CODES = frozenset(
-    {"too_many_waiting", "rate_limit_exceeded", "insufficient_quota", "over_token_limit", "pool_busy"}
+    {
+        "too_many_waiting",
+        "rate_limit_exceeded",
+        "insufficient_quota",
+        "over_token_limit",
+        "pool_busy",
+        "no_capacity",
+    }
 )
-"""The codes of refusals because of how much was asked for, whatever it was."""
+"""The codes of refusals because of how much was asked for, or of nobody to do it, whatever it was."""
 
 
 class FieldError(msgspec.Struct, frozen=True):
@@ -41,7 +48,7 @@ class FieldError(msgspec.Struct, frozen=True):
 class Problem(Exception):
     """A refusal. `detail` tells the reader what to do; `code` is stable; `retry_after_s` goes into `Retry-After`.
 
-    `more_headers` say more about it (the rate limits).
+    `more_headers` say more about it (the rate limits), `more` are further members of the document.
     """
 
     def __init__(
@@ -53,11 +60,12 @@ class Problem(Exception):
         errors: tuple[FieldError, ...] = (),
         retry_after_s: int | None = None,
         more_headers: Mapping[str, str] | None = None,
+        more: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__(detail)
         self.status, self.code, self.detail = status, code, detail
         self.errors, self.retry_after_s = errors, retry_after_s
-        self.more_headers = more_headers or {}
+        self.more_headers, self.more = more_headers or {}, more or {}
 
     def body(self) -> dict[str, Any]:
         """The members of the problem document."""
@@ -67,6 +75,7 @@ class Problem(Exception):
             "status": self.status,
             "code": self.code,
             "detail": self.detail,
+            **self.more,
         }
         if self.errors:
             body["errors"] = [{"field": error.field, "message": error.message} for error in self.errors]
@@ -163,6 +172,27 @@ def pool_busy(retry_after_s: int) -> Problem:
         "pool_busy",
         f"Too much work waits for this model; nothing was accepted. Try again in {retry_after_s} s.",
         retry_after_s=retry_after_s,
+    )
+
+
+def no_capacity(reason: str, retry_after_s: int) -> Problem:
+    """503: the pool can have no worker, however long one waits."""
+    return Problem(
+        503,
+        "no_capacity",
+        f"{reason} Nothing was accepted. Try again in {retry_after_s} s.",
+        retry_after_s=retry_after_s,
+    )
+
+
+def deadline_too_early(expected: Mapping[str, float | None] | None) -> Problem:
+    """422: the task would expire before a worker could begin it. `expected`: how long it would wait, in seconds."""
+    least = f"at least {expected['low']:g} s" if expected else "longer"
+    return Problem(
+        422,
+        "deadline_too_early",
+        f"The task would wait {least} before a worker can begin it, and expire by then. Nothing was accepted; give it more time.",
+        more={"expected_wait_s": expected},
     )
 
 

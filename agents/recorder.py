@@ -53,6 +53,19 @@ TURNS = f"""
     FROM rows r WHERE t.id = r.turn AND t.state = ANY(%(open)s)
 """
 
+ANSWERS_WEIGHED = 20
+"""An agent's expected answer is the mean of about so many of its last ones."""
+
+# Each end is written once, so it is learnt from once. Rows are locked in order: two recorders cannot wait for each other.
+_LEARN = f"""
+    INSERT INTO agents_answerlength AS l (agent_id, tenant_id, tokens, answers)
+    SELECT agent_id, tenant_id, avg(completion_tokens), count(*) FROM written
+    WHERE state = 'succeeded' AND completion_tokens > 0 GROUP BY agent_id, tenant_id ORDER BY agent_id
+    ON CONFLICT (agent_id) DO UPDATE SET answers = l.answers + excluded.answers,
+        tokens = excluded.tokens + (l.tokens - excluded.tokens) * least(
+            power(1 - 1.0 / {ANSWERS_WEIGHED}, excluded.answers), l.answers::float / (l.answers + excluded.answers))
+"""
+
 # Answers with what a task took beyond its reservation, where its tenant or its key has a limit of tokens: once, since only the one
 # end of a task is written.
 TASKS = f"""
@@ -63,8 +76,8 @@ TASKS = f"""
         finished_at = r.ended_at, finish_reason = r.finish_reason, error = nullif(r.error, 'null'::jsonb),
         prompt_tokens = r.prompt_tokens, completion_tokens = r.completion_tokens, output = coalesce(r.text, '')
     FROM rows r WHERE t.id = r.task AND t.state = ANY(%(open)s)
-    RETURNING t.tenant_id, t.api_key_id, t.created_at, t.finished_at,
-              t.prompt_tokens + t.completion_tokens - t.estimated_tokens AS beyond)
+    RETURNING t.tenant_id, t.agent_id, t.api_key_id, t.state, t.created_at, t.finished_at, t.completion_tokens,
+              t.prompt_tokens + t.completion_tokens - t.estimated_tokens AS beyond), learnt AS ({_LEARN})
     SELECT w.tenant_id, n.tokens_per_minute, n.tokens_per_month, w.api_key_id, coalesce(k.tokens_per_minute, 0),
            coalesce(k.tokens_per_month, 0), w.created_at, w.beyond
     FROM written w JOIN tenants_tenant n ON n.id = w.tenant_id LEFT JOIN tenants_apikey k ON k.id = w.api_key_id

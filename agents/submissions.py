@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -21,10 +22,23 @@ def body_of(messages: Sequence[dict[str, Any]], params: dict[str, Any]) -> TurnB
     )
 
 
-def estimated_tokens(body: TurnBody) -> int:
-    """What a turn may cost: its prompt by length, its answer by the budget's half."""
+def reserved_tokens(body: TurnBody) -> int:
+    """What a turn takes of its tenant's budgets until it has ended: its prompt by length, and half of the most it may answer.
+
+    Not what its agent's answers are like: a flood of requests that may answer at length must not pass for short ones.
+    """
     prompt = sum(len(message.content) for message in body.messages) + len(body.prompt or "")
     return prompt // CHARS_PER_TOKEN + body.params.max_tokens // 2 + 1
+
+
+def estimated_tokens(body: TurnBody, *, answer_tokens: float | None = None) -> int:
+    """What a turn is expected to cost: as reserved, but its answer by the agent's mean (`answer_tokens`) where that was measured.
+
+    Fair share charges it at claim, and scaling counts it as work that waits.
+    """
+    most = body.params.max_tokens
+    answer = most // 2 if answer_tokens is None else min(most, math.ceil(answer_tokens))
+    return reserved_tokens(body) - most // 2 + answer
 
 
 def submission(
@@ -43,8 +57,10 @@ def submission(
     key_max_waiting: int = 0,
     key_max_running: int = 0,
     inbox: str = "",
+    answer_tokens: float | None = None,
+    is_new: bool = False,
 ) -> Submission:
-    """The message for `enqueue`."""
+    """The message for `enqueue`. `answer_tokens`: how long the agent's answers are on average."""
     return Submission(
         turn=turn,
         task=task,
@@ -54,11 +70,12 @@ def submission(
         weight=weight,
         priority=priority,
         deadline_ms=deadline_ms,
-        estimated_tokens=estimated_tokens(body),
+        estimated_tokens=estimated_tokens(body, answer_tokens=answer_tokens),
         max_waiting=max_waiting,
         pool_max_waiting=pool_max_waiting,
         max_running=max_running,
         key_max_waiting=key_max_waiting,
         key_max_running=key_max_running,
         inbox=inbox,
+        is_new=is_new,
     )

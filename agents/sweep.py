@@ -41,12 +41,13 @@ CANDIDATES = f"""
 STILL_OPEN = """
     SELECT t.id, u.id AS turn, p.slug AS pool, t.tenant_id, n.weight, n.max_running,
            coalesce(t.api_key_id::text, '') AS key, coalesce(k.max_running, 0) AS key_max_running, t.input, t.params, t.priority,
-           (extract(epoch FROM t.deadline_at) * 1000)::bigint AS deadline_ms
+           (extract(epoch FROM t.deadline_at) * 1000)::bigint AS deadline_ms, l.tokens AS answer_tokens
     FROM agents_task t
     JOIN agents_turn u ON u.task_id = t.id AND u.state = ANY(%(open)s)
     JOIN orchestrator_pool p ON p.id = t.pool_id
     JOIN tenants_tenant n ON n.id = t.tenant_id
     LEFT JOIN tenants_apikey k ON k.id = t.api_key_id
+    LEFT JOIN agents_answerlength l ON l.agent_id = t.agent_id
     WHERE t.state = ANY(%(open)s) AND u.id = ANY(%(turns)s)
 """
 
@@ -120,4 +121,5 @@ def _submission(row: dict[str, Any]) -> Submission:
         key_max_running=row["key_max_running"],
         priority=row["priority"],
         deadline_ms=row["deadline_ms"] or 0,
+        answer_tokens=row["answer_tokens"],
     )

@@ -20,6 +20,7 @@ import msgspec
 from gpu_worker.engines import Engine
 from gpu_worker.failures import RedisGone
 from gpu_worker.ledger import Flush, Ledger, engine_id
+from gpu_worker.meter import Meter
 from gpu_worker.patience import Patience
 from gpu_worker.settings import Settings
 from taskqueue.failures import QueueUnavailable
@@ -51,6 +52,7 @@ class WorkerLoop:
         self._queue = queue
         self._engine = engine
         self._ledger = Ledger()
+        self._meter = Meter()
         self._patience = Patience(limit_s=patience_s)
         self._stop = asyncio.Event()
         self._stopping = False
@@ -119,8 +121,10 @@ class WorkerLoop:
             self._collecting = True
             outputs = await self._engine.collect()
             self._collecting = False
+            self._meter.collected(outputs, now=time.monotonic())
             held = len(self._ledger)
             flush = self._ledger.book(outputs, now_ms=unix_ms())
+            self._meter.ended(flush.finishes, idle=not self._ledger)
             freed = len(self._ledger) < held
             await self._send(flush)
             if freed:
@@ -131,7 +135,11 @@ class WorkerLoop:
         while True:
             self._beat_now.clear()
             status = msgspec.structs.replace(
-                self._status, running=len(self._ledger), tokens_total=self._ledger.tokens_total, beat_ms=unix_ms()
+                self._status,
+                running=len(self._ledger),
+                tokens_total=self._ledger.tokens_total,
+                beat_ms=unix_ms(),
+                work=self._meter.read(),
             )
             turns = self._ledger.turns() | {engine_id(finish): finish.turn for finish in self._sending.finishes}
             beat = partial(self._queue.heartbeat, status, list(turns.values()), lease_s=self._settings.lease_s)
@@ -156,6 +164,7 @@ class WorkerLoop:
                 continue
             shown = await self._patience.call(partial(self._shown, turn)) if turn.streamed else ""
             requests.append(self._ledger.admit(turn, streamed_text=shown))
+            self._meter.admitted(engine_id(turn), streamed=len(turn.streamed), now=time.monotonic())
         self._engine.submit(requests)
 
     async def _shown(self, turn: ClaimedTurn) -> str:

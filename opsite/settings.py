@@ -281,7 +281,9 @@ OPSITE_BODY_LIMIT_BYTES = int(os.environ.get("OPSITE_BODY_LIMIT_BYTES", "1048576
 OPSITE_HISTORY_DAYS = int(os.environ.get("OPSITE_HISTORY_DAYS", "30"))
 """How long decisions and ended workers are kept."""
 OPSITE_GPUS = os.environ.get("OPSITE_GPUS")
-"""GPUs that workers may be given, as `0,1,2`; unset: what nvidia-smi finds."""
+"""GPUs that workers may be given, as `0,1,2` (with their memory in MiB: `0:81920,1:81920`); empty: none; unset: what NVML finds."""
+OPSITE_CPUS = int(os.environ.get("OPSITE_CPUS") or 0)
+"""Cores that workers may be counted for, where their pool says how many each needs; 0: those of this host."""
 OPSITE_MAX_LOCAL_WORKERS = int(os.environ.get("OPSITE_MAX_LOCAL_WORKERS", "32"))
 """Workers on this host at most, over all pools."""
 OPSITE_DRAIN_GRACE_S = float(os.environ.get("OPSITE_DRAIN_GRACE_S", "10"))

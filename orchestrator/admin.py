@@ -15,6 +15,9 @@ from unfold.decorators import display
 
 from orchestrator import revisions
 from orchestrator.models import Pool, PoolRevision, Rollout, ScalingDecision, ScalingPolicy, Worker
+from orchestrator.phases import shown
+from orchestrator.replay import in_words
+from orchestrator.specs import RECIPE
 from tenants.admin import Facts
 
 WORKER_COLOURS = {"starting": "warning", "ready": "success", "draining": "info", "failed": "danger", "stopped": ""}
@@ -38,6 +41,7 @@ class PoolAdmin(ModelAdmin):
         "runtime",
         "tenant",
         "slots",
+        "priority",
         "live_workers",
         "rollout_state",
         "is_paused",
@@ -50,12 +54,12 @@ class PoolAdmin(ModelAdmin):
     actions: ClassVar = ["pause", "resume", "go_on", "go_back", "try_again"]
     readonly_fields = ("id", "created_at")
     fieldsets = (
-        (None, {"fields": ("slug", "name", "tenant", "is_paused")}),
+        (None, {"fields": ("slug", "name", "tenant", "priority", "is_paused")}),
         (
             "What its workers are made from",
-            {"fields": revisions.RECIPE, "description": "A change here replaces the workers in waves."},
+            {"fields": RECIPE, "description": "A change here replaces the workers in waves."},
         ),
-        ("Roll-out", {"fields": ("surge_share", "canary_share")}),
+        ("Roll-out", {"fields": ("surge_share", "canary_share", "rolls_in_place")}),
         (
             "Turns",
             {"fields": ("default_params", "max_waiting", "lease_s", "max_attempts", "max_losses", *readonly_fields)},
@@ -119,7 +123,16 @@ class PoolAdmin(ModelAdmin):
 class ScalingPolicyAdmin(ModelAdmin):
     """Policies, for those who look for them by themselves."""
 
-    list_display = ("pool", "kind", "min_workers", "max_workers", "waiting_per_worker", "idle_to_zero_s")
+    list_display = (
+        "pool",
+        "kind",
+        "min_workers",
+        "max_workers",
+        "waiting_per_worker",
+        "wait_bound_s",
+        "wait_share",
+        "idle_to_zero_s",
+    )
     list_filter = ("kind",)
     search_fields = ("pool__slug",)
     list_select_related = ("pool",)
@@ -156,11 +169,14 @@ class WorkerAdmin(Facts):
         "shown_state",
         "runtime",
         "slots",
+        "shown_gpus",
         "started_at",
         "ready_at",
         "stopped_at",
         "error",
     )
+    exclude = ("start_phases",)
+    readonly_fields = ("phases",)
     list_filter = ("state", "pool", "runtime")
     search_fields = ("id", "runtime_ref", "error")
     list_select_related = ("pool", "revision")
@@ -170,6 +186,17 @@ class WorkerAdmin(Facts):
     def shown_revision(self, worker: Worker) -> str:
         """The number alone: the pool stands beside it."""
         return f"r{worker.revision.number}"
+
+    @display(description="GPUs")
+    def shown_gpus(self, worker: Worker) -> str:
+        """The devices that it was given, and the part of them that it has."""
+        part = f" ({worker.gpu_share:g} of it)" if worker.gpu_share < 1 else ""
+        return ", ".join(worker.gpus) + part if worker.gpus else ""
+
+    @display(description="phases of its start")
+    def phases(self, worker: Worker) -> str:
+        """What its start took, phase by phase."""
+        return shown(worker.start_phases)
 
     @display(description="state", ordering="state", label=WORKER_COLOURS)
     def shown_state(self, worker: Worker) -> str:
@@ -181,8 +208,14 @@ class WorkerAdmin(Facts):
 class ScalingDecisionAdmin(Facts):
     """Why there are as many as there are."""
 
-    list_display = ("at", "pool", "current", "desired", "reason")
+    list_display = ("at", "pool", "current", "desired", "reason", "measured")
     list_filter = ("pool",)
     search_fields = ("reason", "pool__slug")
     list_select_related = ("pool",)
     date_hierarchy = "at"
+    readonly_fields = ("measured",)
+
+    @display(description="measured")
+    def measured(self, decision: ScalingDecision) -> str:
+        """What the queue and the workers said beyond the counts that the reason names."""
+        return in_words(decision.signals)

@@ -1,7 +1,8 @@
 """A pool's GPU-hours of a calendar day (UTC): counted, and a bound of its fleet. Pure.
 
-A worker spends its GPUs (at least one: without GPUs the unit is the worker-hour) from its start to its end. When the
-day's hours are spent the fleet goes to its minimum, never below; at midnight (UTC) they are whole again.
+A worker spends its GPUs, or its share of one (without GPUs the unit is the worker-hour), from its start to its end. When the
+day's hours are spent the fleet goes to its minimum, whatever its time table says, and never below; at midnight (UTC) they are whole
+again.
 """
 
 from __future__ import annotations
@@ -18,11 +19,11 @@ NEAR = 0.9
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """A worker's life with its GPUs; `ended_at` None: it lives."""
+    """A worker's life in Unix seconds, with its GPUs; `ended_at` None: it lives."""
 
     begun_at: float
     ended_at: float | None
-    gpus: int
+    gpus: float
 
 
 def day_of(now: float) -> float:
@@ -35,8 +36,7 @@ def hours(spans: list[Span], now: float) -> float:
     day = day_of(now)
     return (
         sum(
-            max(0.0, min(now, now if span.ended_at is None else span.ended_at) - max(day, span.begun_at))
-            * max(1, span.gpus)
+            max(0.0, min(now, now if span.ended_at is None else span.ended_at) - max(day, span.begun_at)) * span.gpus
             for span in spans
         )
         / 3600

@@ -7,30 +7,37 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Generator, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from orchestrator import records
+from orchestrator.allotment import Allotment, Draft
 from orchestrator.demand import Decision, Demand, History, Policy, Signals
 from orchestrator.fleet import Sight
-from orchestrator.gpus import choose_gpus
 from orchestrator.host import Host
 from orchestrator.journal import Journal
 from orchestrator.models import Pool, PoolRevision, Worker
+from orchestrator.outlook import outlook_of
+from orchestrator.packing import Taken
 from orchestrator.plan import Action, Drain, Kill, Plan, Start, kills_due, plan
-from orchestrator.policy import decide, remember
+from orchestrator.policy import least, remember
 from orchestrator.progress import Progress
+from orchestrator.prospect import prospect_of
+from orchestrator.rates import RateMeter
 from orchestrator.refusals import Kind, of_rollout, of_starts, of_work
+from orchestrator.replay import Inputs, decided
 from orchestrator.runtimes import RuntimeUnavailable
 from orchestrator.specs import BadPool, worker_spec
+from orchestrator.starts import StartTimes
 from orchestrator.watch import Look, Observed, Watch
 from orchestrator.waves import plan_wave, without_surge
 from taskqueue.access import AccessRefused
-from taskqueue.failures import QueueUnavailable
 from taskqueue.messages import PoolSignals
-from taskqueue.sync_client import Queue
+from taskqueue.outlook import Outlook
 
 log = logging.getLogger(__name__)
+
+NO_BOUND = 1 << 16
 
 
 @dataclass(slots=True)
@@ -38,12 +45,18 @@ class PoolControl:
     """The loop's memory of one pool."""
 
     host: Host
-    queue: Queue
+    slug: str
     watch: Watch
+    meter: RateMeter = field(default_factory=RateMeter)
     history: History = field(default_factory=History)
     journal: Journal = field(default_factory=Journal)
-    progress: Progress = field(init=False)
+    measured: str = ""
+    """The revision whose workers were measured."""
     spent_h: float | None = None
+    tick_s: float = 1.0
+    outlook: Outlook | None = None
+    """What the last tick foretold; None when it could not see the queue."""
+    progress: Progress = field(init=False)
 
     def __post_init__(self) -> None:
         self.progress = Progress(self.host, self.watch)
@@ -54,79 +67,100 @@ class PoolControl:
         rows: list[Worker],
         sight: Sight,
         outcomes: Mapping[str, str | BaseException],
-        limits: Mapping[str, int],
-    ) -> None:
-        """One pass. `limits`: how many turns tenants and API keys may have running, by id."""
-        look = Look(pool, sight, outcomes, self._signals(pool, limits), time.time())
+        demand: PoolSignals | None,
+    ) -> Generator[Draft, Allotment, None]:
+        """One pass. `demand` is what the queue said; None: it could not be read.
+
+        It stops once, when the pool has decided: it yields what it would do, and goes on with what it got of the host.
+        """
+        self.outlook = None
+        look = Look(pool, sight, outcomes, demand, time.time())
         self.progress.look(pool, now=look.now)
         observed = self.watch.observe(rows, look)
-        policy = records.policy_of(pool)
-        signals = self._without_surge(signals_of(pool, observed, look), observed)
-        hindrances = self._hindrances(pool, look, rows)
-        decision = self._decide(hindrances, policy=policy, signals=signals, now=look.now)
-        if decision.code != "blind":
-            self.progress.advance(pool, observed, desired=decision.desired, start_s=signals.start_s, now=look.now)
-        todo = self._plan(decision, observed, look)
+        self._notice_edits(observed)
+        hindrances = self._hindrances(pool, rows, look)
+        inputs = self._inputs(pool, observed, look, hindrances=tuple(hindrances.values()))
+        decision = decided(inputs)
+        blind = decision.code == "blind"
+        if not blind:
+            start_s = inputs.signals.start_s
+            self.progress.advance(pool, observed, desired=decision.desired, start_s=start_s, now=look.now)
+        draft = self._plan(decision, observed, look, room=NO_BOUND)
+        recipe = self.progress.recipe_of(draft)
+        floor = None if blind else least(inputs.policy, now=look.now)
+        got = yield Draft(pool, recipe, observed, draft, floor)
+        todo = got.carried_out(self._plan(decision, observed, look, room=len(got.places), room_note=got.note))
         if todo.actions:
             self.host.confirm()
-        refusals = hindrances | self._refusals(
-            decision, todo, hindered=bool(hindrances), policy=policy, signals=signals, now=look.now
-        )
-        self.journal.keep(
-            pool, decision, todo, refusals, policy=policy, signals=signals, history=self.history, now=look.now
-        )
+        self.journal.keep(pool, decision, todo, hindrances | self._refusals(decision, todo, got, inputs), inputs)
         self.history = remember(
             self.history,
-            policy=policy,
-            signals=signals,
+            policy=inputs.policy,
+            signals=inputs.signals,
             decision=decision,
             grew=any(isinstance(action, Start) for action in todo.actions),
             now=look.now,
         )
-        seen = {one.view.id: one for one in observed}
+        seen, places = {one.view.id: one for one in observed}, iter(got.places)
         for action in todo.actions:
-            self._apply(pool, action, seen, look)
+            self._apply(pool, action, seen, look, places)
+        self.outlook = self._foretell(
+            pool, recipe, observed, todo, look, policy=inputs.policy, hindered=blind or not got.more_fit
+        )
 
     # -- observe -------------------------------------------------------------------------------
-    def _signals(self, pool: Pool, limits: Mapping[str, int]) -> PoolSignals | None:
-        """Demand, after the queue was told of limits that were edited: they change it."""
-        try:
-            self.queue.limit(limits)
-            return self.queue.signals()
-        except QueueUnavailable as error:
-            if "blind" not in self.journal.refused:
-                log.warning("pool %s: %s", pool.slug, error)
-            return None
-
-    def _without_surge(self, signals: Signals, observed: list[Observed]) -> Signals:
-        """As the policy is to see them: the budget's hours known, and workers that are there for a wave only left out."""
-        signals = replace(signals, slots=self.progress.row.current.slots, spent_h=self.spent_h)
-        if self.journal.desired is None or not self.progress.in_waves(observed):
-            return signals
-        return without_surge(signals, over=signals.current - self.journal.desired)
-
-    # -- decide and plan -----------------------------------------------------------------------
-    def _hindrances(self, pool: Pool, look: Look, rows: list[Worker]) -> dict[Kind, str]:
-        """Why the fleet cannot or must not be touched."""
+    def _hindrances(self, pool: Pool, rows: list[Worker], look: Look) -> dict[Kind, str]:
+        """Why the fleet cannot, or must not, be touched."""
         unavailable = look.sight.unavailable
         missing = [unavailable[name] for name in sorted(self.progress.runtimes(rows)) if name in unavailable]
         found: dict[Kind, str] = {"paused": "The pool is paused."} if pool.is_paused else {}
         return found | ({"runtime": " ".join(missing)} if missing else {})
 
-    def _decide(self, hindrances: Mapping[Kind, str], *, policy: Policy, signals: Signals, now: float) -> Decision:
-        """The policy's decision, unless something hinders it."""
-        if hindrances:
-            reason = f"{' '.join(hindrances.values())} The fleet is left as it is."
-            return Decision(signals.current, reason, "blind")
-        return decide(policy, signals, self.history, now)
+    def _inputs(self, pool: Pool, observed: list[Observed], look: Look, *, hindrances: tuple[str, ...]) -> Inputs:
+        """All that the decision is made from."""
+        if look.signals is not None:
+            ready = {one.worker: one.work for one in look.signals.workers if one.phase == "ready"}
+            self.meter.hear(ready, now=look.now)
+        current = self.progress.row.current
+        signals = replace(
+            signals_of(observed, look, slots=current.slots),
+            turn_s=self.meter.rates.turn_s(current.slots),
+            start_s=self.watch.starts.expected_s(self.progress.wanted.runtime, at=look.now),
+            spent_h=self.spent_h,
+        )
+        return Inputs(
+            policy=records.policy_of(pool),
+            signals=self._without_surge(signals, observed),
+            history=self.history,
+            now=look.now,
+            hindrances=hindrances,
+        )
 
-    def _plan(self, decision: Decision, observed: list[Observed], look: Look) -> Plan:
+    def _without_surge(self, signals: Signals, observed: list[Observed]) -> Signals:
+        """As the policy is to see them: workers that are there for a wave only are left out."""
+        if self.journal.desired is None or not self.progress.in_waves(observed):
+            return signals
+        return without_surge(signals, over=signals.current - self.journal.desired)
+
+    def _notice_edits(self, observed: list[Observed]) -> None:
+        """What was measured of another revision is forgotten where no worker of it is left; else it fades with new measurements."""
+        wanted = self.progress.course.wanted
+        others = any(one.view.revision != wanted for one in observed)
+        if self.measured not in ("", wanted) and not observed:
+            self.watch.starts = StartTimes()
+            self.meter = RateMeter()
+        if not others:
+            self.measured = wanted
+
+    # -- plan ----------------------------------------------------------------------------------
+    def _plan(
+        self, decision: Decision, observed: list[Observed], look: Look, *, room: int, room_note: str = ""
+    ) -> Plan:
         views = [one.view for one in observed]
         grace_s = self.host.fleet.grace_s
         if decision.code == "blind":
             return Plan(kills_due(views, now=look.now, grace_s=grace_s))
-        needs = {revision.gpus_per_worker for revision in self.progress.revisions}
-        supplies = self.progress.supplies({gpus: self.host.room(look.sight, gpus_per_worker=gpus) for gpus in needs})
+        supplies = self.progress.supplies(room=room, room_note=room_note)
         if self.progress.in_waves(observed):
             return plan_wave(
                 self.progress.course,
@@ -137,36 +171,70 @@ class PoolControl:
                 now=look.now,
                 grace_s=grace_s,
             )
-        supply = supplies[self.progress.course.wanted]
         return plan(
             desired=decision.desired,
             reason=decision.reason,
             workers=views,
             now=look.now,
-            backoff=supply.backoff,
-            room=supply.room,
-            room_note=supply.room_note,
+            backoff=self.watch.backoff(self.progress.course.wanted),
+            room=room,
+            room_note=room_note,
             grace_s=grace_s,
         )
 
-    def _refusals(
-        self, decision: Decision, todo: Plan, *, hindered: bool, policy: Policy, signals: Signals, now: float
-    ) -> dict[Kind, str]:
+    def _refusals(self, decision: Decision, todo: Plan, got: Allotment, inputs: Inputs) -> dict[Kind, str]:
         """All else that keeps the fleet from being what the work alone would make it."""
         course, row = self.progress.course, self.progress.row
         found = of_rollout(course, number=(row.target or row.current).number, reason=row.reason)
-        if hindered:
+        if got.loss:
+            found["preempted"] = got.loss
+        if inputs.hindrances:
             return found
         if decision.code == "blind":
             return found | {"blind": decision.reason}
         backoffs = [self.watch.backoff(revision) for revision in {course.current, course.wanted}]
-        return found | of_work(policy, signals, decision, now) | of_starts(todo, backoffs, self.journal.refused)
+        of_decision = of_work(inputs.policy, inputs.signals, decision, inputs.now)
+        return found | of_decision | of_starts(todo, backoffs, self.journal.refused)
+
+    def _foretell(
+        self,
+        pool: Pool,
+        recipe: PoolRevision,
+        observed: list[Observed],
+        todo: Plan,
+        look: Look,
+        *,
+        policy: Policy,
+        hindered: bool,
+    ) -> Outlook | None:
+        if look.signals is None:
+            return None
+        prospect = prospect_of(
+            pool,
+            recipe,
+            observed,
+            todo,
+            now=look.now,
+            capacity=self.host.capacity(),
+            max_workers=policy.max_workers,
+            hindered=hindered,
+        )
+        return outlook_of(
+            prospect,
+            starts=self.watch.starts.taken(recipe.runtime),
+            backoff=self.watch.backoff(str(recipe.pk)),
+            tick_s=self.tick_s,
+            now=look.now,
+            now_ms=look.signals.now_ms,
+        )
 
     # -- apply ---------------------------------------------------------------------------------
-    def _apply(self, pool: Pool, action: Action, seen: Mapping[str, Observed], look: Look) -> None:
+    def _apply(
+        self, pool: Pool, action: Action, seen: Mapping[str, Observed], look: Look, places: Iterator[Taken]
+    ) -> None:
         match action:
             case Start():
-                self._start(pool, self.progress.revision_of(action), action.reason, look)
+                self._start(pool, action, look, next(places))
             case Drain():
                 victim = seen[action.worker]
                 records.change(victim.row, state=Worker.State.DRAINING, draining_at=records.moment(look.now))
@@ -175,14 +243,10 @@ class PoolControl:
             case Kill():
                 self._kill(action, seen[action.worker], look.now)
 
-    def _start(self, pool: Pool, revision: PoolRevision, reason: str, look: Look) -> None:
-        taken = self.host.fleet.gpus_taken(look.sight)
-        gpus = choose_gpus(revision.gpus_per_worker, present=self.host.gpus, taken=taken)
-        if gpus is None:
-            return  # the plan's room was counted from the same devices; only an edit in between could lead here
-        caveat = self.host.access.caveat
-        row = records.new_worker(pool, revision, reason=f"{reason} {caveat}".strip(), now=look.now)
-        self.host.live += 1
+    def _start(self, pool: Pool, action: Start, look: Look, taken: Taken) -> None:
+        caveat, revision = self.host.access.caveat, self.progress.revision_of(action)
+        reason = f"{action.reason} {caveat}".strip()
+        row = records.new_worker(pool, revision, reason=reason, now=look.now, taken=taken)
         try:
             credentials = self.host.access.admit(str(row.pk), pool=pool.slug)
             spec = worker_spec(
@@ -190,7 +254,7 @@ class PoolControl:
                 pool=pool.slug,
                 lease_s=pool.lease_s,
                 worker=str(row.pk),
-                gpus=gpus,
+                gpus=taken.devices,
                 site=self.host.site,
                 credentials=credentials,
             )
@@ -215,17 +279,24 @@ class PoolControl:
             records.change(victim.row, error=action.reason)
 
 
-def signals_of(pool: Pool, observed: list[Observed], look: Look) -> Signals:
+def signals_of(observed: list[Observed], look: Look, *, slots: int) -> Signals:
     """Fleet and demand as the policy's input; a worker that is about to be killed does not count."""
     states = [one.view.state for one in observed if not one.view.fault]
     status = look.signals
     demand = None
     if status is not None:
         waiting = status.waiting - status.held_back
-        waited_s = round(status.oldest_wait_s, 3) if waiting else 0.0
-        demand = Demand(at=look.now, waiting=waiting, running=status.running, oldest_wait_s=waited_s)
+        tokens = max(0, status.waiting_tokens) * waiting // status.waiting if waiting else 0
+        demand = Demand(
+            at=look.now,
+            waiting=waiting,
+            running=status.running,
+            oldest_wait_s=round(status.oldest_wait_s, 3) if waiting else 0.0,
+            arrived=status.arrived,
+            work_waiting=tokens,
+        )
     return Signals(
-        slots=pool.slots,
+        slots=slots,
         starting=states.count("starting"),
         ready=states.count("ready"),
         draining=states.count("draining"),

@@ -8,6 +8,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from orchestrator.arrivals import Arrivals
+from orchestrator.schedule import Floor
+
 Code = Literal["blind", "hold", "up", "from_zero", "down", "to_zero", "bounds", "budget"]
 
 
@@ -16,6 +19,7 @@ class Policy:
     """A pool's rule, as stored; `waiting_per_worker` is the waiting work that one worker more is worth.
 
     `wait_bound_s`: what a task may wait for a slot, kept for the share `wait_share` of them (`target_wait`).
+    `floors`: minima by the clock of `time_zone`, and `standby_workers` kept free beyond the running work, under every kind.
     `gpu_hours_per_day`: when these are spent only the minimum is kept (`orchestrator.budget`); 0: no bound.
     """
 
@@ -28,6 +32,9 @@ class Policy:
     idle_to_zero_s: float = 300.0
     wait_bound_s: float = 5.0
     wait_share: float = 0.99
+    floors: tuple[Floor, ...] = ()
+    time_zone: str = "UTC"
+    standby_workers: int = 0
     gpu_hours_per_day: float = 0.0
 
 
@@ -35,7 +42,8 @@ class Policy:
 class Demand:
     """The queue of a pool at the moment `at`. `arrived` counts the turns that ever came in; it may begin anew at 0.
 
-    `work_waiting`: tokens that wait, prompts and expected answers together.
+    `work_waiting`: tokens that wait, prompts and expected answers together. What running limits hold back is no part of what waits;
+    of the tokens its share by number is left out.
     """
 
     at: float
@@ -51,7 +59,8 @@ class Signals:
     """Fleet and demand of a pool. Demand is None when the queue could not be read: a value of its own, never zero.
 
     Measured, and None until they were: `turn_s`, what a turn costs a full worker (its share of the worker's time, in s, so a worker
-    ends 1 / turn_s turns a second); `start_s`, what a cold start takes. `spent_h`: GPU-hours of this day (UTC); None: not counted.
+    ends 1 / turn_s turns a second); `start_s`, what a start would take now (a cold one where nothing is warm).
+    `spent_h`: GPU-hours of this day (UTC); None: not counted.
     """
 
     slots: int
@@ -73,13 +82,15 @@ class Signals:
 class History:
     """What the past adds. All of it may be None after a restart: then nothing shrinks until enough was seen.
 
-    `peaks` are the needs that no later need has reached, each with the last moment it was needed: high first.
+    `peaks` are the needs that no later need has reached, each with the last moment it was needed: high first. `arrivals` outlives a
+    short break in the signals, since the queue's counter tells what came in meanwhile.
     """
 
     seen_since: float | None = None
     idle_since: float | None = None
     grown_at: float | None = None
     peaks: tuple[tuple[float, int], ...] = ()
+    arrivals: Arrivals | None = None
 
 
 @dataclass(frozen=True, slots=True)

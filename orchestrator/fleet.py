@@ -70,12 +70,6 @@ class Fleet:
             del self._starting[worker]
         return {worker: starting.future.exception() or starting.future.result() for worker, starting in done.items()}
 
-    def gpus_taken(self, sight: Sight) -> set[str]:
-        """Devices of all living workers, and of those being started."""
-        living = (gpu for instance in sight.instances.values() if instance.alive for gpu in instance.gpus)
-        coming = (gpu for starting in self._starting.values() for gpu in starting.spec.gpus)
-        return {*living, *coming}
-
     # -- looking -------------------------------------------------------------------------------
     def look(self, names: Iterable[str]) -> Sight:
         """Ask the named runtimes."""

@@ -42,4 +42,4 @@ class Meter:
 
 def _span(row: Worker) -> Span:
     ended_at = row.stopped_at.timestamp() if row.stopped_at else None
-    return Span(row.started_at.timestamp(), ended_at, getattr(row, "gpus", 0))
+    return Span(row.started_at.timestamp(), ended_at, len(row.gpus) * row.gpu_share if row.gpus else 1.0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from orchestrator.host import Host
 from orchestrator.models import Pool
 from orchestrator.runtimes import Runtime
 from orchestrator.runtimes.docker import DockerRuntime
-from orchestrator.runtimes.inventory import gpus_of_host
+from orchestrator.runtimes.inventory import Inventory
 from orchestrator.runtimes.process import ProcessRuntime
 from orchestrator.specs import Site
 
@@ -53,7 +54,8 @@ def host_of_settings(*, confirm: Callable[[], None]) -> Host:
         ),
         access=access_of_settings(),
         fleet=Fleet(runtimes_of_settings(), grace_s=float(getattr(settings, "OPSITE_DRAIN_GRACE_S", 10.0))),
-        gpus=gpus_of_host(getattr(settings, "OPSITE_GPUS", None)),
+        inventory=Inventory(getattr(settings, "OPSITE_GPUS", None)),
+        cpus=int(getattr(settings, "OPSITE_CPUS", None) or len(os.sched_getaffinity(0))),
         max_workers=int(getattr(settings, "OPSITE_MAX_LOCAL_WORKERS", 32)),
         start_timeout_s=float(getattr(settings, "OPSITE_START_TIMEOUT_S", 600.0)),
         confirm=confirm,

@@ -10,18 +10,20 @@ import logging
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterable
-from functools import partial
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 
 from django.conf import settings
 from django.db import close_old_connections, connection
 from django.db.utils import DatabaseError, InterfaceError
 
 from orchestrator import records
+from orchestrator.allotment import allot
 from orchestrator.control import PoolControl
 from orchestrator.fleet import Sight
 from orchestrator.host import Host, LeadLost
 from orchestrator.hours import Meter
+from orchestrator.journal import Journal
 from orchestrator.leader import Leadership
 from orchestrator.local import host_of_settings
 from orchestrator.models import Pool, Worker
@@ -29,8 +31,11 @@ from orchestrator.reaper import Limits, Reaper
 from orchestrator.runtimes.process import ProcessRuntime
 from orchestrator.watch import Watch
 from taskqueue.connections import connect
+from taskqueue.failures import QueueUnavailable
 from taskqueue.keys import is_pool_name
-from taskqueue.sync_client import Queue
+from taskqueue.messages import PoolSignals
+from taskqueue.pools import Pools
+from taskqueue.sync_client import foretell
 
 log = logging.getLogger(__name__)
 
@@ -40,12 +45,14 @@ TICK_S = 1.0
 class Orchestrator:
     """One orchestrator process: leader or standby."""
 
-    def __init__(self, *, tick_s: float = TICK_S) -> None:
+    def __init__(self, *, tick_s: float = TICK_S, make_host: Callable[..., Host] = host_of_settings) -> None:
         self._tick_s = tick_s
-        self._host: Host = host_of_settings(confirm=self._confirm)
+        self._host: Host = make_host(confirm=self._confirm)
         self._leadership = Leadership(self._host.site.stack)
         self._redis = connect(settings.REDIS_URL)
-        self._reaper = Reaper(partial(Queue, self._redis))
+        self.queues = Pools(self._redis)
+        self._reaper = Reaper(Pools(self._redis))
+        self._blind: set[str] = set()
         self._controls: dict[uuid.UUID, PoolControl] = {}
         self._meter = Meter()
         self._first = True
@@ -88,24 +95,37 @@ class Orchestrator:
         sight = self._host.fleet.look(self._host.fleet.runtimes if self._first else names)
         self._first = False
         self._host.access.tend(living(rows, pools, sight))
-        self._host.live = len(rows)
         of_pool = records.by_pool(rows)
-        limits = records.running_limits()
+        demand = self.queues.signals([pool.slug for pool in pools], records.running_limits())
         spent = self._meter.spent(pools, rows, time.time())
+        ticks, drafts = {}, []
         for pool in pools:
-            try:
-                control = self._control(pool)
+            with apart(pool):
+                seen, control = self._seen(pool.slug, demand[pool.slug]), self._control(pool)
                 control.spent_h = spent.get(pool.pk)
-                control.tick(pool, of_pool.get(pool.pk, []), sight, outcomes, limits)
-            except (LeadLost, DatabaseError, InterfaceError):
-                raise
-            except Exception:
-                log.exception("pool %s: this tick failed; the others go on", pool.slug)
+                ticks[pool.pk] = control.tick(pool, of_pool.get(pool.pk, []), sight, outcomes, seen)
+                drafts.append(next(ticks[pool.pk]))
+        allotments = allot(self._host.capacity(), sight, pools=pools, rows=rows, drafts=drafts)
+        for draft in drafts:
+            with apart(draft.pool), suppress(StopIteration):
+                ticks[draft.pool.pk].send(allotments[draft.pool.pk])
+        self._foretell(pools)
         self._confirm()
         self._host.fleet.end_orphans(sight, known={str(row.pk) for row in rows}, now=time.time())
         gone = self._controls.keys() - {pool.pk for pool in pools}
         for pool_id in gone:
             del self._controls[pool_id]
+
+    def _foretell(self, pools: list[Pool]) -> None:
+        """Publish what the pools' clients may expect; what is not renewed is soon gone."""
+        controls = {pool.slug: self._controls[pool.pk] for pool in pools if pool.pk in self._controls}
+        outlooks = {slug: control.outlook for slug, control in controls.items() if control.outlook is not None}
+        try:
+            foretell(self._redis, outlooks)
+        except QueueUnavailable as error:
+            log.warning("no outlook is published: %s", error)
+        except Exception:  # it is advice; what follows in the tick is not
+            log.exception("no outlook is published")
 
     def _learn_pools(self) -> list[Pool]:
         """All pools; their leases are looked after by whoever leads or not."""
@@ -135,17 +155,40 @@ class Orchestrator:
         if isinstance(runtime, ProcessRuntime):
             runtime.adopt()
 
+    def _seen(self, pool: str, answer: PoolSignals | Exception) -> PoolSignals | None:
+        """What the queue said; None, and a word in the log the first time, if it could not be read."""
+        if not isinstance(answer, Exception):
+            self._blind.discard(pool)
+            return answer
+        if pool not in self._blind:
+            trace = None if isinstance(answer, QueueUnavailable) else answer
+            log.warning("pool %s: %s", pool, answer, exc_info=trace)
+        self._blind.add(pool)
+        return None
+
     def _control(self, pool: Pool) -> PoolControl:
         control = self._controls.get(pool.pk)
-        if control is None or control.queue.pool != pool.slug:
-            watch = Watch(self._host, records.past_failures(pool))
-            control = PoolControl(self._host, Queue(self._redis, pool.slug), watch)
+        if control is None or control.slug != pool.slug:
+            watch = Watch(self._host, records.past_failures(pool), records.past_starts(pool))
+            journal = Journal.resumed(records.last_decision(pool), now=time.time())
+            control = PoolControl(self._host, pool.slug, watch, journal=journal, tick_s=self._tick_s)
             self._controls[pool.pk] = control
         return control
 
     def _confirm(self) -> None:
         if not self._leadership.confirm():
             raise LeadLost
+
+
+@contextmanager
+def apart(pool: Pool) -> Iterator[None]:
+    """One pool's failure is logged and does not stop the others; a lost lead, or Postgres, stops all."""
+    try:
+        yield
+    except (LeadLost, DatabaseError, InterfaceError):
+        raise
+    except Exception:
+        log.exception("pool %s: this tick failed; the others go on", pool.slug)
 
 
 def living(rows: Iterable[Worker], pools: Iterable[Pool], sight: Sight) -> dict[str, str]:

@@ -1,14 +1,32 @@
-"""What the fleet is and why: pools with their policies and revisions, workers, and decisions with their reasons."""
+"""What the fleet is and why: pools with their policies and revisions, workers, and every decision that changed something."""
 
 from __future__ import annotations
 
 from typing import ClassVar
 
+from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator, RegexValidator
 from django.db import models
 from django.db.models import F, Q
 
+from orchestrator.schedule import BadSchedule, parse, zone_of
 from tenants.identifiers import new_id
+
+
+def valid_schedule(rows: object) -> None:
+    """A field validator."""
+    try:
+        parse(rows)
+    except BadSchedule as error:
+        raise ValidationError(str(error)) from None
+
+
+def valid_zone(name: str) -> None:
+    """A field validator."""
+    try:
+        zone_of(name)
+    except BadSchedule as error:
+        raise ValidationError(str(error)) from None
 
 
 class Recipe(models.Model):
@@ -28,7 +46,17 @@ class Recipe(models.Model):
     engine_args = models.JSONField(default=dict, blank=True, help_text="Passed to the engine as they stand.")
     runtime = models.CharField(max_length=20, choices=Runtime, default=Runtime.PROCESS)
     image = models.CharField(max_length=500, blank=True, help_text="Container image; empty: the setting's.")
-    gpus_per_worker = models.PositiveSmallIntegerField(default=0)
+    gpus_per_worker = models.PositiveSmallIntegerField(
+        default=0, help_text="Whole GPUs that a worker has for itself; more than one for tensor parallelism."
+    )
+    gpu_share = models.FloatField(
+        default=1.0,
+        help_text="Part of its GPU that a worker has where it has one: at 0.5, two workers share a GPU. For vLLM, "
+        "gpu_memory_utilization follows from it, unless the engine arguments say otherwise.",
+    )
+    cpus_per_worker = models.PositiveSmallIntegerField(
+        default=0, help_text="Cores that a worker is counted for, where there is no GPU to count; 0: not counted."
+    )
     slots = models.PositiveSmallIntegerField(
         default=8, validators=[MinValueValidator(1)], help_text="Turns that a worker runs at once."
     )
@@ -59,6 +87,11 @@ class Pool(Recipe):
         on_delete=models.PROTECT,
         help_text="Dedicated to; empty: shared by all.",
     )
+    priority = models.SmallIntegerField(
+        default=0,
+        help_text="Of pools that want more than the host has, the higher comes first, and workers of lower ones hand over "
+        "to it, down to their minimum. Equals get equal shares.",
+    )
     default_params = models.JSONField(
         default=dict, blank=True, help_text="Sampling parameters where an agent sets none."
     )
@@ -87,6 +120,12 @@ class Pool(Recipe):
         validators=[MaxValueValidator(100)],
         help_text="Percent of the fleet at which a roll-out waits for somebody's word; 0: it does not wait.",
     )
+    rolls_in_place = models.BooleanField(
+        "roll out in place",
+        default=False,
+        help_text="Where the host has no room for a worker beside those that are there, a roll-out ends one old worker before its "
+        "successor serves, one at a time: the fleet is smaller meanwhile. Off: it waits for room.",
+    )
     is_paused = models.BooleanField(default=False, help_text="The fleet is left as it is.")
     created_at = models.DateTimeField(auto_now_add=True)
 
@@ -94,6 +133,11 @@ class Pool(Recipe):
         ordering: ClassVar = ["slug"]
         constraints: ClassVar = [
             models.CheckConstraint(condition=Q(slots__gt=0), name="pool_slots_positive"),
+            models.CheckConstraint(
+                condition=Q(gpu_share=1) | Q(gpu_share__gte=0.01, gpu_share__lt=1, gpus_per_worker=1),
+                name="pool_share_of_one_gpu",
+                violation_error_message="The GPU share is 1, or, of a worker with one GPU, a part of it (0.01 at least).",
+            ),
             models.CheckConstraint(condition=Q(lease_s__gt=0), name="pool_lease_positive"),
             models.CheckConstraint(condition=Q(max_attempts__gt=0), name="pool_attempts_positive"),
             models.CheckConstraint(condition=Q(max_losses__gt=0), name="pool_losses_positive"),
@@ -187,12 +231,16 @@ class ScalingPolicy(models.Model):
 
     class Kind(models.TextChoices):
         QUEUE_DEPTH = "queue_depth", "queue depth with cooldown"
+        TARGET_WAIT = "target_wait", "wait under a bound"
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
     pool = models.OneToOneField(Pool, on_delete=models.CASCADE, related_name="policy")
     kind = models.CharField(max_length=20, choices=Kind, default=Kind.QUEUE_DEPTH)
     min_workers = models.PositiveSmallIntegerField(default=0)
     max_workers = models.PositiveSmallIntegerField(default=2)
+    standby_workers = models.PositiveSmallIntegerField(
+        default=0, help_text="Workers kept free beyond those that the running tasks fill, up to the maximum."
+    )
     waiting_per_worker = models.PositiveIntegerField(
         default=8, validators=[MinValueValidator(1)], help_text="Waiting tasks that one worker more is worth."
     )
@@ -202,6 +250,27 @@ class ScalingPolicy(models.Model):
     gpu_hours_per_day = models.FloatField(
         default=0.0,
         help_text="When the day (UTC) has cost so many GPU-hours (without GPUs: worker-hours), the minimum is kept; 0: no bound.",
+    )
+    wait_bound_s = models.FloatField(
+        default=5.0,
+        validators=[MinValueValidator(0.1)],
+        help_text="Wait under a bound: what a task may wait for a slot.",
+    )
+    wait_share = models.FloatField(
+        default=0.99,
+        validators=[MinValueValidator(0.5), MaxValueValidator(0.999)],
+        help_text="Wait under a bound: the share of tasks to keep under it. A higher share keeps more workers in reserve.",
+    )
+    schedule = models.JSONField(
+        default=list,
+        blank=True,
+        validators=[valid_schedule],
+        help_text="At least so many workers at these hours, whatever the kind: "
+        '[{"days": ["mon", "tue"], "from": "08:00", "to": "18:00", "workers": 3}]. '
+        'A "to" that is not later than "from" is the next day\'s.',
+    )
+    time_zone = models.CharField(
+        max_length=64, default="UTC", validators=[valid_zone], help_text="Of the schedule: UTC, Europe/Berlin, ..."
     )
     created_at = models.DateTimeField(auto_now_add=True)
 
@@ -215,10 +284,16 @@ class ScalingPolicy(models.Model):
                 name="policy_durations_not_negative",
             ),
             models.CheckConstraint(condition=Q(gpu_hours_per_day__gte=0), name="policy_budget_not_negative"),
+            models.CheckConstraint(condition=Q(wait_bound_s__gte=0.1), name="policy_wait_bound_positive"),
+            models.CheckConstraint(condition=Q(wait_share__gte=0.5, wait_share__lte=0.999), name="policy_wait_share"),
         ]
 
     def __str__(self) -> str:
         return f"{self.pool}: {self.min_workers} to {self.max_workers} by {self.get_kind_display()}"
+
+    def clean(self) -> None:
+        """An emptied schedule is an empty one: forms check no empty value, whatever its kind."""
+        self.schedule = self.schedule or []
 
 
 class Worker(models.Model):
@@ -240,6 +315,12 @@ class Worker(models.Model):
     runtime = models.CharField(max_length=20, choices=Pool.Runtime)
     runtime_ref = models.CharField(max_length=200, blank=True, help_text="The runtime's own name: pid or container id.")
     slots = models.PositiveSmallIntegerField()
+    gpus = models.JSONField(default=list, blank=True, help_text="The devices that it was given.")
+    gpu_share = models.FloatField(default=1.0, help_text="The part of them that it has.")
+    cpus = models.PositiveSmallIntegerField(default=0, help_text="The cores that it is counted for.")
+    start_phases = models.JSONField(
+        default=dict, blank=True, help_text="What its start took, in seconds, phase by phase."
+    )
     reason = models.TextField(blank=True, help_text="Why it was started.")
     started_at = models.DateTimeField()
     ready_at = models.DateTimeField(null=True, blank=True)

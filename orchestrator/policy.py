@@ -5,17 +5,24 @@ A new policy is a function of the same signature in `POLICIES`; blindness, bound
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
+from orchestrator.arrivals import Arrivals, after
 from orchestrator.budget import within_budget
 from orchestrator.demand import Decision, Demand, History, Policy, Signals, counted, seconds
 from orchestrator.queue_depth import queue_depth
+from orchestrator.schedule import Floor, highest
+from orchestrator.standby import with_standby
+from orchestrator.target_wait import hold_s, target_wait
 
 STALE_S = 5.0
 """Signals older than this are no signals."""
 
-POLICIES: Mapping[str, Callable[[Policy, Signals, Demand, History, float], Decision]] = {"queue_depth": queue_depth}
+POLICIES: Mapping[str, Callable[[Policy, Signals, Demand, History, float], Decision]] = {
+    "queue_depth": queue_depth,
+    "target_wait": target_wait,
+}
 
 
 class UnknownPolicy(Exception):
@@ -37,23 +44,38 @@ def decide(policy: Policy, signals: Signals, history: History, now: float) -> De
         function = POLICIES[policy.kind]
     except KeyError:
         raise UnknownPolicy(f"No policy is called {policy.kind!r}; there are: {', '.join(sorted(POLICIES))}.") from None
-    decision = bounded(policy, current, function(policy, signals, demand, history, now))
-    return within_budget(policy, signals, decision, now)
+    floor = highest(policy.floors, time_zone=policy.time_zone, now=now, ahead_s=signals.start_s or 0.0)
+    decision = with_standby(policy, signals, demand, function(policy, signals, demand, history, now))
+    return within_budget(policy, signals, bounded(policy, current, decision, floor), now)
 
 
-def bounded(policy: Policy, current: int, decision: Decision) -> Decision:
-    """Minimum and maximum stand over every policy, without cooldown."""
+def hindered(signals: Signals, hindrances: Sequence[str]) -> Decision:
+    """The decision while the fleet cannot, or must not, be touched: the sentences say why."""
+    return Decision(signals.current, f"{' '.join(hindrances)} The fleet is left as it is.", "blind")
+
+
+def bounded(policy: Policy, current: int, decision: Decision, floor: Floor | None = None) -> Decision:
+    """Minimum (or the time table's floor) and maximum stand over every policy, without cooldown."""
     if decision.desired > policy.max_workers:
         limit = f"the maximum is {policy.max_workers}."
         if current > policy.max_workers:
             return replace(decision, desired=policy.max_workers, code="bounds", reason=_but(decision.reason, limit))
         code = "hold" if current == policy.max_workers else decision.code
         return replace(decision, desired=policy.max_workers, code=code, reason=_but(decision.reason, limit))
-    if decision.desired < policy.min_workers:
-        limit = f"the minimum is {policy.min_workers}."
-        code = "hold" if current == policy.min_workers else "bounds" if current < policy.min_workers else decision.code
-        return replace(decision, desired=policy.min_workers, code=code, reason=_but(decision.reason, limit))
+    least, limit = policy.min_workers, f"the minimum is {policy.min_workers}."
+    if floor is not None and floor.workers > least:
+        least = min(floor.workers, policy.max_workers)
+        limit = f"the minimum is {least} by the schedule ({floor})."
+    if decision.desired < least:
+        code = "hold" if current == least else "bounds" if current < least else decision.code
+        return replace(decision, desired=least, code=code, reason=_but(decision.reason, limit))
     return decision
+
+
+def least(policy: Policy, *, now: float) -> int:
+    """The workers that the pool keeps at this moment, whatever else is decided: its minimum, or the time table's."""
+    floor = highest(policy.floors, time_zone=policy.time_zone, now=now, ahead_s=0.0)
+    return max(policy.min_workers, min(floor.workers, policy.max_workers) if floor else 0)
 
 
 def _but(reason: str, limit: str) -> str:
@@ -69,13 +91,22 @@ def remember(
     """
     demand = signals.demand
     if decision.code == "blind" or demand is None:
-        return History(grown_at=history.grown_at)
+        return History(grown_at=history.grown_at, arrivals=history.arrivals)
     needed = decision.needed if decision.needed is not None else decision.desired
-    kept = [(at, count) for at, count in history.peaks if count > needed and at > now - policy.down_cooldown_s]
+    window_s = hold_s(policy, signals)
+    kept = [(at, count) for at, count in history.peaks if count > needed and at > now - window_s]
     idle = demand.waiting + demand.running == 0
     return History(
         seen_since=now if history.seen_since is None else history.seen_since,
         idle_since=None if not idle else now if history.idle_since is None else history.idle_since,
         grown_at=now if grew else history.grown_at,
         peaks=(*kept, (now, needed)),
+        arrivals=_arrivals(history.arrivals, policy, demand),
     )
+
+
+def _arrivals(past: Arrivals | None, policy: Policy, demand: Demand) -> Arrivals | None:
+    """Kept under every policy: the memory is of the pool, so that another policy does not begin in ignorance."""
+    if demand.arrived is None:
+        return past
+    return after(past, count=demand.arrived, now=demand.at, bound_s=policy.wait_bound_s)

@@ -9,7 +9,7 @@ from datetime import datetime
 from orchestrator import records
 from orchestrator.host import Host
 from orchestrator.models import Pool, PoolRevision, Rollout, Worker
-from orchestrator.plan import Start
+from orchestrator.plan import Plan, Start
 from orchestrator.revisions import advance, course_of, note_ready, rollout_of
 from orchestrator.rollout import Course, patience_s, step
 from orchestrator.runtimes import RuntimeUnavailable
@@ -40,7 +40,7 @@ class Progress:
 
     def runtimes(self, rows: Iterable[Worker]) -> set[str]:
         """Without which the fleet cannot be touched. One that only the new revision needs is the roll-out's matter."""
-        return {row.runtime for row in rows if row.revision_id != self.row.target_id} or {self._wanted.runtime}
+        return {row.runtime for row in rows if row.revision_id != self.row.target_id} or {self.wanted.runtime}
 
     def in_waves(self, observed: list[Observed]) -> bool:
         """Whether workers of another revision are there, or canaries are held: else all that starts and goes is alike."""
@@ -63,10 +63,10 @@ class Progress:
         advance(self.row, due, now=records.moment(now), log_tail=tail)
         self.course = course_of(pool, self.row)
 
-    def supplies(self, room_of: dict[int, tuple[int, str]]) -> dict[str, Supply]:
-        """What bounds the starts of each revision's workers. `room_of`: the host's room by GPUs per worker."""
+    def supplies(self, *, room: int, room_note: str) -> dict[str, Supply]:
+        """What bounds the starts of each revision's workers: its failures, and how many have a place."""
         return {
-            str(revision.pk): Supply(self.watch.backoff(str(revision.pk)), *room_of[revision.gpus_per_worker])
+            str(revision.pk): Supply(self.watch.backoff(str(revision.pk)), room, room_note)
             for revision in self.revisions
         }
 
@@ -78,10 +78,15 @@ class Progress:
     def revision_of(self, start: Start) -> PoolRevision:
         """What that worker is made from."""
         named = [revision for revision in self.revisions if str(revision.pk) == start.revision]
-        return named[0] if named else self._wanted
+        return named[0] if named else self.wanted
+
+    def recipe_of(self, plan: Plan) -> PoolRevision:
+        """What the workers are made from that the plan starts, or would start next."""
+        return next((self.revision_of(action) for action in plan.actions if isinstance(action, Start)), self.wanted)
 
     @property
-    def _wanted(self) -> PoolRevision:
+    def wanted(self) -> PoolRevision:
+        """What all workers should be made from in the end."""
         return next(revision for revision in self.revisions if str(revision.pk) == self.course.wanted)
 
     def _log_tail(self, those: list[Observed]) -> str:

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
+from taskqueue import calls
+from taskqueue.calls import Call
 from taskqueue.failures import QueueUnavailable
-from taskqueue.sync_client import Queue
+from taskqueue.pools import Pools
 
 log = logging.getLogger(__name__)
 
@@ -29,18 +31,21 @@ class Limits:
 
 
 class Reaper:
-    """One thread over all pools that it was told of, until `stop`. `queue_of` gives a pool's queue."""
+    """One thread over all pools that it was told of, until `stop`."""
 
-    def __init__(self, queue_of: Callable[[str], Queue]) -> None:
-        self._queue_of = queue_of
-        self._limits: dict[str, Limits] = {}
+    def __init__(self, pools: Pools) -> None:
+        self._pools = pools
+        self._due: dict[str, Call[int]] = {}
         self._blind: set[str] = set()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="reaper")
 
     def watch(self, limits: Mapping[str, Limits]) -> None:
         """From now on these pools, by slug."""
-        self._limits = dict(limits)
+        self._due = {
+            pool: calls.reap(max_attempts=of.max_attempts, max_losses=of.max_losses, lease_s=of.lease_s)
+            for pool, of in limits.items()
+        }
 
     def start(self) -> None:
         """Begin."""
@@ -54,18 +59,16 @@ class Reaper:
 
     def _run(self) -> None:
         while not self._stop.wait(REAP_EVERY_S):
-            for pool, limits in self._limits.items():
-                self._reap(pool, limits)
+            try:
+                for pool, answer in self._pools.reap(self._due).items():
+                    self._note(pool, answer)
+            except Exception:
+                log.exception("leases are not looked after")
 
-    def _reap(self, pool: str, limits: Limits) -> None:
-        try:
-            self._queue_of(pool).reap(
-                max_attempts=limits.max_attempts, max_losses=limits.max_losses, lease_s=limits.lease_s
-            )
+    def _note(self, pool: str, answer: int | Exception) -> None:
+        if not isinstance(answer, Exception):
             self._blind.discard(pool)
-        except QueueUnavailable as error:
-            if pool not in self._blind:
-                log.warning("pool %s: leases are not looked after: %s", pool, error)
+        elif pool not in self._blind:
+            trace = None if isinstance(answer, QueueUnavailable) else answer
+            log.warning("pool %s: leases are not looked after: %s", pool, answer, exc_info=trace)
             self._blind.add(pool)
-        except Exception:
-            log.exception("pool %s: leases are not looked after", pool)

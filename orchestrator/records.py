@@ -4,19 +4,22 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
-from django.db.models import F, QuerySet
-
 from orchestrator.backoff import Backoff, Ending, replayed
-from orchestrator.demand import Decision, History, Policy, Signals
+from orchestrator.demand import Decision, Policy
 from orchestrator.models import Pool, PoolRevision, Rollout, ScalingDecision, ScalingPolicy, Worker
+from orchestrator.packing import WHOLE, Taken
+from orchestrator.schedule import parse
+from orchestrator.starts import REMEMBERED, Life, StartTimes, remembered
 from tenants.models import ApiKey, Tenant
 
+NOTHING = Taken()
 REMEMBERED_ENDINGS = 12
+REMEMBERED_STARTS = 4 * REMEMBERED
+"""Enough for two runtimes, cold and warm."""
 
 
 def moment(at: float) -> datetime:
@@ -37,22 +40,17 @@ def runtimes_of(pools: Iterable[Pool]) -> set[str]:
 
 def live_workers() -> list[Worker]:
     """All workers that have not ended."""
-    return list(_with_gpus().filter(state__in=Worker.LIVE))
+    return list(Worker.objects.filter(state__in=Worker.LIVE))
 
 
 def ended_since(pools: Iterable[UUID], at: float) -> list[Worker]:
     """Workers of these pools that ended after that moment."""
-    return list(_with_gpus().filter(pool__in=pools, stopped_at__gt=moment(at)))
+    return list(Worker.objects.filter(pool__in=pools, stopped_at__gt=moment(at)))
 
 
 def ended(workers: Iterable[UUID]) -> list[Worker]:
     """Those of these workers that have ended."""
-    return list(_with_gpus().filter(pk__in=workers, stopped_at__isnull=False))
-
-
-def _with_gpus() -> QuerySet[Worker]:
-    """Workers, with the number of their GPUs as `gpus`."""
-    return Worker.objects.annotate(gpus=F("revision__gpus_per_worker"))
+    return list(Worker.objects.filter(pk__in=workers, stopped_at__isnull=False))
 
 
 def running_limits() -> dict[str, int]:
@@ -75,17 +73,25 @@ def policy_of(pool: Pool) -> Policy:
         up_cooldown_s=row.up_cooldown_s,
         down_cooldown_s=row.down_cooldown_s,
         idle_to_zero_s=row.idle_to_zero_s,
+        wait_bound_s=row.wait_bound_s,
+        wait_share=row.wait_share,
+        floors=parse(row.schedule),
+        time_zone=row.time_zone,
+        standby_workers=row.standby_workers,
         gpu_hours_per_day=row.gpu_hours_per_day,
     )
 
 
-def new_worker(pool: Pool, revision: PoolRevision, *, reason: str, now: float) -> Worker:
+def new_worker(pool: Pool, revision: PoolRevision, *, reason: str, now: float, taken: Taken = NOTHING) -> Worker:
     """The row of a worker that is about to be started: it comes before the worker, so that none is without a row."""
     return Worker.objects.create(
         pool=pool,
         revision=revision,
         runtime=revision.runtime,
         slots=revision.slots,
+        gpus=list(taken.devices),
+        gpu_share=taken.share / WHOLE,
+        cpus=taken.cpus,
         reason=reason,
         started_at=moment(now),
         state=Worker.State.STARTING,
@@ -132,8 +138,36 @@ def ending(row: Worker) -> Ending:
     )
 
 
+def past_starts(pool: Pool) -> StartTimes:
+    """How long the last workers of a pool took to start, for a leader that has just begun."""
+    rows = pool.workers.filter(ready_at__isnull=False).order_by("-started_at")[:REMEMBERED_STARTS]
+    return remembered(life(row) for row in rows)
+
+
+def life(row: Worker) -> Life:
+    """A worker's row as its start is judged."""
+    return Life(
+        runtime=row.runtime,
+        begun_at=row.started_at.timestamp(),
+        ready_at=row.ready_at.timestamp() if row.ready_at else None,
+        ended_at=row.stopped_at.timestamp() if row.stopped_at else None,
+    )
+
+
+def last_decision(pool: Pool) -> ScalingDecision | None:
+    """What was kept last, for a leader that has just begun."""
+    return pool.decisions.order_by("-at", "-pk").first()
+
+
 def keep_decision(
-    pool: Pool, decision: Decision, *, inputs: Mapping[str, Any], current: int, note: str, now: float
+    pool: Pool,
+    decision: Decision,
+    *,
+    inputs: Mapping[str, Any],
+    current: int,
+    note: str,
+    refusals: Mapping[str, str],
+    now: float,
 ) -> None:
     """Keep a decision with everything it was made from, so that it can be explained, and made again."""
     ScalingDecision.objects.create(
@@ -142,27 +176,8 @@ def keep_decision(
         current=current,
         desired=decision.desired,
         reason=f"{decision.reason} {note}".strip(),
-        signals={**inputs, "code": decision.code},
+        signals={**inputs, "code": decision.code, "needed": decision.needed, "note": note, "refusals": dict(refusals)},
     )
-
-
-def inputs(*, signals: Signals, policy: Policy, history: History, now: float) -> dict[str, Any]:
-    """A decision's inputs as JSON: the demand on top, for readers."""
-    demand: Mapping[str, Any] = asdict(signals.demand) if signals.demand else {}
-    return {
-        "waiting": demand.get("waiting"),
-        "running": demand.get("running"),
-        "oldest_wait_s": demand.get("oldest_wait_s"),
-        "slots": signals.slots,
-        "starting": signals.starting,
-        "ready": signals.ready,
-        "draining": signals.draining,
-        "spent_h": signals.spent_h,
-        "demand_at": demand.get("at"),
-        "now": now,
-        "policy": asdict(policy),
-        "history": asdict(history),
-    }
 
 
 def by_pool(workers: Iterable[Worker]) -> dict[Any, list[Worker]]:

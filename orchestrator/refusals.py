@@ -17,11 +17,11 @@ from orchestrator.rollout import Course
 
 Kind = Literal[
     "paused", "runtime", "blind", "maximum", "budget", "budget_near", "starts_fail", "room",
-    "rolling", "canary", "failed", "reverted",
+    "preempted", "rolling", "canary", "failed", "reverted",
 ]  # fmt: skip
 
 QUIET_S = 10.0
-RESAID: frozenset[Kind] = frozenset({"starts_fail", "runtime", "rolling", "canary", "failed", "reverted"})
+RESAID: frozenset[Kind] = frozenset({"starts_fail", "runtime", "preempted", "rolling", "canary", "failed", "reverted"})
 """Said again when they change: each failure is news."""
 
 OVER: Mapping[Kind, str] = {
@@ -33,6 +33,7 @@ OVER: Mapping[Kind, str] = {
     "budget_near": "",
     "starts_fail": "Starts go well again.",
     "room": "There is room again.",
+    "preempted": "",
     "rolling": "",
     "canary": "",
     "failed": "",

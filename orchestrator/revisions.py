@@ -16,9 +16,7 @@ from django.db.models import F, Max
 
 from orchestrator.models import Pool, PoolRevision, Recipe, Rollout
 from orchestrator.rollout import MOST_FAILURES, Course, State, Step
-from orchestrator.specs import fingerprint
-
-RECIPE = tuple(field.name for field in Recipe._meta.local_fields)
+from orchestrator.specs import RECIPE, fingerprint
 
 
 def digest(recipe: Recipe) -> str:
@@ -111,6 +109,7 @@ def course_of(pool: Pool, rollout: Rollout) -> Course:
         state=cast("State", rollout.state),
         surge_share=pool.surge_share,
         canary_share=pool.canary_share,
+        in_place=pool.rolls_in_place,
         confirmed=rollout.is_confirmed,
         failures=rollout.failures,
         error=rollout.reason,

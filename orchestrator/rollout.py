@@ -8,6 +8,8 @@ there is nothing to protect, and the new revision is simply used.
 Whatever happens to the new revision, the old one goes on: a worker of it that is ready goes only when `desired` others
 are there that are ready, or when the policy wants fewer. This is the rolling update of Kubernetes' deployments with
 `maxUnavailable: 0` and `minReadySeconds`, decided anew at each tick from what is there, so that a restart forgets nothing.
+Where the host has no room for a surge the roll-out waits for it; a pool may allow that one old worker at a time makes the room
+(`in_place`: `maxUnavailable: 1`).
 """
 
 from __future__ import annotations
@@ -35,6 +37,7 @@ UNDER_WAY: tuple[State, ...] = ("rolling", "canary")
 class Course:
     """Where a fleet is going: from the revision `current` to `target` (empty while steady). Shares are percent of the fleet.
 
+    `in_place`: where there is no room for a surge, one old worker at a time may end before its successor serves.
     `confirmed`: somebody has said that it may go on past the canaries. `failures` counts the target's failed workers, `error`
     is the last one's word.
     """
@@ -44,6 +47,7 @@ class Course:
     state: State = "steady"
     surge_share: int = 25
     canary_share: int = 0
+    in_place: bool = False
     confirmed: bool = False
     failures: int = 0
     error: str = ""

@@ -19,6 +19,9 @@ REDIS_URL, SALT_KEY = "OPSITE_REDIS_URL", "OPSITE_CACHE_SALT_KEY"
 _NOT_A_POOLS = (REDIS_URL, SALT_KEY)
 
 
+RECIPE = tuple(field.name for field in Recipe._meta.local_fields)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Site:
     """What does not depend on the pool: the stack's name and the settings' defaults."""
@@ -58,9 +61,11 @@ def worker_spec(
         "OPSITE_MODEL": str(folder) if folder else recipe.model,
         "OPSITE_SLOTS": str(recipe.slots),
         "OPSITE_LEASE_S": str(lease_s),
-        "OPSITE_ENGINE_ARGS": json.dumps(recipe.engine_args),
+        "OPSITE_ENGINE_ARGS": json.dumps(_engine_args(recipe)),
         "OPSITE_LOG_LEVEL": site.log_level,
     }
+    if recipe.cpus_per_worker:
+        env["OMP_NUM_THREADS"] = str(recipe.cpus_per_worker)
     mounts = [str(mount) for mount in recipe.mounts]
     if bad := [mount for mount in mounts if not mount.startswith("/")]:
         raise BadPool(f"Pool {pool} mounts {bad[0]!r}: mounts are absolute paths of the engine's host.")
@@ -90,11 +95,16 @@ def model_folder(model: str, base_folder: Path) -> Path | None:
 
 def fingerprint(recipe: Recipe) -> str:
     """Changes when workers would be started differently: then past failures say nothing."""
-    parts: dict[str, Any] = {
-        name: getattr(recipe, name)
-        for name in ("engine", "model", "engine_args", "runtime", "image", "gpus_per_worker", "slots", "env", "mounts")
-    }
+    parts: dict[str, Any] = {name: getattr(recipe, name) for name in RECIPE}
     return json.dumps(parts, sort_keys=True, default=str)
+
+
+def _engine_args(recipe: Recipe) -> dict[str, Any]:
+    """The recipe's own; vLLM takes no more of a shared GPU's memory than its share, with a little left for CUDA itself."""
+    args = dict(recipe.engine_args)
+    if recipe.engine == Recipe.Engine.VLLM and recipe.gpu_share < 1:
+        args.setdefault("gpu_memory_utilization", round(recipe.gpu_share * 0.95, 3))
+    return args
 
 
 def _limits(slug: str, given: Mapping[str, str]) -> dict[str, int]:

@@ -15,8 +15,10 @@ from orchestrator.fleet import Sight
 from orchestrator.health import Bounds, ended, fault
 from orchestrator.host import Host
 from orchestrator.models import Pool, Worker
+from orchestrator.phases import phases_of_start
 from orchestrator.plan import LiveState, WorkerView
 from orchestrator.runtimes import Instance, RuntimeUnavailable
+from orchestrator.starts import StartTimes
 from taskqueue.messages import PoolSignals, WorkerStatus
 
 log = logging.getLogger(__name__)
@@ -61,6 +63,7 @@ class Watch:
     host: Host
     backoffs: dict[str, Backoff]
     """By revision: old failures say nothing about new settings."""
+    starts: StartTimes
     last_seen: dict[str, float] = field(default_factory=dict)
     asked: set[str] = field(default_factory=set)
     reasons: dict[str, str] = field(default_factory=dict)
@@ -116,11 +119,16 @@ class Watch:
         phase = status.phase if status is not None else None
         if phase == "ready" and row.state == Worker.State.STARTING:
             changes |= {"state": Worker.State.READY, "ready_at": records.moment(look.now)}
+            changes["start_phases"] = _start_phases(row, instance, status, look.now)
         if phase == "draining" and row.state != Worker.State.DRAINING:
             changes |= {"state": Worker.State.DRAINING, "draining_at": records.moment(look.now)}
             self.asked.add(worker)  # somebody else asked it
         if changes:
             records.change(row, **changes)
+        if "ready_at" in changes:
+            self.starts.became_ready(records.life(row))
+        elif row.state == Worker.State.READY:
+            self.starts.were_there(row.runtime, since=look.now, until=look.now)
         if row.state == Worker.State.DRAINING and worker not in self.asked:
             self.ask_to_end(row, instance)
         revision = str(row.revision_id)
@@ -215,7 +223,6 @@ class Watch:
     ) -> None:
         """Record a worker's end; unless it does not count, the backoff learns of it."""
         records.end(row, state=state, now=now, exit_code=exit_code, error=error, log_tail=log_tail)
-        self.host.live -= 1
         if counts:
             revision = str(row.revision_id)
             self.backoffs[revision] = after(self.backoff(revision), records.ending(row))
@@ -232,3 +239,13 @@ def _live(row: Worker) -> LiveState:
     if row.state == Worker.State.STARTING:
         return "starting"
     return "ready" if row.state == Worker.State.READY else "draining"
+
+
+def _start_phases(row: Worker, instance: Instance, status: WorkerStatus | None, now: float) -> dict[str, float]:
+    return phases_of_start(
+        asked_at=row.started_at.timestamp(),
+        begun_at=instance.started_at,
+        loop_at=status.started_ms / 1000 if status is not None else 0.0,
+        engine_at=status.ready_ms / 1000 if status is not None else 0.0,
+        seen_at=now,
+    )

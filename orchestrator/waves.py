@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from orchestrator.backoff import Backoff
 from orchestrator.demand import Signals
-from orchestrator.plan import Drain, Plan, WorkerView, kills_due, starts_due
+from orchestrator.plan import Drain, Plan, WorkerView, felt_least, kills_due, starts_due
 from orchestrator.rollout import Course, settled, wave
 
 
@@ -39,14 +39,31 @@ def plan_wave(
     why = f"{said} {reason}"
     if due.drains:
         return Plan((*kills, *(Drain(worker.id, why) for worker in due.drains)))
-    # What the policy wants comes first, then the wave.
+    # What the policy wants comes first, then the wave; all starts of a tick are of one revision, since they take the same places.
     parts = [
-        _starts(count, revision, reason=why, serving=serving, supply=supplies[revision], taken=taken, now=now)
-        for count, revision, taken in ((due.old, course.current, 0), (due.new, course.wanted, due.old))
+        _starts(count, revision, reason=why, serving=serving, supply=supplies[revision], now=now)
+        for count, revision in ((due.old, course.current), (due.new, course.wanted))
     ]
-    starts = [start for part in parts for start in part.actions]
-    hindered = next((part for part in parts if part.cause), Plan())
-    return Plan((*kills, *starts), hindered.note, hindered.cause)
+    chosen = next((part for part in parts if part.actions or part.cause == "room"), Plan())
+    hindered = chosen if chosen.cause else next((part for part in parts if part.cause), Plan())
+    if (
+        not chosen.actions
+        and hindered.cause == "room"
+        and (victim := _makes_room(course, desired, workers, serving, now))
+    ):
+        return Plan((*kills, Drain(victim.id, f"{why} It makes room for its successor: {hindered.note}")))
+    return Plan((*kills, *chosen.actions), hindered.note, hindered.cause)
+
+
+def _makes_room(
+    course: Course, desired: int, workers: Sequence[WorkerView], serving: Sequence[WorkerView], now: float
+) -> WorkerView | None:
+    """The old worker that may end before its successor serves: one at a time, once all that was started since has settled."""
+    old = [worker for worker in serving if worker.revision != course.wanted]
+    unsettled = any(not settled(worker, now) for worker in serving if worker.revision == course.wanted)
+    if not course.in_place or not old or unsettled or len(serving) < desired or len(workers) > len(serving):
+        return None
+    return min(old, key=felt_least)
 
 
 def without_surge(signals: Signals, *, over: int) -> Signals:
@@ -67,7 +84,6 @@ def _starts(
     reason: str,
     serving: Sequence[WorkerView],
     supply: Supply,
-    taken: int,
     now: float,
 ) -> Plan:
     if count == 0:
@@ -77,7 +93,7 @@ def _starts(
         reason=reason,
         starting=any(worker.state == "starting" and worker.revision == revision for worker in serving),
         backoff=supply.backoff,
-        room=supply.room - taken,
+        room=supply.room,
         room_note=supply.room_note,
         now=now,
         revision=revision,

@@ -23,6 +23,7 @@ from taskqueue.messages import (
     Submission,
     WorkerStatus,
 )
+from taskqueue.outlook import Place
 
 T = TypeVar("T")
 
@@ -91,6 +92,9 @@ class AsyncQueue:
 
     async def enqueue(self, submissions: Sequence[Submission]) -> list[Enqueued]:
         return await self._run_all([calls.enqueue(submission) for submission in submissions]) if submissions else []
+
+    async def place(self, turn: str) -> Place | None:
+        return await self._run(calls.place(turn))
 
     async def cancel(self, turns: Sequence[str], *, reason: str = "cancelled") -> list[str]:
         return await self._run(calls.cancel(turns, reason=reason))

@@ -8,6 +8,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Generic, TypeVar, cast
 
 import msgspec
@@ -26,6 +27,7 @@ from taskqueue.messages import (
     TurnBody,
     WorkerStatus,
 )
+from taskqueue.outlook import Outlook, Pace, Place
 from taskqueue.scripts import Script, script
 
 T = TypeVar("T")
@@ -36,6 +38,7 @@ WORKER_STATUS_S = 60.0
 _encoder = msgspec.msgpack.Encoder()
 _body_decoder = msgspec.msgpack.Decoder(TurnBody)
 _status_decoder = msgspec.msgpack.Decoder(WorkerStatus)
+_outlook_decoder = msgspec.json.Decoder(Outlook)
 _events_decoder = msgspec.msgpack.Decoder(list[Event])
 
 
@@ -96,8 +99,14 @@ def enqueue(submission: Submission) -> Call[Enqueued]:
         submission.key_max_running,
         submission.inbox,
         _encoder.encode(submission.body),
+        int(submission.is_new),
     )
-    return Call(script("enqueue"), args, lambda answer: Enqueued(_text(answer[0]), *answer[1:]))  # type: ignore[arg-type]
+    return Call(script("enqueue"), args, _enqueued)
+
+
+def place(turn: str) -> Call[Place | None]:
+    """Where a waiting turn stands."""
+    return Call(script("place"), (turn,), _place)
 
 
 def claim(worker: str, slots: int, *, lease_s: float) -> Call[list[ClaimedTurn]]:
@@ -182,8 +191,7 @@ def acknowledge(records: Sequence[Record], *, keep_log_s: float) -> Call[None]:
 
 def limit(running: Mapping[str, int]) -> Call[int]:
     """The running limits of tenants and API keys, by id; who is not named has none."""
-    pairs = [word for owner, most in sorted(running.items()) for word in (owner, most)]
-    return Call(script("limit"), tuple(pairs), int)
+    return Call(script("limit"), (_encoder.encode(dict(running)),), int)
 
 
 def signals() -> Call[PoolSignals]:
@@ -256,6 +264,42 @@ def _text(value: bytes | str) -> str:
     return value.decode() if isinstance(value, bytes) else value
 
 
+def _enqueued(answer: Sequence[Any]) -> Enqueued:
+    verdict, waiting, wait_ms, *more = answer
+    place = _place(more[0]) if more else None
+    return Enqueued(_text(verdict), waiting, wait_ms, place, _text(more[1]) if more[1:] else "")  # type: ignore[arg-type]
+
+
+def _place(answer: Sequence[Any]) -> Place | None:
+    if not answer:
+        return None
+    now_ms, before, own, waiting, tenants, running, limit, limit_running, others, turns, mean_ms, variance, outlook = (
+        answer
+    )
+    return Place(
+        now_ms=now_ms,
+        before=before,
+        own=own,
+        waiting=waiting,
+        tenants=tenants,
+        running=running,
+        limit=limit,
+        limit_running=limit_running,
+        others_per_s=float(others),
+        pace=Pace(turns, float(mean_ms), float(variance)),
+        outlook=read_outlook(bytes(outlook)) if outlook else None,
+    )
+
+
+@lru_cache(maxsize=256)
+def read_outlook(blob: bytes) -> Outlook | None:
+    """A pool's outlook; it is the same for all who ask within a tick. None where it cannot be read (it is of another release)."""
+    try:
+        return _outlook_decoder.decode(blob)
+    except msgspec.DecodeError:
+        return None
+
+
 def _claimed(row: Sequence[Any]) -> ClaimedTurn:
     turn, task, tenant, attempt, seq, enqueued, deadline, body, streamed = row
     return ClaimedTurn(
@@ -276,7 +320,7 @@ def _stops(answer: Sequence[Sequence[bytes]]) -> list[Stop]:
 
 
 def _signals(answer: Sequence[Any]) -> PoolSignals:
-    now_ms, waiting, held_back, running, oldest_ms, *fleet = answer
+    now_ms, waiting, held_back, running, oldest_ms, waiting_tokens, arrived, arrived_tokens, *fleet = answer
     workers = tuple(
         msgspec.structs.replace(_status_decoder.decode(status), beat_ms=beat_ms)
         for beat_ms, status in zip(fleet[::2], fleet[1::2], strict=True)
@@ -287,6 +331,9 @@ def _signals(answer: Sequence[Any]) -> PoolSignals:
         held_back=held_back,
         running=running,
         oldest_wait_s=oldest_ms / 1000,
+        waiting_tokens=waiting_tokens,
+        arrived=arrived,
+        arrived_tokens=arrived_tokens,
         workers=workers,
     )
 

@@ -53,3 +53,8 @@ def bell(pool: str) -> str:
 def record(pool: str) -> str:
     """The stream of changes for the recorder."""
     return f"{prefix(pool)}record"
+
+
+def outlook(pool: str) -> str:
+    """What the orchestrator foretells of the pool."""
+    return f"{prefix(pool)}outlook"

@@ -10,6 +10,8 @@ from typing import Literal
 
 import msgspec
 
+from taskqueue.outlook import Place
+
 EventKind = Literal["state", "attempt", "text", "outcome", "restart"]
 OutcomeState = Literal["succeeded", "failed", "cancelled", "expired"]
 StopReason = Literal["cancelled", "expired", "lost"]
@@ -46,11 +48,12 @@ class TurnBody(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
 class Submission(msgspec.Struct, frozen=True, kw_only=True):
     """A turn to be enqueued.
 
-    `priority` 0 (first) to 9 (last); `deadline_ms` 0 means none; `estimated_tokens` is the cost that fair share charges at
-    claim; `inbox` names the web process that follows the task from its first event, or is empty; `key` is the id of the API key
-    that submitted it, or empty. Of limits 0 means none: `max_waiting` and `max_running` are the tenant's in this pool,
+    `priority` 0 (first) to 9 (last); `deadline_ms` 0 means none; `estimated_tokens` is the cost that fair share charges at claim;
+    `inbox` names the web process that follows the task from its first event, or is empty; `key` is the id of the API key that
+    submitted it, or empty. Of limits 0 means none: `max_waiting` and `max_running` are the tenant's in this pool,
     `key_max_waiting` and `key_max_running` the key's (the running ones hold from now on for all turns of their owner),
-    `pool_max_waiting` is the whole pool's.
+    `pool_max_waiting` is the whole pool's. `is_new`: its task was never accepted before, so it may also be refused for want of
+    capacity or because its deadline comes too early.
     """
 
     turn: str
@@ -68,18 +71,23 @@ class Submission(msgspec.Struct, frozen=True, kw_only=True):
     key_max_waiting: int = 0
     key_max_running: int = 0
     inbox: str = ""
+    is_new: bool = False
 
 
 class Enqueued(msgspec.Struct, frozen=True):
-    """The queue's answer: `accepted`, `known` (it is already there), `full` (the tenant's limit), `key_full` (the API key's) or
-    `busy` (the pool's bound).
+    """The queue's answer: `accepted`, `known` (it is already there), `full` (the tenant's limit), `key_full` (the API key's),
+    `busy` (the pool's bound), `no_capacity` (the pool can have no worker: `reason`) or `too_late` (it could not start before its
+    deadline).
 
     `waiting` are the tenant's turns; `wait_ms` says after a refusal when a place may be free, going by how the line moved.
+    `place` is where an accepted turn stands, or where one that is too late would stand.
     """
 
-    verdict: Literal["accepted", "known", "full", "key_full", "busy"]
+    verdict: Literal["accepted", "known", "full", "key_full", "busy", "no_capacity", "too_late"]
     waiting: int
     wait_ms: int = 0
+    place: Place | None = None
+    reason: str = ""
 
 
 class ClaimedTurn(msgspec.Struct, frozen=True, kw_only=True):
@@ -145,6 +153,23 @@ class Stop(msgspec.Struct, frozen=True):
     reason: StopReason
 
 
+class Work(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a worker's engine has done since its start. The sums only grow: the difference of two tells of the time between.
+
+    `steps` gave tokens to sequences, and took `steps_s` seconds (idle time left out); `sequences` is the sum over the steps of
+    those that got a token, `prefilled` the prompt tokens that were read for it. Of the `turns` that ended after they had begun,
+    `prompt_tokens` and `answer_tokens` are the whole lengths, earlier attempts included.
+    """
+
+    steps: int = 0
+    steps_s: float = 0.0
+    sequences: int = 0
+    prefilled: int = 0
+    turns: int = 0
+    prompt_tokens: int = 0
+    answer_tokens: int = 0
+
+
 class WorkerStatus(msgspec.Struct, frozen=True, kw_only=True):
     """What a worker says of itself at each heartbeat. `tokens_total` counts generated tokens since its start."""
 
@@ -158,6 +183,7 @@ class WorkerStatus(msgspec.Struct, frozen=True, kw_only=True):
     started_ms: int = 0
     ready_ms: int = 0
     beat_ms: int = 0
+    work: Work = Work()
 
 
 class Record(msgspec.Struct, frozen=True, kw_only=True):
@@ -194,6 +220,8 @@ class PoolSignals(msgspec.Struct, frozen=True, kw_only=True):
     """One read of a pool's demand and fleet. `oldest_wait_s` is 0 when nothing waits.
 
     Of the `waiting`, `held_back` are over the running limits of their tenants or API keys: no further worker could take them.
+    `waiting_tokens` are the estimated tokens of all that wait, prompts and answers. `arrived` and `arrived_tokens` count the turns
+    that ever came in, a turn that comes back not again; where Redis has lost its data they begin anew.
     """
 
     now_ms: int
@@ -201,4 +229,7 @@ class PoolSignals(msgspec.Struct, frozen=True, kw_only=True):
     held_back: int
     running: int
     oldest_wait_s: float
+    waiting_tokens: int = 0
+    arrived: int = 0
+    arrived_tokens: int = 0
     workers: tuple[WorkerStatus, ...] = ()

@@ -21,6 +21,7 @@ from taskqueue.messages import (
     Submission,
     WorkerStatus,
 )
+from taskqueue.outlook import Place
 
 
 class AsyncQueuePort(Protocol):
@@ -31,6 +32,10 @@ class AsyncQueuePort(Protocol):
     # -- for those who submit ------------------------------------------------------------------
     async def enqueue(self, submissions: Sequence[Submission]) -> list[Enqueued]:
         """Put turns into the queue in one pipeline; answers in the same order."""
+        ...
+
+    async def place(self, turn: str) -> Place | None:
+        """Where a turn stands; None if it does not wait."""
         ...
 
     async def cancel(self, turns: Sequence[str], *, reason: str = "cancelled") -> list[str]:

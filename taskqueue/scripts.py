@@ -9,9 +9,11 @@ from typing import NamedTuple
 
 NAMES = (
     "enqueue", "claim", "emit", "finish", "heartbeat", "release", "reap", "cancel", "follow", "acknowledge", "signals",
-    "restart", "limit", "abandon",
+    "restart", "limit", "abandon", "place",
 )  # fmt: skip
 """A pool's queue, each after `prelude.lua`."""
+FORETELLING = ("enqueue", "place")
+"""Those that say how long a turn may wait: after `outlook.lua`, too."""
 BUDGET_NAMES = ("reserve", "settle")
 """A tenant's budget, each after `budget.lua`."""
 
@@ -28,6 +30,9 @@ class Script(NamedTuple):
 def script(name: str) -> Script:
     """Read one script of `NAMES` or `BUDGET_NAMES`."""
     folder = files("taskqueue") / "lua"
-    common = "budget.lua" if name in BUDGET_NAMES else "prelude.lua"
-    text = (folder / common).read_text() + "\n" + (folder / f"{name}.lua").read_text()
+    common = [
+        "budget.lua" if name in BUDGET_NAMES else "prelude.lua",
+        *(["outlook.lua"] if name in FORETELLING else []),
+    ]
+    text = "\n".join((folder / part).read_text() for part in (*common, f"{name}.lua"))
     return Script(name, text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest())

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TypeVar, cast
 
+import msgspec
 from redis import Redis
 from redis.exceptions import NoScriptError
 
@@ -24,6 +25,7 @@ from taskqueue.messages import (
     Submission,
     WorkerStatus,
 )
+from taskqueue.outlook import OUTLOOK_S, Outlook, Place
 
 T = TypeVar("T")
 
@@ -70,6 +72,9 @@ class Queue:
 
     def enqueue(self, submissions: Sequence[Submission]) -> list[Enqueued]:
         return self._run_all([calls.enqueue(submission) for submission in submissions]) if submissions else []
+
+    def place(self, turn: str) -> Place | None:
+        return self._run(calls.place(turn))
 
     def cancel(self, turns: Sequence[str], *, reason: str = "cancelled") -> list[str]:
         return self._run(calls.cancel(turns, reason=reason))
@@ -142,3 +147,12 @@ class Queue:
     def acknowledge(self, records: Sequence[Record], *, keep_log_s: float = 3600.0) -> None:
         if records:
             self._run(calls.acknowledge(records, keep_log_s=keep_log_s))
+
+
+def foretell(redis: Redis, outlooks: Mapping[str, Outlook], *, hold_s: float = OUTLOOK_S) -> None:
+    """Publish pools' outlooks by their slugs, all in one round trip; one that is not renewed within `hold_s` is gone."""
+    with translated():
+        pipeline = redis.pipeline(transaction=False)
+        for pool, outlook in outlooks.items():
+            pipeline.set(keys.outlook(pool), msgspec.json.encode(outlook), px=round(hold_s * 1000))
+        pipeline.execute()

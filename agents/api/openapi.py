@@ -23,9 +23,9 @@ REFUSALS = {
     404: "There is no such object, or it is another tenant's",
     409: "It conflicts with what is there",
     413: "The body is too large, or may cost more tokens than a limit ever allows",
-    422: "The idempotency key was used for another body in the last 24 hours",
+    422: "The idempotency key was used for another body in the last 24 hours, or the deadline comes too early",
     429: "A limit of the tenant or of the key is reached; see Retry-After",
-    503: "The queue or the database is away, or too much work waits; nothing was accepted",
+    503: "The queue or the database is away, too much work waits, or no worker can come; nothing was accepted",
 }
 ALWAYS = (401, 403, 503)
 CONFLICTS = {
@@ -46,6 +46,14 @@ RATE_LIMITS: dict[str, Any] = {
         ("reset", "When all {what} are there again, such as `8.64s` or `1m30s`."),
     )
     for what in ("requests", "tokens")
+}
+QUEUE: dict[str, Any] = {
+    f"x-queue-{name}": {"schema": {"type": kind}, "description": f"As `queue` of a task says it: {said}."}
+    for name, kind, said in (
+        ("position", "integer", "`position`"),
+        ("expected-wait-low", "number", "`expected_wait_s.low`, in seconds; left out where it is not known"),
+        ("expected-wait-high", "number", "`expected_wait_s.high`, in seconds; left out where it is not known"),
+    )
 }
 
 
@@ -83,7 +91,7 @@ def _operation(
 
 
 def _task(status: int, description: str) -> dict[str, Any]:
-    return {str(status): {"description": description, **_content(ref("Task"))}}
+    return {str(status): {"description": description, **_content(ref("TaskInQueue"))}}
 
 
 def _health(name: str, summary: str, *statuses: int) -> dict[str, Any]:
@@ -103,7 +111,7 @@ PATHS: dict[str, Any] = {
                 "202": {
                     "description": "Accepted: it will end in exactly one outcome",
                     "headers": {"Location": {"schema": {"type": "string"}}, **RATE_LIMITS},
-                    **_content(ref("Task")),
+                    **_content(ref("TaskInQueue")),
                 }
             },
             400, 413, 422, 429,
@@ -168,7 +176,7 @@ PATHS: dict[str, Any] = {
             {
                 "200": {
                     "description": "In OpenAI's form; with `stream`, as server-sent events",
-                    "headers": RATE_LIMITS,
+                    "headers": {**RATE_LIMITS, **QUEUE},
                     "content": {JSON: {"schema": ref("ChatCompletion")}, STREAM: {"schema": {"type": "string"}}},
                 }
             },

@@ -42,7 +42,10 @@ _DETAILS: dict[str, dict[str, Schema]] = {
         },
         "parameters": {"allOf": [ref("SamplingParams")], "description": "Over the agent's, which are over the pool's."},
         "priority": {"minimum": 0, "maximum": 9, "description": "0 first, 9 last, among the tenant's own tasks."},
-        "deadline_s": {"exclusiveMinimum": 0, "description": "Seconds from now after which the task expires."},
+        "deadline_s": {
+            "exclusiveMinimum": 0,
+            "description": "Seconds from now after which the task expires. Refused (422) where no worker can begin it before.",
+        },
         "deadline_at": {"format": "date-time", "description": "The same as a moment, with a time zone."},
         "metadata": {"description": "Kept with the task; the list of tasks can be filtered by it."},
         "idempotency_key": {
@@ -76,9 +79,43 @@ _ANSWERS: dict[str, Schema] = {
             detail={"type": "string", "description": "What to do about it."},
             errors={"type": "array", "items": _object(("field", "message"), field=_TEXT, message=_TEXT)},
             retry_after_s={**_COUNT, "description": "As the header Retry-After."},
+            expected_wait_s={
+                "type": ["object", "null"],
+                "description": "With the code `deadline_too_early`: how long the task would wait, as in `QueuePlace`.",
+            },
         ),
         "description": "Problem details (RFC 9457).",
     },
+    "TaskInQueue": {
+        "allOf": [ref("Task"), _object(("queue",), queue={"anyOf": [ref("QueuePlace"), {"type": "null"}]})],
+        "description": "A task, and its place in the queue while it waits (null: it does not, or the queue cannot be asked).",
+    },
+    "QueuePlace": _object(
+        ("position", "waiting", "expected_wait_s"),
+        position={
+            "type": "integer",
+            "minimum": 1,
+            "description": "Its place among the waiting tasks of its own tenant, or of its API key where that has a "
+            "running limit; 1 is next. Between tenants goes fair share: all are served alike, by their weights.",
+        },
+        waiting={
+            "type": "integer",
+            "minimum": 1,
+            "description": "Tasks that wait for this model, it included.",
+        },
+        expected_wait_s={
+            "anyOf": [
+                _object(
+                    ("low", "high"),
+                    low={"type": "number", "minimum": 0},
+                    high={"type": ["number", "null"], "minimum": 0},
+                ),
+                {"type": "null"},
+            ],
+            "description": "Seconds from now until a worker begins it; about nine in ten begin within the range. `high` is null "
+            "where it is not known how long it is at most, all of it where nothing is known.",
+        },
+    ),
     "OpenAIError": {
         **_object(
             ("error",),

@@ -1,8 +1,9 @@
 """Accepting tasks in groups: all that arrived while the last group was written are one commit and one pipelined enqueue.
 
-Accepted means committed. What the tenant's budget refuses is never written. A task whose enqueue the queue refuses (a limit of its
-tenant or key, the pool's bound) is withdrawn before anybody was told of it, and its reservation given back; one whose process dies
-between commit and enqueue, or whose enqueue was not answered, is found by the sweep.
+Accepted means committed. What the tenant's budget refuses is never written. A task whose enqueue the queue refuses (a limit of
+its tenant or key, the pool's bound, no capacity, a deadline that cannot be met) is withdrawn before anybody was told of it, and
+its reservation given back; one whose process dies between commit and enqueue, or whose enqueue was not answered, is found by the
+sweep.
 """
 
 from __future__ import annotations
@@ -19,11 +20,13 @@ import psycopg
 from agents.faces.admission import Admission
 from agents.faces.database import Database, Row
 from agents.limits import Bill, seconds
-from agents.problems import Problem, pool_busy, too_many_waiting, unavailable
+from agents.problems import Problem, deadline_too_early, no_capacity, pool_busy, too_many_waiting, unavailable
+from agents.waits import range_of
 from taskqueue.buckets import Reading
 from taskqueue.failures import QueueRefused, QueueUnavailable
 from taskqueue.inbox import EventHub
 from taskqueue.messages import Enqueued, Submission
+from taskqueue.outlook import Place, expected_wait
 
 GROUP_MAX = 256
 CLOSED_S = 1.0
@@ -42,10 +45,14 @@ class Candidate(NamedTuple):
 
 
 class Accepted(NamedTuple):
-    """`created_at` is None where an equal request (by idempotency key) had been accepted before; that costs nothing."""
+    """`created_at` is None where an equal request (by idempotency key) had been accepted before; that costs nothing.
+
+    `place`: where it stands in the queue, if the queue has answered.
+    """
 
     created_at: datetime | None
     readings: tuple[Reading, ...] = ()
+    place: Place | None = None
 
 
 class Acceptance:
@@ -135,16 +142,17 @@ class Acceptance:
             return
         refused = []
         for (candidate, answer), enqueued in zip(entries, verdicts, strict=True):
-            if enqueued.verdict in {"full", "key_full", "busy"}:
-                refused.append((candidate, answer, enqueued))
+            if enqueued.verdict in {"accepted", "known"}:
+                _answer(answer, Accepted(created[candidate.row["id"]], place=enqueued.place))
             else:
-                _answer(answer, Accepted(created[candidate.row["id"]]))
+                refused.append((candidate, answer, enqueued))
         if refused:
             await self._db.withdraw([candidate.row["id"] for candidate, _, _ in refused])
             for candidate, answer, enqueued in refused:
                 asks = candidate.submission
                 owner = asks.key if enqueued.verdict == "key_full" else asks.tenant
-                self._closed[pool, owner] = (time.monotonic() + CLOSED_S, enqueued)
+                if enqueued.verdict != "too_late":  # another one may have more time
+                    self._closed[pool, owner] = (time.monotonic() + CLOSED_S, enqueued)
                 await self._refuse([(candidate, answer)], _no_place(candidate, enqueued))
 
     async def _refuse(self, group: list[tuple[Candidate, asyncio.Future[Accepted]]], error: Exception) -> None:
@@ -157,6 +165,11 @@ class Acceptance:
 
 
 def _no_place(candidate: Candidate, refused: Enqueued) -> Problem:
+    if refused.verdict == "no_capacity":
+        return no_capacity(refused.reason, seconds(refused.wait_ms))
+    if refused.verdict == "too_late":
+        wait = expected_wait(refused.place) if refused.place else None
+        return deadline_too_early(range_of(wait) if wait else None)
     retry_after_s = min(RETRY_MAX_S, seconds(refused.wait_ms))
     if refused.verdict == "busy":
         return pool_busy(retry_after_s)

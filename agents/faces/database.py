@@ -38,10 +38,11 @@ NOTE_USE = """
 
 AGENT = """
     SELECT a.id, a.slug, r.id AS revision, r.number, r.system_prompt, r.params, p.id AS pool_id, p.slug AS pool,
-           p.default_params, p.max_waiting AS pool_max_waiting
+           p.default_params, p.max_waiting AS pool_max_waiting, l.tokens AS answer_tokens
     FROM agents_agent a
     JOIN agents_agentrevision r ON r.id = a.current_revision_id
     JOIN orchestrator_pool p ON p.id = r.pool_id
+    LEFT JOIN agents_answerlength l ON l.agent_id = a.id
     WHERE a.tenant_id = %s AND a.archived_at IS NULL AND a.slug = %s
 """
 AGENTS = """

@@ -17,6 +17,7 @@ from django.db import InterfaceError, OperationalError
 from starlette.requests import Request
 from starlette.responses import Response
 
+from agents import waits
 from agents.faces import answers, database, leaving
 from agents.faces.context import Context
 from agents.faces.principals import AgentRef, Principal
@@ -81,7 +82,7 @@ async def chat(context: Context, request: Request) -> Response:
         return answers.EventStream(
             _chunks(context, submitted, created, wanted.model, include_usage=include_usage),
             stream.abandon,
-            {"x-request-id": str(submitted.task), **submitted.headers},
+            _headers(submitted),
         )
     if not submitted.ends_with_client:
         return await _whole(submitted, created, wanted.model)
@@ -144,6 +145,10 @@ def _parameters(wanted: ChatRequest) -> dict[str, Any]:
         "ignore_eos": wanted.ignore_eos,
     }
     return {name: value for name, value in given.items() if value is not None}
+
+
+def _headers(submitted: Submitted) -> dict[str, str]:
+    return {"x-request-id": str(submitted.task), **submitted.headers, **waits.headers(submitted.place)}
 
 
 def _followed(submitted: Submitted) -> Subscription:
@@ -259,7 +264,7 @@ async def _whole(submitted: Submitted, created: int, model: str) -> Response:
             ],
             "usage": _usage(outcome),
         },
-        headers={"x-request-id": str(submitted.task), **submitted.headers},
+        headers=_headers(submitted),
     )
 
 

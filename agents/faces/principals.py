@@ -58,7 +58,7 @@ class Principal(NamedTuple):
 
 
 class AgentRef(NamedTuple):
-    """An agent's current revision and its pool."""
+    """An agent's current revision and its pool. `answer_tokens`: the mean length of its answers, None if none was measured."""
 
     id: uuid.UUID
     slug: str
@@ -70,6 +70,7 @@ class AgentRef(NamedTuple):
     pool: str
     default_params: dict[str, Any]
     pool_max_waiting: int
+    answer_tokens: float | None
 
 
 class Memory(Generic[V]):

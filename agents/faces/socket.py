@@ -151,7 +151,7 @@ class Session:
         submitted = await submit(self._context, principal, request, follow=message.follow)
         if submitted.ends_with_client:
             self._ending[str(submitted.task)] = submitted  # also if the client has left already
-        await self._send({"type": "accepted", "ref": message.ref, "task": public(submitted.row)})
+        await self._send({"type": "accepted", "ref": message.ref, "task": public(submitted.row, submitted.place)})
         if submitted.followed is not None:
             self._forward(str(submitted.task), submitted.followed)
 

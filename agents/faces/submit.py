@@ -25,15 +25,20 @@ from agents.lifecycle import TaskState
 from agents.limits import bill, headers
 from agents.problems import LIMIT_CODES, Problem, bad_field, not_found, unavailable
 from agents.sampling import layered, validated
-from agents.submissions import submission
+from agents.submissions import reserved_tokens, submission
+from agents.waits import shown
+from taskqueue.failures import QueueUnavailable
 from taskqueue.inbox import Subscription
 from taskqueue.messages import ChatMessage, TurnBody
+from taskqueue.outlook import Place
 from tenants.identifiers import new_id
 
 IDEMPOTENCY_KEY_MAX = 255
 EXPECT_S = 5.0
 """How long a submission waits for this process's inbox in Redis (if it is followed), or for an equal one to be queued."""
 LOOK_AGAIN_S = 0.02
+PLACE_S = 1.0
+"""A task is shown without its place in the queue where the queue does not say it within this time."""
 WANTED_DEFAULTS: dict[str, Any] = {"max_tokens": 256}
 
 
@@ -95,8 +100,10 @@ async def submit_to(
         key_max_waiting=principal.key_max_waiting,
         key_max_running=principal.key_max_running,
         inbox=context.hub.inbox_name if followed else "",
+        answer_tokens=agent.answer_tokens,
+        is_new=True,
     )
-    row["estimated_tokens"] = turn_message.estimated_tokens
+    row["estimated_tokens"] = reserved_tokens(turn_message.body)
     costs = bill(
         tenant=principal.tenant,
         limits=principal.limits,
@@ -104,7 +111,7 @@ async def submit_to(
         key_limits=principal.key_limits,
         at=datetime.now(UTC),
         requests=1,
-        tokens=turn_message.estimated_tokens,
+        tokens=row["estimated_tokens"],
     )
     try:
         accepted = await context.acceptance.accept(Candidate(row, agent.pool, turn_message, costs))
@@ -119,7 +126,8 @@ async def submit_to(
         if followed:
             context.hub.drop(followed)
         return await _earlier(context, principal, key, digest, follow=follow)
-    return Submitted(task, _fresh(row, agent, accepted.created_at), followed, headers(accepted.readings), ends)
+    fresh = _fresh(row, agent, accepted.created_at)
+    return Submitted(task, fresh, followed, headers(accepted.readings), ends, accepted.place)
 
 
 async def _expected(context: Context, pool: str, task: str) -> Subscription:
@@ -153,7 +161,8 @@ async def _earlier(context: Context, principal: Principal, key: str | None, dige
             "idempotency_key_reused",
             f"The idempotency key {key!r} was used for another body; use a new key for a new task.",
         )
-    return Submitted(row["id"], row, await stream(context, row) if follow else None)
+    followed = await stream(context, row) if follow else None
+    return Submitted(row["id"], row, followed, place=await place_of(context, row))
 
 
 async def _in_the_queue(context: Context, principal: Principal, key: str | None) -> Row | None:
@@ -191,6 +200,16 @@ async def find(context: Context, principal: Principal, task: str) -> Row:
     return row
 
 
+async def place_of(context: Context, row: Row) -> Place | None:
+    """Where a task stands in the queue; None if it does not wait, or if the queue cannot say it now."""
+    if row["state"] != TaskState.QUEUED:
+        return None
+    with suppress(QueueUnavailable, TimeoutError):
+        async with asyncio.timeout(PLACE_S):
+            return await context.hub.queue(row["pool"]).place(str(row["turn"]))
+    return None
+
+
 async def cancel(context: Context, principal: Principal, task: str) -> Row:
     """Ask for a task's end. It ends when its worker has let it go; one that has ended stays as it is."""
     row = await find(context, principal, task)
@@ -203,8 +222,8 @@ async def cancel(context: Context, principal: Principal, task: str) -> Row:
     return row
 
 
-def public(row: Row) -> dict[str, Any]:
-    """A task's row in the API's form (that of `agents.api.serializers.TaskSerializer`)."""
+def public(row: Row, place: Place | None = None) -> dict[str, Any]:
+    """A task's row in the API's form (that of `agents.api.serializers.TaskSerializer`, and its place in the queue)."""
     return {
         "id": row["id"],
         "agent": row["agent"],
@@ -212,6 +231,7 @@ def public(row: Row) -> dict[str, Any]:
         "pool": row["pool"],
         "conversation": row["conversation"],
         "state": row["state"],
+        "queue": shown(place),
         "priority": row["priority"],
         "deadline_at": row["deadline_at"],
         "metadata": row["metadata"],

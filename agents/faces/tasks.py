@@ -13,7 +13,7 @@ from agents.faces import answers
 from agents.faces.context import Context
 from agents.faces.database import Row
 from agents.faces.requests import CURSOR_MAX, TaskRequest, cursor_in_range, decode
-from agents.faces.submit import cancel, find, public, stream, submit
+from agents.faces.submit import cancel, find, place_of, public, stream, submit
 from agents.lifecycle import OUTCOMES
 from agents.problems import bad_field
 from taskqueue.calls import json_text
@@ -33,14 +33,15 @@ async def post_task(context: Context, request: Request) -> Response:
         wanted = msgspec.structs.replace(wanted, idempotency_key=key)
     submitted = await submit(context, principal, wanted)
     location = {"Location": f"/api/v1/tasks/{submitted.task}"}
-    return answers.json(public(submitted.row), 202, {**location, **submitted.headers})
+    return answers.json(public(submitted.row, submitted.place), 202, {**location, **submitted.headers})
 
 
 async def get_task(context: Context, request: Request) -> Response:
     """`GET /api/v1/tasks/{id}`."""
     principal = await context.directory.principal(request.headers.get("authorization"))
     principal.require("tasks:read")
-    return answers.json(public(await find(context, principal, request.path_params["id"])))
+    row = await find(context, principal, request.path_params["id"])
+    return answers.json(public(row, await place_of(context, row)))
 
 
 async def cancel_task(context: Context, request: Request) -> Response:

@@ -106,6 +106,8 @@ class DockerRuntime:
                 "OPSITE_WORKER_ID": spec.worker,
                 "OPSITE_STACK": self._stack,
                 "OPSITE_RUNTIME": "docker",
+                # Where NVIDIA's runtime is the engine's default, its images would see all GPUs; what is given comes by the request.
+                **({} if spec.gpus else {"NVIDIA_VISIBLE_DEVICES": "void"}),
                 **spec.env,
                 **env,
             },

@@ -72,7 +72,10 @@ class ProcessRuntime:
         env["PYTHONUNBUFFERED"] = "1"
         env["PYTHONPATH"] = os.pathsep.join(filter(None, (str(self._cwd), env.get("PYTHONPATH"))))
         if spec.gpus:
+            env["CUDA_DEVICE_ORDER"] = "PCI_BUS_ID"  # as the inventory counts them
             env["CUDA_VISIBLE_DEVICES"] = ",".join(spec.gpus)
+        elif "CUDA_VISIBLE_DEVICES" not in spec.env:
+            env["CUDA_VISIBLE_DEVICES"] = ""  # all GPUs are somebody else's
         try:
             pid = os.posix_spawnp(
                 spec.python,

@@ -16,7 +16,7 @@ local function take(t)
     append(t.task, t.seq, 'attempt', string.format('{"attempt":%d,"reason":"%s"}', t.attempt, t.reason or 'worker_lost'))
   end
   redis.call('HSET', key('turn:', t.id), 'state', 'running', 'worker', worker, 'attempt', t.attempt, 'seq', t.seq,
-    'charged', t.charged)
+    'charged', t.charged, 'claimed', now)
   redis.call('ZADD', key('leases'), now + lease, t.id)
   redis.call('SADD', key('held:', worker), t.id)
   redis.call('XADD', key('record'), '*', 'r',

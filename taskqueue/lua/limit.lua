@@ -1,5 +1,5 @@
 -- Running limits as they are now, where the last turn of a tenant or an API key said otherwise. Who is not named has none.
--- Who has no turn here and no limit is left out: its next turn says it.
+-- Who has no turn here and no limit is left out: its next turn says it. ARGV: owner -> limit (MessagePack).
 local wanted, owners = {}, {}
 
 local function note(owner, limit)
@@ -7,7 +7,7 @@ local function note(owner, limit)
   wanted[owner] = wanted[owner] or limit
 end
 
-for i = 1, #ARGV, 2 do note(ARGV[i], tonumber(ARGV[i + 1])) end
+for owner, limit in pairs(cmsgpack.unpack(ARGV[1])) do note(owner, limit) end
 for _, owner in ipairs(redis.call('HKEYS', key('max_running'))) do note(owner, 0) end
 table.sort(owners)
 

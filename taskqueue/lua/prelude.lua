@@ -106,14 +106,14 @@ end
 -- Turns --------------------------------------------------------------------------------------------
 
 local FIELDS = { 'state', 'task', 'tenant', 'worker', 'attempt', 'seq', 'order', 'arrival', 'deadline', 'estimate',
-  'charged', 'weight', 'failures', 'apart', 'key', 'reason' }
+  'charged', 'weight', 'failures', 'apart', 'key', 'reason', 'claimed' }
 
 local function load(turn)
   local values = redis.call('HMGET', key('turn:', turn), unpack(FIELDS))
   if not values[1] then return nil end
   local t = { id = turn }
   for i, field in ipairs(FIELDS) do t[field] = values[i] end
-  for _, field in ipairs({ 'attempt', 'seq', 'arrival', 'deadline', 'estimate', 'charged', 'weight', 'failures', 'apart' }) do
+  for _, field in ipairs({ 'attempt', 'seq', 'arrival', 'deadline', 'estimate', 'charged', 'weight', 'failures', 'apart', 'claimed' }) do
     t[field] = number(t[field])
   end
   t.key = t.key or '' -- a turn that was enqueued before there were such limits
@@ -165,6 +165,11 @@ local function put_apart(t)
   redis.call('SADD', key('apart'), t.tenant)
 end
 
+-- What came in and what waits, in turns and estimated tokens, so that nobody need count the line.
+local function tally(what, tokens)
+  if redis.call('HINCRBY', key('tally'), what, tokens) == 0 then redis.call('HDEL', key('tally'), what) end
+end
+
 local function put_in_line(t)
   if t.apart > 0 then
     put_apart(t)
@@ -180,6 +185,7 @@ local function put_in_line(t)
     redis.call('ZADD', key('wait:', t.tenant), score, t.order .. t.id)
   end
   redis.call('ZADD', key('arrivals'), t.arrival, t.id)
+  tally('waiting_tokens', t.estimate)
   mark_key(t)
 end
 
@@ -188,7 +194,7 @@ local function take_out_of_line(t)
   redis.call('ZREM', key(line, t.tenant), t.order .. t.id)
   if t.key ~= '' then redis.call('ZREM', key(line, t.key), t.order .. t.id) end
   if t.apart > 0 and redis.call('EXISTS', key('apart:', t.tenant)) == 0 then redis.call('SREM', key('apart'), t.tenant) end
-  redis.call('ZREM', key('arrivals'), t.id)
+  if redis.call('ZREM', key('arrivals'), t.id) == 1 then tally('waiting_tokens', -t.estimate) end
   mark_key(t)
 end
 
@@ -243,9 +249,22 @@ local function requeue(t, reason)
     cmsgpack.pack({ kind = 'requeued', turn = t.id, task = t.task, attempt = t.attempt, worker = t.worker }))
 end
 
+local SHARE_OF_ONE = 1 / 64 -- of a turn in what is known of the pace; the first ones count alike
+
+-- How long turns hold a slot: mean and variance, moving with the last turns (Finch, "Incremental calculation of weighted mean and
+-- variance", 2009).
+local function keep_pace(held)
+  local known = redis.call('HMGET', key('pace'), 'turns', 'mean', 'variance')
+  local turns, mean = number(known[1]) + 1, number(known[2])
+  local share, off = math.max(1 / turns, SHARE_OF_ONE), held - mean
+  redis.call('HSET', key('pace'), 'turns', turns, 'mean', string.format('%.17g', mean + share * off),
+    'variance', string.format('%.17g', (1 - share) * (number(known[3]) + share * off * off)))
+end
+
 -- The one end of a turn. It stays as `done` until the recorder has committed it, so that no sweep takes it for lost.
 local function conclude(t, seq, outcome, record)
   if t.state == 'running' then
+    if t.claimed > 0 then keep_pace(math.max(0, now - t.claimed)) end
     local passed_over = not redis.call('ZSCORE', key('active'), t.tenant)
     let_go(t)
     if passed_over and place(t.tenant) then ring() end

@@ -1,4 +1,4 @@
--- Demand and fleet of a pool in one read.
+-- Demand and fleet of a pool in one read. Nothing here is counted turn by turn.
 local keep = tonumber(ARGV[1])
 redis.call('ZREMRANGEBYSCORE', key('workers'), '-inf', now - keep)
 local oldest = redis.call('ZRANGE', key('arrivals'), 0, 0, 'WITHSCORES')[2]
@@ -22,12 +22,18 @@ for i = 1, #limited, 2 do
   end
 end
 for _, t in ipairs(tenants) do held_back = held_back + over(t[1], t[2] - (by_keys[t[1]] or 0), t[3]) end
+local sums = redis.call('HMGET', key('tally'), 'waiting_tokens', 'arrived', 'arrived_tokens')
+if not oldest and number(sums[1]) ~= 0 then -- cannot be, unless keys were deleted by hand
+  redis.call('HDEL', key('tally'), 'waiting_tokens')
+  sums[1] = 0
+end
 local answer = { now, redis.call('ZCARD', key('arrivals')), held_back, redis.call('ZCARD', key('leases')),
-  oldest and (now - number(oldest)) or 0 }
-for _, worker in ipairs(redis.call('ZRANGE', key('workers'), 0, -1)) do
-  local status = redis.call('GET', key('worker:', worker))
+  oldest and (now - number(oldest)) or 0, number(sums[1]), number(sums[2]), number(sums[3]) }
+local workers = redis.call('ZRANGE', key('workers'), 0, -1, 'WITHSCORES')
+for i = 1, #workers, 2 do
+  local status = redis.call('GET', key('worker:', workers[i]))
   if status then
-    table.insert(answer, tonumber(redis.call('ZSCORE', key('workers'), worker)))
+    table.insert(answer, tonumber(workers[i + 1]))
     table.insert(answer, status)
   end
 end

@@ -9,10 +9,10 @@ import psycopg
 import pytest
 from asgiref.sync import sync_to_async
 
-from agents.models import Message, Task, Turn
+from agents.models import AnswerLength, Message, Task, Turn
 from agents.recorder import record_once
 from agents.recording import fold, storable
-from agents.submissions import body_of, submission
+from agents.submissions import body_of, estimated_tokens, reserved_tokens, submission
 from agents.sweep import Sweep
 from taskqueue import keys
 from taskqueue.async_budget import AsyncBudget
@@ -213,3 +213,66 @@ async def test_the_sweep_brings_back_a_task_with_its_key_and_the_key_s_limit(
     await sweep.aclose()
     assert len(await queue.claim("w1", 5, lease_s=30)) == 1
     assert (await queue.signals()).held_back == 1
+
+
+async def finish_all(queue: AsyncQueue, lengths: list[int], *, state: Any = "succeeded") -> None:
+    for claimed, tokens in zip(await queue.claim("w1", len(lengths), lease_s=30), lengths, strict=True):
+        end = Finish(turn=claimed.turn, task=claimed.task, attempt=1, seq=claimed.seq + 1, state=state,
+                     finish_reason="stop", usage=Usage(3, tokens), text="x")  # fmt: skip
+        await queue.finish("w1", [end])
+
+
+async def expected(live: Scene) -> AnswerLength | None:
+    return await AnswerLength.objects.for_tenant(live.ann.tenant).filter(agent=live.ann.agent).afirst()
+
+
+async def test_an_agents_answers_teach_how_long_the_next_will_be(
+    live: Scene, queue: AsyncQueue, postgres: psycopg.AsyncConnection
+) -> None:
+    async def run(*lengths: int, **how: Any) -> None:
+        tasks = [await sync_to_async(live.ann.task)() for _ in lengths]
+        await queue.enqueue([await sync_to_async(queued)(task) for task in tasks])
+        await finish_all(queue, list(lengths), **how)
+        await record_once(postgres, queue)
+
+    await run(90, state="failed")
+    assert await expected(live) is None
+    await run(10, 30)
+    await run(50)
+    learnt = await expected(live)
+    assert learnt is not None
+    assert (learnt.tokens, learnt.answers) == (pytest.approx(30), 3)  # at first the plain mean
+    for _ in range(4):
+        await run(*[100] * 30)
+    learnt = await expected(live)
+    assert learnt is not None
+    assert (learnt.tokens, learnt.answers) == (pytest.approx(100, rel=0.01), 123)
+    bob = AnswerLength.objects.for_tenant(live.bob.tenant)
+    assert not await bob.aexists()
+
+
+async def test_an_answer_is_learnt_from_once(
+    live: Scene, queue: AsyncQueue, postgres: psycopg.AsyncConnection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task = await sync_to_async(live.ann.task)()
+    await queue.enqueue([await sync_to_async(queued)(task)])
+    await finish_all(queue, [40])
+    with monkeypatch.context() as patched:
+
+        async def crash(*_: Any, **__: Any) -> None:
+            raise ConnectionResetError
+
+        patched.setattr(queue, "acknowledge", crash)
+        with pytest.raises(ConnectionResetError):
+            await record_once(postgres, queue)
+    assert await record_once(postgres, queue) > 0
+    learnt = await expected(live)
+    assert learnt is not None
+    assert (learnt.tokens, learnt.answers) == (40, 1)
+
+
+@pytest.mark.parametrize(("measured", "tokens"), [(None, 2 + 50 + 1), (7.2, 2 + 8 + 1), (5000.0, 2 + 100 + 1)])
+def test_an_estimate_goes_by_the_agents_answers_within_the_budget(measured: float | None, tokens: int) -> None:
+    body = body_of([{"role": "user", "content": "12345678"}], {"max_tokens": 100})
+    assert estimated_tokens(body, answer_tokens=measured) == tokens
+    assert reserved_tokens(body) == 2 + 50 + 1

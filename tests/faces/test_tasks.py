@@ -13,7 +13,7 @@ import httpx
 import pytest
 from asgiref.sync import sync_to_async
 
-from agents.models import Message, Task, Turn
+from agents.models import AnswerLength, Message, Task, Turn
 from opsite.demo.events import read_events
 from taskqueue import connections
 from tenants import services
@@ -321,3 +321,16 @@ async def test_a_redis_that_is_away_is_503(
         answer = await client.post("/api/v1/tasks", json=ASK)
         assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
     assert await Task.objects.for_tenant(live_scene.ann.tenant).acount() == 0  # not accepted, so not there
+
+
+@only_daphne
+async def test_the_queue_expects_what_answers_were_and_budgets_reserve_what_they_may_be(
+    web: Web, worker: HandWorker
+) -> None:
+    ann = web.scene.ann
+    await AnswerLength.objects.acreate(tenant=ann.tenant, agent=ann.agent, tokens=30.5, answers=9)
+    async with web.client(ann.headers) as client:
+        answer = await client.post("/api/v1/tasks", json={**ASK, "parameters": {"max_tokens": 1000}})
+    task = await Task.objects.for_tenant(ann.tenant).aget(pk=answer.json()["id"])
+    assert task.estimated_tokens == 1 + 500 + 1
+    assert (await worker.queue.signals()).waiting_tokens == 1 + 31 + 1

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from orchestrator.gpus import choose_gpus, free_gpus
 from orchestrator.health import Bounds, ended, fault
 from orchestrator.runtimes.pulling import PullProgress
 
@@ -53,13 +52,6 @@ def test_ended(state: str, exit_code: int | None, log: str, expected: str, says:
     assert end.state == expected
     assert says in end.error
     assert bool(end.error) is bool(says)
-
-
-def test_gpus_are_given_once() -> None:
-    assert choose_gpus(2, present=["0", "1", "2", "3"], taken=["1"]) == ("0", "2")
-    assert choose_gpus(2, present=["0", "1"], taken=["1"]) is None
-    assert choose_gpus(0, present=[], taken=[]) == ()
-    assert free_gpus(present=["0", "1"], taken=["1", "7"]) == 1
 
 
 def test_a_pull_speaks_every_few_percent() -> None:

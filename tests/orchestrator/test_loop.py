@@ -74,10 +74,10 @@ def test_one_pools_failure_does_not_stop_the_others(
     bad = site.pool(slug="a-bad-one")
     tick = PoolControl.tick
 
-    def broken(self: PoolControl, pool: Pool, *args: Any) -> None:
+    def broken(self: PoolControl, pool: Pool, *args: Any) -> Any:
         if pool.pk == bad.pk:
             raise ZeroDivisionError
-        tick(self, pool, *args)
+        return tick(self, pool, *args)
 
     monkeypatch.setattr(PoolControl, "tick", broken)
     good = site.pool(policy={"min_workers": 1})
@@ -102,12 +102,20 @@ def test_the_end_of_the_stack_ends_the_fleet(site: Site) -> None:
 
 def test_work_that_its_tenant_s_limit_holds_back_is_no_demand() -> None:
     def demand(waiting: int, held_back: int) -> Demand | None:
-        status = PoolSignals(now_ms=0, waiting=waiting, held_back=held_back, running=2, oldest_wait_s=90.0)
+        status = PoolSignals(
+            now_ms=0,
+            waiting=waiting,
+            held_back=held_back,
+            running=2,
+            oldest_wait_s=90.0,
+            waiting_tokens=5000,
+            arrived=700,
+        )
         look = Look(Pool(slug="p", slots=4), Sight(), {}, status, now=5.0)
         return signals_of(look.pool, [], look).demand
 
-    assert demand(100, 97) == Demand(at=5.0, waiting=3, running=2, oldest_wait_s=90.0)
-    assert demand(100, 100) == Demand(at=5.0, waiting=0, running=2)
+    assert demand(100, 97) == Demand(at=5.0, waiting=3, running=2, oldest_wait_s=90.0, arrived=700, work_waiting=150)
+    assert demand(100, 100) == Demand(at=5.0, waiting=0, running=2, arrived=700, work_waiting=0)
 
 
 SITE = SpecSite(stack="s", python="python3", image="img", base_folder=ROOT)

@@ -174,6 +174,9 @@ class Invariants(QueueBesideModel):
         signals = self.queue.signals()
         assert (signals.waiting, signals.running) == (len(self.model.at("waiting")), len(self.model.at("running")))
         assert signals.held_back == self.model.held_back()
+        waiting_tokens = sum(turn.submission.estimated_tokens for turn in self.model.at("waiting"))
+        assert signals.waiting_tokens == waiting_tokens
+        assert (signals.arrived, signals.arrived_tokens) == (self.model.arrived, self.model.arrived_tokens)
         oldest_ms = min((turn.arrival_ms for turn in self.model.at("waiting")), default=signals.now_ms)
         assert signals.oldest_wait_s == pytest.approx((signals.now_ms - oldest_ms) / 1000)
         assert {status.worker for status in signals.workers} == self.beating

@@ -39,6 +39,9 @@ class QueueModel:
         self.clearing: set[str] = set()
         """Workers that take nothing until they hold nothing, to run a suspect alone."""
         self.records: list[Note] = []
+        self.arrived = self.arrived_tokens = 0
+        self.paced = False
+        """A turn has ended that held a slot: the queue knows for how long."""
 
     # -- what stands where ---------------------------------------------------------------------
     def at(self, *places: Place) -> list[Turn]:
@@ -150,6 +153,8 @@ class QueueModel:
         if submission.key:
             self._limit(submission.key, submission.key_max_running)
         turn = self.turns[submission.turn] = Turn(submission, arrival_ms)
+        self.arrived += 1
+        self.arrived_tokens += submission.estimated_tokens
         turn.log.append(Entry("state", "queued"))
         self._place(submission.tenant)
         self.rung = self.rung or submission.tenant in self.active()
@@ -351,6 +356,7 @@ class QueueModel:
         self._end(turn, outcome, turn.worker)
 
     def _end(self, turn: Turn, outcome: str, worker: str | None) -> None:
+        self.paced = self.paced or turn.place == "running"
         turn.place, turn.worker, turn.stop, turn.watched, turn.lapsed = "done", None, None, False, False
         if self._place(turn.tenant):  # it was at its running limit
             self.rung = True
@@ -381,6 +387,9 @@ class QueueModel:
             "deadlines": any(turn.watched for turn in known),
             "service": self.counters.service,
             "left": self.counters.left,
+            "tally": self.arrived,
+            "pace": self.paced,
+            "flow": self.turns,
             "bell": self.rung,
             "record": moved,
         }

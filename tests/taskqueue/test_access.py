@@ -41,6 +41,7 @@ WITH_A_KEY: dict[str, Callable[[str], Command]] = {
     "hdel": lambda key: (key, "f"),
     "hget": lambda key: (key, "f"),
     "hgetall": lambda key: (key,),
+    "hincrby": lambda key: (key, "f", 1),
     "hincrbyfloat": lambda key: (key, "f", 1),
     "hmget": lambda key: (key, "f"),
     "hset": lambda key: (key, "f", "v"),
@@ -65,6 +66,8 @@ WITHOUT_A_KEY = {"select", "time"}
 KINDS = {
     "wait", "active", "service", "left", "arrivals", "turn", "leases", "held", "stop", "deadlines", "workers", "worker", "log",
     "follow", "record", "bell", "running", "max_running", "apart", "wards", "looked",
+    "tally",
+    "pace", "outlook", "flow",
 }  # fmt: skip
 """Every kind of key that a pool has."""
 _KEY = re.compile(r"\bkey\('(\w+):?'")
@@ -166,6 +169,7 @@ async def fill(queue: AsyncQueue) -> None:
     await queue.heartbeat(status, ["t0"], lease_s=3600)
     await queue.enqueue([turn(3, "two", deadline_ms=4_000_000_000_000)])
     await queue.follow("k0", "web-1")
+    await queue.link.ask("SET", keys.outlook(queue.pool), "{}")
 
 
 async def spend(link: Link, tenant: str) -> None:
@@ -261,6 +265,7 @@ def others_calls() -> list[calls.Call[Any]]:
         calls.follow("k0", "web-2"),
         calls.reap(max_attempts=1, max_losses=1, lease_s=5),
         calls.signals(),
+        calls.place("t3"),
         calls.acknowledge([record], keep_log_s=1),
     ]
 

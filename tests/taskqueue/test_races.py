@@ -22,7 +22,7 @@ from taskqueue.sync_client import Queue
 
 TURNS, SUBMITTERS, WORKERS = 600, 3, 5
 BOUND_S = 60.0
-STAYS = {"service", "left", "record", "bell", "max_running", "looked"}
+STAYS = {"service", "tally", "left", "record", "bell", "max_running", "looked", "pace", "flow"}
 """Keys that a pool without work keeps."""
 
 

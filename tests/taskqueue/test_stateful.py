@@ -93,7 +93,7 @@ class QueueMachine(Submitters, Workers, Invariants):
         self.acknowledge(10_000)
         logs = {f"log:{turn.submission.task}" for turn in self.model.turns.values()}
         left = {name for name in self.keys() if not name.startswith("worker")}
-        assert left - {"bell", "left", "max_running", "looked"} == logs | {"service", "record"}
+        assert left - {"bell", "left", "max_running", "looked", "pace"} == logs | {"service", "record", "tally", "flow"}
 
 
 @pytest.mark.timeout(900)  # a failure takes its time to shrink

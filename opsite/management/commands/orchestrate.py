@@ -6,8 +6,9 @@ import signal
 import threading
 from typing import Any
 
-from django.core.management.base import BaseCommand
+from django.core.management.base import BaseCommand, CommandError
 
+from orchestrator.gpus import BadInventory
 from orchestrator.loop import run
 
 
@@ -20,4 +21,7 @@ class Command(BaseCommand):
         stop = threading.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: stop.set())
-        run(stop)
+        try:
+            run(stop)
+        except BadInventory as error:
+            raise CommandError(str(error)) from None

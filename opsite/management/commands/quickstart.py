@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from django.conf import settings
-from django.core.management.base import BaseCommand, CommandParser
+from django.core.exceptions import ValidationError
+from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import transaction
 
 from agents.models import Agent
@@ -38,6 +39,10 @@ class Command(BaseCommand):
             },
         )
         if is_new:
+            try:
+                pool.full_clean()
+            except ValidationError as error:
+                raise CommandError("--pool: " + " ".join(error.messages)) from None
             ScalingPolicy.objects.create(pool=pool)
         tenant = Tenant.objects.filter(slug=options["tenant"]).first()
         if tenant is None:

@@ -10,7 +10,9 @@ from django.db import migrations, models
 from django.db.models import Min
 from django.utils import timezone
 
-RECIPE = ("engine", "model", "engine_args", "runtime", "image", "gpus_per_worker", "slots", "env", "mounts")
+RECIPE = (
+    "engine", "model", "engine_args", "runtime", "image", "gpus_per_worker", "gpu_share", "cpus_per_worker", "slots", "env", "mounts",
+)  # fmt: skip
 
 TRIGGER = """
 CREATE FUNCTION orchestrator_revision_is_history() RETURNS trigger LANGUAGE plpgsql AS $$
@@ -57,7 +59,7 @@ def first_revisions(apps, schema_editor):
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('orchestrator', '0003_pool_max_losses'),
+        ('orchestrator', '0006_placement'),
         ('tenants', '0005_queue_limits_of_keys'),
     ]
 
@@ -70,7 +72,9 @@ class Migration(migrations.Migration):
                 ('engine_args', models.JSONField(blank=True, default=dict, help_text='Passed to the engine as they stand.')),
                 ('runtime', models.CharField(choices=[('process', 'process on this host'), ('docker', 'Docker container on this host')], default='process', max_length=20)),
                 ('image', models.CharField(blank=True, help_text="Container image; empty: the setting's.", max_length=500)),
-                ('gpus_per_worker', models.PositiveSmallIntegerField(default=0)),
+                ('gpus_per_worker', models.PositiveSmallIntegerField(default=0, help_text='Whole GPUs that a worker has for itself; more than one for tensor parallelism.')),
+                ('gpu_share', models.FloatField(default=1.0, help_text='Part of its GPU that a worker has where it has one: at 0.5, two workers share a GPU. For vLLM, gpu_memory_utilization follows from it, unless the engine arguments say otherwise.')),
+                ('cpus_per_worker', models.PositiveSmallIntegerField(default=0, help_text='Cores that a worker is counted for, where there is no GPU to count; 0: not counted.')),
                 ('slots', models.PositiveSmallIntegerField(default=8, help_text='Turns that a worker runs at once.', validators=[django.core.validators.MinValueValidator(1)])),
                 ('env', models.JSONField(blank=True, default=dict, help_text="Environment of the worker, beside Opsite's own.")),
                 ('mounts', models.JSONField(blank=True, default=list, help_text='Host folders that a container sees, read-only, at the same path.')),
@@ -106,6 +110,11 @@ class Migration(migrations.Migration):
             model_name='pool',
             name='surge_share',
             field=models.PositiveSmallIntegerField(default=25, help_text='Percent of the fleet that a wave of a roll-out starts above its size; one worker at least.', validators=[django.core.validators.MaxValueValidator(100)]),
+        ),
+        migrations.AddField(
+            model_name='pool',
+            name='rolls_in_place',
+            field=models.BooleanField(default=False, help_text='Where the host has no room for a worker beside those that are there, a roll-out ends one old worker before its successor serves, one at a time: the fleet is smaller meanwhile. Off: it waits for room.', verbose_name='roll out in place'),
         ),
         migrations.AddField(
             model_name='scalingpolicy',
@@ -150,6 +159,8 @@ class Migration(migrations.Migration):
             field=models.ForeignKey(blank=True, help_text='Is being rolled out, or was when that failed.', null=True, on_delete=django.db.models.deletion.RESTRICT, related_name='+', to='orchestrator.poolrevision'),
         ),
         migrations.RunPython(first_revisions, migrations.RunPython.noop),
+        # Checks of the new rows are due at the end of the transaction; Postgres alters no table while any is.
+        migrations.RunSQL("SET CONSTRAINTS ALL IMMEDIATE", migrations.RunSQL.noop),
         migrations.AlterField(
             model_name='worker',
             name='revision',

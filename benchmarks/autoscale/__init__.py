@@ -1,0 +1,1 @@
+"""Scaling policies compared in virtual time: `python -m benchmarks.autoscale`."""

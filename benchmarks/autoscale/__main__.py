@@ -1,0 +1,86 @@
+"""Our scaling policy beside others', in virtual time: worker-hours against waiting, under a recorded trace and generated loads.
+
+    python -m benchmarks.autoscale [--load azure steps spikes daily tenants] [--trace FILE …] [--vary]
+        [--cold-start 5 30 60 180] [--slots 16] [--bound] [--png FOLDER] [--assert]
+
+A load may be varied by name (`steps/fast`, `azure/half`); `--vary` does so for all. `--assert` ends with 1 if a policy
+is better than ours both on worker-hours and on the share that waits for too long, under any of the loads.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+
+from benchmarks.autoscale.comparison import Case, Comparison, compared
+from benchmarks.autoscale.fleet import Scene
+from benchmarks.autoscale.loads import GENERATED, VARIATIONS
+from benchmarks.autoscale.report import summary, table
+
+
+def main(arguments: list[str]) -> int:
+    """Parse, run, report; the exit code."""
+    options = _parser().parse_args(arguments)
+    names = [*options.load, *(str(path) for path in options.trace)]
+    if options.vary:
+        names = [varied for name in names for varied in (name, *_varied(name))]
+    scenes = [Scene(slots=options.slots, cold_start_s=cold_start_s) for cold_start_s in options.cold_start]
+    cases = [Case(name, scene, bound_s=options.wait_bound, share=options.share) for scene in scenes for name in names]
+    comparisons: list[Comparison] = []
+    with ProcessPoolExecutor(options.processes) as executor:
+        for comparison in compared(cases, executor, bound=options.bound, limit_s=options.limit):
+            comparisons.append(comparison)
+            if not options.brief:
+                print(*table(comparison), "", sep="\n", flush=True)
+    print(*summary(comparisons), sep="\n")
+    if options.png:
+        _draw(comparisons, options.png)
+    beaten = [one for one in comparisons if one.beaten_by]
+    for one in beaten:
+        where = f"{one.case.load}, cold start {one.case.scene.cold_start_s:g} s"
+        print(f"better on both: {', '.join(score.name for score in one.beaten_by)} ({where})", file=sys.stderr)
+    return 1 if beaten and options.check else 0
+
+
+def _varied(name: str) -> list[str]:
+    kinds = [*VARIATIONS, "seed2"] if name in GENERATED else [*VARIATIONS]
+    return [f"{name}/{kind}" for kind in kinds]
+
+
+def _draw(comparisons: list[Comparison], folder: Path) -> None:
+    from benchmarks.autoscale.pictures import draw_frontiers, draw_timelines
+
+    folder.mkdir(parents=True, exist_ok=True)
+    for cold_start_s in dict.fromkeys(one.case.scene.cold_start_s for one in comparisons):
+        chosen = [one for one in comparisons if one.case.scene.cold_start_s == cold_start_s]
+        draw_frontiers(chosen, folder / f"autoscale-frontier-{cold_start_s:g}s.png")
+        draw_timelines([one.case for one in chosen], folder / f"autoscale-timeline-{cold_start_s:g}s.png")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.autoscale", description=(__doc__ or "").split("\n")[0])
+    parser.add_argument(
+        "--load", nargs="*", default=["azure", *GENERATED], help="azure, a generated load, or LOAD/VARIATION"
+    )
+    parser.add_argument(
+        "--trace", nargs="*", type=Path, default=[], help="CSV files with the columns of the Azure traces"
+    )
+    parser.add_argument("--vary", action="store_true", help="each load in its variations too")
+    parser.add_argument("--cold-start", nargs="*", type=float, default=[60.0], metavar="S")
+    parser.add_argument("--slots", type=int, default=16)
+    parser.add_argument("--wait-bound", type=float, default=5.0, metavar="S")
+    parser.add_argument("--share", type=float, default=0.99, help="to be kept under the bound")
+    parser.add_argument("--bound", action="store_true", help="the clairvoyant's bound too (a minute for each case)")
+    parser.add_argument("--limit", type=float, default=60.0, metavar="S", help="time for each bound")
+    parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--png", type=Path, metavar="FOLDER")
+    parser.add_argument("--brief", action="store_true", help="only one line for each case")
+    parser.add_argument("--assert", dest="check", action="store_true")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,316 @@
+"""The simulated pool: a queue, workers that start, serve, drain and fail, and a scaler that is asked once per tick.
+
+A discrete-event simulation in virtual time. Scale-in is ours for every scaler: those that are starting go first (the youngest
+first), then idle ones, then the least busy, which hand their turns over after `drain_s`.
+"""
+
+from __future__ import annotations
+
+import heapq
+import math
+import random
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Literal, Protocol
+
+from benchmarks.autoscale.engine import Engine, Turn
+from benchmarks.autoscale.loads import Load, Request
+from gpu_worker.engines.simulated import SimulatedArgs
+
+
+@dataclass(frozen=True)
+class Scene:
+    """The fleet's physics: times in s, the same for every scaler. `failures_per_hour` is per worker that is ready."""
+
+    slots: int = 16
+    cold_start_s: float = 60.0
+    drain_s: float = 0.5
+    max_workers: int = 32
+    tick_s: float = 1.0
+    speed: SimulatedArgs = field(default_factory=SimulatedArgs)
+    failures_per_hour: float = 0.0
+    lease_s: float = 5.0
+    first_workers: int = 0
+    ends_after_s: float = 0.0
+    seed: int = 1
+
+
+def cost_s(scene: Scene, request: Request) -> float:
+    """What a request costs a full worker, in s of its time: its part of every step that it is in, and its prompt."""
+    speed = scene.speed
+    step_s = speed.step_base_s / scene.slots + speed.step_per_sequence_s
+    return request.output_tokens * step_s + request.prompt_tokens / speed.prefill_tokens_per_s
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """What a scaler may see at a tick, which is what the queue and the fleet tell. Counters grow from the load's begin.
+
+    Measured, and None before: `turn_s`, the mean over the turns that ended of what a turn costs a full worker;
+    `start_s`, a cold start.
+    """
+
+    at: float
+    waiting: int
+    running: int
+    oldest_wait_s: float
+    starting: int
+    ready: int
+    slots: int
+    arrived: int
+    ended: int
+    waiting_prompt_tokens: int
+    arrived_prompt_tokens: int
+    ended_output_tokens: int
+    busy_workers: int
+    turn_s: float | None = None
+    start_s: float | None = None
+
+    @property
+    def current(self) -> int:
+        """Workers that count."""
+        return self.starting + self.ready
+
+
+class Scaler(Protocol):
+    """A policy with its memory. Asked at every tick, it answers the number of workers that it wants."""
+
+    @property
+    def name(self) -> str: ...
+
+    def desired(self, sample: Sample) -> int: ...
+
+
+@dataclass(slots=True, eq=False)
+class _Worker:
+    number: int
+    state: Literal["starting", "ready", "draining", "gone"]
+    since: float
+    changes_at: float
+    engine: Engine
+    fails_at: float = math.inf
+
+    @property
+    def gone(self) -> bool:
+        return self.state == "gone"
+
+    @property
+    def next_at(self) -> float:
+        return min(self.changes_at, self.engine.next_at, self.fails_at)
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """One tick of the timeline."""
+
+    at: float
+    waiting: int
+    running: int
+    ready: int
+    starting: int
+    desired: int
+
+
+@dataclass
+class Outcome:
+    """What a run gave: times in s."""
+
+    scaler: str
+    waits_s: list[float]
+    first_token_s: list[float]
+    worker_s: float
+    starts: int
+    peak: int
+    handed_over: int
+    busy_s: float
+    timeline: list[Moment] = field(default_factory=list)
+
+    def late(self, bound_s: float, *, ignore: int = 0) -> float:
+        """Share of the requests that waited for longer, of all but the first `ignore`."""
+        counted = self.waits_s[ignore:]
+        return sum(wait > bound_s for wait in counted) / len(counted) if counted else 0.0
+
+
+class Pool:
+    """One run. Deterministic: the same load, scene and scaler give the same outcome."""
+
+    def __init__(self, load: Load, scene: Scene, scaler: Scaler) -> None:
+        self._load, self._scene, self._scaler = load, scene, scaler
+        self._now = 0.0
+        self._queue: deque[Turn] = deque()
+        self._turns = [Turn(request, number) for number, request in enumerate(load.requests)]
+        self._arrived = self._ended = 0
+        self._arrived_prompt = self._ended_output = self._waiting_prompt = 0
+        self._ended_cost_s = 0.0
+        self._started = False
+        self._workers: list[_Worker] = []
+        self._events: list[tuple[float, int, _Worker]] = []
+        self._dice = random.Random(scene.seed)
+        self._worker_s = self._busy_s = 0.0
+        self._starts = self._peak = self._handed_over = 0
+        self._timeline: list[Moment] = []
+        self._stalled: list[tuple[float, list[Turn]]] = []
+
+    def run(self) -> Outcome:
+        """From the first arrival until all have ended, and at least `ends_after_s` past the load's end."""
+        for _ in range(self._scene.first_workers):
+            self._start(ready_at=0.0)
+        next_tick = 0.0
+        stop_at = self._load.ends_at + self._scene.ends_after_s
+        while self._ended < len(self._turns) or self._now < stop_at:
+            arrival = self._turns[self._arrived].request.at if self._arrived < len(self._turns) else math.inf
+            event = self._events[0][0] if self._events else math.inf
+            back = self._stalled[0][0] if self._stalled else math.inf
+            self._now = min(arrival, event, next_tick, back)
+            if self._now == arrival:
+                self._arrive()
+            elif self._now == back:
+                self._give_back(self._stalled.pop(0)[1])
+            elif self._now == event:
+                self._happen()
+            else:
+                self._tick()
+                next_tick += self._scene.tick_s
+        for worker in self._workers:
+            self._worker_s += self._now - worker.since
+            self._busy_s += worker.engine.busy_s
+        return Outcome(
+            scaler=self._scaler.name,
+            waits_s=[_since(turn.request.at, turn.claimed_at) for turn in self._turns],
+            first_token_s=[_since(turn.request.at, turn.first_token_at) for turn in self._turns],
+            worker_s=self._worker_s,
+            starts=self._starts,
+            peak=self._peak,
+            handed_over=self._handed_over,
+            busy_s=self._busy_s,
+            timeline=self._timeline,
+        )
+
+    # -- the work ------------------------------------------------------------------------------
+    def _arrive(self) -> None:
+        turn = self._turns[self._arrived]
+        self._arrived += 1
+        self._arrived_prompt += turn.request.prompt_tokens
+        self._waiting_prompt += turn.request.prompt_tokens
+        self._queue.append(turn)
+        self._claim()
+
+    def _claim(self) -> None:
+        """Waiting turns go to the worker with the most free slots."""
+        while self._queue:
+            open_ = [w for w in self._workers if w.state == "ready" and w.engine.held < self._scene.slots]
+            if not open_:
+                return
+            worker = min(open_, key=lambda one: (one.engine.held, one.number))
+            turn = self._queue.popleft()
+            self._waiting_prompt -= turn.request.prompt_tokens
+            if turn.claimed_at is None:
+                turn.claimed_at = self._now
+            worker.engine.join(turn, self._now)
+            self._schedule(worker)
+
+    def _give_back(self, turns: Sequence[Turn]) -> None:
+        """Turns whose worker is gone come first again."""
+        for turn in sorted(turns, key=lambda one: one.number, reverse=True):
+            self._queue.appendleft(turn)
+            self._waiting_prompt += turn.request.prompt_tokens
+        self._claim()
+
+    def _schedule(self, worker: _Worker) -> None:
+        if worker.next_at < math.inf:
+            heapq.heappush(self._events, (worker.next_at, worker.number, worker))
+
+    def _happen(self) -> None:
+        """The next thing of a worker, if it still stands: entries of the heap are never taken back, only passed over."""
+        at, _, worker = heapq.heappop(self._events)
+        if worker.gone or at != worker.next_at:
+            return
+        if at == worker.fails_at:
+            self._stalled.append((at + self._scene.lease_s, worker.engine.release(at)))
+            self._end(worker)
+        elif at == worker.engine.next_at:
+            for turn in worker.engine.end_stretch():
+                self._ended += 1
+                self._ended_output += turn.request.output_tokens
+                self._ended_cost_s += cost_s(self._scene, turn.request)
+        elif worker.state == "starting":
+            worker.state, worker.changes_at = "ready", math.inf
+            self._started = True
+            if self._scene.failures_per_hour:
+                worker.fails_at = at + self._dice.expovariate(self._scene.failures_per_hour / 3600)
+        else:
+            turns = worker.engine.release(at)
+            self._handed_over += len(turns)
+            self._end(worker)
+            self._give_back(turns)
+        if not worker.gone:
+            self._schedule(worker)
+        self._claim()
+
+    # -- the fleet -----------------------------------------------------------------------------
+    def _tick(self) -> None:
+        sample = self._sample()
+        desired = min(max(0, self._scaler.desired(sample)), self._scene.max_workers)
+        self._timeline.append(Moment(self._now, sample.waiting, sample.running, sample.ready, sample.starting, desired))
+        for _ in range(desired - sample.current):
+            self._start(ready_at=self._now + self._scene.cold_start_s)
+        for worker in self._victims(sample.current - desired):
+            if worker.state == "starting":
+                self._end(worker)
+            else:
+                worker.state = "draining"
+                worker.changes_at = self._now + (self._scene.drain_s if worker.engine.held else 0.0)
+                self._schedule(worker)
+        self._peak = max(self._peak, len(self._workers))
+
+    def _sample(self) -> Sample:
+        ready = [worker for worker in self._workers if worker.state == "ready"]
+        return Sample(
+            at=self._now,
+            waiting=len(self._queue),
+            running=sum(worker.engine.held for worker in ready),
+            oldest_wait_s=self._now - self._queue[0].request.at if self._queue else 0.0,
+            starting=sum(worker.state == "starting" for worker in self._workers),
+            ready=len(ready),
+            slots=self._scene.slots,
+            arrived=self._arrived,
+            ended=self._ended,
+            waiting_prompt_tokens=self._waiting_prompt,
+            arrived_prompt_tokens=self._arrived_prompt,
+            ended_output_tokens=self._ended_output,
+            busy_workers=sum(worker.engine.held > 0 for worker in ready),
+            turn_s=self._ended_cost_s / self._ended if self._ended else None,
+            start_s=self._scene.cold_start_s if self._started else None,
+        )
+
+    def _start(self, *, ready_at: float) -> None:
+        worker = _Worker(
+            number=self._starts,
+            state="starting",
+            since=self._now,
+            changes_at=ready_at,
+            engine=Engine(self._scene.speed, self._scene.slots),
+        )
+        self._starts += 1
+        self._workers.append(worker)
+        self._schedule(worker)
+
+    def _victims(self, count: int) -> list[_Worker]:
+        if count <= 0:
+            return []
+        order = sorted(
+            (worker for worker in self._workers if worker.state in ("starting", "ready")),
+            key=lambda one: (one.state != "starting", one.engine.held, -one.since, -one.number),
+        )
+        return order[:count]
+
+    def _end(self, worker: _Worker) -> None:
+        worker.state = "gone"
+        self._workers.remove(worker)
+        self._worker_s += self._now - worker.since
+        self._busy_s += worker.engine.busy_s
+
+
+def _since(begin: float, end: float | None) -> float:
+    return math.inf if end is None else end - begin

@@ -1,0 +1,53 @@
+"""Opsite's own policies as scalers: the very `decide` and `remember` that the orchestrator calls, in virtual time."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from benchmarks.autoscale.fleet import Sample
+from orchestrator.demand import Decision, Demand, History, Policy, Signals
+from orchestrator.policy import decide, remember
+
+
+@dataclass
+class Ours:
+    """A policy with its history, and the decisions that it took."""
+
+    policy: Policy
+    label: str = ""
+    history: History = field(default_factory=History)
+    decision: Decision | None = None
+
+    @property
+    def name(self) -> str:
+        """The policy's kind."""
+        return self.label or f"Opsite {self.policy.kind}"
+
+    def desired(self, sample: Sample) -> int:
+        """One tick of the control loop."""
+        signals = signals_of(sample)
+        decision = decide(self.policy, signals, self.history, sample.at)
+        grew = decision.desired > signals.current
+        self.history = remember(
+            self.history, policy=self.policy, signals=signals, decision=decision, grew=grew, now=sample.at
+        )
+        self.decision = decision
+        return decision.desired
+
+
+def signals_of(sample: Sample) -> Signals:
+    """What production would have measured by now."""
+    return Signals(
+        slots=sample.slots,
+        starting=sample.starting,
+        ready=sample.ready,
+        demand=Demand(
+            at=sample.at,
+            waiting=sample.waiting,
+            running=sample.running,
+            oldest_wait_s=sample.oldest_wait_s,
+            arrived=sample.arrived,
+        ),
+        turn_s=sample.turn_s,
+        start_s=sample.start_s,
+    )

@@ -1,0 +1,1 @@
+"""Ten times the usual load for two minutes, on the real service."""

@@ -1,0 +1,155 @@
+"""One placement for all pools of a host: from what each would do to what each gets, with the sentences about it.
+
+What a worker holds stands in its row, written before it is started, and in its runtime's labels: either is believed, so nothing is
+given twice after a crash, an edit of its pool, or while a runtime cannot be asked. What nobody has a row of is held, too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from orchestrator.demand import counted
+from orchestrator.fleet import Sight
+from orchestrator.models import Pool, Recipe, Worker
+from orchestrator.packing import WHOLE, Capacity, Need, Taken, short_of
+from orchestrator.placement import Eviction, Grant, Placement, Wish, place
+from orchestrator.plan import Drain, Kill, Plan, Start, felt_least
+from orchestrator.preemption import Held
+from orchestrator.shortage import Holder, shortage
+from orchestrator.watch import Observed
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """What a pool would do if the host had room for all of it. `floor`: how many workers it keeps (None: it is left as it is).
+
+    `recipe`: what the workers that it would start are made from; they are all of one revision.
+    """
+
+    pool: Pool
+    recipe: Recipe
+    observed: Sequence[Observed]
+    plan: Plan
+    floor: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Allotment:
+    """What a pool got: what each worker that may start now takes, and why not more; its workers that make room for others.
+
+    `more_fit`: the host has room for one worker more, beyond all that was given.
+    """
+
+    places: tuple[Taken, ...] = ()
+    more_fit: bool = True
+    note: str = ""
+    evictions: tuple[Drain, ...] = ()
+    loss: str = ""
+
+    def carried_out(self, plan: Plan) -> Plan:
+        """The plan with what is asked of the pool for others."""
+        return replace(plan, actions=(*plan.actions, *self.evictions))
+
+
+def allot(
+    capacity: Capacity, sight: Sight, *, pools: Iterable[Pool], rows: Iterable[Worker], drafts: Sequence[Draft]
+) -> dict[Any, Allotment]:
+    """By pool id. Pools without a draft get nothing and lose nothing."""
+    slugs = {pool.pk: pool.slug for pool in pools}
+    held = [*_of_rows(rows, sight, drafts, slugs)]
+    held += _of_nobody(sight, known={one.worker for one in held})
+    placement = place(capacity, held, [_wish(draft) for draft in drafts])
+    holders = _holders(held, placement)
+    priorities = {draft.pool.slug: draft.pool.priority for draft in drafts}
+    result = {}
+    for draft in drafts:
+        slug, grant = draft.pool.slug, placement.grants[draft.pool.slug]
+        short = ""
+        if grant.waits or grant.refused:
+            short = shortage(need_of(draft.recipe), capacity=capacity, room=placement.room, holders=holders)
+        gains = [one for one in placement.evictions if one.to == slug]
+        losses = [one for one in placement.evictions if one.pool == slug]
+        result[draft.pool.pk] = Allotment(
+            places=tuple(grant.starts),
+            more_fit=short_of(placement.room, need_of(draft.recipe)) is None,
+            note=f"{short} {_gain(grant, gains)}".strip(),
+            evictions=tuple(Drain(one.worker, f"Pool {one.to} of higher priority needs its place.") for one in losses),
+            loss=_loss(losses, priorities),
+        )
+    return result
+
+
+def need_of(recipe: Recipe) -> Need:
+    """What one worker takes that is made from it."""
+    return Need(recipe.gpus_per_worker, share=thousandths(recipe.gpu_share), cpus=recipe.cpus_per_worker)
+
+
+def thousandths(share: float) -> int:
+    """A part of a device as placement counts it."""
+    return round(share * WHOLE)
+
+
+def _wish(draft: Draft) -> Wish:
+    return Wish(
+        draft.pool.slug,
+        need_of(draft.recipe),
+        starts=sum(isinstance(action, Start) for action in draft.plan.actions),
+        priority=draft.pool.priority,
+        floor=draft.floor,
+    )
+
+
+def _of_rows(rows: Iterable[Worker], sight: Sight, drafts: Iterable[Draft], slugs: Mapping[Any, str]) -> Iterable[Held]:
+    going = {action.worker for draft in drafts for action in draft.plan.actions if isinstance(action, Drain | Kill)}
+    views = {one.view.id: one.view for draft in drafts for one in draft.observed}
+    for row in rows:
+        if row.state not in Worker.LIVE:
+            continue
+        worker, instance = str(row.pk), sight.instances.get(str(row.pk))
+        devices = dict.fromkeys([*row.gpus, *(instance.gpus if instance is not None else ())])
+        yield Held(
+            worker,
+            slugs.get(row.pool_id, ""),
+            Taken(tuple(devices), thousandths(row.gpu_share), row.cpus),
+            leaving=row.state == Worker.State.DRAINING or worker in going,
+            felt=felt_least(views[worker]) if worker in views else (),
+        )
+
+
+def _of_nobody(sight: Sight, *, known: set[str]) -> Iterable[Held]:
+    """Those without a live row are asked to end; until then they have their devices whole."""
+    for worker, instance in sight.instances.items():
+        if instance.alive and worker not in known:
+            yield Held(worker, "", Taken(instance.gpus), leaving=True)
+
+
+def _holders(held: Iterable[Held], placement: Placement) -> list[Holder]:
+    there = [Holder(one.pool, one.taken) for one in held]
+    there += [Holder(pool, taken) for pool, grant in placement.grants.items() for taken in grant.starts]
+    had = {device for one in there for device in one.taken.devices}
+    # What is kept for one that is to come counts as its pool's where nobody has it any more.
+    return there + [
+        Holder(pool, replace(taken, devices=tuple(device for device in taken.devices if device not in had)))
+        for pool, taken in placement.kept
+    ]
+
+
+def _gain(grant: Grant, gains: Sequence[Eviction]) -> str:
+    if gains:
+        pools = " and ".join(sorted({one.pool for one in gains}))
+        return f"{counted(len(gains), 'worker')} of lower priority (pool {pools}) {_hands(gains)} over for it."
+    return "It waits for workers that are leaving." if grant.waits else ""
+
+
+def _loss(losses: Sequence[Eviction], priorities: Mapping[str, int]) -> str:
+    if not losses:
+        return ""
+    own = priorities[losses[0].pool]
+    takers = " and ".join(f"{pool} ({priorities[pool]} over {own})" for pool in sorted({one.to for one in losses}))
+    return f"{counted(len(losses), 'worker')} {_hands(losses)} over to what comes first by priority: pool {takers}."
+
+
+def _hands(those: Sequence[Eviction]) -> str:
+    return "hands" if len(those) == 1 else "hand"

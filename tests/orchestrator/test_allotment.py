@@ -1,0 +1,83 @@
+"""From rows, labels and drafts to one placement: what is counted as held, and what the pools are told."""
+
+from __future__ import annotations
+
+from django.utils import timezone
+
+from orchestrator.allotment import Allotment, Draft, allot
+from orchestrator.fleet import Sight
+from orchestrator.models import Pool, Worker
+from orchestrator.packing import Capacity, Taken
+from orchestrator.plan import Drain, Plan, Start, WorkerView
+from orchestrator.runtimes import Instance
+from orchestrator.watch import Observed
+
+TWO = Capacity(("0", "1"), cpus=8, workers=9)
+
+
+def pool(slug: str, **fields: object) -> Pool:
+    return Pool(slug=slug, gpus_per_worker=1, **fields)
+
+
+def worker(of: Pool, *gpus: str, state: str = "ready") -> Worker:
+    return Worker(pool=of, gpus=list(gpus), state=state, runtime="process", slots=1, started_at=timezone.now())
+
+
+def draft(of: Pool, *rows: Worker, starts: int = 0, drains: tuple[Worker, ...] = (), floor: int | None = 0) -> Draft:
+    observed = [Observed(row, WorkerView(str(row.pk), "ready", 0.0)) for row in rows]
+    actions = [*(Start("more") for _ in range(starts)), *(Drain(str(row.pk), "fewer") for row in drains)]
+    return Draft(of, observed, Plan(tuple(actions)), floor)
+
+
+def alloted(*drafts: Draft, sight: Sight | None = None, also: tuple[Worker, ...] = ()) -> dict[str, Allotment]:
+    rows = [*(one.row for part in drafts for one in part.observed), *also]
+    got = allot(TWO, sight or Sight(), pools=[part.pool for part in drafts], rows=rows, drafts=drafts)
+    return {part.pool.slug: got[part.pool.pk] for part in drafts}
+
+
+def test_rows_and_labels_hold_devices_and_so_does_what_nobody_knows() -> None:
+    a = pool("a")
+    seen = Instance(ref="r", worker="nobody's", pool="gone", alive=True, started_at=0.0, gpus=("1",))
+    sight = Sight({"nobody's": seen})
+    got = alloted(draft(a, worker(a, "0"), starts=1), sight=sight)["a"]
+    assert got.places == ()
+    assert got.note == (
+        "No GPU is free: 2 of 2 are held by pool a (1) and workers of no pool (1). It waits for workers that are leaving."
+    )
+    # The row alone is enough: its runtime may not answer now. So is the label: the row may be older than its column.
+    assert alloted(draft(a, starts=2), also=(worker(a, "0"),))["a"].places == (Taken(("1",)),)
+    row = worker(a)
+    labelled = Sight(
+        {str(row.pk): Instance(ref="r", worker=str(row.pk), pool="a", alive=True, started_at=0.0, gpus=("0",))}
+    )
+    assert alloted(draft(a, row, starts=2), sight=labelled)["a"].places == (Taken(("1",)),)
+
+
+def test_an_ended_worker_holds_nothing() -> None:
+    a = pool("a")
+    assert len(alloted(draft(a, starts=2), also=(worker(a, "0", state="failed"),))["a"].places) == 2
+
+
+def test_both_pools_are_told_of_a_preemption() -> None:
+    low, high = pool("low"), pool("high", priority=7)
+    rows = [worker(low, "0"), worker(low, "1")]
+    got = alloted(draft(low, *rows), draft(high, starts=1))
+    assert got["high"].note == (
+        "No GPU is free: 2 of 2 are held by pool low (2). 1 worker of lower priority (pool low) hands over for it."
+    )
+    (drain,) = got["low"].evictions
+    assert drain.worker in {str(row.pk) for row in rows}
+    todo = got["low"].carried_out(Plan((), "Said before."))
+    assert todo.actions == (drain,)
+    assert todo.note == "Said before. 1 worker hands over to what comes first by priority: pool high (7 over 0)."
+
+
+def test_who_leaves_anyway_is_waited_for_and_a_paused_pool_is_left_alone() -> None:
+    low, high = pool("low"), pool("high", priority=7)
+    rows = (worker(low, "0"), worker(low, "1"))
+    got = alloted(draft(low, *rows, drains=rows[:1]), draft(high, starts=1))
+    assert got["low"].evictions == ()
+    assert got["high"].note.endswith("It waits for workers that are leaving.")
+    got = alloted(draft(low, *rows, floor=None), draft(high, starts=1))
+    assert got["low"].evictions == ()
+    assert got["high"].note == "No GPU is free: 2 of 2 are held by pool low (2)."
