@@ -40,6 +40,8 @@ OVER: Mapping[Kind, str] = {
     "reverted": "",
 }
 """The sentence at its end; empty: what comes next says it."""
+GIVEN_UP: Mapping[Kind, Kind] = {"starts_fail": "failed"}
+"""What is not over, though it is no longer there: the other says how it ended."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +75,7 @@ def noted(known: Mapping[Kind, Refusal], present: Mapping[Kind, str], now: float
             continue
         if kind in ("maximum", "room") and now - old.seen_at < QUIET_S:
             kept[kind] = old
-        elif OVER[kind]:
+        elif OVER[kind] and GIVEN_UP.get(kind) not in present:
             said.append(OVER[kind])
     return News(kept, tuple(said))
 
@@ -117,7 +119,7 @@ def of_rollout(course: Course, *, number: int, reason: str) -> dict[Kind, str]:
         case "steady":
             return {}
         case "rolling":
-            return {"rolling": f"Revision {number} is being rolled out."}
+            return {"rolling": f"Revision {number} is being rolled out: {reason}"}
         case "canary":
             return {"canary": f"Revision {number}: {reason}"}
         case "failed":

