@@ -23,6 +23,7 @@ from orchestrator.host import Host
 from orchestrator.local import host_of_settings
 from orchestrator.loop import Orchestrator
 from orchestrator.models import Pool, ScalingPolicy, Worker
+from orchestrator.revisions import note_edit
 from orchestrator.runtimes import Instance, WorkerSpec
 from taskqueue.connections import connect
 from taskqueue.messages import Submission, TurnBody
@@ -97,9 +98,19 @@ def stand(*, pools: int, workers: int, limited: int, redis_url: str) -> Standing
         ScalingPolicy(pool=pool, min_workers=per_pool, max_workers=per_pool) for pool in made
     )
     ready = {"state": Worker.State.READY, "runtime": Pool.Runtime.PROCESS, "slots": SLOTS}
+    revisions = {pool.pk: note_edit(pool.pk, now=now).current for pool in made}
     ids = [(pool, new_id()) for pool in made for _ in range(per_pool)]
     Worker.objects.bulk_create(
-        Worker(id=one, runtime_ref=str(one), pool=pool, started_at=now, ready_at=now, **ready) for pool, one in ids
+        Worker(
+            id=one,
+            runtime_ref=str(one),
+            pool=pool,
+            revision=revisions[pool.pk],
+            started_at=now,
+            ready_at=now,
+            **ready,
+        )
+        for pool, one in ids
     )
     Tenant.objects.bulk_create(
         Tenant(slug=f"tick-{mark}-{number}", name="tick", max_running=1000) for number in range(limited)

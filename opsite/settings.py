@@ -226,6 +226,16 @@ UNFOLD = {
                 "items": [
                     {"title": "Pools", "icon": "dns", "link": reverse_lazy("admin:orchestrator_pool_changelist")},
                     {
+                        "title": "Roll-outs",
+                        "icon": "published_with_changes",
+                        "link": reverse_lazy("admin:orchestrator_rollout_changelist"),
+                    },
+                    {
+                        "title": "Pool revisions",
+                        "icon": "history",
+                        "link": reverse_lazy("admin:orchestrator_poolrevision_changelist"),
+                    },
+                    {
                         "title": "Policies",
                         "icon": "tune",
                         "link": reverse_lazy("admin:orchestrator_scalingpolicy_changelist"),

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 from django.contrib import admin
 from django.db.models import Count, Q, QuerySet
+from django.forms import ModelForm
 from django.http import HttpRequest
+from django.utils import timezone
 from unfold.admin import ModelAdmin, StackedInline
 from unfold.decorators import display
 
-from orchestrator.models import Pool, ScalingDecision, ScalingPolicy, Worker
+from orchestrator import revisions
+from orchestrator.models import Pool, PoolRevision, Rollout, ScalingDecision, ScalingPolicy, Worker
 from orchestrator.phases import shown
 from orchestrator.replay import in_words
+from orchestrator.specs import RECIPE
 from tenants.admin import Facts
 
 WORKER_COLOURS = {"starting": "warning", "ready": "success", "draining": "info", "failed": "danger", "stopped": ""}
@@ -29,14 +34,37 @@ class PolicyInline(StackedInline):
 class PoolAdmin(ModelAdmin):
     """Models and the fleets that serve them."""
 
-    list_display = ("slug", "name", "engine", "runtime", "tenant", "slots", "priority", "live_workers", "is_paused")
+    list_display = (
+        "slug",
+        "name",
+        "engine",
+        "runtime",
+        "tenant",
+        "slots",
+        "priority",
+        "live_workers",
+        "rollout_state",
+        "is_paused",
+    )
     list_filter = ("engine", "runtime", "is_paused")
     search_fields = ("slug", "name", "model")
-    list_select_related = ("tenant",)
+    list_select_related = ("tenant", "rollout")
     autocomplete_fields = ("tenant",)
     inlines: ClassVar = [PolicyInline]
-    actions: ClassVar = ["pause", "resume"]
+    actions: ClassVar = ["pause", "resume", "go_on", "go_back", "try_again"]
     readonly_fields = ("id", "created_at")
+    fieldsets = (
+        (None, {"fields": ("slug", "name", "tenant", "priority", "is_paused")}),
+        (
+            "What its workers are made from",
+            {"fields": RECIPE, "description": "A change here replaces the workers in waves."},
+        ),
+        ("Roll-out", {"fields": ("surge_share", "canary_share", "rolls_in_place")}),
+        (
+            "Turns",
+            {"fields": ("default_params", "max_waiting", "lease_s", "max_attempts", "max_losses", *readonly_fields)},
+        ),
+    )
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Pool]:
         return super().get_queryset(request).annotate(live=Count("workers", filter=Q(workers__state__in=Worker.LIVE)))
@@ -45,6 +73,40 @@ class PoolAdmin(ModelAdmin):
     def live_workers(self, pool: Any) -> int:
         """Workers that are starting, ready or draining."""
         return int(pool.live)
+
+    @display(
+        description="roll-out",
+        ordering="rollout__state",
+        label={"rolling out": "info", "waits for your word": "warning", "failed, gone back": "danger"},
+    )
+    def rollout_state(self, pool: Pool) -> str:
+        """How far the last edit has come."""
+        rollout: Rollout | None = getattr(pool, "rollout", None)
+        return rollout.get_state_display() if rollout else ""
+
+    def save_related(self, request: HttpRequest, form: ModelForm[Pool], formsets: Any, change: bool) -> None:
+        super().save_related(request, form, formsets, change)
+        rollout = revisions.note_edit(form.instance.pk, now=timezone.now(), by=request.user.get_username())
+        if change and rollout.target is not None and form.changed_data:
+            self.message_user(request, f"Revision {rollout.target.number}: {rollout.get_state_display()}.")
+
+    @admin.action(description="Roll-out: go on past the canaries", permissions=["change"])
+    def go_on(self, request: HttpRequest, queryset: QuerySet[Pool]) -> None:
+        self._have_word(request, queryset, revisions.go_on)
+
+    @admin.action(description="Roll-out: go back", permissions=["change"])
+    def go_back(self, request: HttpRequest, queryset: QuerySet[Pool]) -> None:
+        self._have_word(request, queryset, revisions.go_back)
+
+    @admin.action(description="Roll-out: try again", permissions=["change"])
+    def try_again(self, request: HttpRequest, queryset: QuerySet[Pool]) -> None:
+        self._have_word(request, queryset, revisions.try_again)
+
+    def _have_word(self, request: HttpRequest, queryset: QuerySet[Pool], say: Callable[..., bool]) -> None:
+        rollouts = Rollout.objects.filter(pool__in=queryset.values("pk"))
+        by = request.user.get_username()
+        said = sum(say(rollout, now=timezone.now(), by=by) for rollout in rollouts)
+        self.message_user(request, f"{said} of {len(queryset)} pools had a roll-out that this could be said to.")
 
     @admin.action(description="Pause scaling")
     def pause(self, request: HttpRequest, queryset: QuerySet[Pool]) -> None:
@@ -76,6 +138,26 @@ class ScalingPolicyAdmin(ModelAdmin):
     list_select_related = ("pool",)
 
 
+@admin.register(PoolRevision)
+class PoolRevisionAdmin(Facts):
+    """What workers are and were made from."""
+
+    list_display = ("__str__", "pool", "number", "engine", "model", "image", "created_by", "created_at", "ready_at")
+    list_filter = ("pool",)
+    search_fields = ("pool__slug", "model", "image")
+    list_select_related = ("pool",)
+
+
+@admin.register(Rollout)
+class RolloutAdmin(Facts):
+    """How far each pool's fleet is on its way to its revision, and why one is not used."""
+
+    list_display = ("pool", "state", "current", "target", "failures", "since", "reason")
+    list_filter = ("state",)
+    search_fields = ("pool__slug", "reason")
+    list_select_related = ("pool", "current__pool", "target__pool")
+
+
 @admin.register(Worker)
 class WorkerAdmin(Facts):
     """Every worker's life, with its last words."""
@@ -83,6 +165,7 @@ class WorkerAdmin(Facts):
     list_display = (
         "id",
         "pool",
+        "shown_revision",
         "shown_state",
         "runtime",
         "slots",
@@ -96,8 +179,13 @@ class WorkerAdmin(Facts):
     readonly_fields = ("phases",)
     list_filter = ("state", "pool", "runtime")
     search_fields = ("id", "runtime_ref", "error")
-    list_select_related = ("pool",)
+    list_select_related = ("pool", "revision")
     date_hierarchy = "started_at"
+
+    @display(description="revision", ordering="revision__number")
+    def shown_revision(self, worker: Worker) -> str:
+        """The number alone: the pool stands beside it."""
+        return f"r{worker.revision.number}"
 
     @display(description="GPUs")
     def shown_gpus(self, worker: Worker) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 
 from orchestrator.demand import counted
 from orchestrator.fleet import Sight
-from orchestrator.models import Pool, Worker
+from orchestrator.models import Pool, Recipe, Worker
 from orchestrator.packing import WHOLE, Capacity, Need, Taken, short_of
 from orchestrator.placement import Eviction, Grant, Placement, Wish, place
 from orchestrator.plan import Drain, Kill, Plan, Start, felt_least
@@ -23,9 +23,13 @@ from orchestrator.watch import Observed
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """What a pool would do if the host had room for all of it. `floor`: how many workers it keeps (None: it is left as it is)."""
+    """What a pool would do if the host had room for all of it. `floor`: how many workers it keeps (None: it is left as it is).
+
+    `recipe`: what the workers that it would start are made from; they are all of one revision.
+    """
 
     pool: Pool
+    recipe: Recipe
     observed: Sequence[Observed]
     plan: Plan
     floor: int | None
@@ -46,7 +50,7 @@ class Allotment:
 
     def carried_out(self, plan: Plan) -> Plan:
         """The plan with what is asked of the pool for others."""
-        return Plan((*plan.actions, *self.evictions), f"{plan.note} {self.loss}".strip())
+        return replace(plan, actions=(*plan.actions, *self.evictions))
 
 
 def allot(
@@ -64,12 +68,12 @@ def allot(
         slug, grant = draft.pool.slug, placement.grants[draft.pool.slug]
         short = ""
         if grant.waits or grant.refused:
-            short = shortage(need_of(draft.pool), capacity=capacity, room=placement.room, holders=holders)
+            short = shortage(need_of(draft.recipe), capacity=capacity, room=placement.room, holders=holders)
         gains = [one for one in placement.evictions if one.to == slug]
         losses = [one for one in placement.evictions if one.pool == slug]
         result[draft.pool.pk] = Allotment(
             places=tuple(grant.starts),
-            more_fit=short_of(placement.room, need_of(draft.pool)) is None,
+            more_fit=short_of(placement.room, need_of(draft.recipe)) is None,
             note=f"{short} {_gain(grant, gains)}".strip(),
             evictions=tuple(Drain(one.worker, f"Pool {one.to} of higher priority needs its place.") for one in losses),
             loss=_loss(losses, priorities),
@@ -77,9 +81,9 @@ def allot(
     return result
 
 
-def need_of(pool: Pool) -> Need:
-    """What one worker of the pool takes."""
-    return Need(pool.gpus_per_worker, share=thousandths(pool.gpu_share), cpus=pool.cpus_per_worker)
+def need_of(recipe: Recipe) -> Need:
+    """What one worker takes that is made from it."""
+    return Need(recipe.gpus_per_worker, share=thousandths(recipe.gpu_share), cpus=recipe.cpus_per_worker)
 
 
 def thousandths(share: float) -> int:
@@ -90,7 +94,7 @@ def thousandths(share: float) -> int:
 def _wish(draft: Draft) -> Wish:
     return Wish(
         draft.pool.slug,
-        need_of(draft.pool),
+        need_of(draft.recipe),
         starts=sum(isinstance(action, Start) for action in draft.plan.actions),
         priority=draft.pool.priority,
         floor=draft.floor,

@@ -12,22 +12,25 @@ from dataclasses import dataclass, field, replace
 
 from orchestrator import records
 from orchestrator.allotment import Allotment, Draft
-from orchestrator.backoff import Backoff
 from orchestrator.demand import Decision, Demand, History, Policy, Signals
 from orchestrator.fleet import Sight
 from orchestrator.host import Host
-from orchestrator.models import Pool, Worker
+from orchestrator.journal import Journal
+from orchestrator.models import Pool, PoolRevision, Worker
 from orchestrator.outlook import outlook_of
 from orchestrator.packing import Taken
 from orchestrator.plan import Action, Drain, Kill, Plan, Start, kills_due, plan
 from orchestrator.policy import least, remember
+from orchestrator.progress import Progress
 from orchestrator.prospect import prospect_of
 from orchestrator.rates import RateMeter
-from orchestrator.replay import Inputs, decided, to_json
+from orchestrator.refusals import Kind, of_rollout, of_starts, of_work
+from orchestrator.replay import Inputs, decided
 from orchestrator.runtimes import RuntimeUnavailable
-from orchestrator.specs import BadPool, fingerprint, worker_spec
+from orchestrator.specs import BadPool, worker_spec
 from orchestrator.starts import StartTimes
 from orchestrator.watch import Look, Observed, Watch
+from orchestrator.waves import plan_wave, without_surge
 from taskqueue.access import AccessRefused
 from taskqueue.messages import PoolSignals
 from taskqueue.outlook import Outlook
@@ -46,13 +49,17 @@ class PoolControl:
     watch: Watch
     meter: RateMeter = field(default_factory=RateMeter)
     history: History = field(default_factory=History)
-    fingerprint: str = ""
-    desired: int | None = None
-    note: str = ""
-    blind: bool = False
+    journal: Journal = field(default_factory=Journal)
+    measured: str = ""
+    """The revision whose workers were measured."""
+    spent_h: float | None = None
     tick_s: float = 1.0
     outlook: Outlook | None = None
     """What the last tick foretold; None when it could not see the queue."""
+    progress: Progress = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.progress = Progress(self.host, self.watch)
 
     def tick(
         self,
@@ -67,17 +74,25 @@ class PoolControl:
         It stops once, when the pool has decided: it yields what it would do, and goes on with what it got of the host.
         """
         self.outlook = None
-        self._notice_edits(pool)
         look = Look(pool, sight, outcomes, demand, time.time())
+        self.progress.look(pool, now=look.now)
         observed = self.watch.observe(rows, look)
-        inputs = self._inputs(pool, rows, observed, look)
+        self._notice_edits(observed)
+        hindrances = self._hindrances(pool, rows, look)
+        inputs = self._inputs(pool, observed, look, hindrances=tuple(hindrances.values()))
         decision = decided(inputs)
-        floor = None if decision.code == "blind" else least(inputs.policy, now=look.now)
-        got = yield Draft(pool, observed, self._plan(decision, observed, look, room=NO_BOUND), floor)
+        blind = decision.code == "blind"
+        if not blind:
+            start_s = inputs.signals.start_s
+            self.progress.advance(pool, observed, desired=decision.desired, start_s=start_s, now=look.now)
+        draft = self._plan(decision, observed, look, room=NO_BOUND)
+        recipe = self.progress.recipe_of(draft)
+        floor = None if blind else least(inputs.policy, now=look.now)
+        got = yield Draft(pool, recipe, observed, draft, floor)
         todo = got.carried_out(self._plan(decision, observed, look, room=len(got.places), room_note=got.note))
         if todo.actions:
             self.host.confirm()
-        self._record(pool, decision, todo, inputs)
+        self.journal.keep(pool, decision, todo, hindrances | self._refusals(decision, todo, got, inputs), inputs)
         self.history = remember(
             self.history,
             policy=inputs.policy,
@@ -89,41 +104,53 @@ class PoolControl:
         seen, places = {one.view.id: one for one in observed}, iter(got.places)
         for action in todo.actions:
             self._apply(pool, action, seen, look, places)
-        blind = decision.code == "blind"
         self.outlook = self._foretell(
-            pool, observed, todo, look, policy=inputs.policy, hindered=blind or not got.more_fit
+            pool, recipe, observed, todo, look, policy=inputs.policy, hindered=blind or not got.more_fit
         )
 
     # -- observe -------------------------------------------------------------------------------
-    def _inputs(self, pool: Pool, rows: list[Worker], observed: list[Observed], look: Look) -> Inputs:
-        """All that the decision is made from; the hindrances are why the fleet cannot, or must not, be touched."""
+    def _hindrances(self, pool: Pool, rows: list[Worker], look: Look) -> dict[Kind, str]:
+        """Why the fleet cannot, or must not, be touched."""
+        unavailable = look.sight.unavailable
+        missing = [unavailable[name] for name in sorted(self.progress.runtimes(rows)) if name in unavailable]
+        found: dict[Kind, str] = {"paused": "The pool is paused."} if pool.is_paused else {}
+        return found | ({"runtime": " ".join(missing)} if missing else {})
+
+    def _inputs(self, pool: Pool, observed: list[Observed], look: Look, *, hindrances: tuple[str, ...]) -> Inputs:
+        """All that the decision is made from."""
         if look.signals is not None:
             ready = {one.worker: one.work for one in look.signals.workers if one.phase == "ready"}
             self.meter.hear(ready, now=look.now)
-        runtimes = {pool.runtime, *(row.runtime for row in rows)}
-        hindrances = [look.sight.unavailable[name] for name in sorted(runtimes) if name in look.sight.unavailable]
-        if pool.is_paused:
-            hindrances.insert(0, "The pool is paused.")
+        current = self.progress.row.current
+        signals = replace(
+            signals_of(observed, look, slots=current.slots),
+            turn_s=self.meter.rates.turn_s(current.slots),
+            start_s=self.watch.starts.expected_s(self.progress.wanted.runtime, at=look.now),
+            spent_h=self.spent_h,
+        )
         return Inputs(
             policy=records.policy_of(pool),
-            signals=replace(
-                signals_of(pool, observed, look),
-                turn_s=self.meter.rates.turn_s(pool.slots),
-                start_s=self.watch.starts.expected_s(pool.runtime, at=look.now),
-            ),
+            signals=self._without_surge(signals, observed),
             history=self.history,
             now=look.now,
-            hindrances=tuple(hindrances),
+            hindrances=hindrances,
         )
 
-    def _notice_edits(self, pool: Pool) -> None:
-        """A pool whose workers would now be started differently has a clean slate."""
-        changed = fingerprint(pool)
-        if self.fingerprint not in ("", changed):
-            self.watch.backoff = Backoff()
+    def _without_surge(self, signals: Signals, observed: list[Observed]) -> Signals:
+        """As the policy is to see them: workers that are there for a wave only are left out."""
+        if self.journal.desired is None or not self.progress.in_waves(observed):
+            return signals
+        return without_surge(signals, over=signals.current - self.journal.desired)
+
+    def _notice_edits(self, observed: list[Observed]) -> None:
+        """What was measured of another revision is forgotten where no worker of it is left; else it fades with new measurements."""
+        wanted = self.progress.course.wanted
+        others = any(one.view.revision != wanted for one in observed)
+        if self.measured not in ("", wanted) and not observed:
             self.watch.starts = StartTimes()
             self.meter = RateMeter()
-        self.fingerprint = changed
+        if not others:
+            self.measured = wanted
 
     # -- plan ----------------------------------------------------------------------------------
     def _plan(
@@ -133,35 +160,58 @@ class PoolControl:
         grace_s = self.host.fleet.grace_s
         if decision.code == "blind":
             return Plan(kills_due(views, now=look.now, grace_s=grace_s))
+        supplies = self.progress.supplies(room=room, room_note=room_note)
+        if self.progress.in_waves(observed):
+            return plan_wave(
+                self.progress.course,
+                desired=decision.desired,
+                reason=decision.reason,
+                workers=views,
+                supplies=supplies,
+                now=look.now,
+                grace_s=grace_s,
+            )
         return plan(
             desired=decision.desired,
             reason=decision.reason,
             workers=views,
             now=look.now,
-            backoff=self.watch.backoff,
+            backoff=self.watch.backoff(self.progress.course.wanted),
             room=room,
             room_note=room_note,
             grace_s=grace_s,
         )
 
-    def _record(self, pool: Pool, decision: Decision, todo: Plan, inputs: Inputs) -> None:
-        """Keep what changes something, and what newly keeps something from changing."""
-        blind = decision.code == "blind"
-        scaled = any(isinstance(action, Start | Drain) for action in todo.actions)
-        moved = self.desired is not None and decision.desired != self.desired
-        if scaled or moved or blind != self.blind or (todo.note and todo.note != self.note):
-            current, now = inputs.signals.current, inputs.now
-            records.keep_decision(pool, decision, inputs=to_json(inputs), current=current, note=todo.note, now=now)
-            log.info("pool %s: %s %s", pool.slug, decision.reason, todo.note)
-        self.desired, self.note, self.blind = decision.desired, todo.note, blind
+    def _refusals(self, decision: Decision, todo: Plan, got: Allotment, inputs: Inputs) -> dict[Kind, str]:
+        """All else that keeps the fleet from being what the work alone would make it."""
+        course, row = self.progress.course, self.progress.row
+        found = of_rollout(course, number=(row.target or row.current).number, reason=row.reason)
+        if got.loss:
+            found["preempted"] = got.loss
+        if inputs.hindrances:
+            return found
+        if decision.code == "blind":
+            return found | {"blind": decision.reason}
+        backoffs = [self.watch.backoff(revision) for revision in {course.current, course.wanted}]
+        of_decision = of_work(inputs.policy, inputs.signals, decision, inputs.now)
+        return found | of_decision | of_starts(todo, backoffs, self.journal.refused)
 
     def _foretell(
-        self, pool: Pool, observed: list[Observed], todo: Plan, look: Look, *, policy: Policy, hindered: bool
+        self,
+        pool: Pool,
+        recipe: PoolRevision,
+        observed: list[Observed],
+        todo: Plan,
+        look: Look,
+        *,
+        policy: Policy,
+        hindered: bool,
     ) -> Outlook | None:
         if look.signals is None:
             return None
         prospect = prospect_of(
             pool,
+            recipe,
             observed,
             todo,
             now=look.now,
@@ -171,8 +221,8 @@ class PoolControl:
         )
         return outlook_of(
             prospect,
-            starts=self.watch.starts.taken(pool.runtime),
-            backoff=self.watch.backoff,
+            starts=self.watch.starts.taken(recipe.runtime),
+            backoff=self.watch.backoff(str(recipe.pk)),
             tick_s=self.tick_s,
             now=look.now,
             now_ms=look.signals.now_ms,
@@ -194,17 +244,24 @@ class PoolControl:
                 self._kill(action, seen[action.worker], look.now)
 
     def _start(self, pool: Pool, action: Start, look: Look, taken: Taken) -> None:
-        caveat = self.host.access.caveat
-        row = records.new_worker(pool, reason=f"{action.reason} {caveat}".strip(), now=look.now, taken=taken)
+        caveat, revision = self.host.access.caveat, self.progress.revision_of(action)
+        reason = f"{action.reason} {caveat}".strip()
+        row = records.new_worker(pool, revision, reason=reason, now=look.now, taken=taken)
         try:
             credentials = self.host.access.admit(str(row.pk), pool=pool.slug)
             spec = worker_spec(
-                pool, worker=str(row.pk), gpus=taken.devices, site=self.host.site, credentials=credentials
+                revision,
+                pool=pool.slug,
+                lease_s=pool.lease_s,
+                worker=str(row.pk),
+                gpus=taken.devices,
+                site=self.host.site,
+                credentials=credentials,
             )
         except (BadPool, AccessRefused) as error:
             self.watch.end(row, look.now, state="failed", error=str(error))
             return
-        self.host.fleet.start(spec, pool.runtime)
+        self.host.fleet.start(spec, revision.runtime)
 
     def _kill(self, action: Kill, victim: Observed, now: float) -> None:
         if victim.instance is None:
@@ -222,7 +279,7 @@ class PoolControl:
             records.change(victim.row, error=action.reason)
 
 
-def signals_of(pool: Pool, observed: list[Observed], look: Look) -> Signals:
+def signals_of(observed: list[Observed], look: Look, *, slots: int) -> Signals:
     """Fleet and demand as the policy's input; a worker that is about to be killed does not count."""
     states = [one.view.state for one in observed if not one.view.fault]
     status = look.signals
@@ -239,7 +296,7 @@ def signals_of(pool: Pool, observed: list[Observed], look: Look) -> Signals:
             work_waiting=tokens,
         )
     return Signals(
-        slots=pool.slots,
+        slots=slots,
         starting=states.count("starting"),
         ready=states.count("ready"),
         draining=states.count("draining"),

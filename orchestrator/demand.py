@@ -11,7 +11,7 @@ from typing import Literal
 from orchestrator.arrivals import Arrivals
 from orchestrator.schedule import Floor
 
-Code = Literal["blind", "hold", "up", "from_zero", "down", "to_zero", "bounds"]
+Code = Literal["blind", "hold", "up", "from_zero", "down", "to_zero", "bounds", "budget"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +20,7 @@ class Policy:
 
     `wait_bound_s`: what a task may wait for a slot, kept for the share `wait_share` of them (`target_wait`).
     `floors`: minima by the clock of `time_zone`, and `standby_workers` kept free beyond the running work, under every kind.
+    `gpu_hours_per_day`: when these are spent only the minimum is kept (`orchestrator.budget`); 0: no bound.
     """
 
     kind: str = "queue_depth"
@@ -34,6 +35,7 @@ class Policy:
     floors: tuple[Floor, ...] = ()
     time_zone: str = "UTC"
     standby_workers: int = 0
+    gpu_hours_per_day: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +60,7 @@ class Signals:
 
     Measured, and None until they were: `turn_s`, what a turn costs a full worker (its share of the worker's time, in s, so a worker
     ends 1 / turn_s turns a second); `start_s`, what a start would take now (a cold one where nothing is warm).
+    `spent_h`: GPU-hours of this day (UTC); None: not counted.
     """
 
     slots: int
@@ -67,6 +70,7 @@ class Signals:
     demand: Demand | None = None
     turn_s: float | None = None
     start_s: float | None = None
+    spent_h: float | None = None
 
     @property
     def current(self) -> int:

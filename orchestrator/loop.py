@@ -22,6 +22,8 @@ from orchestrator.allotment import allot
 from orchestrator.control import PoolControl
 from orchestrator.fleet import Sight
 from orchestrator.host import Host, LeadLost
+from orchestrator.hours import Meter
+from orchestrator.journal import Journal
 from orchestrator.leader import Leadership
 from orchestrator.local import host_of_settings
 from orchestrator.models import Pool, Worker
@@ -52,6 +54,7 @@ class Orchestrator:
         self._reaper = Reaper(Pools(self._redis))
         self._blind: set[str] = set()
         self._controls: dict[uuid.UUID, PoolControl] = {}
+        self._meter = Meter()
         self._first = True
 
     def run(self, stop: threading.Event) -> None:
@@ -88,17 +91,19 @@ class Orchestrator:
         rows = records.live_workers()
         outcomes = self._host.fleet.outcomes()
         names = {Pool.Runtime.PROCESS.value} | self._host.fleet.unfinished
-        names |= {row.runtime for row in rows} | {pool.runtime for pool in pools}
+        names |= {row.runtime for row in rows} | records.runtimes_of(pools)
         sight = self._host.fleet.look(self._host.fleet.runtimes if self._first else names)
         self._first = False
         self._host.access.tend(living(rows, pools, sight))
         of_pool = records.by_pool(rows)
         demand = self.queues.signals([pool.slug for pool in pools], records.running_limits())
+        spent = self._meter.spent(pools, rows, time.time())
         ticks, drafts = {}, []
         for pool in pools:
             with apart(pool):
-                seen = self._seen(pool.slug, demand[pool.slug])
-                ticks[pool.pk] = self._control(pool).tick(pool, of_pool.get(pool.pk, []), sight, outcomes, seen)
+                seen, control = self._seen(pool.slug, demand[pool.slug]), self._control(pool)
+                control.spent_h = spent.get(pool.pk)
+                ticks[pool.pk] = control.tick(pool, of_pool.get(pool.pk, []), sight, outcomes, seen)
                 drafts.append(next(ticks[pool.pk]))
         allotments = allot(self._host.capacity(), sight, pools=pools, rows=rows, drafts=drafts)
         for draft in drafts:
@@ -143,6 +148,7 @@ class Orchestrator:
     def _begin(self) -> None:
         """Forget what was known under an earlier lead; see what runs."""
         self._controls.clear()
+        self._meter = Meter()
         self._host.access.begin()
         self._first = True
         runtime = self._host.fleet.runtimes[Pool.Runtime.PROCESS]
@@ -164,7 +170,8 @@ class Orchestrator:
         control = self._controls.get(pool.pk)
         if control is None or control.slug != pool.slug:
             watch = Watch(self._host, records.past_failures(pool), records.past_starts(pool))
-            control = PoolControl(self._host, pool.slug, watch, tick_s=self._tick_s)
+            journal = Journal.resumed(records.last_decision(pool), now=time.time())
+            control = PoolControl(self._host, pool.slug, watch, journal=journal, tick_s=self._tick_s)
             self._controls[pool.pk] = control
         return control
 

@@ -1,4 +1,4 @@
-"""What the fleet is and why: pools with their policies, workers, and every scaling decision that changed something."""
+"""What the fleet is and why: pools with their policies and revisions, workers, and every decision that changed something."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ def valid_zone(name: str) -> None:
         raise ValidationError(str(error)) from None
 
 
-class Pool(models.Model):
-    """One model served by a set of identical workers; shared, or dedicated to one tenant."""
+class Recipe(models.Model):
+    """What a worker is made from: a pool's wish, and what a revision keeps of it."""
 
     class Engine(models.TextChoices):
         VLLM = "vllm", "vLLM"
@@ -41,21 +41,6 @@ class Pool(models.Model):
         PROCESS = "process", "process on this host"
         DOCKER = "docker", "Docker container on this host"
 
-    id = models.UUIDField(primary_key=True, default=new_id, editable=False)
-    slug = models.CharField(
-        max_length=63,
-        unique=True,
-        validators=[RegexValidator(r"^[a-z0-9][a-z0-9._-]*$", "Use lower-case letters, digits, '.', '_' and '-'.")],
-        help_text="The queue's name; tenants may use it as `model`.",
-    )
-    name = models.CharField(max_length=200)
-    tenant = models.ForeignKey(
-        "tenants.Tenant",
-        null=True,
-        blank=True,
-        on_delete=models.PROTECT,
-        help_text="Dedicated to; empty: shared by all.",
-    )
     engine = models.CharField(max_length=20, choices=Engine)
     model = models.CharField(max_length=500, blank=True, help_text="Folder or hub id; the simulated engine needs none.")
     engine_args = models.JSONField(default=dict, blank=True, help_text="Passed to the engine as they stand.")
@@ -72,17 +57,40 @@ class Pool(models.Model):
     cpus_per_worker = models.PositiveSmallIntegerField(
         default=0, help_text="Cores that a worker is counted for, where there is no GPU to count; 0: not counted."
     )
-    priority = models.SmallIntegerField(
-        default=0,
-        help_text="Of pools that want more than the host has, the higher comes first, and workers of lower ones hand over "
-        "to it, down to their minimum. Equals get equal shares.",
-    )
     slots = models.PositiveSmallIntegerField(
         default=8, validators=[MinValueValidator(1)], help_text="Turns that a worker runs at once."
     )
     env = models.JSONField(default=dict, blank=True, help_text="Environment of the worker, beside Opsite's own.")
     mounts = models.JSONField(
         default=list, blank=True, help_text="Host folders that a container sees, read-only, at the same path."
+    )
+
+    class Meta:
+        abstract = True
+
+
+class Pool(Recipe):
+    """One model served by a set of identical workers; shared, or dedicated to one tenant."""
+
+    id = models.UUIDField(primary_key=True, default=new_id, editable=False)
+    slug = models.CharField(
+        max_length=63,
+        unique=True,
+        validators=[RegexValidator(r"^[a-z0-9][a-z0-9._-]*$", "Use lower-case letters, digits, '.', '_' and '-'.")],
+        help_text="The queue's name; tenants may use it as `model`.",
+    )
+    name = models.CharField(max_length=200)
+    tenant = models.ForeignKey(
+        "tenants.Tenant",
+        null=True,
+        blank=True,
+        on_delete=models.PROTECT,
+        help_text="Dedicated to; empty: shared by all.",
+    )
+    priority = models.SmallIntegerField(
+        default=0,
+        help_text="Of pools that want more than the host has, the higher comes first, and workers of lower ones hand over "
+        "to it, down to their minimum. Equals get equal shares.",
     )
     default_params = models.JSONField(
         default=dict, blank=True, help_text="Sampling parameters where an agent sets none."
@@ -102,6 +110,22 @@ class Pool(models.Model):
         validators=[MinValueValidator(1)],
         help_text="Workers that may be lost with a turn before it is kept apart; or set aside, if the last one held nothing else.",
     )
+    surge_share = models.PositiveSmallIntegerField(
+        default=25,
+        validators=[MaxValueValidator(100)],
+        help_text="Percent of the fleet that a wave of a roll-out starts above its size; one worker at least.",
+    )
+    canary_share = models.PositiveSmallIntegerField(
+        default=0,
+        validators=[MaxValueValidator(100)],
+        help_text="Percent of the fleet at which a roll-out waits for somebody's word; 0: it does not wait.",
+    )
+    rolls_in_place = models.BooleanField(
+        "roll out in place",
+        default=False,
+        help_text="Where the host has no room for a worker beside those that are there, a roll-out ends one old worker before its "
+        "successor serves, one at a time: the fleet is smaller meanwhile. Off: it waits for room.",
+    )
     is_paused = models.BooleanField(default=False, help_text="The fleet is left as it is.")
     created_at = models.DateTimeField(auto_now_add=True)
 
@@ -117,10 +141,89 @@ class Pool(models.Model):
             models.CheckConstraint(condition=Q(lease_s__gt=0), name="pool_lease_positive"),
             models.CheckConstraint(condition=Q(max_attempts__gt=0), name="pool_attempts_positive"),
             models.CheckConstraint(condition=Q(max_losses__gt=0), name="pool_losses_positive"),
+            models.CheckConstraint(
+                condition=Q(surge_share__lte=100, canary_share__lte=100), name="pool_shares_are_percent"
+            ),
         ]
 
     def __str__(self) -> str:
         return self.slug
+
+
+class PoolRevision(Recipe):
+    """One version of what a pool's workers are made from. A trigger refuses any change of it; equal ones exist once."""
+
+    id = models.UUIDField(primary_key=True, default=new_id, editable=False)
+    pool = models.ForeignKey(Pool, on_delete=models.CASCADE, related_name="revisions")
+    number = models.PositiveIntegerField()
+    digest = models.CharField(max_length=64, help_text="SHA-256 of all that it says.")
+    created_by = models.CharField(max_length=200, blank=True)
+    ready_at = models.DateTimeField(null=True, blank=True, help_text="When a worker of it first was ready.")
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering: ClassVar = ["pool", "-number"]
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["pool", "number"], name="pool_revision_number_per_pool"),
+            models.UniqueConstraint(fields=["pool", "digest"], name="pool_revision_once_per_pool"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.pool.slug} r{self.number}"
+
+
+class Rollout(models.Model):
+    """Where a pool's fleet is on its way from one revision to the next. The pool is what staff wants, this is how far it came."""
+
+    class State(models.TextChoices):
+        STEADY = "steady", "steady"
+        ROLLING = "rolling", "rolling out"
+        CANARY = "canary", "waits for your word"
+        FAILED = "failed", "failed, gone back"
+        REVERTED = "reverted", "called back"
+
+    UNDER_WAY: ClassVar = (State.ROLLING, State.CANARY)
+
+    id = models.UUIDField(primary_key=True, default=new_id, editable=False)
+    pool = models.OneToOneField(Pool, on_delete=models.CASCADE, related_name="rollout")
+    current = models.ForeignKey(
+        PoolRevision, on_delete=models.RESTRICT, related_name="+", help_text="Serves, and is gone back to."
+    )
+    target = models.ForeignKey(
+        PoolRevision,
+        null=True,
+        blank=True,
+        on_delete=models.RESTRICT,
+        related_name="+",
+        help_text="Is being rolled out, or was when that failed.",
+    )
+    state = models.CharField(max_length=10, choices=State, default=State.STEADY)
+    is_confirmed = models.BooleanField(
+        default=False, help_text="Somebody has said that it may go on past the canaries."
+    )
+    failures = models.PositiveSmallIntegerField(
+        default=0, help_text="Workers of the target that failed since it began."
+    )
+    reason = models.TextField(blank=True)
+    log_tail = models.TextField(blank=True, help_text="The last words of the worker that failed last.")
+    since = models.DateTimeField(help_text="When this state began.")
+
+    class Meta:
+        constraints: ClassVar = [
+            models.CheckConstraint(
+                condition=Q(state__in=["steady", "rolling", "canary", "failed", "reverted"]), name="rollout_state_known"
+            ),
+            models.CheckConstraint(
+                condition=Q(state="steady", target__isnull=True) | (~Q(state="steady") & Q(target__isnull=False)),
+                name="rollout_target_unless_steady",
+            ),
+            models.CheckConstraint(
+                condition=Q(target__isnull=True) | ~Q(target=F("current")), name="rollout_target_is_another"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.pool}: {self.get_state_display()}"
 
 
 class ScalingPolicy(models.Model):
@@ -144,6 +247,10 @@ class ScalingPolicy(models.Model):
     up_cooldown_s = models.FloatField(default=5.0)
     down_cooldown_s = models.FloatField(default=60.0)
     idle_to_zero_s = models.FloatField(default=300.0, help_text="Without any work for so long, the last worker goes.")
+    gpu_hours_per_day = models.FloatField(
+        default=0.0,
+        help_text="When the day (UTC) has cost so many GPU-hours (without GPUs: worker-hours), the minimum is kept; 0: no bound.",
+    )
     wait_bound_s = models.FloatField(
         default=5.0,
         validators=[MinValueValidator(0.1)],
@@ -176,6 +283,7 @@ class ScalingPolicy(models.Model):
                 condition=Q(up_cooldown_s__gte=0, down_cooldown_s__gte=0, idle_to_zero_s__gte=0),
                 name="policy_durations_not_negative",
             ),
+            models.CheckConstraint(condition=Q(gpu_hours_per_day__gte=0), name="policy_budget_not_negative"),
             models.CheckConstraint(condition=Q(wait_bound_s__gte=0.1), name="policy_wait_bound_positive"),
             models.CheckConstraint(condition=Q(wait_share__gte=0.5, wait_share__lte=0.999), name="policy_wait_share"),
         ]
@@ -202,6 +310,7 @@ class Worker(models.Model):
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
     pool = models.ForeignKey(Pool, on_delete=models.CASCADE, related_name="workers")
+    revision = models.ForeignKey(PoolRevision, on_delete=models.RESTRICT, related_name="workers")
     state = models.CharField(max_length=10, choices=State, default=State.STARTING)
     runtime = models.CharField(max_length=20, choices=Pool.Runtime)
     runtime_ref = models.CharField(max_length=200, blank=True, help_text="The runtime's own name: pid or container id.")
@@ -224,7 +333,11 @@ class Worker(models.Model):
 
     class Meta:
         ordering: ClassVar = ["-started_at"]
-        indexes: ClassVar = [models.Index(fields=["pool", "state"]), models.Index(fields=["-started_at"])]
+        indexes: ClassVar = [
+            models.Index(fields=["pool", "state"]),
+            models.Index(fields=["-started_at"]),
+            models.Index(fields=["-stopped_at"]),
+        ]
         constraints: ClassVar = [
             models.CheckConstraint(
                 condition=Q(state__in=["starting", "ready", "draining", "stopped", "failed"]), name="worker_state_known"

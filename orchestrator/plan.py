@@ -15,11 +15,15 @@ from orchestrator.backoff import Backoff
 from orchestrator.demand import counted, seconds
 
 LiveState = Literal["starting", "ready", "draining"]
+Cause = Literal["", "backoff", "room"]
 
 
 @dataclass(frozen=True, slots=True)
 class WorkerView:
-    """A live worker as the plan sees it. `fault` says why it must be killed; empty: nothing is wrong."""
+    """A live worker as the plan sees it. `fault` says why it must be killed; empty: nothing is wrong.
+
+    `begun_at`: when its process started (None: it is being brought there, or cannot be seen); `revision`: what it was made from.
+    """
 
     id: str
     state: LiveState
@@ -27,13 +31,17 @@ class WorkerView:
     running: int = 0
     draining_at: float | None = None
     fault: str = ""
+    revision: str = ""
+    begun_at: float | None = None
+    ready_at: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """Start one worker more."""
+    """Start one worker more, of that revision (empty: the one that all should be of)."""
 
     reason: str
+    revision: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,10 +66,11 @@ Action = Start | Drain | Kill
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What to do now, and why less is done than desired (empty: all of it is)."""
+    """What to do now, why less is done than desired (empty: all of it is), and what kind of cause that is."""
 
     actions: tuple[Action, ...] = ()
     note: str = ""
+    cause: Cause = ""
 
 
 def plan(
@@ -86,19 +95,38 @@ def plan(
     missing = -surplus
     if missing == 0:
         return Plan(kills)
+    starting = any(worker.state == "starting" for worker in serving)
+    starts = starts_due(
+        missing, reason=reason, starting=starting, backoff=backoff, room=room, room_note=room_note, now=now
+    )
+    return Plan((*kills, *starts.actions), starts.note, starts.cause)
+
+
+def starts_due(
+    missing: int,
+    *,
+    reason: str,
+    starting: bool,
+    backoff: Backoff,
+    room: int,
+    now: float,
+    room_note: str = "",
+    revision: str = "",
+) -> Plan:
+    """The starts of `missing` workers that may be now; `starting`: whether others of their revision start already."""
     if backoff.blocks(now):
-        return Plan(kills, held_back(backoff))
+        return Plan((), held_back(backoff), "backoff")
     # After a failed start one worker tries first; the rest follow when it holds.
     wanted = min(missing, 1) if backoff.failures else missing
-    if backoff.failures and any(worker.state == "starting" for worker in serving):
+    if backoff.failures and starting:
         wanted = 0
-    starts = tuple(Start(reason) for _ in range(min(wanted, max(0, room))))
-    note = ""
+    starts = tuple(Start(reason, revision) for _ in range(min(wanted, max(0, room))))
     if len(starts) < wanted:
         note = room_note or f"{counted(missing, 'worker')} wanted, but this host may hold only {max(0, room)} more."
-    elif wanted < missing:
-        note = "After a failure one worker tries before the others follow."
-    return Plan((*kills, *starts), note)
+        return Plan(starts, note, "room")
+    if wanted < missing:
+        return Plan(starts, "After a failure one worker tries before the others follow.", "backoff")
+    return Plan(starts)
 
 
 def kills_due(workers: Sequence[WorkerView], *, now: float, grace_s: float) -> tuple[Kill, ...]:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from orchestrator.arrivals import Arrivals, after
+from orchestrator.budget import within_budget
 from orchestrator.demand import Decision, Demand, History, Policy, Signals, counted, seconds
 from orchestrator.queue_depth import queue_depth
 from orchestrator.schedule import Floor, highest
@@ -45,7 +46,7 @@ def decide(policy: Policy, signals: Signals, history: History, now: float) -> De
         raise UnknownPolicy(f"No policy is called {policy.kind!r}; there are: {', '.join(sorted(POLICIES))}.") from None
     floor = highest(policy.floors, time_zone=policy.time_zone, now=now, ahead_s=signals.start_s or 0.0)
     decision = with_standby(policy, signals, demand, function(policy, signals, demand, history, now))
-    return bounded(policy, current, decision, floor)
+    return within_budget(policy, signals, bounded(policy, current, decision, floor), now)
 
 
 def hindered(signals: Signals, hindrances: Sequence[str]) -> Decision:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from orchestrator.allotment import need_of
-from orchestrator.models import Pool
+from orchestrator.models import Pool, Recipe
 from orchestrator.outlook import Prospect, bar
 from orchestrator.packing import Capacity, most_of
 from orchestrator.plan import Plan, Start
@@ -14,6 +14,7 @@ from orchestrator.watch import Observed
 
 def prospect_of(
     pool: Pool,
+    recipe: Recipe,
     observed: Sequence[Observed],
     todo: Plan,
     *,
@@ -24,6 +25,7 @@ def prospect_of(
 ) -> Prospect:
     """What serves, what starts, and how much more there may be.
 
+    `recipe`: what the next workers are made from.
     `hindered`: no worker more can start now, whatever waits: the fleet is left as it is, or the host has no room.
     """
     going = {action.worker for action in todo.actions if not isinstance(action, Start)}
@@ -31,10 +33,10 @@ def prospect_of(
     starting = [view.started_at for view in views if view.state == "starting"]
     starting += [now for action in todo.actions if isinstance(action, Start)]
     ready = sum(view.state == "ready" for view in views)
-    need = need_of(pool)
+    need = need_of(recipe)
     return Prospect(
         slots=max(
-            [pool.slots, *(one.row.slots for one in observed)]
+            [recipe.slots, *(one.row.slots for one in observed)]
         ),  # whoever was started before an edit keeps its own
         ready=ready,
         starting=tuple(starting),

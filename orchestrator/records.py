@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
+from uuid import UUID
 
 from orchestrator.backoff import Backoff, Ending, replayed
 from orchestrator.demand import Decision, Policy
-from orchestrator.models import Pool, ScalingDecision, ScalingPolicy, Worker
+from orchestrator.models import Pool, PoolRevision, Rollout, ScalingDecision, ScalingPolicy, Worker
 from orchestrator.packing import WHOLE, Taken
 from orchestrator.schedule import parse
 from orchestrator.starts import REMEMBERED, Life, StartTimes, remembered
@@ -26,13 +28,29 @@ def moment(at: float) -> datetime:
 
 
 def pools() -> list[Pool]:
-    """All pools with their policies."""
-    return list(Pool.objects.select_related("policy"))
+    """All pools with their policies and roll-outs."""
+    return list(Pool.objects.select_related("policy", "rollout__current", "rollout__target"))
+
+
+def runtimes_of(pools: Iterable[Pool]) -> set[str]:
+    """All that workers of these pools may be started with now."""
+    rollouts: list[Rollout | None] = [getattr(pool, "rollout", None) for pool in pools]
+    return {pool.runtime for pool in pools} | {rollout.current.runtime for rollout in rollouts if rollout}
 
 
 def live_workers() -> list[Worker]:
     """All workers that have not ended."""
     return list(Worker.objects.filter(state__in=Worker.LIVE))
+
+
+def ended_since(pools: Iterable[UUID], at: float) -> list[Worker]:
+    """Workers of these pools that ended after that moment."""
+    return list(Worker.objects.filter(pool__in=pools, stopped_at__gt=moment(at)))
+
+
+def ended(workers: Iterable[UUID]) -> list[Worker]:
+    """Those of these workers that have ended."""
+    return list(Worker.objects.filter(pk__in=workers, stopped_at__isnull=False))
 
 
 def running_limits() -> dict[str, int]:
@@ -60,15 +78,17 @@ def policy_of(pool: Pool) -> Policy:
         floors=parse(row.schedule),
         time_zone=row.time_zone,
         standby_workers=row.standby_workers,
+        gpu_hours_per_day=row.gpu_hours_per_day,
     )
 
 
-def new_worker(pool: Pool, *, reason: str, now: float, taken: Taken = NOTHING) -> Worker:
+def new_worker(pool: Pool, revision: PoolRevision, *, reason: str, now: float, taken: Taken = NOTHING) -> Worker:
     """The row of a worker that is about to be started: it comes before the worker, so that none is without a row."""
     return Worker.objects.create(
         pool=pool,
-        runtime=pool.runtime,
-        slots=pool.slots,
+        revision=revision,
+        runtime=revision.runtime,
+        slots=revision.slots,
         gpus=list(taken.devices),
         gpu_share=taken.share / WHOLE,
         cpus=taken.cpus,
@@ -97,10 +117,13 @@ def end(worker: Worker, *, state: str, now: float, exit_code: int | None, error:
     )
 
 
-def past_failures(pool: Pool) -> Backoff:
-    """The backoff that the last endings of a pool leave behind, for a leader that has just begun."""
+def past_failures(pool: Pool) -> dict[str, Backoff]:
+    """The backoff that the last endings of a pool leave behind, by revision, for a leader that has just begun."""
     rows = pool.workers.filter(state__in=(Worker.State.STOPPED, Worker.State.FAILED)).order_by("-stopped_at")
-    return replayed(ending(row) for row in reversed(rows[:REMEMBERED_ENDINGS]))
+    endings: defaultdict[str, list[Ending]] = defaultdict(list)
+    for row in reversed(rows[:REMEMBERED_ENDINGS]):
+        endings[str(row.revision_id)].append(ending(row))
+    return {revision: replayed(ended) for revision, ended in endings.items()}
 
 
 def ending(row: Worker) -> Ending:
@@ -131,8 +154,20 @@ def life(row: Worker) -> Life:
     )
 
 
+def last_decision(pool: Pool) -> ScalingDecision | None:
+    """What was kept last, for a leader that has just begun."""
+    return pool.decisions.order_by("-at", "-pk").first()
+
+
 def keep_decision(
-    pool: Pool, decision: Decision, *, inputs: Mapping[str, Any], current: int, note: str, now: float
+    pool: Pool,
+    decision: Decision,
+    *,
+    inputs: Mapping[str, Any],
+    current: int,
+    note: str,
+    refusals: Mapping[str, str],
+    now: float,
 ) -> None:
     """Keep a decision with everything it was made from, so that it can be explained, and made again."""
     ScalingDecision.objects.create(
@@ -141,7 +176,7 @@ def keep_decision(
         current=current,
         desired=decision.desired,
         reason=f"{decision.reason} {note}".strip(),
-        signals={**inputs, "code": decision.code, "needed": decision.needed, "note": note},
+        signals={**inputs, "code": decision.code, "needed": decision.needed, "note": note, "refusals": dict(refusals)},
     )
 
 

@@ -1,4 +1,4 @@
-"""A pool's row as what a runtime needs to start one of its workers."""
+"""A pool's revision as what a runtime needs to start one of its workers."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.credentials import Credentials
-from orchestrator.models import Pool
+from orchestrator.models import Recipe
 from orchestrator.runtimes import WorkerSpec
 
 PYTHON = "OPSITE_WORKER_PYTHON"
@@ -17,6 +17,9 @@ MEMORY, PIDS, SHM = "OPSITE_MEMORY_BYTES", "OPSITE_PIDS_LIMIT", "OPSITE_SHM_BYTE
 _FOR_THE_RUNTIME = {PYTHON, MEMORY, PIDS, SHM}
 REDIS_URL, SALT_KEY = "OPSITE_REDIS_URL", "OPSITE_CACHE_SALT_KEY"
 _NOT_A_POOLS = (REDIS_URL, SALT_KEY)
+
+
+RECIPE = tuple(field.name for field in Recipe._meta.local_fields)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,42 +37,51 @@ class BadPool(Exception):
     """A pool's env or mounts cannot be given to a worker: the message names what to correct."""
 
 
-def worker_spec(pool: Pool, *, worker: str, gpus: tuple[str, ...], site: Site, credentials: Credentials) -> WorkerSpec:
-    """The spec of one worker. A model that is a folder is given by its absolute path, and mounted into a container."""
-    folder = model_folder(pool.model, site.base_folder)
-    given = {str(name): str(value) for name, value in dict(pool.env).items()}
+def worker_spec(
+    recipe: Recipe,
+    *,
+    pool: str,
+    lease_s: float,
+    worker: str,
+    gpus: tuple[str, ...],
+    site: Site,
+    credentials: Credentials,
+) -> WorkerSpec:
+    """The spec of one worker of the pool of that slug. A model that is a folder is given by its absolute path, and mounted."""
+    folder = model_folder(recipe.model, site.base_folder)
+    given = {str(name): str(value) for name, value in dict(recipe.env).items()}
     if bad := [name for name in _NOT_A_POOLS if name in given]:
-        raise BadPool(f"Pool {pool.slug} sets {bad[0]} in its env: each worker is given its own.")
+        raise BadPool(f"Pool {pool} sets {bad[0]} in its env: each worker is given its own.")
     env = {
         REDIS_URL: credentials.redis_url,
         SALT_KEY: credentials.cache_salt_key,
-        "OPSITE_POOL": pool.slug,
+        "OPSITE_POOL": pool,
         "OPSITE_WORKER_ID": worker,
-        "OPSITE_ENGINE": pool.engine,
-        "OPSITE_MODEL": str(folder) if folder else pool.model,
-        "OPSITE_SLOTS": str(pool.slots),
-        "OPSITE_LEASE_S": str(pool.lease_s),
-        "OPSITE_ENGINE_ARGS": json.dumps(_engine_args(pool)),
+        "OPSITE_ENGINE": recipe.engine,
+        "OPSITE_MODEL": str(folder) if folder else recipe.model,
+        "OPSITE_SLOTS": str(recipe.slots),
+        "OPSITE_LEASE_S": str(lease_s),
+        "OPSITE_ENGINE_ARGS": json.dumps(_engine_args(recipe)),
         "OPSITE_LOG_LEVEL": site.log_level,
     }
-    if pool.cpus_per_worker:
-        env["OMP_NUM_THREADS"] = str(pool.cpus_per_worker)
-    mounts = [str(mount) for mount in pool.mounts]
+    if recipe.cpus_per_worker:
+        env["OMP_NUM_THREADS"] = str(recipe.cpus_per_worker)
+    mounts = [str(mount) for mount in recipe.mounts]
     if bad := [mount for mount in mounts if not mount.startswith("/")]:
-        raise BadPool(f"Pool {pool.slug} mounts {bad[0]!r}: mounts are absolute paths of the engine's host.")
+        raise BadPool(f"Pool {pool} mounts {bad[0]!r}: mounts are absolute paths of the engine's host.")
     if folder and str(folder) not in mounts:
         mounts.append(str(folder))
     return WorkerSpec(
         worker=worker,
-        pool=pool.slug,
+        pool=pool,
         stack=site.stack,
         env={**env, **{name: value for name, value in given.items() if name not in _FOR_THE_RUNTIME}},
         python=given.get(PYTHON) or site.python,
-        image=pool.image or site.image,
+        image=recipe.image or site.image,
         gpus=gpus,
         mounts=tuple(mounts),
         redis_url=credentials.redis_url,
-        limits=_limits(pool.slug, given),
+        limits=_limits(pool, given),
     )
 
 
@@ -81,20 +93,17 @@ def model_folder(model: str, base_folder: Path) -> Path | None:
     return path if path.is_dir() else None
 
 
-def fingerprint(pool: Pool) -> str:
-    """Changes when the pool's workers would be started differently: then past failures say nothing."""
-    parts: dict[str, Any] = {
-        name: getattr(pool, name)
-        for name in ("engine", "model", "engine_args", "runtime", "image", "gpus_per_worker", "slots", "env", "mounts")
-    } | {"gpu_share": pool.gpu_share, "cpus_per_worker": pool.cpus_per_worker}
+def fingerprint(recipe: Recipe) -> str:
+    """Changes when workers would be started differently: then past failures say nothing."""
+    parts: dict[str, Any] = {name: getattr(recipe, name) for name in RECIPE}
     return json.dumps(parts, sort_keys=True, default=str)
 
 
-def _engine_args(pool: Pool) -> dict[str, Any]:
-    """The pool's own; vLLM takes no more of a shared GPU's memory than its share, with a little left for CUDA itself."""
-    args = dict(pool.engine_args)
-    if pool.engine == Pool.Engine.VLLM and pool.gpu_share < 1:
-        args.setdefault("gpu_memory_utilization", round(pool.gpu_share * 0.95, 3))
+def _engine_args(recipe: Recipe) -> dict[str, Any]:
+    """The recipe's own; vLLM takes no more of a shared GPU's memory than its share, with a little left for CUDA itself."""
+    args = dict(recipe.engine_args)
+    if recipe.engine == Recipe.Engine.VLLM and recipe.gpu_share < 1:
+        args.setdefault("gpu_memory_utilization", round(recipe.gpu_share * 0.95, 3))
     return args
 
 

@@ -9,8 +9,8 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from orchestrator import records
-from orchestrator.backoff import Backoff, after, held
+from orchestrator import records, revisions
+from orchestrator.backoff import HOPELESS, Backoff, after, held
 from orchestrator.fleet import Sight
 from orchestrator.health import Bounds, ended, fault
 from orchestrator.host import Host
@@ -61,7 +61,8 @@ class Watch:
     """The memory of one pool's workers: when each was last heard of, who was asked to end, and how starts went."""
 
     host: Host
-    backoff: Backoff
+    backoffs: dict[str, Backoff]
+    """By revision: old failures say nothing about new settings."""
     starts: StartTimes
     last_seen: dict[str, float] = field(default_factory=dict)
     asked: set[str] = field(default_factory=set)
@@ -88,7 +89,7 @@ class Watch:
             self._show_progress(row, progress)
         if progress is not None or row.runtime in look.sight.unavailable:
             self.last_seen[worker] = look.now  # what cannot be seen is not silent
-            return Observed(row, WorkerView(worker, _live(row), row.started_at.timestamp()))
+            return Observed(row, self._unseen(row))
         instance = look.sight.instances.get(worker)
         if instance is None:
             self._vanished(row, look.now)
@@ -130,9 +131,15 @@ class Watch:
             self.starts.were_there(row.runtime, since=look.now, until=look.now)
         if row.state == Worker.State.DRAINING and worker not in self.asked:
             self.ask_to_end(row, instance)
-        if row.state == Worker.State.READY and row.ready_at is not None and self.backoff.failures:
+        revision = str(row.revision_id)
+        if row.state == Worker.State.READY and row.ready_at is not None and self.backoff(revision).failures:
             ready_for_s = look.now - row.ready_at.timestamp()
-            self.backoff = held(self.backoff, begun_at=row.started_at.timestamp(), ready_for_s=ready_for_s)
+            begun_at = row.started_at.timestamp()
+            self.backoffs[revision] = held(self.backoff(revision), begun_at=begun_at, ready_for_s=ready_for_s)
+
+    def backoff(self, revision: str) -> Backoff:
+        """What the starts of this revision's workers left behind."""
+        return self.backoffs.get(revision, Backoff())
 
     def _hear(self, worker: str, status: WorkerStatus | None, look: Look) -> None:
         """Silence counts only while it could have been heard: not before this lead, not while the queue was away."""
@@ -142,6 +149,12 @@ class Watch:
         elif status is not None:
             heard_at = max(heard_at, look.now - (look.signals.now_ms - status.beat_ms) / 1000)
         self.last_seen[worker] = heard_at
+
+    def _unseen(self, row: Worker) -> WorkerView:
+        """One that is being started, or whose runtime does not answer."""
+        ready_at = row.ready_at.timestamp() if row.ready_at else None
+        revision = str(row.revision_id)
+        return WorkerView(str(row.pk), _live(row), row.started_at.timestamp(), revision=revision, ready_at=ready_at)
 
     def _view(self, row: Worker, instance: Instance, status: WorkerStatus | None, look: Look) -> WorkerView:
         worker = str(row.pk)
@@ -158,6 +171,9 @@ class Watch:
                 now=look.now,
                 bounds=Bounds(start_s=self.host.start_timeout_s, lease_s=look.pool.lease_s),
             ),
+            revision=str(row.revision_id),
+            begun_at=instance.started_at,
+            ready_at=row.ready_at.timestamp() if row.ready_at else None,
         )
 
     def ask_to_end(self, row: Worker, instance: Instance) -> None:
@@ -208,7 +224,13 @@ class Watch:
         """Record a worker's end; unless it does not count, the backoff learns of it."""
         records.end(row, state=state, now=now, exit_code=exit_code, error=error, log_tail=log_tail)
         if counts:
-            self.backoff = after(self.backoff, records.ending(row))
+            revision = str(row.revision_id)
+            self.backoffs[revision] = after(self.backoff(revision), records.ending(row))
+        if counts and state == "failed":
+            hopeless = exit_code == HOPELESS
+            revisions.count_failure(
+                row.pool_id, row.revision_id, error=row.error, log_tail=row.log_tail, hopeless=hopeless
+            )
         say = log.warning if state == "failed" else log.info
         say("worker %s %s%s", row.pk, state, f": {error}" if error else "")
 

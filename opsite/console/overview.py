@@ -7,7 +7,7 @@ from typing import Any
 from django.conf import settings
 from django.db.models import Count, Prefetch, QuerySet
 
-from orchestrator.models import Pool, ScalingDecision, Worker
+from orchestrator.models import Pool, Rollout, ScalingDecision, Worker
 from taskqueue.failures import QueueUnavailable
 from taskqueue.messages import PoolSignals
 from taskqueue.sync_client import Queue
@@ -18,7 +18,9 @@ DECISIONS_SHOWN = 8
 def snapshot() -> dict[str, Any]:
     """The state of the service as plain values, ready for JSON."""
     live = Worker.objects.filter(state__in=Worker.LIVE)
-    pools = Pool.objects.select_related("policy").prefetch_related(Prefetch("workers", queryset=live, to_attr="live"))
+    pools = Pool.objects.select_related("policy", "rollout__target").prefetch_related(
+        Prefetch("workers", queryset=live, to_attr="live")
+    )
     failures = dict(
         Worker.objects.filter(state=Worker.State.FAILED).order_by().values_list("pool_id").annotate(count=Count("id"))
     )
@@ -39,6 +41,7 @@ def _pool(pool: Pool, failed: int) -> dict[str, Any]:
         "slug": pool.slug,
         "engine": pool.engine,
         "paused": pool.is_paused,
+        "rollout": _rollout(pool),
         "workers": {state: sum(worker.state == state for worker in workers) for state in Worker.LIVE},
         "failed": failed,
         "slots": sum(worker.slots for worker in workers if worker.state == Worker.State.READY),
@@ -53,6 +56,14 @@ def _pool(pool: Pool, failed: int) -> dict[str, Any]:
         "oldest_wait_s": round(signals.oldest_wait_s, 1),
         "tokens_total": sum(worker.tokens_total for worker in signals.workers),
     }
+
+
+def _rollout(pool: Pool) -> str:
+    """A roll-out that is under way, waits or has ended badly; else empty."""
+    rollout: Rollout | None = getattr(pool, "rollout", None)
+    if rollout is None or rollout.target is None:
+        return ""
+    return f"revision {rollout.target.number}: {rollout.get_state_display()}. {rollout.reason}"
 
 
 def _signals(pool: str) -> PoolSignals | None:

@@ -47,6 +47,7 @@
     cell(row, tokensPerSecond(pool).toLocaleString(), "n");
     const notes = [];
     if (pool.paused) notes.push("scaling is paused");
+    if (pool.rollout) notes.push(pool.rollout);
     if (pool.failed) notes.push(pool.failed + " failed so far");
     cell(row, notes.join(", "), "bad");
     return row;

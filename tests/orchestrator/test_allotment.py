@@ -26,7 +26,7 @@ def worker(of: Pool, *gpus: str, state: str = "ready") -> Worker:
 def draft(of: Pool, *rows: Worker, starts: int = 0, drains: tuple[Worker, ...] = (), floor: int | None = 0) -> Draft:
     observed = [Observed(row, WorkerView(str(row.pk), "ready", 0.0)) for row in rows]
     actions = [*(Start("more") for _ in range(starts)), *(Drain(str(row.pk), "fewer") for row in drains)]
-    return Draft(of, observed, Plan(tuple(actions)), floor)
+    return Draft(of, of, observed, Plan(tuple(actions)), floor)
 
 
 def alloted(*drafts: Draft, sight: Sight | None = None, also: tuple[Worker, ...] = ()) -> dict[str, Allotment]:
@@ -78,7 +78,8 @@ def test_both_pools_are_told_of_a_preemption() -> None:
     assert drain.worker in {str(row.pk) for row in rows}
     todo = got["low"].carried_out(Plan((), "Said before."))
     assert todo.actions == (drain,)
-    assert todo.note == "Said before. 1 worker hands over to what comes first by priority: pool high (7 over 0)."
+    assert todo.note == "Said before."
+    assert got["low"].loss == "1 worker hands over to what comes first by priority: pool high (7 over 0)."
 
 
 def test_who_leaves_anyway_is_waited_for_and_a_paused_pool_is_left_alone() -> None:

@@ -6,6 +6,7 @@ import threading
 from typing import Any
 
 import pytest
+from django.utils import timezone
 
 from orchestrator import records
 from orchestrator.control import PoolControl, signals_of
@@ -16,6 +17,7 @@ from orchestrator.host import LeadLost
 from orchestrator.leader import Leadership
 from orchestrator.loop import Orchestrator
 from orchestrator.models import Pool, Worker
+from orchestrator.revisions import note_edit
 from orchestrator.runtimes import WorkerSpec
 from orchestrator.services import stop_fleet
 from orchestrator.specs import BadPool, fingerprint, worker_spec
@@ -121,7 +123,8 @@ CREDENTIALS = Credentials(redis_url="unix://u:pw@/r.sock", cache_salt_key="k")
 
 
 def spec_of(pool: Pool, gpus: tuple[str, ...] = ()) -> WorkerSpec:
-    return worker_spec(pool, worker="w", gpus=gpus, site=SITE, credentials=CREDENTIALS)
+    given = {"worker": "w", "gpus": gpus, "site": SITE, "credentials": CREDENTIALS}
+    return worker_spec(pool, pool=pool.slug, lease_s=pool.lease_s, **given)  # type: ignore[arg-type]
 
 
 def test_a_spec_names_the_models_folder_by_its_absolute_path_and_mounts_it() -> None:
@@ -173,8 +176,9 @@ def test_a_fingerprint_changes_with_what_starts_a_worker_only() -> None:
 
 def test_failures_are_remembered_over_a_restart(site: Site) -> None:
     pool = site.pool()
+    revision = note_edit(pool.pk, now=timezone.now()).current
     for at in (100.0, 200.0):
-        row = records.new_worker(pool, reason="r", now=at)
+        row = records.new_worker(pool, revision, reason="r", now=at)
         records.end(row, state="failed", now=at + 1, exit_code=78, error="no such model", log_tail="")
-    backoff = records.past_failures(pool)
+    (backoff,) = records.past_failures(pool).values()
     assert (backoff.failures, backoff.until, backoff.error) == (2, 211.0, "no such model")

@@ -9,12 +9,14 @@ from collections.abc import Callable
 import msgspec
 import pytest
 from django.db import transaction
+from django.utils import timezone
 from redis import Redis
 
 from benchmarks.expected_wait import Told, judged
 from orchestrator import records
 from orchestrator.loop import Orchestrator
 from orchestrator.models import Pool, ScalingPolicy, Worker
+from orchestrator.revisions import note_edit
 from taskqueue import keys
 from taskqueue.messages import SamplingParams, Submission, TurnBody
 from taskqueue.outlook import Outlook, expected_wait
@@ -68,8 +70,9 @@ def test_starts_that_fail_again_and_again_are_no_capacity(site: Site, running: O
     assert "switched off" in foretold(redis, pool, lambda _: True, what="an outlook").no_capacity
     with transaction.atomic():  # the orchestrator sees the pool together with what became of its workers
         failing = site.pool()
+        revision = note_edit(failing.pk, now=timezone.now()).current
         for _ in range(6):
-            row = records.new_worker(failing, reason="r", now=begun_at)
+            row = records.new_worker(failing, revision, reason="r", now=begun_at)
             records.end(row, state=Worker.State.FAILED, now=begun_at, exit_code=78, error="/secret", log_tail="")
     outlook = foretold(redis, failing, lambda outlook: bool(outlook.no_capacity), what="starts fail")
     assert "fail to start" in outlook.no_capacity
