@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from benchmarks.autoscale.clairvoyant import clairvoyant
@@ -69,6 +71,39 @@ def test_a_wait_is_the_cold_start_where_nobody_was_there() -> None:
     load = Load("one", [Request(0.5, 100, 10)], 1.0)
     outcome = judged(load, SCENE, Ours(CASE.policy), family="", bound_s=5.0)[1]
     assert outcome.waits_s == [pytest.approx(20.5)]  # seen at the tick after
+
+
+def test_a_prepared_worker_starts_warm_and_the_next_is_prepared_in_a_cold_start() -> None:
+    """The fleet is of one; each time that it is taken away the next start is warm only if a cold start has passed."""
+
+    class Now(Fixed):
+        def desired(self, sample: Sample) -> int:
+            told.append((sample.at, sample.start_s))
+            return int(sample.at not in (50.0, 60.0))
+
+    told: list[tuple[float, float | None]] = []
+    scene = replace(SCENE, standby=1, warm_start_s=2.0)
+    load = Load("three", [Request(at, 100, 10) for at in (25.0, 50.5, 60.5)], 61.0)
+    outcome = judged(load, scene, Now(1), family="", bound_s=5.0)[1]
+    assert outcome.waits_s == [0.0, pytest.approx(2.5), pytest.approx(20.5)]  # there, warm, cold
+    at = dict(told)
+    assert (at[19.0], at[21.0], at[50.0], at[52.0], at[71.0]) == (None, 2.0, 2.0, 20.0, 2.0)
+    fleet_s, prepared_s = 50 + 9 + 20.2, 81.2
+    assert outcome.worker_s == pytest.approx(fleet_s + prepared_s, abs=0.1)
+
+
+def test_what_fails_is_started_again_and_every_turn_is_served_once() -> None:
+    """A worker lasts six minutes in the mean, and every fourth start fails: the turns of the dead wait for the lease's end."""
+    scene = replace(SCENE, failures_per_hour=10.0, start_failure=0.25)
+    score, outcome = judged(BURST, scene, Ours(CASE.policy), family="", bound_s=5.0)
+    sound = run("Opsite")[1]
+    assert outcome.failed >= 2
+    assert outcome.failed_starts >= 1
+    assert (sound.failed, sound.failed_starts) == (0, 0)
+    assert all(0 <= wait < 600 for wait in outcome.waits_s)
+    assert outcome.busy_s > 0.99 * sum(cost_s(scene, request) for request in BURST.requests)
+    assert score == judged(BURST, scene, Ours(CASE.policy), family="", bound_s=5.0)[0]  # the dice are the scene's
+    assert score != judged(BURST, replace(scene, seed=2), Ours(CASE.policy), family="", bound_s=5.0)[0]
 
 
 def test_a_scaler_is_told_what_is_there() -> None:
