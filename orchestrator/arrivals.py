@@ -47,15 +47,19 @@ class Arrivals:
     window: tuple[float, ...] = ()
     needs: tuple[float, ...] = ()
 
-    @property
-    def shown(self) -> float:
-        """What the present window has already shown to be needed, in turns/s."""
-        return max(self.window, default=0.0)
+    def shown(self, bound_s: float) -> float:
+        """What the last half minute's counts have already shown to be needed, in turns/s."""
+        return need(self.counts[-WINDOW:], bound_s=bound_s, reach=WINDOW)
 
-    @property
-    def lately(self) -> float:
-        """Arrivals of the last half minute, in turns/s."""
-        return sum(self.counts[-WINDOW:]) / (WINDOW * BUCKET_S)
+    def recent(self, span_s: float) -> float:
+        """Arrivals of the last `span_s` (whole buckets' evenly spread, the present one as it is), in turns/s."""
+        total, left_s = self.bucket, span_s - (self.at - self.bucket_at)
+        for came in reversed(self.counts):
+            if left_s <= 0:
+                break
+            total += came * min(1.0, left_s / BUCKET_S)
+            left_s -= BUCKET_S
+        return total / span_s
 
 
 def after(past: Arrivals | None, *, count: int, now: float, bound_s: float) -> Arrivals:
@@ -75,12 +79,12 @@ def after(past: Arrivals | None, *, count: int, now: float, bound_s: float) -> A
     return replace(memory, at=now, count=count, bucket=memory.bucket + came)
 
 
-def need(counts: Sequence[float], *, bound_s: float) -> float:
-    """What the intervals that end with the last count need, in turns/s."""
+def need(counts: Sequence[float], *, bound_s: float, reach: int = REACH) -> float:
+    """What the intervals that end with the last count need, in turns/s; `reach`: counts of the longest."""
     greatest = total = 0.0
     for number, came in enumerate(reversed(counts), start=1):
         total += came
-        greatest = max(greatest, total / (number * BUCKET_S + (bound_s if number < REACH else 0.0)))
+        greatest = max(greatest, total / (number * BUCKET_S + (bound_s if number < reach else 0.0)))
     return greatest
 
 

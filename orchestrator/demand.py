@@ -18,6 +18,7 @@ Code = Literal["blind", "hold", "up", "from_zero", "down", "to_zero", "bounds", 
 class Policy:
     """A pool's rule, as stored; `waiting_per_worker` is the waiting work that one worker more is worth.
 
+    `down_cooldown_s`: how long a need holds its workers; None leaves it to the kind.
     `wait_bound_s`: what a task may wait for a slot, kept for the share `wait_share` of them (`target_wait`).
     `floors`: minima by the clock of `time_zone`, and `standby_workers` kept free beyond the running work, under every kind.
     `gpu_hours_per_day`: when these are spent only the minimum is kept (`orchestrator.budget`); 0: no bound.
@@ -28,7 +29,7 @@ class Policy:
     max_workers: int = 2
     waiting_per_worker: int = 8
     up_cooldown_s: float = 5.0
-    down_cooldown_s: float = 60.0
+    down_cooldown_s: float | None = None
     idle_to_zero_s: float = 300.0
     wait_bound_s: float = 5.0
     wait_share: float = 0.99

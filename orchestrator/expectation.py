@@ -9,7 +9,7 @@ and Hibon, "The M3-Competition", 2000).
 The margin makes it a prediction interval: the forecast plus t · error, where t is the quantile of Student's t for as
 many errors as are known, so that little knowledge makes a wide margin. Demand is no bell curve, so the interval has a
 limit: of n windows, the next one is the highest with a chance of 1 / (n + 1), and so what is reckoned with is at most
-(1 + 8 / n) times the highest that was seen, unless the forecast itself says more.
+(1 + 4 / n) times the highest that was seen, unless the forecast itself says more.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from statistics import NormalDist
 LINE = 10
 """Values that the line is laid through."""
 
-BEYOND = 8.0
+BEYOND = 4.0
 """How far past the highest of n values the margin may reach: this n-th part of it."""
 
 

@@ -245,7 +245,13 @@ class ScalingPolicy(models.Model):
         default=8, validators=[MinValueValidator(1)], help_text="Waiting tasks that one worker more is worth."
     )
     up_cooldown_s = models.FloatField(default=5.0)
-    down_cooldown_s = models.FloatField(default=60.0)
+    down_cooldown_s = models.FloatField(
+        null=True,
+        blank=True,
+        default=None,
+        help_text="For so long no more than the remaining workers must have been needed before one goes. Empty: wait "
+        "under a bound keeps a worker as long as a start was measured to take, queue depth for 60 s.",
+    )
     idle_to_zero_s = models.FloatField(default=300.0, help_text="Without any work for so long, the last worker goes.")
     gpu_hours_per_day = models.FloatField(
         default=0.0,

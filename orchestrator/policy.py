@@ -11,7 +11,7 @@ from dataclasses import replace
 from orchestrator.arrivals import Arrivals, after
 from orchestrator.budget import within_budget
 from orchestrator.demand import Decision, Demand, History, Policy, Signals, counted, seconds
-from orchestrator.queue_depth import queue_depth
+from orchestrator.queue_depth import calm_s, queue_depth
 from orchestrator.schedule import Floor, highest
 from orchestrator.standby import with_standby
 from orchestrator.target_wait import hold_s, target_wait
@@ -93,7 +93,7 @@ def remember(
     if decision.code == "blind" or demand is None:
         return History(grown_at=history.grown_at, arrivals=history.arrivals)
     needed = decision.needed if decision.needed is not None else decision.desired
-    window_s = hold_s(policy, signals)
+    window_s = max(hold_s(policy, signals), calm_s(policy))
     kept = [(at, count) for at, count in history.peaks if count > needed and at > now - window_s]
     idle = demand.waiting + demand.running == 0
     return History(

@@ -12,6 +12,14 @@ from __future__ import annotations
 
 from orchestrator.demand import Decision, Demand, History, Policy, Signals, counted, seconds
 
+CALM_S = 60.0
+"""The down cooldown of a policy that sets none: this one does not know what a start costs."""
+
+
+def calm_s(policy: Policy) -> float:
+    """For so long a need holds its workers."""
+    return CALM_S if policy.down_cooldown_s is None else policy.down_cooldown_s
+
 
 def needed_workers(policy: Policy, demand: Demand, *, slots: int, ready: int) -> int:
     """Workers that this demand is worth, unbounded."""
@@ -69,7 +77,7 @@ def _idle(policy: Policy, current: int, history: History, now: float) -> Decisio
 
 
 def _fewer(policy: Policy, history: History, now: float, *, current: int, needed: int, shown: str) -> Decision:
-    window_s = policy.down_cooldown_s
+    window_s = calm_s(policy)
     if history.seen_since is None or now - history.seen_since < window_s:
         reason = f"{shown}: {needed} would do, but the queue has not been watched for {seconds(window_s)} yet."
         return Decision(current, reason, "hold", needed)

@@ -4,17 +4,25 @@ A worker that is ordered now serves one cold start (`start_s`) later, so the fle
 things are looked at, all in turns per second, and the greatest counts; a worker serves 1 / `turn_s` of them.
 
 1. The expectation (`orchestrator.expectation`): the need one cold start ahead, as the last quarter of an hour lets expect it,
-   with its margin.
-2. What the present half minute has already shown to be needed (`orchestrator.arrivals`).
+   with its margin. Where a start takes no longer than the bound nothing is expected: what comes unforeseen can wait for
+   the worker that is ordered for it.
+2. What the last half minute has already shown to be needed (`orchestrator.arrivals`).
 3. The burst: what waits, and what will come until a worker ordered now is ready, less what the workers that are
    there, or on their way, can serve by then. What is left over must be gone one more cold start later (`DRAIN_S` at
-   least): so the fleet overshoots to clear a queue, and no longer than for that.
+   least): so the fleet overshoots to clear a queue, and no longer than for that. What will come is what came in the last
+   half of a cold start: a burst that is to last for so long has lasted for half of it, and a short look is not deceived by
+   calm that came before.
 
-Workers that are starting count once: in the fleet's size, and in the burst by the time for which they will have
-served. Growing waits for nothing. Shrinking goes to the highest need of one cold start (and of the down cooldown),
-since what is given away now takes that long to come back; never under what now runs, so that those who remain can
-hold it; and only when the signals came without a break for so long. To zero after the idle time, back from zero with
-the first task: a pool at zero starts nothing on a forecast.
+Growing waits for nothing, and workers that are starting count once: in the fleet's size, and in the burst by the time
+for which they will have served. An idle worker is kept for as long as a start takes. That is the ski-rental rule: to
+keep it costs its time, to want it back costs a start's, and who keeps it until the two are equal pays at most twice what
+foresight would have paid, which no other certain rule can better (Karlin, Manasse, Rudolph and Sleator, "Competitive snoopy
+caching", 1988). A fleet that starts in 5 s so gives back in 5 s, one that starts in three minutes holds for three. A
+down cooldown that the policy sets may lengthen this.
+
+Shrinking goes to the highest need of that time, never under what now runs, so that those who remain can hold it; and
+only when the signals came without a break for so long. To zero after the idle time, back from zero with the first task:
+a pool at zero starts nothing on a forecast.
 
 Before a turn's cost or a start was measured, this is the queue-depth policy.
 """
@@ -24,15 +32,19 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 
-from orchestrator.arrivals import BUCKET_S, WINDOW, WINDOWS, Arrivals, after
+from orchestrator.arrivals import BUCKET_S, REACH, WINDOW, WINDOWS, Arrivals, after
 from orchestrator.demand import Code, Decision, Demand, History, Policy, Signals, counted, seconds
 from orchestrator.expectation import LINE, Expectation, expectation
 from orchestrator.queue_depth import queue_depth
 
 WINDOW_S = WINDOW * BUCKET_S
+REACH_S = REACH * BUCKET_S
 
-DRAIN_S = 15.0
-"""A queue is not cleared faster than this: three times the usual bound, and a few ticks."""
+DRAIN_S = 5.0
+"""A queue is not cleared faster than this: the usual bound."""
+
+SPAN = 0.5
+"""Of a cold start: how far back the burst looks for what will come, within what is remembered."""
 
 FARTHEST = WINDOWS // 2
 """Windows: what lies farther ahead than half of the memory cannot be judged by it."""
@@ -68,8 +80,8 @@ class _Known:
 
 
 def hold_s(policy: Policy, signals: Signals) -> float:
-    """How long a need holds its workers."""
-    return max(policy.down_cooldown_s, signals.start_s or 0.0)
+    """How long a need holds its workers: as long as a start takes, or as the policy sets where that is longer."""
+    return max(policy.down_cooldown_s or 0.0, signals.start_s or 0.0)
 
 
 def target_wait(policy: Policy, signals: Signals, demand: Demand, history: History, now: float) -> Decision:
@@ -108,7 +120,7 @@ def _least(known: _Known) -> _Need:
 
 
 def _by_expectation(known: _Known, expected: Expectation | None) -> _Need:
-    if expected is None:
+    if expected is None or known.start_s <= known.policy.wait_bound_s:
         return _Need(0)
     windows = {"last": 1, "trend": min(LINE, len(known.memory.needs)), "mean": len(known.memory.needs)}[expected.by]
     what = "as in" if expected.by == "last" else f"{expected.by} of"
@@ -117,14 +129,16 @@ def _by_expectation(known: _Known, expected: Expectation | None) -> _Need:
 
 
 def _shown(known: _Known) -> _Need:
-    return known.need(known.memory.shown, f"{known.memory.shown:.1f} turns/s were needed within this half minute")
+    shown = known.memory.shown(known.policy.wait_bound_s)
+    return known.need(shown, f"{shown:.1f} turns/s were needed within the last half minute")
 
 
 def _burst(known: _Known) -> _Need:
     """What a worker ordered now will find waiting, and the workers that clear it while they serve what comes."""
     if not known.demand.waiting:
         return _Need(0)
-    grown_at, start_s, coming = known.history.grown_at, known.start_s, known.memory.lately
+    grown_at, start_s = known.history.grown_at, known.start_s
+    coming = known.memory.recent(min(max(BUCKET_S, SPAN * start_s), REACH_S))
     serving_s = 0.0 if grown_at is None else min(start_s, max(0.0, known.now - grown_at))
     served = (known.signals.ready * start_s + known.signals.starting * serving_s) / known.turn_s
     left = known.demand.waiting + coming * start_s - served

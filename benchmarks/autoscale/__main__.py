@@ -1,9 +1,11 @@
 """Our scaling policy beside others', in virtual time: worker-hours against waiting, under a recorded trace and generated loads.
 
-    python -m benchmarks.autoscale [--load azure steps spikes daily tenants] [--trace FILE …] [--vary]
-        [--cold-start 5 30 60 180] [--slots 16] [--bound] [--png FOLDER] [--assert]
+    python -m benchmarks.autoscale [--load azure steps spikes daily tenants] [--trace FILE …] [--vary [SEED]]
+        [--cold-start 5 30 60 180] [--slots 16] [--standby N --warm-start S] [--fail-per-hour RATE] [--fail-start SHARE]
+        [--bound] [--png FOLDER] [--assert]
 
-A load may be varied by name (`steps/fast`, `azure/half`); `--vary` does so for all. `--assert` ends with 1 if a policy
+A load may be varied by name (`steps/fast`, `azure/half`). `--vary` does so for all: the *tuning set*, by which settings
+were chosen. `--vary SEED` takes loads instead that are drawn by that seed: a *held-out set*. `--assert` ends with 1 if a policy
 is better than ours both on worker-hours and on the share that waits for too long, under any of the loads.
 """
 
@@ -13,6 +15,7 @@ import argparse
 import os
 import sys
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 from benchmarks.autoscale.comparison import Case, Comparison, compared
@@ -20,18 +23,31 @@ from benchmarks.autoscale.fleet import Scene
 from benchmarks.autoscale.loads import GENERATED, VARIATIONS
 from benchmarks.autoscale.report import summary, table
 
+TUNING = "tuning"
+HELD_OUT = 32
+
 
 def main(arguments: list[str]) -> int:
     """Parse, run, report; the exit code."""
     options = _parser().parse_args(arguments)
     names = [*options.load, *(str(path) for path in options.trace)]
-    if options.vary:
+    if options.vary == TUNING:
         names = [varied for name in names for varied in (name, *_varied(name))]
-    scenes = [Scene(slots=options.slots, cold_start_s=cold_start_s) for cold_start_s in options.cold_start]
+    elif options.vary:
+        names = [f"drawn/{options.vary}/{number}" for number in range(HELD_OUT)]
+    physics = Scene(
+        slots=options.slots,
+        standby=options.standby,
+        warm_start_s=options.warm_start,
+        failures_per_hour=options.fail_per_hour,
+        start_failure=options.fail_start,
+        seed=options.seed,
+    )
+    scenes = [replace(physics, cold_start_s=cold_start_s) for cold_start_s in options.cold_start]
     cases = [Case(name, scene, bound_s=options.wait_bound, share=options.share) for scene in scenes for name in names]
     comparisons: list[Comparison] = []
     with ProcessPoolExecutor(options.processes) as executor:
-        for comparison in compared(cases, executor, bound=options.bound, limit_s=options.limit):
+        for comparison in compared(cases, executor, bound=options.bound):
             comparisons.append(comparison)
             if not options.brief:
                 print(*table(comparison), "", sep="\n", flush=True)
@@ -68,13 +84,25 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--trace", nargs="*", type=Path, default=[], help="CSV files with the columns of the Azure traces"
     )
-    parser.add_argument("--vary", action="store_true", help="each load in its variations too")
+    parser.add_argument(
+        "--vary",
+        nargs="?",
+        const=TUNING,
+        metavar="SEED",
+        help="each load in its variations too, by which settings were chosen; with a seed, loads drawn by it instead",
+    )
     parser.add_argument("--cold-start", nargs="*", type=float, default=[60.0], metavar="S")
     parser.add_argument("--slots", type=int, default=16)
+    parser.add_argument("--standby", type=int, default=0, metavar="N", help="workers kept prepared, at full cost")
+    parser.add_argument("--warm-start", type=float, default=5.0, metavar="S", help="what a start from these takes")
+    parser.add_argument("--fail-per-hour", type=float, default=0.0, metavar="RATE", help="of each ready worker")
+    parser.add_argument("--fail-start", type=float, default=0.0, metavar="SHARE", help="of starts that end in nothing")
+    parser.add_argument("--seed", type=int, default=1, help="of what fails")
     parser.add_argument("--wait-bound", type=float, default=5.0, metavar="S")
     parser.add_argument("--share", type=float, default=0.99, help="to be kept under the bound")
-    parser.add_argument("--bound", action="store_true", help="the clairvoyant's bound too (a minute for each case)")
-    parser.add_argument("--limit", type=float, default=60.0, metavar="S", help="time for each bound")
+    parser.add_argument(
+        "--bound", action="store_true", help="the clairvoyant's bound and policy too (a minute for each case)"
+    )
     parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--png", type=Path, metavar="FOLDER")
     parser.add_argument("--brief", action="store_true", help="only one line for each case")

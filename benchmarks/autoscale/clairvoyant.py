@@ -1,185 +1,127 @@
-"""The fewest worker-hours that anybody could have spent who knew the load before: a bound from below, by a programme.
+"""What those could do who know the load: a bound that nobody passes, and a fleet that can really be had.
 
-Time goes in buckets of `BUCKET_S`. Unknown are the workers that serve in each bucket (whole numbers), how many of them
-start before it, the work done by its end, and which requests are let wait. Work is seconds of a full worker (`cost_s`).
-The programme asks for the least of
+**The bound** (`bound_hours`) is the best of the duals of `foresight.best`: nobody who keeps the share within the wait's
+bound has fewer worker-hours. Each rule of the programme allows what a fleet may do, and more:
 
-    worker time in the buckets + one cold start of worker time for every start
+* Scalers are asked once a second, so fleets change at whole seconds, as the programme's do. A start costs it `drain_s`
+  less than the pool asks, since the last tick of a worker that drains counts whole.
+* A worker does at most one second of work in a second: `cost_s` is a request's part of full steps, and no step has more.
+* What arrives within a tick may be done in it. Work is rounded down (over the whole run by one unit at most), and moves
+  between workers for nothing. Backlog beyond the last level is forgotten.
+* At the end of a tick the work that is not done lies with requests that came after the ones judged, in slots, or with late
+  ones. The first are taken to be not begun; the slots of all workers to hold the dearest requests of the last two minutes,
+  with all of their work to do; of the rest the fewest requests are late that it can be, which are the last of their tick since
+  the queue is first come, first served. They had the whole tick in which they came, and the bound after it.
+* Requests before the warm-up's end are never late.
+* For any price of a late request, the least total less the price of those allowed is a bound (weak duality).
 
-such that no work is done before it has arrived; no bucket does more than its workers can; all is done in the end; and
-at the end of each bucket all that arrived more than the bound before has been claimed, but for the requests that are
-let wait: at most 1 - share of those that count. What is claimed is done, or in a slot: so the work that is not done is
-at most that of the most expensive requests of late, one for every slot.
+Taken as given: a turn that was handed over is soon in a slot again; nobody starts workers to claim turns and leave them.
 
-It is a bound from below because each rule allows more than the fleet does. A request costs no less than in a full
-batch. All slots hold the most expensive requests, with all their work undone. A request that is let wait excuses the
-most expensive of its group. Work can be split, and moves between workers for nothing. Before the warm-up is over
-anything may wait. Workers end without a drain. And it is the solver's *dual bound* that is reported, not its best plan,
-so a run that is cut short says less, never more. One thing is taken as given: fleets change at a bucket's begin; one
-that changes at other moments could save up to one bucket for each start.
+**The policy** (`planned`) pays what all pay, in the same simulator. Its plan is the programme's fleet for requests that
+cost so much more that the share is kept, found by halving, or a fixed one that keeps it. Each worker is ordered one cold
+start early, and kept where it would be wanted again within one. Then the plan's edges are moved, by chance, as long as
+the share holds. So it is what can be had, but perhaps not the best.
 """
 
 from __future__ import annotations
 
 import math
+import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-from scipy.optimize import Bounds, LinearConstraint, milp
-from scipy.sparse import coo_array
-
-from benchmarks.autoscale.fleet import Scene, cost_s
+from benchmarks.autoscale.fleet import Sample, Scene
+from benchmarks.autoscale.foresight import TAIL_S, Known, best
 from benchmarks.autoscale.loads import Load
-from benchmarks.autoscale.score import WARM_UP
+from benchmarks.autoscale.score import Score, judged
 
-BUCKET_S = 10.0
-SLOT_MEMORY_S = 120.0
-"""No turn of these loads is in a slot for longer: it would have to have thousands of tokens."""
+PRICES = (0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0)
+"""Of a late request, in worker-s. The dual is concave in it: the best is found around the best of these."""
 
-GROUPS = 4
-"""Requests of a bucket that may be let wait are taken in so many groups of like cost."""
-
-TAIL = 6
-"""Buckets after the load's end in which the rest is served."""
-
-
-@dataclass(frozen=True, slots=True)
-class Clairvoyant:
-    """`worker_hours`: none can do with less. `plan_hours`: of the best plan found; `proved`: the two are equal."""
-
-    worker_hours: float
-    plan_hours: float | None
-    proved: bool
+PLAN_PRICES = (0.3, 1.0, 3.0)
+PLAN_WORKERS = 20
+HALVINGS = 7
+DEAREST = 4.0
+EDGES_S = (20, 8, 3, 1)
 
 
-class _Rows:
-    """Rows of a sparse matrix with their bounds, one after the other."""
-
-    def __init__(self) -> None:
-        self.rows: list[int] = []
-        self.columns: list[int] = []
-        self.values: list[float] = []
-        self.low: list[float] = []
-        self.high: list[float] = []
-
-    def add(self, terms: Sequence[tuple[int, float]], *, low: float = -math.inf, high: float = math.inf) -> None:
-        row = len(self.low)
-        for column, value in terms:
-            self.rows.append(row)
-            self.columns.append(column)
-            self.values.append(value)
-        self.low.append(low)
-        self.high.append(high)
-
-    def constraint(self, columns: int) -> LinearConstraint:
-        matrix = coo_array((self.values, (self.rows, self.columns)), shape=(len(self.low), columns))
-        return LinearConstraint(matrix.tocsc(), self.low, self.high)
+def bound_hours(load: Load, scene: Scene, *, bound_s: float, share: float) -> float:
+    """Nobody can do with less; in worker-hours."""
+    known = Known(load, scene, bound_s, share, most=scene.max_workers)
+    values = {price: best(known, price)[0] for price in PRICES}
+    for factor in (1.8, 1.3):
+        middle = max(values, key=values.__getitem__)
+        values |= {price: best(known, price)[0] for price in (middle / factor, middle * factor)}
+    return max(values.values()) / 3600
 
 
-def clairvoyant(load: Load, scene: Scene, *, bound_s: float, share: float, limit_s: float = 60.0) -> Clairvoyant:
-    """The bound for a load; `limit_s`: time that the solver may take."""
-    buckets = math.ceil(load.ends_at / BUCKET_S) + TAIL
-    costs = [cost_s(scene, request) for request in load.requests]
-    moments = [request.at for request in load.requests]
-    arrived = _cumulative(moments, costs, [(number + 1) * BUCKET_S for number in range(buckets)])
-    due = _cumulative(moments, costs, [(number + 1) * BUCKET_S - bound_s for number in range(buckets)])
-    begin_s = WARM_UP * scene.cold_start_s
-    groups = _groups(moments, costs, begin_s, buckets)
-    free = math.floor((1 - share) * sum(at >= begin_s for at in moments) + 1e-9)
+@dataclass(frozen=True)
+class Planned:
+    """A fleet that was laid down before: so many workers are to be ready in each second."""
 
-    # One column to a bucket for each of: workers, starts, work done, work let wait. Then the requests let wait, by group.
-    workers, starts, done, excused, late = (number * buckets for number in range(5))
-    columns = late + len(groups)
-    rows = _Rows()
-    most = scene.max_workers
-    for now in range(buckets):
-        before = [(workers + now - 1, -1.0)] if now else []
-        rows.add([(starts + now, 1.0), (workers + now, -1.0), *[(c, 1.0) for c, _ in before]], low=0.0)
-        earlier = [(done + now - 1, -1.0)] if now else []
-        rows.add([(done + now, 1.0), *earlier, (workers + now, -BUCKET_S)], high=0.0)
-        rows.add([(done + now, 1.0), *[(c, v) for c, v in earlier]], low=0.0)
-        members = [(late + place, -cost) for place, (bucket, _, cost) in enumerate(groups) if bucket == now]
-        rows.add([(excused + now, 1.0), *([(excused + now - 1, -1.0)] if now else []), *members], high=0.0)
-        if (now + 1) * BUCKET_S - bound_s < begin_s:
-            continue
-        for count, base, slope in _in_slots(moments, costs, now, scene.slots, most):
-            rows.add(
-                [(done + now, 1.0), (excused + now, 1.0), (workers + now, slope)], low=due[now] - base + slope * count
-            )
-    rows.add([(late + place, 1.0) for place in range(len(groups))], high=float(free))
+    workers: Sequence[int]
+    lead_s: int
+    name: str = "clairvoyant"
 
-    first = math.floor(scene.cold_start_s / BUCKET_S)
-    upper = np.concatenate(
-        [
-            np.where(np.arange(buckets) < first, 0.0, float(most)),
-            np.full(buckets, float(most)),
-            np.array(arrived),
-            np.full(buckets, arrived[-1]),
-            np.array([float(count) for _, count, _ in groups]),
-        ]
-    )
-    lower = np.zeros(columns)
-    lower[done + buckets - 1] = arrived[-1]
-    price = np.concatenate(
-        [np.full(buckets, BUCKET_S), np.full(buckets, scene.cold_start_s), np.zeros(columns - 2 * buckets)]
-    )
-    whole = np.concatenate([np.ones(buckets), np.zeros(columns - buckets)])
-    found = milp(
-        price,
-        constraints=rows.constraint(columns),
-        bounds=Bounds(lower, upper),
-        integrality=whole,
-        options={"time_limit": limit_s, "mip_rel_gap": 0.002},
-    )
-    if found.mip_dual_bound is None:
-        raise NoBound(f"{load.name}: the solver says: {found.message}")
-    plan_hours = None if found.x is None else float(found.fun) / 3600
-    return Clairvoyant(float(found.mip_dual_bound) / 3600, plan_hours, proved=found.status == 0)
+    def desired(self, sample: Sample) -> int:
+        """The most that are wanted until a worker ordered now is ready; the plan's last for what comes after it."""
+        now = round(sample.at)
+        return max(self.workers[now : now + self.lead_s + 1], default=1)
 
 
-class NoBound(Exception):
-    """The solver found no bound in its time; give it more."""
-
-
-def _cumulative(moments: Sequence[float], costs: Sequence[float], marks: Sequence[float]) -> list[float]:
-    """Work that arrived up to each mark."""
-    sums = np.concatenate([[0.0], np.cumsum(costs)])
-    return [float(sums[count]) for count in np.searchsorted(moments, marks, side="right")]
-
-
-def _groups(
-    moments: Sequence[float], costs: Sequence[float], begin_s: float, buckets: int
-) -> list[tuple[int, int, float]]:
-    """Bucket, number of requests, and greatest cost, of each group of requests that count."""
-    members: list[list[float]] = [[] for _ in range(buckets)]
-    for at, cost in zip(moments, costs, strict=True):
-        if at >= begin_s:
-            members[int(at // BUCKET_S)].append(cost)
-    groups = []
-    for bucket, found in enumerate(members):
-        found.sort(reverse=True)
-        size = math.ceil(len(found) / GROUPS) or 1
-        groups += [(bucket, len(found[at : at + size]), found[at]) for at in range(0, len(found), size)]
-    return groups
-
-
-def _in_slots(
-    moments: Sequence[float], costs: Sequence[float], now: int, slots: int, most: int
-) -> list[tuple[int, float, float]]:
-    """The most work that n workers may hold at the end of a bucket, as lines over n: (at n, so much, and so much per worker).
-
-    The sum of the greatest costs is concave in their number, so it is the least of its chords' lines.
-    """
-    end_s = (now + 1) * BUCKET_S
-    low, high = np.searchsorted(moments, [end_s - SLOT_MEMORY_S, end_s])
-    recent = np.sort(np.asarray(costs[low:high]))[::-1]
-    sums = np.concatenate([[0.0], np.cumsum(recent)])
-    held = [float(sums[min(count * slots, len(recent))]) for count in range(most + 1)]
-    lines = []
-    for count in range(most):
-        slope = held[count + 1] - held[count]
-        lines.append((count, held[count], slope))
-        if slope == 0.0:
+def planned(load: Load, scene: Scene, *, bound_s: float, share: float, tries: int = 60) -> Score | None:
+    """The clairvoyant policy's figures, None if no plan was found that keeps the share. `tries`: of moved edges."""
+    search = _Search(load, scene, bound_s, share)
+    ticks = math.ceil(load.ends_at) + TAIL_S
+    for workers in range(1, scene.max_workers + 1):
+        if search.tried([workers] * ticks):
             break
-    return lines
+    for price in PLAN_PRICES:
+        low, high = 1.0, DEAREST
+        for _ in range(HALVINGS):
+            middle = math.sqrt(low * high)
+            known = Known(
+                load, scene, bound_s, share, in_slots=0.0, dearer=middle, most=min(PLAN_WORKERS, scene.max_workers)
+            )
+            kept = search.tried(best(known, price, plan=True)[1])
+            low, high = (low, middle) if kept else (middle, high)
+    search.moved(tries)
+    return search.score
+
+
+class _Search:
+    """The cheapest plan so far that keeps the share."""
+
+    def __init__(self, load: Load, scene: Scene, bound_s: float, share: float) -> None:
+        self._load, self._scene, self._bound_s, self._late = load, scene, bound_s, 1 - share
+        self._plan: list[int] = []
+        self.score: Score | None = None
+
+    def tried(self, plan: list[int]) -> bool:
+        """Whether it keeps the share; the best is kept."""
+        scaler = Planned(plan, int(self._scene.cold_start_s))
+        score, _ = judged(self._load, self._scene, scaler, family="clairvoyant", bound_s=self._bound_s)
+        if score.late > self._late:
+            return False
+        if self.score is None or score.worker_hours < self.score.worker_hours:
+            self.score, self._plan = score, plan
+        return True
+
+    def moved(self, tries: int) -> None:
+        """A step up comes later, or one down earlier: by less and less where that fails."""
+        dice = random.Random(1)
+        if self.score is None:
+            return
+        for number in range(tries):
+            plan = list(self._plan)
+            edges = [at for at in range(1, len(plan)) if plan[at] != plan[at - 1]]
+            if not edges:
+                return
+            at = dice.choice(edges)
+            by = EDGES_S[number * len(EDGES_S) // tries]
+            if plan[at] > plan[at - 1]:
+                plan[at : at + by] = [min(plan[at - 1], one) for one in plan[at : at + by]]
+            else:
+                begin = max(0, at - by)
+                plan[begin:at] = [min(plan[at], one) for one in plan[begin:at]]
+            self.tried(plan)

@@ -7,6 +7,7 @@ from concurrent.futures import Executor
 from dataclasses import dataclass, field
 
 from benchmarks.autoscale.fleet import Scene
+from benchmarks.autoscale.foreseen import Foreseen, foreseen
 from benchmarks.autoscale.loads import named
 from benchmarks.autoscale.ours import Ours
 from benchmarks.autoscale.rivals import contestants
@@ -38,12 +39,12 @@ class Case:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Scores of a case. `bound_hours`: the clairvoyant's, None if it was not asked for."""
+    """Scores of a case. `foreseen`: what those can do who know the load, None if it was not asked for."""
 
     case: Case
     ours: Score
     others: Sequence[Score] = field(default_factory=list)
-    bound_hours: float | None = None
+    foreseen: Foreseen | None = None
 
     @property
     def beaten_by(self) -> list[Score]:
@@ -51,19 +52,19 @@ class Comparison:
         return [score for score in self.others if score.beats(self.ours)]
 
 
-def compared(cases: Sequence[Case], executor: Executor, *, bound: bool, limit_s: float) -> Iterator[Comparison]:
+def compared(cases: Sequence[Case], executor: Executor, *, bound: bool) -> Iterator[Comparison]:
     """All cases, in order, each as soon as it is there."""
-    bounds = [executor.submit(_bound, case, limit_s) if bound else None for case in cases]
+    bounds = [executor.submit(_foreseen, case) if bound else None for case in cases]
     runs = []
     for case in cases:
         others = [executor.submit(_other, case, place) for place, _ in enumerate(contestants(case.scene))]
         runs.append((executor.submit(_ours, case), others))
-    for case, (ours, others), hours in zip(cases, runs, bounds, strict=True):
+    for case, (ours, others), known in zip(cases, runs, bounds, strict=True):
         yield Comparison(
             case,
             ours.result(),
             [other.result() for other in others],
-            None if hours is None else hours.result(),
+            None if known is None else known.result(),
         )
 
 
@@ -77,9 +78,5 @@ def _other(case: Case, place: int) -> Score:
     return judged(named(case.load), case.scene, maker(), family=family, bound_s=case.bound_s)[0]
 
 
-def _bound(case: Case, limit_s: float) -> float:
-    from benchmarks.autoscale.clairvoyant import clairvoyant
-
-    return clairvoyant(
-        named(case.load), case.scene, bound_s=case.bound_s, share=case.share, limit_s=limit_s
-    ).worker_hours
+def _foreseen(case: Case) -> Foreseen:
+    return foreseen(named(case.load), case.scene, case.policy, bound_s=case.bound_s, share=case.share)

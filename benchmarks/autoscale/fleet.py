@@ -21,7 +21,12 @@ from gpu_worker.engines.simulated import SimulatedArgs
 
 @dataclass(frozen=True)
 class Scene:
-    """The fleet's physics: times in s, the same for every scaler. `failures_per_hour` is per worker that is ready."""
+    """The fleet's physics: times in s, the same for every scaler.
+
+    `standby` workers are kept prepared beside the fleet: one that is taken starts in `warm_start_s`, and the next is
+    prepared in a cold start. Each costs as a worker does, all the time. `failures_per_hour` is per worker that is
+    ready; `start_failure` is the share of starts that end in nothing when they should have been ready.
+    """
 
     slots: int = 16
     cold_start_s: float = 60.0
@@ -29,7 +34,10 @@ class Scene:
     max_workers: int = 32
     tick_s: float = 1.0
     speed: SimulatedArgs = field(default_factory=SimulatedArgs)
+    standby: int = 0
+    warm_start_s: float = 5.0
     failures_per_hour: float = 0.0
+    start_failure: float = 0.0
     lease_s: float = 5.0
     first_workers: int = 0
     ends_after_s: float = 0.0
@@ -48,7 +56,7 @@ class Sample:
     """What a scaler may see at a tick, which is what the queue and the fleet tell. Counters grow from the load's begin.
 
     Measured, and None before: `turn_s`, the mean over the turns that ended of what a turn costs a full worker;
-    `start_s`, a cold start.
+    `start_s`, what a start would take now: a warm one where one is prepared, else a cold one.
     """
 
     at: float
@@ -89,7 +97,9 @@ class _Worker:
     since: float
     changes_at: float
     engine: Engine
+    lasts_s: float = math.inf
     fails_at: float = math.inf
+    start_fails: bool = False
 
     @property
     def gone(self) -> bool:
@@ -124,6 +134,8 @@ class Outcome:
     peak: int
     handed_over: int
     busy_s: float
+    failed_starts: int = 0
+    failed: int = 0
     timeline: list[Moment] = field(default_factory=list)
 
     def late(self, bound_s: float, *, ignore: int = 0) -> float:
@@ -146,9 +158,9 @@ class Pool:
         self._started = False
         self._workers: list[_Worker] = []
         self._events: list[tuple[float, int, _Worker]] = []
-        self._dice = random.Random(scene.seed)
+        self._prepared_at = [scene.cold_start_s] * scene.standby
         self._worker_s = self._busy_s = 0.0
-        self._starts = self._peak = self._handed_over = 0
+        self._starts = self._peak = self._handed_over = self._failed = self._failed_starts = 0
         self._timeline: list[Moment] = []
         self._stalled: list[tuple[float, list[Turn]]] = []
 
@@ -172,6 +184,7 @@ class Pool:
             else:
                 self._tick()
                 next_tick += self._scene.tick_s
+        self._worker_s += self._scene.standby * self._now
         for worker in self._workers:
             self._worker_s += self._now - worker.since
             self._busy_s += worker.engine.busy_s
@@ -184,6 +197,8 @@ class Pool:
             peak=self._peak,
             handed_over=self._handed_over,
             busy_s=self._busy_s,
+            failed_starts=self._failed_starts,
+            failed=self._failed,
             timeline=self._timeline,
         )
 
@@ -227,6 +242,7 @@ class Pool:
         if worker.gone or at != worker.next_at:
             return
         if at == worker.fails_at:
+            self._failed += 1
             self._stalled.append((at + self._scene.lease_s, worker.engine.release(at)))
             self._end(worker)
         elif at == worker.engine.next_at:
@@ -234,11 +250,13 @@ class Pool:
                 self._ended += 1
                 self._ended_output += turn.request.output_tokens
                 self._ended_cost_s += cost_s(self._scene, turn.request)
+        elif worker.state == "starting" and worker.start_fails:
+            self._failed_starts += 1
+            self._end(worker)
         elif worker.state == "starting":
             worker.state, worker.changes_at = "ready", math.inf
+            worker.fails_at = at + worker.lasts_s
             self._started = True
-            if self._scene.failures_per_hour:
-                worker.fails_at = at + self._dice.expovariate(self._scene.failures_per_hour / 3600)
         else:
             turns = worker.engine.release(at)
             self._handed_over += len(turns)
@@ -254,7 +272,7 @@ class Pool:
         desired = min(max(0, self._scaler.desired(sample)), self._scene.max_workers)
         self._timeline.append(Moment(self._now, sample.waiting, sample.running, sample.ready, sample.starting, desired))
         for _ in range(desired - sample.current):
-            self._start(ready_at=self._now + self._scene.cold_start_s)
+            self._start(ready_at=self._now + self._take_start_s())
         for worker in self._victims(sample.current - desired):
             if worker.state == "starting":
                 self._end(worker)
@@ -281,16 +299,35 @@ class Pool:
             ended_output_tokens=self._ended_output,
             busy_workers=sum(worker.engine.held > 0 for worker in ready),
             turn_s=self._ended_cost_s / self._ended if self._ended else None,
-            start_s=self._scene.cold_start_s if self._started else None,
+            start_s=self._start_s() if self._started else None,
         )
 
+    def _start_s(self) -> float:
+        """What a start would take now."""
+        warm = any(at <= self._now for at in self._prepared_at)
+        return self._scene.warm_start_s if warm else self._scene.cold_start_s
+
+    def _take_start_s(self) -> float:
+        """What this start takes; the prepared worker that it takes is replaced."""
+        for place, at in enumerate(self._prepared_at):
+            if at <= self._now:
+                self._prepared_at[place] = self._now + self._scene.cold_start_s
+                return self._scene.warm_start_s
+        return self._scene.cold_start_s
+
     def _start(self, *, ready_at: float) -> None:
+        """What fails when is a worker's own luck, by its number: the same for every scaler."""
+        dice = random.Random(f"{self._scene.seed} {self._starts}")
+        start_fails = dice.random() < self._scene.start_failure
+        rate = self._scene.failures_per_hour / 3600
         worker = _Worker(
             number=self._starts,
             state="starting",
             since=self._now,
             changes_at=ready_at,
             engine=Engine(self._scene.speed, self._scene.slots),
+            lasts_s=dice.expovariate(rate) if rate else math.inf,
+            start_fails=start_fails,
         )
         self._starts += 1
         self._workers.append(worker)

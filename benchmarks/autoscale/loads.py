@@ -170,7 +170,15 @@ VARIATIONS: Mapping[str, Callable[[Load], Load]] = {
 
 @cache
 def named(name: str) -> Load:
-    """`azure`, a generated load, or a trace's path; after a `/`, a variation (`seed2` makes a generated load anew)."""
+    """`azure`, a generated load, or a trace's path; after a `/`, a variation (`seed2` makes a generated load anew).
+
+    `drawn/SEED/NUMBER`: one that `drawn` makes.
+    """
+    if name.startswith("drawn/"):
+        from benchmarks.autoscale.drawn import drawn  # which is made of what stands here
+
+        _, seed, number = name.split("/")
+        return replace(drawn(int(seed), int(number)), name=name)
     stem, _, variation = name.rpartition("/") if name.rpartition("/")[2] in (*VARIATIONS, "seed2") else (name, "", "")
     if variation == "seed2":
         return replace(GENERATED[stem](2), name=name)

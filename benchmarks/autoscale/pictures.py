@@ -44,8 +44,10 @@ def draw_frontiers(comparisons: Sequence[Comparison], path: Path) -> None:
         best = frontier(one.others)
         panel.step([s.worker_hours for s in best], [100 * s.late for s in best], where="post", color=INK, lw=0.8)
         panel.scatter([one.ours.worker_hours], [100 * one.ours.late], s=110, marker="*", color=OURS, label="Opsite")
-        if one.bound_hours is not None:
-            panel.axvline(one.bound_hours, color=INK, ls=":", lw=1)
+        if one.foreseen is not None:
+            panel.axvline(one.foreseen.bound_hours, color=INK, ls=":", lw=1)
+            if (plan := one.foreseen.planned) is not None:
+                panel.scatter([plan.worker_hours], [100 * plan.late], s=60, marker="D", color=INK, label="clairvoyant")
         panel.set_xlim(0, 3 * one.ours.worker_hours)
         panel.set_yscale("symlog", linthresh=1)
         panel.set_ylim(-0.1, 100)

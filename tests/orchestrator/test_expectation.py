@@ -49,7 +49,8 @@ def test_counts_and_windows_are_those_of_the_clock() -> None:
     kept = stream([(float(second), 3 * second) for second in range(62)])
     assert kept.counts == (15.0,) * 12
     assert len(kept.needs) == 2
-    assert kept.lately == 3.0
+    assert [kept.recent(span_s) for span_s in (1.0, 5.0, 12.0, 61.0)] == [3.0] * 4
+    assert kept.recent(122.0) == 1.5  # what was not seen did not come
     long = stream([(float(second), second) for second in range(0, 2000, 5)])
     assert (len(long.counts), len(long.needs)) == (REACH, WINDOWS)
     assert len(long.window) < WINDOW

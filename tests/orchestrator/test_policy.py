@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from orchestrator.demand import Decision, Demand, History, Policy, Signals
 from orchestrator.policy import UnknownPolicy, decide, remember
+from orchestrator.queue_depth import calm_s
 
 POLICY = Policy(
     min_workers=0, max_workers=10, waiting_per_worker=2, up_cooldown_s=5, down_cooldown_s=30, idle_to_zero_s=20
@@ -120,7 +121,7 @@ policies = st.builds(
     max_workers=st.integers(5, 40),
     waiting_per_worker=st.integers(1, 50),
     up_cooldown_s=st.floats(0, 10),
-    down_cooldown_s=st.floats(0, 300),
+    down_cooldown_s=st.none() | st.floats(0, 300),
     idle_to_zero_s=st.floats(0, 300),
 )
 histories = st.builds(
@@ -202,7 +203,7 @@ def test_constant_demand_settles_and_stays(policy: Policy, load: int, slots: int
 @long
 @given(policies, st.lists(st.integers(0, 200), min_size=1, max_size=40), st.integers(1, 16))
 def test_after_demand_ends_the_fleet_reaches_its_minimum(policy: Policy, loads: list[int], slots: int) -> None:
-    bound = int(max(policy.down_cooldown_s, policy.idle_to_zero_s)) + 10
+    bound = int(max(calm_s(policy), policy.idle_to_zero_s)) + 10
     sizes = live(policy, loads + [0] * bound, slots=slots)
     assert sizes[-1] == policy.min_workers
 

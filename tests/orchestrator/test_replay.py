@@ -31,7 +31,7 @@ histories = st.builds(
 )  # fmt: skip
 policies = st.builds(
     Policy, kind=st.just("queue_depth"), min_workers=st.integers(0, 9), max_workers=st.integers(9, 99),
-    waiting_per_worker=st.integers(1, 99), up_cooldown_s=floats, down_cooldown_s=floats, idle_to_zero_s=floats,
+    waiting_per_worker=st.integers(1, 99), up_cooldown_s=floats, down_cooldown_s=st.none() | floats, idle_to_zero_s=floats,
 )  # fmt: skip
 inputs = st.builds(
     Inputs, policy=policies, signals=signals, history=histories, now=floats,

@@ -101,6 +101,48 @@ def test_what_was_needed_within_one_cold_start_is_kept() -> None:
     assert decide(policy, seen(0, 1, ready=6), watched(peaks=((NOW - 60, 4),)), NOW).desired == 1
 
 
+@pytest.mark.parametrize(
+    ("start_s", "cooldown_s", "held_s"), [(5, None, 5), (180, None, 180), (5, 60, 60), (180, 60, 180)]
+)
+def test_an_idle_worker_is_kept_as_long_as_a_start_takes(
+    start_s: float, cooldown_s: float | None, held_s: float
+) -> None:
+    policy = replace(POLICY, down_cooldown_s=cooldown_s)
+    signals = replace(seen(0, 1, ready=6), start_s=start_s)
+    assert decide(policy, signals, watched(peaks=((NOW - held_s + 1, 4),)), NOW).desired == 4
+    assert decide(policy, signals, watched(peaks=((NOW - held_s, 4),)), NOW).desired == 1
+
+
+def test_a_start_within_the_bound_needs_no_forecast() -> None:
+    """A burst of twenty a second was five minutes ago: its next one may wait for the workers that are ordered for it."""
+    counts = [0.0] * 12 * 10 + [100.0] * 12 + [0.0] * 12 * 5
+    kept, total = None, 0.0
+    for place, came in enumerate(counts):
+        total += came
+        kept = after(kept, count=round(total), now=NOW - 5.0 * (len(counts) - place), bound_s=5.0)
+    history = watched()
+    history = replace(history, arrivals=kept)
+    policy = replace(POLICY, down_cooldown_s=None)
+    assert kept is not None
+    for start_s, workers in ((5.0, 1), (6.0, 2)):
+        signals = replace(seen(0, 1, ready=4, arrived=kept.count), start_s=start_s)
+        assert decide(policy, signals, history, NOW).desired == workers
+
+
+def test_a_burst_that_began_now_is_met_by_what_comes_now() -> None:
+    """Fifteen minutes of one a second, then forty a second for four seconds: they will not be gone when a start of 5 s is over."""
+    kept, total = None, 0.0
+    for second in range(904):
+        total += 1 if second < 900 else 40
+        kept = after(kept, count=round(total), now=NOW - 903.0 + second, bound_s=5.0)
+    assert kept is not None
+    history = replace(watched(), arrivals=kept)
+    signals = replace(seen(100, SLOTS, ready=1, arrived=kept.count), start_s=5.0)
+    assert decide(POLICY, signals, history, NOW).desired >= 10
+    slow = replace(signals, start_s=60.0)
+    assert decide(POLICY, slow, history, NOW).desired < 10  # as far as half of a start back, it was calm
+
+
 def test_a_restart_holds_the_present_size() -> None:
     for history in (History(), History(seen_since=NOW - 59, arrivals=memory(0)), History(seen_since=NOW - 2000)):
         decision = decide(POLICY, seen(0, 1, ready=5), history, NOW)
@@ -135,7 +177,7 @@ policies = st.builds(
     min_workers=st.integers(0, 5),
     max_workers=st.integers(5, 40),
     waiting_per_worker=st.integers(1, 50),
-    down_cooldown_s=st.floats(0, 300),
+    down_cooldown_s=st.none() | st.floats(0, 300),
     idle_to_zero_s=st.floats(0, 300),
     wait_bound_s=st.floats(0.1, 60),
     wait_share=st.floats(0.5, 0.999),
@@ -252,10 +294,11 @@ def reversals(sizes: list[int]) -> int:
 
 
 @long
-@given(st.integers(0, 40), st.floats(0.07, 0.4), st.sampled_from((5, 30, 60, 180)))
-def test_constant_demand_settles_and_stays(per_s: int, turn_s: float, start_s: int) -> None:
+@given(st.integers(0, 40), st.floats(0.07, 0.4), st.sampled_from((5, 30, 60, 180)), st.sampled_from((60.0, None)))
+def test_constant_demand_settles_and_stays(per_s: int, turn_s: float, start_s: int, cooldown_s: float | None) -> None:
     """Up for what waited during the first start, down when that is cleared, and no change after that."""
-    sizes = live(POLICY, [per_s] * 2000, turn_s=turn_s, start_s=start_s)
+    policy = replace(POLICY, down_cooldown_s=cooldown_s)
+    sizes = live(policy, [per_s] * 2000, turn_s=turn_s, start_s=start_s)
     assert reversals(sizes) <= 2
     assert len(set(sizes[-600:])) == 1
     enough = math.ceil(per_s * turn_s - 1e-6)
@@ -280,11 +323,19 @@ def test_after_demand_ends_the_fleet_reaches_its_minimum(
 
 
 @long
-@given(st.lists(st.integers(0, 40), min_size=60, max_size=120), st.integers(1, 12), st.sampled_from((5, 60)))
-def test_noise_reverses_the_fleet_at_most_twice_in_a_window(noise: list[int], each: int, start_s: int) -> None:
+@given(
+    st.lists(st.integers(0, 40), min_size=60, max_size=120),
+    st.integers(1, 12),
+    st.sampled_from((5, 60)),
+    st.sampled_from((60.0, None)),
+)
+def test_noise_reverses_the_fleet_at_most_twice_in_a_window(
+    noise: list[int], each: int, start_s: int, cooldown_s: float | None
+) -> None:
     """Each number for some seconds, so that some of the noise is longer than a tick."""
     arrivals = [number for number in noise for _ in range(each)][:900]
-    sizes = live(POLICY, arrivals, turn_s=0.1, start_s=start_s)
-    window_s = max(POLICY.down_cooldown_s, start_s)
+    policy = replace(POLICY, down_cooldown_s=cooldown_s)
+    sizes = live(policy, arrivals, turn_s=0.1, start_s=start_s)
+    window_s = max(cooldown_s or 0.0, start_s)
     for begin in range(0, len(sizes), int(window_s)):
         assert reversals(sizes[begin : begin + int(window_s)]) <= 2
