@@ -162,7 +162,7 @@ def _bounds(course: Course, desired: int, *, old: int, settled: int) -> tuple[in
     trusted = settled > 0 or course.wanted == course.current
     if trusted or old == 0:
         return desired, 0
-    return min(desired, course.surge(desired)), desired
+    return min(desired, course.surge(desired)), desired - course.in_place
 
 
 def _share(percent: int, of: int) -> int:

@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('orchestrator', '0005_policy_schedule'),
+        ('orchestrator', '0007_pool_revisions'),
     ]
 
     operations = [
