@@ -15,8 +15,8 @@ from unfold.decorators import display
 
 from orchestrator import revisions
 from orchestrator.models import Pool, PoolRevision, Rollout, ScalingDecision, ScalingPolicy, Worker
-from orchestrator.phases import shown
 from orchestrator.replay import in_words
+from orchestrator.signals.phases import shown
 from orchestrator.specs import RECIPE
 from tenants.admin import Facts
 

@@ -10,14 +10,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from orchestrator.demand import counted
 from orchestrator.fleet import Sight
 from orchestrator.models import Pool, Recipe, Worker
-from orchestrator.packing import WHOLE, Capacity, Need, Taken, short_of
-from orchestrator.placement import Eviction, Grant, Placement, Wish, place
+from orchestrator.placement.packing import WHOLE, Capacity, Need, Taken, short_of
+from orchestrator.placement.place import Eviction, Grant, Placement, Wish, place
+from orchestrator.placement.preemption import Held
+from orchestrator.placement.shortage import Holder, shortage
 from orchestrator.plan import Drain, Kill, Plan, Start, felt_least
-from orchestrator.preemption import Held
-from orchestrator.shortage import Holder, shortage
+from orchestrator.policies.demand import counted
 from orchestrator.watch import Observed
 
 

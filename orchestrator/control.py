@@ -12,23 +12,23 @@ from dataclasses import dataclass, field, replace
 
 from orchestrator import records
 from orchestrator.allotment import Allotment, Draft
-from orchestrator.demand import Decision, Demand, History, Policy, Signals
 from orchestrator.fleet import Sight
 from orchestrator.host import Host
 from orchestrator.journal import Journal
 from orchestrator.models import Pool, PoolRevision, Worker
 from orchestrator.outlook import outlook_of
-from orchestrator.packing import Taken
+from orchestrator.placement.packing import Taken
 from orchestrator.plan import Action, Drain, Kill, Plan, Start, kills_due, plan
-from orchestrator.policy import least, remember
+from orchestrator.policies.decide import least, remember
+from orchestrator.policies.demand import Decision, Demand, History, Policy, Signals
 from orchestrator.progress import Progress
 from orchestrator.prospect import prospect_of
-from orchestrator.rates import RateMeter
 from orchestrator.refusals import Kind, of_rollout, of_starts, of_work
 from orchestrator.replay import Inputs, decided
 from orchestrator.runtimes import RuntimeUnavailable
+from orchestrator.signals.rates import RateMeter
+from orchestrator.signals.starts import StartTimes
 from orchestrator.specs import BadPool, worker_spec
-from orchestrator.starts import StartTimes
 from orchestrator.watch import Look, Observed, Watch
 from orchestrator.waves import plan_wave, without_surge
 from taskqueue.access import AccessRefused

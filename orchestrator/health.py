@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from orchestrator.backoff import HOPELESS
-from orchestrator.demand import seconds
 from orchestrator.plan import LiveState
+from orchestrator.policies.demand import seconds
 
 ERROR_MARK = "opsite-worker: error:"
 SILENT_LEASES = 3.0

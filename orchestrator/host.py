@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from orchestrator.access import Access
 from orchestrator.fleet import Fleet
-from orchestrator.packing import Capacity
+from orchestrator.placement.packing import Capacity
 from orchestrator.runtimes.inventory import Inventory
 from orchestrator.specs import Site
 

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Sequence
 from uuid import UUID
 
 from orchestrator import records
-from orchestrator.budget import Span, day_of, hours
 from orchestrator.models import Pool, Worker
+from orchestrator.policies.budget import Span, day_of, hours
 
 
 class Meter:

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from typing import Self
 
 from orchestrator import records
-from orchestrator.demand import Decision
 from orchestrator.models import Pool, ScalingDecision
 from orchestrator.plan import Drain, Plan, Start
+from orchestrator.policies.demand import Decision
 from orchestrator.refusals import OVER, Kind, Refusal, noted
 from orchestrator.replay import Inputs, to_json
 

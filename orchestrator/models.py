@@ -9,7 +9,7 @@ from django.core.validators import MaxValueValidator, MinValueValidator, RegexVa
 from django.db import models
 from django.db.models import F, Q
 
-from orchestrator.schedule import BadSchedule, parse, zone_of
+from orchestrator.policies.schedule import BadSchedule, parse, zone_of
 from tenants.identifiers import new_id
 
 

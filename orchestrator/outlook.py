@@ -17,8 +17,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from orchestrator.backoff import Backoff
-from orchestrator.demand import counted
-from orchestrator.packing import Capacity, Need
+from orchestrator.placement.packing import Capacity, Need
+from orchestrator.policies.demand import counted
 from taskqueue.outlook import Outlook, Step
 
 STEPS_MAX = 16

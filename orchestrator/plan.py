@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from typing import Literal
 
 from orchestrator.backoff import Backoff
-from orchestrator.demand import counted, seconds
+from orchestrator.policies.demand import counted, seconds
 
 LiveState = Literal["starting", "ready", "draining"]
 Cause = Literal["", "backoff", "room"]

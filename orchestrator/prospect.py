@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from orchestrator.allotment import need_of
 from orchestrator.models import Pool, Recipe
 from orchestrator.outlook import Prospect, bar
-from orchestrator.packing import Capacity, most_of
+from orchestrator.placement.packing import Capacity, most_of
 from orchestrator.plan import Plan, Start
 from orchestrator.watch import Observed
 

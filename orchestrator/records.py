@@ -9,11 +9,11 @@ from typing import Any
 from uuid import UUID
 
 from orchestrator.backoff import Backoff, Ending, replayed
-from orchestrator.demand import Decision, Policy
 from orchestrator.models import Pool, PoolRevision, Rollout, ScalingDecision, ScalingPolicy, Worker
-from orchestrator.packing import WHOLE, Taken
-from orchestrator.schedule import parse
-from orchestrator.starts import REMEMBERED, Life, StartTimes, remembered
+from orchestrator.placement.packing import WHOLE, Taken
+from orchestrator.policies.demand import Decision, Policy
+from orchestrator.policies.schedule import parse
+from orchestrator.signals.starts import REMEMBERED, Life, StartTimes, remembered
 from tenants.models import ApiKey, Tenant
 
 NOTHING = Taken()

@@ -9,10 +9,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from orchestrator import budget
 from orchestrator.backoff import Backoff
-from orchestrator.demand import Decision, Policy, Signals, counted
 from orchestrator.plan import Plan, held_back
+from orchestrator.policies import budget
+from orchestrator.policies.demand import Decision, Policy, Signals, counted
 from orchestrator.rollout import Course
 
 Kind = Literal[

@@ -14,8 +14,8 @@ from typing import Any
 
 import msgspec
 
-from orchestrator.demand import Decision, History, Policy, Signals, counted, seconds
-from orchestrator.policy import UnknownPolicy, decide, hindered
+from orchestrator.policies.decide import UnknownPolicy, decide, hindered
+from orchestrator.policies.demand import Decision, History, Policy, Signals, counted, seconds
 
 FORM = 2
 """Of the JSON. What was stored before there were forms lacks some of what `decide` saw."""

@@ -18,8 +18,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from orchestrator.demand import seconds
 from orchestrator.plan import WorkerView, felt_least
+from orchestrator.policies.demand import seconds
 
 SETTLE_S = 3.0
 """So long a new worker has been ready before an old one hands over to it."""

@@ -15,10 +15,10 @@ from orchestrator.fleet import Sight
 from orchestrator.health import Bounds, ended, fault
 from orchestrator.host import Host
 from orchestrator.models import Pool, Worker
-from orchestrator.phases import phases_of_start
 from orchestrator.plan import LiveState, WorkerView
 from orchestrator.runtimes import Instance, RuntimeUnavailable
-from orchestrator.starts import StartTimes
+from orchestrator.signals.phases import phases_of_start
+from orchestrator.signals.starts import StartTimes
 from taskqueue.messages import PoolSignals, WorkerStatus
 
 log = logging.getLogger(__name__)

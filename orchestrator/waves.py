@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from orchestrator.backoff import Backoff
-from orchestrator.demand import Signals
 from orchestrator.plan import Drain, Plan, WorkerView, felt_least, kills_due, starts_due
+from orchestrator.policies.demand import Signals
 from orchestrator.rollout import Course, settled, wave
 
 

@@ -12,7 +12,7 @@ from benchmarks.autoscale.loads import named
 from benchmarks.autoscale.ours import Ours
 from benchmarks.autoscale.rivals import contestants
 from benchmarks.autoscale.score import Score, judged
-from orchestrator.demand import Policy
+from orchestrator.policies.demand import Policy
 
 OURS = "Opsite"
 

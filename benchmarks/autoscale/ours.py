@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from benchmarks.autoscale.fleet import Sample
-from orchestrator.demand import Decision, Demand, History, Policy, Signals
-from orchestrator.policy import decide, remember
+from orchestrator.policies.decide import decide, remember
+from orchestrator.policies.demand import Decision, Demand, History, Policy, Signals
 
 
 @dataclass

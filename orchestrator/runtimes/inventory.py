@@ -15,7 +15,7 @@ from contextlib import suppress
 
 import pynvml
 
-from orchestrator.gpus import BadInventory, Device, declared, usable
+from orchestrator.placement.gpus import BadInventory, Device, declared, usable
 
 log = logging.getLogger(__name__)
 

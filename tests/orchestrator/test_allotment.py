@@ -7,7 +7,7 @@ from django.utils import timezone
 from orchestrator.allotment import Allotment, Draft, allot, thousandths
 from orchestrator.fleet import Sight
 from orchestrator.models import Pool, Worker
-from orchestrator.packing import Capacity, Taken
+from orchestrator.placement.packing import Capacity, Taken
 from orchestrator.plan import Drain, Plan, Start, WorkerView
 from orchestrator.runtimes import Instance
 from orchestrator.watch import Observed

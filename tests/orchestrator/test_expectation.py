@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from orchestrator.arrivals import BUCKET_S, REACH, WINDOW, WINDOWS, Arrivals, after, need
-from orchestrator.expectation import BEYOND, expectation, student
+from orchestrator.policies.arrivals import BUCKET_S, REACH, WINDOW, WINDOWS, Arrivals, after, need
+from orchestrator.policies.expectation import BEYOND, expectation, student
 
 
 def stream(readings: list[tuple[float, int]]) -> Arrivals:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from orchestrator.gpus import BadInventory, Device, declared, usable
-from orchestrator.packing import Capacity, Need, Room, Taken
+from orchestrator.placement.gpus import BadInventory, Device, declared, usable
+from orchestrator.placement.packing import Capacity, Need, Room, Taken
+from orchestrator.placement.shortage import Holder, shortage
 from orchestrator.runtimes.inventory import Inventory
-from orchestrator.shortage import Holder, shortage
 from tests.orchestrator.conftest import Site, wait_for
 
 REAL = (Device("0", 81_559, "NVIDIA H100", "GPU-a"), Device("1", 81_559, "NVIDIA H100", "GPU-b"))

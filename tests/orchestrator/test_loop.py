@@ -11,12 +11,12 @@ from django.utils import timezone
 from orchestrator import records
 from orchestrator.control import PoolControl, signals_of
 from orchestrator.credentials import Credentials
-from orchestrator.demand import Demand
 from orchestrator.fleet import Sight
 from orchestrator.host import LeadLost
 from orchestrator.leader import Leadership
 from orchestrator.loop import Orchestrator
 from orchestrator.models import Pool, Worker
+from orchestrator.policies.demand import Demand
 from orchestrator.revisions import note_edit
 from orchestrator.runtimes import WorkerSpec
 from orchestrator.services import stop_fleet

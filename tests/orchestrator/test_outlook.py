@@ -9,7 +9,7 @@ import pytest
 
 from orchestrator.backoff import Backoff
 from orchestrator.outlook import STEPS_MAX, Prospect, bar, outlook_of, start_range
-from orchestrator.packing import Capacity, Need, most_of
+from orchestrator.placement.packing import Capacity, Need, most_of
 from taskqueue.outlook import Outlook
 
 NOW = 1000.0

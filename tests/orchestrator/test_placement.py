@@ -7,9 +7,9 @@ from dataclasses import replace
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from orchestrator.packing import WHOLE, Capacity, Need, Room, Taken, fit, short_of
-from orchestrator.placement import Placement, Wish, place
-from orchestrator.preemption import Held
+from orchestrator.placement.packing import WHOLE, Capacity, Need, Room, Taken, fit, short_of
+from orchestrator.placement.place import Placement, Wish, place
+from orchestrator.placement.preemption import Held
 
 FOUR = Capacity(("0", "1", "2", "3"), cpus=8, workers=32)
 ONE, TWO, HALF = Need(1), Need(2), Need(1, share=500)

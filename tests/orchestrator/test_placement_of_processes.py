@@ -11,8 +11,8 @@ import pytest
 
 from gpu_worker.engines.simulated_text import whole_answer
 from orchestrator.models import Pool, Worker
-from orchestrator.phases import PHASES
 from orchestrator.runtimes.proc import environment, pids, start_ticks
+from orchestrator.signals.phases import PHASES
 from taskqueue.messages import SamplingParams, TurnBody
 from tests.orchestrator.conftest import Site, wait_for
 

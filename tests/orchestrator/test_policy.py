@@ -9,9 +9,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from orchestrator.demand import Decision, Demand, History, Policy, Signals
-from orchestrator.policy import UnknownPolicy, decide, remember
-from orchestrator.queue_depth import calm_s
+from orchestrator.policies.decide import UnknownPolicy, decide, remember
+from orchestrator.policies.demand import Decision, Demand, History, Policy, Signals
+from orchestrator.policies.queue_depth import calm_s
 
 POLICY = Policy(
     min_workers=0, max_workers=10, waiting_per_worker=2, up_cooldown_s=5, down_cooldown_s=30, idle_to_zero_s=20

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gpu_worker.engines.simulated import SimulatedArgs, step_s
-from orchestrator.rates import COLD_S, COLD_STEPS, RateMeter, Rates, Speed, difference, learnt
+from orchestrator.signals.rates import COLD_S, COLD_STEPS, RateMeter, Rates, Speed, difference, learnt
 from taskqueue.async_client import AsyncQueue
 from taskqueue.messages import SamplingParams, Submission, TurnBody, Work
 from tests.gpu_worker.conftest import PATIENCE_S, StartWorker, start_worker

@@ -10,8 +10,8 @@ from django.core.management import call_command
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from orchestrator.demand import Demand, History, Policy, Signals
 from orchestrator.models import Pool, ScalingDecision
+from orchestrator.policies.demand import Demand, History, Policy, Signals
 from orchestrator.replay import Inputs, NotStored, decided, differences, from_json, in_words, to_json
 from tests.orchestrator.conftest import Site, wait_for
 

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from orchestrator.backoff import Backoff
-from orchestrator.demand import Signals
 from orchestrator.plan import Drain, Start, WorkerView
+from orchestrator.policies.demand import Signals
 from orchestrator.rollout import MOST_FAILURES, SETTLE_S, Course, Step, Wave, patience_s, settled, step, wave
 from orchestrator.waves import Supply, plan_wave, without_surge
 

@@ -9,11 +9,11 @@ from zoneinfo import ZoneInfo
 import pytest
 from django.core.exceptions import ValidationError
 
-from orchestrator.demand import Demand, History, Policy, Signals
 from orchestrator.models import Pool, ScalingPolicy
-from orchestrator.policy import decide, least
+from orchestrator.policies.decide import decide, least
+from orchestrator.policies.demand import Demand, History, Policy, Signals
+from orchestrator.policies.schedule import BadSchedule, Floor, highest, parse, zone_of
 from orchestrator.records import policy_of
-from orchestrator.schedule import BadSchedule, Floor, highest, parse, zone_of
 
 OFFICE = Floor(("mon", "tue", "wed", "thu", "fri"), "08:00", "18:00", 3)
 NIGHT = Floor(("fri",), "22:00", "02:00", 2)

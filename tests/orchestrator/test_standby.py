@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from orchestrator.demand import Decision, Demand, History, Policy, Signals
-from orchestrator.phases import phases_of_start, shown
-from orchestrator.policy import decide, remember
+from orchestrator.policies.decide import decide, remember
+from orchestrator.policies.demand import Decision, Demand, History, Policy, Signals
+from orchestrator.signals.phases import phases_of_start, shown
 
 NOW = 1000.0
 POLICY = Policy(max_workers=6, waiting_per_worker=4, down_cooldown_s=30, idle_to_zero_s=20, standby_workers=2)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from orchestrator.starts import REMEMBERED, WARM_S, Life, StartTimes, quantile, remembered
+from orchestrator.signals.starts import REMEMBERED, WARM_S, Life, StartTimes, quantile, remembered
 
 
 def life(

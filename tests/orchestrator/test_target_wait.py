@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from orchestrator.arrivals import BUCKET_S, Arrivals, after
-from orchestrator.demand import Demand, History, Policy, Signals
-from orchestrator.policy import decide, remember
-from orchestrator.schedule import DAYS, Floor
+from orchestrator.policies.arrivals import BUCKET_S, Arrivals, after
+from orchestrator.policies.decide import decide, remember
+from orchestrator.policies.demand import Demand, History, Policy, Signals
+from orchestrator.policies.schedule import DAYS, Floor
 
 POLICY = Policy(kind="target_wait", max_workers=20, down_cooldown_s=60, idle_to_zero_s=300)
 NOW = 10_000.0

@@ -8,8 +8,8 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from orchestrator.gpus import BadInventory
 from orchestrator.loop import run
+from orchestrator.placement.gpus import BadInventory
 
 
 class Command(BaseCommand):

@@ -7,8 +7,8 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from orchestrator.demand import counted
 from orchestrator.models import Pool, ScalingDecision
+from orchestrator.policies.demand import counted
 from orchestrator.replay import NotStored, differences
 
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from orchestrator.arrivals import Arrivals
-from orchestrator.schedule import Floor
+from orchestrator.policies.arrivals import Arrivals
+from orchestrator.policies.schedule import Floor
 
 Code = Literal["blind", "hold", "up", "from_zero", "down", "to_zero", "bounds", "budget"]
 
@@ -21,7 +21,7 @@ class Policy:
     `down_cooldown_s`: how long a need holds its workers; None leaves it to the kind.
     `wait_bound_s`: what a task may wait for a slot, kept for the share `wait_share` of them (`target_wait`).
     `floors`: minima by the clock of `time_zone`, and `standby_workers` kept free beyond the running work, under every kind.
-    `gpu_hours_per_day`: when these are spent only the minimum is kept (`orchestrator.budget`); 0: no bound.
+    `gpu_hours_per_day`: when these are spent only the minimum is kept (`orchestrator.policies.budget`); 0: no bound.
     """
 
     kind: str = "queue_depth"

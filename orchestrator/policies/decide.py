@@ -8,13 +8,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
-from orchestrator.arrivals import Arrivals, after
-from orchestrator.budget import within_budget
-from orchestrator.demand import Decision, Demand, History, Policy, Signals, counted, seconds
-from orchestrator.queue_depth import calm_s, queue_depth
-from orchestrator.schedule import Floor, highest
-from orchestrator.standby import with_standby
-from orchestrator.target_wait import hold_s, target_wait
+from orchestrator.policies.arrivals import Arrivals, after
+from orchestrator.policies.budget import within_budget
+from orchestrator.policies.demand import Decision, Demand, History, Policy, Signals, counted, seconds
+from orchestrator.policies.queue_depth import calm_s, queue_depth
+from orchestrator.policies.schedule import Floor, highest
+from orchestrator.policies.standby import with_standby
+from orchestrator.policies.target_wait import hold_s, target_wait
 
 STALE_S = 5.0
 """Signals older than this are no signals."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from orchestrator.packing import Need, Room, Taken, fitting, short_of, wanted_of
+from orchestrator.placement.packing import Need, Room, Taken, fitting, short_of, wanted_of
 
 
 @dataclass(frozen=True, slots=True)

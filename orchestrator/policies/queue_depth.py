@@ -10,7 +10,7 @@ window cannot make the fleet flap.
 
 from __future__ import annotations
 
-from orchestrator.demand import Decision, Demand, History, Policy, Signals, counted, seconds
+from orchestrator.policies.demand import Decision, Demand, History, Policy, Signals, counted, seconds
 
 CALM_S = 60.0
 """The down cooldown of a policy that sets none: this one does not know what a start costs."""
@@ -29,7 +29,7 @@ def needed_workers(policy: Policy, demand: Demand, *, slots: int, ready: int) ->
 
 
 def queue_depth(policy: Policy, signals: Signals, demand: Demand, history: History, now: float) -> Decision:
-    """The policy itself; the bounds are applied by `orchestrator.policy.decide`."""
+    """The policy itself; the bounds are applied by `orchestrator.policies.decide.decide`."""
     current = signals.current
     needed = needed_workers(policy, demand, slots=signals.slots, ready=signals.ready)
     shown = _shown(demand)

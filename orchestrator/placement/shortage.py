@@ -6,8 +6,8 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from orchestrator.demand import counted
-from orchestrator.packing import WHOLE, Capacity, Need, Room, Taken, fitting, short_of
+from orchestrator.placement.packing import WHOLE, Capacity, Need, Room, Taken, fitting, short_of
+from orchestrator.policies.demand import counted
 
 NAMED = 4
 """Pools that a sentence names; the rest is a number."""

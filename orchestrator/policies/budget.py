@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
-from orchestrator.demand import Code, Decision, Policy, Signals, counted
+from orchestrator.policies.demand import Code, Decision, Policy, Signals, counted
 
 DAY_S = 86_400.0
 NEAR = 0.9

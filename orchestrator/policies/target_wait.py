@@ -3,10 +3,10 @@
 A worker that is ordered now serves one cold start (`start_s`) later, so the fleet must fit what will come then. Three
 things are looked at, all in turns per second, and the greatest counts; a worker serves 1 / `turn_s` of them.
 
-1. The expectation (`orchestrator.expectation`): the need one cold start ahead, as the last quarter of an hour lets expect it,
-   with its margin. Where a start takes no longer than the bound nothing is expected: what comes unforeseen can wait for
-   the worker that is ordered for it.
-2. What the last half minute has already shown to be needed (`orchestrator.arrivals`).
+1. The expectation (`orchestrator.policies.expectation`): the need one cold start ahead, as the last quarter of an hour
+   lets expect it, with its margin. Where a start takes no longer than the bound nothing is expected: what comes
+   unforeseen can wait for the worker that is ordered for it.
+2. What the last half minute has already shown to be needed (`orchestrator.policies.arrivals`).
 3. The burst: what waits, and what will come until a worker ordered now is ready, less what the workers that are
    there, or on their way, can serve by then. What is left over must be gone one more cold start later (`DRAIN_S` at
    least): so the fleet overshoots to clear a queue, and no longer than for that. What will come is what came in the last
@@ -32,10 +32,10 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 
-from orchestrator.arrivals import BUCKET_S, REACH, WINDOW, WINDOWS, Arrivals, after
-from orchestrator.demand import Code, Decision, Demand, History, Policy, Signals, counted, seconds
-from orchestrator.expectation import LINE, Expectation, expectation
-from orchestrator.queue_depth import queue_depth
+from orchestrator.policies.arrivals import BUCKET_S, REACH, WINDOW, WINDOWS, Arrivals, after
+from orchestrator.policies.demand import Code, Decision, Demand, History, Policy, Signals, counted, seconds
+from orchestrator.policies.expectation import LINE, Expectation, expectation
+from orchestrator.policies.queue_depth import queue_depth
 
 WINDOW_S = WINDOW * BUCKET_S
 REACH_S = REACH * BUCKET_S
@@ -85,7 +85,7 @@ def hold_s(policy: Policy, signals: Signals) -> float:
 
 
 def target_wait(policy: Policy, signals: Signals, demand: Demand, history: History, now: float) -> Decision:
-    """The policy itself; the bounds are applied by `orchestrator.policy.decide`."""
+    """The policy itself; the bounds are applied by `orchestrator.policies.decide.decide`."""
     if demand.arrived is None or signals.turn_s is None or signals.start_s is None:
         return _unmeasured(policy, signals, demand, history, now)
     current = signals.current

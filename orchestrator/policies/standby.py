@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from orchestrator.demand import Decision, Demand, Policy, Signals, counted
+from orchestrator.policies.demand import Decision, Demand, Policy, Signals, counted
 
 
 def with_standby(policy: Policy, signals: Signals, demand: Demand, decision: Decision) -> Decision:

@@ -16,8 +16,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from heapq import heapify, heappop, heappush
 
-from orchestrator.packing import WHOLE, Capacity, Need, Room, Taken, fit
-from orchestrator.preemption import Held, Rank, make_room
+from orchestrator.placement.packing import WHOLE, Capacity, Need, Room, Taken, fit
+from orchestrator.placement.preemption import Held, Rank, make_room
 
 
 @dataclass(frozen=True, slots=True)

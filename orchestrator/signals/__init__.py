@@ -1,0 +1,1 @@
+"""What is measured for the policies: the speed of workers, and how long their starts take."""
