@@ -12,6 +12,7 @@ from typing import NoReturn
 from gpu_worker.engines.registry import make_engine
 from gpu_worker.failures import BadSetting, WorkerFailure
 from gpu_worker.loop import WorkerLoop
+from gpu_worker.phases import StartPhases, process_age_s
 from gpu_worker.settings import Settings, per_worker, read_settings, variable
 from taskqueue.async_client import AsyncQueue
 from taskqueue.link import Link
@@ -27,14 +28,18 @@ def connect(settings: Settings) -> Link:
         raise BadSetting(f"{variable('redis_url')}: {error}") from error
 
 
+def make_loop(settings: Settings, queue: AsyncQueue) -> WorkerLoop:
+    """One worker of this process, with the clock of its start."""
+    phases = StartPhases(interpreter_s=process_age_s())
+    phases.enter("import")
+    return WorkerLoop(settings=settings, queue=queue, engine=make_engine(settings), phases=phases)
+
+
 async def serve(settings: Settings) -> None:
     """Run the worker, or the several simulated ones, until a signal; the first that fails ends all."""
     link = connect(settings)
     queues = [AsyncQueue(link, one.pool) for one in per_worker(settings)]
-    loops = [
-        WorkerLoop(settings=one, queue=queue, engine=make_engine(one))
-        for one, queue in zip(per_worker(settings), queues, strict=True)
-    ]
+    loops = [make_loop(one, queue) for one, queue in zip(per_worker(settings), queues, strict=True)]
 
     def stop() -> None:
         for loop in loops:

@@ -19,9 +19,11 @@ import msgspec
 
 from gpu_worker.engines import Engine
 from gpu_worker.failures import RedisGone
+from gpu_worker.first_token import make_first_token
 from gpu_worker.ledger import Flush, Ledger, engine_id
 from gpu_worker.meter import Meter
 from gpu_worker.patience import Patience
+from gpu_worker.phases import StartPhases
 from gpu_worker.settings import Settings
 from taskqueue.failures import QueueUnavailable
 from taskqueue.messages import ClaimedTurn, Stop, WorkerPhase, WorkerStatus
@@ -47,12 +49,21 @@ def unix_ms() -> int:
 class WorkerLoop:
     """One worker: one engine, one queue, as many turns at once as it has slots."""
 
-    def __init__(self, *, settings: Settings, queue: AsyncQueuePort, engine: Engine, patience_s: float = 30.0) -> None:
+    def __init__(
+        self,
+        *,
+        settings: Settings,
+        queue: AsyncQueuePort,
+        engine: Engine,
+        phases: StartPhases | None = None,
+        patience_s: float = 30.0,
+    ) -> None:
         self._settings = settings
         self._queue = queue
         self._engine = engine
         self._ledger = Ledger()
         self._meter = Meter()
+        self._phases = phases or StartPhases()
         self._patience = Patience(limit_s=patience_s)
         self._stop = asyncio.Event()
         self._stopping = False
@@ -80,7 +91,7 @@ class WorkerLoop:
         """Work until `stop`. Raises the `WorkerFailure` that ended the worker otherwise."""
         beat = asyncio.create_task(self._beat(), name="beat")
         stop = asyncio.create_task(self._stop.wait(), name="stop")
-        start = asyncio.create_task(self._engine.start(), name="start")
+        start = asyncio.create_task(self._begin(), name="start")
         work: list[asyncio.Task[None]] = []
         failed = False
         try:
@@ -99,6 +110,12 @@ class WorkerLoop:
             await self._drain(beat, *work, failed=failed)
             await _cancel(beat, stop, start, *work)
             await self._engine.close()
+
+    async def _begin(self) -> None:
+        await self._engine.start(self._phases)
+        self._phases.enter("first_token")
+        await make_first_token(self._engine)
+        self._phases.end()
 
     # -- the three tasks -----------------------------------------------------------------------
     async def _claim(self) -> None:
@@ -134,12 +151,15 @@ class WorkerLoop:
         pause_s = min(self._settings.lease_s / 4, BEAT_S)
         while True:
             self._beat_now.clear()
+            took, phase = self._phases.read()
             status = msgspec.structs.replace(
                 self._status,
                 running=len(self._ledger),
                 tokens_total=self._ledger.tokens_total,
                 beat_ms=unix_ms(),
                 work=self._meter.read(),
+                start_phases=took,
+                start_phase=phase,
             )
             turns = self._ledger.turns() | {engine_id(finish): finish.turn for finish in self._sending.finishes}
             beat = partial(self._queue.heartbeat, status, list(turns.values()), lease_s=self._settings.lease_s)

@@ -13,7 +13,7 @@ from django.utils import timezone
 from unfold.admin import ModelAdmin, StackedInline
 from unfold.decorators import display
 
-from orchestrator import revisions
+from orchestrator import revisions, typical
 from orchestrator.models import Pool, PoolRevision, Rollout, ScalingDecision, ScalingPolicy, Worker
 from orchestrator.replay import in_words
 from orchestrator.signals.phases import shown
@@ -52,17 +52,18 @@ class PoolAdmin(ModelAdmin):
     autocomplete_fields = ("tenant",)
     inlines: ClassVar = [PolicyInline]
     actions: ClassVar = ["pause", "resume", "go_on", "go_back", "try_again"]
-    readonly_fields = ("id", "created_at")
+    readonly_fields = ("start", "id", "created_at")
     fieldsets = (
         (None, {"fields": ("slug", "name", "tenant", "priority", "is_paused")}),
         (
             "What its workers are made from",
             {"fields": RECIPE, "description": "A change here replaces the workers in waves."},
         ),
+        ("Starts", {"fields": ("start",)}),
         ("Roll-out", {"fields": ("surge_share", "canary_share", "rolls_in_place")}),
         (
             "Turns",
-            {"fields": ("default_params", "max_waiting", "lease_s", "max_attempts", "max_losses", *readonly_fields)},
+            {"fields": ("default_params", "max_waiting", "lease_s", "max_attempts", "max_losses", "id", "created_at")},
         ),
     )
 
@@ -73,6 +74,11 @@ class PoolAdmin(ModelAdmin):
     def live_workers(self, pool: Any) -> int:
         """Workers that are starting, ready or draining."""
         return int(pool.live)
+
+    @display(description="a start")
+    def start(self, pool: Pool) -> str:
+        """What one takes, phase by phase."""
+        return typical.of_pool(pool) or "None was measured on this runtime yet."
 
     @display(
         description="roll-out",
@@ -196,7 +202,7 @@ class WorkerAdmin(Facts):
     @display(description="phases of its start")
     def phases(self, worker: Worker) -> str:
         """What its start took, phase by phase."""
-        return shown(worker.start_phases)
+        return shown(worker.start_phases, runtime=worker.runtime)
 
     @display(description="state", ordering="state", label=WORKER_COLOURS)
     def shown_state(self, worker: Worker) -> str:

@@ -17,12 +17,14 @@ from orchestrator.host import Host
 from orchestrator.models import Pool, Worker
 from orchestrator.plan import LiveState, WorkerView
 from orchestrator.runtimes import Instance, RuntimeUnavailable
-from orchestrator.signals.phases import phases_of_start
+from orchestrator.signals.phases import DOING, phases_of_start
 from orchestrator.signals.starts import StartTimes
 from taskqueue.messages import PoolSignals, WorkerStatus
 
 log = logging.getLogger(__name__)
 
+NOW = " Now: "
+"""Between a row's reason and what its start is at."""
 ID_LENGTH = 36
 """Several simulated workers of one process append a number to the id that it was started with."""
 
@@ -102,8 +104,8 @@ class Watch:
 
     # -- living workers ------------------------------------------------------------------------
     def _show_progress(self, row: Worker, progress: str) -> None:
-        base = self.reasons.setdefault(str(row.pk), row.reason)
-        words = f"{base} Now: {progress}." if progress else base
+        base = self.reasons.setdefault(str(row.pk), _base(row))
+        words = f"{base}{NOW}{progress}." if progress else base
         if words != row.reason:
             records.change(row, reason=words)
 
@@ -114,9 +116,9 @@ class Watch:
         changes: dict[str, object] = {}
         if row.runtime_ref != instance.ref:
             changes["runtime_ref"] = instance.ref
-        if (base := self.reasons.pop(worker, row.reason)) != row.reason:
-            changes["reason"] = base
         phase = status.phase if status is not None else None
+        if (reason := self._reason(row, status)) != row.reason:
+            changes["reason"] = reason
         if phase == "ready" and row.state == Worker.State.STARTING:
             changes |= {"state": Worker.State.READY, "ready_at": records.moment(look.now)}
             changes["start_phases"] = _start_phases(row, instance, status, look.now)
@@ -136,6 +138,14 @@ class Watch:
             ready_for_s = look.now - row.ready_at.timestamp()
             begun_at = row.started_at.timestamp()
             self.backoffs[revision] = held(self.backoff(revision), begun_at=begun_at, ready_for_s=ready_for_s)
+
+    def _reason(self, row: Worker, status: WorkerStatus | None) -> str:
+        """Why it was started, and, while it starts, which phase it is in."""
+        worker = str(row.pk)
+        doing = DOING.get(status.start_phase or "") if status is not None else None
+        if row.state == Worker.State.STARTING and doing is not None:
+            return f"{self.reasons.setdefault(worker, _base(row))}{NOW}{doing}."
+        return self.reasons.pop(worker, _base(row))
 
     def backoff(self, revision: str) -> Backoff:
         """What the starts of this revision's workers left behind."""
@@ -235,6 +245,11 @@ class Watch:
         say("worker %s %s%s", row.pk, state, f": {error}" if error else "")
 
 
+def _base(row: Worker) -> str:
+    """Its reason alone: another orchestrator may have added what it was at."""
+    return row.reason.partition(NOW)[0]
+
+
 def _live(row: Worker) -> LiveState:
     if row.state == Worker.State.STARTING:
         return "starting"
@@ -248,4 +263,5 @@ def _start_phases(row: Worker, instance: Instance, status: WorkerStatus | None, 
         loop_at=status.started_ms / 1000 if status is not None else 0.0,
         engine_at=status.ready_ms / 1000 if status is not None else 0.0,
         seen_at=now,
+        told=dict[str, float](status.start_phases.items()) if status is not None else {},
     )

@@ -16,6 +16,9 @@ EventKind = Literal["state", "attempt", "text", "outcome", "restart"]
 OutcomeState = Literal["succeeded", "failed", "cancelled", "expired"]
 StopReason = Literal["cancelled", "expired", "lost"]
 WorkerPhase = Literal["starting", "ready", "draining"]
+StartPhase = Literal["interpreter", "import", "engine", "load", "compile", "first_token"]
+"""In order: until the worker's own code ran, the engine's code, the weights, compilation and warm-up, a token. `engine` is what an
+engine could not tell apart."""
 
 
 class ChatMessage(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -171,7 +174,11 @@ class Work(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class WorkerStatus(msgspec.Struct, frozen=True, kw_only=True):
-    """What a worker says of itself at each heartbeat. `tokens_total` counts generated tokens since its start."""
+    """What a worker says of itself at each heartbeat. `tokens_total` counts generated tokens since its start.
+
+    `start_phases` are the seconds of its start's phases that have ended, `start_phase` is the one under way. What was not
+    measured is absent.
+    """
 
     worker: str
     phase: WorkerPhase
@@ -184,6 +191,8 @@ class WorkerStatus(msgspec.Struct, frozen=True, kw_only=True):
     ready_ms: int = 0
     beat_ms: int = 0
     work: Work = Work()
+    start_phases: dict[StartPhase, float] = {}
+    start_phase: StartPhase | None = None
 
 
 class Record(msgspec.Struct, frozen=True, kw_only=True):

@@ -7,7 +7,7 @@ from typing import Literal, Protocol
 
 import msgspec
 
-from taskqueue.messages import TaskError, TurnBody
+from taskqueue.messages import StartPhase, TaskError, TurnBody
 
 Ending = Literal["stop", "length", "aborted", "failed"]
 """How the engine ended a request: `stop` and `length` are OpenAI's finish reasons; `failed` comes with an error."""
@@ -38,11 +38,19 @@ class EngineOutput(msgspec.Struct, frozen=True, kw_only=True):
     error: TaskError | None = None
 
 
+class Phases(Protocol):
+    """Whom an engine tells how far its start is (`gpu_worker.phases.StartPhases`)."""
+
+    def enter(self, phase: StartPhase, *, was: StartPhase | None = None, after: StartPhase | None = None) -> None:
+        """This phase begins."""
+        ...
+
+
 class Engine(Protocol):
     """A continuously batched engine: requests join and leave between two steps."""
 
-    async def start(self) -> None:
-        """Load the model and warm up; raises `EngineCannotStart`."""
+    async def start(self, phases: Phases | None = None) -> None:
+        """Load the model and warm up, saying which phase begins; raises `EngineCannotStart`."""
         ...
 
     def submit(self, requests: Sequence[EngineRequest]) -> None:

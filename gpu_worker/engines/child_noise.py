@@ -12,6 +12,7 @@ import re
 import sys
 import threading
 from collections import deque
+from collections.abc import Callable
 from types import TracebackType
 
 _CAUSE = re.compile(r"\b([A-Z]\w*(?:Error|Exception|Interrupt)): (.+)")
@@ -25,10 +26,17 @@ def root_cause(lines: list[str]) -> str | None:
 
 
 class ChildNoise:
-    """A context in which file descriptors 1 and 2 are a pipe. `passed_on`: all of it is shown as well, at once."""
+    """A context in which file descriptors 1 and 2 are a pipe. `passed_on`: all of it is shown as well, at once.
 
-    def __init__(self, *, passed_on: bool) -> None:
+    `hears` is given each line, on a thread of its own. Lines in which `drops` is found are never passed on.
+    """
+
+    def __init__(
+        self, *, passed_on: bool, hears: Callable[[str], None] | None = None, drops: re.Pattern[str] | None = None
+    ) -> None:
         self._passed_on = passed_on
+        self._hears = hears
+        self._drops = drops
         self._lines: deque[str] = deque(maxlen=400)
         self._saved: list[int] = []
         self._reader: threading.Thread | None = None
@@ -64,5 +72,7 @@ class ChildNoise:
         with os.fdopen(source, errors="replace") as stream:
             for line in stream:
                 self._lines.append(line)
-                if self._passed_on:
+                if self._hears is not None:
+                    self._hears(line)
+                if self._passed_on and not (self._drops is not None and self._drops.search(line)):
                     os.write(self._saved[1], line.encode())

@@ -24,7 +24,7 @@ import msgspec
 from msgspec import Meta
 
 from gpu_worker.detokenize import StopStrings
-from gpu_worker.engines import EngineOutput, EngineRequest
+from gpu_worker.engines import EngineOutput, EngineRequest, Phases
 from gpu_worker.engines.outbox import Outbox
 from gpu_worker.engines.simulated_text import (
     answer_length,
@@ -34,6 +34,7 @@ from gpu_worker.engines.simulated_text import (
     text_of,
     token_at,
 )
+from gpu_worker.phases import StartPhases
 from gpu_worker.settings import Settings, read_engine_args
 from taskqueue.messages import TaskError
 
@@ -88,7 +89,8 @@ class SimulatedEngine:
         self._work = asyncio.Event()
         self._scheduler: asyncio.Task[None] | None = None
 
-    async def start(self) -> None:
+    async def start(self, phases: Phases | None = None) -> None:
+        (phases or StartPhases()).enter("load")
         await asyncio.sleep(self._args.startup_s)
         self._scheduler = asyncio.create_task(self._schedule(), name="simulated engine")
         self._scheduler.add_done_callback(lambda _: self._outbox.die("the simulated engine's scheduler ended"))

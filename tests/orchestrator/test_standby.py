@@ -1,4 +1,4 @@
-"""A standby beside the policy, and the phases of a start: tables."""
+"""A standby beside the policy: tables."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 
 from orchestrator.policies.decide import decide, remember
 from orchestrator.policies.demand import Decision, Demand, History, Policy, Signals
-from orchestrator.signals.phases import phases_of_start, shown
 
 NOW = 1000.0
 POLICY = Policy(max_workers=6, waiting_per_worker=4, down_cooldown_s=30, idle_to_zero_s=20, standby_workers=2)
@@ -77,16 +76,3 @@ def test_a_standby_adds_workers_only_within_bounds(policy: Policy, running: int,
     assert with_it.desired == max(
         without.desired, min(policy.max_workers, -(-running // 4) + policy.standby_workers)
     ) or (policy.standby_workers == 0)
-
-
-def test_the_phases_of_a_start_add_up() -> None:
-    phases = phases_of_start(asked_at=100.0, begun_at=102.5, loop_at=103.0, engine_at=143.0, seen_at=143.5)
-    assert phases == {"runtime": 2.5, "interpreter": 0.5, "engine": 40.0, "heard": 0.5}
-    assert shown(phases) == "runtime 2.5 s, interpreter 0.5 s, engine 40.0 s, heard 0.5 s"
-
-
-def test_a_clock_that_is_behind_or_silent_makes_no_phase_negative() -> None:
-    assert phases_of_start(asked_at=100.9, begun_at=100.0, loop_at=0.0, engine_at=0.0, seen_at=103.9) == {
-        "runtime": 0.0,
-        "heard": 3.0,
-    }
