@@ -6,6 +6,7 @@ import atexit
 import hashlib
 import os
 import secrets
+import socket
 import sys
 from pathlib import Path
 from typing import Any
@@ -268,6 +269,7 @@ LOGGING = {
     },
 }
 
+_CACHES = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
 OPSITE_STACK = os.environ.get(
     "OPSITE_STACK", "opsite-" + hashlib.sha256(str(OPSITE_DATA_DIR).encode()).hexdigest()[:10]
 )
@@ -284,6 +286,12 @@ OPSITE_GPUS = os.environ.get("OPSITE_GPUS")
 """GPUs that workers may be given, as `0,1,2` (with their memory in MiB: `0:81920,1:81920`); empty: none; unset: what NVML finds."""
 OPSITE_CPUS = int(os.environ.get("OPSITE_CPUS") or 0)
 """Cores that workers may be counted for, where their pool says how many each needs; 0: those of this host."""
+OPSITE_HOST = os.environ.get("OPSITE_HOST") or socket.gethostname()
+"""The name of this host in the console."""
+OPSITE_MODEL_CACHE = os.environ.get("OPSITE_MODEL_CACHE") or str(
+    Path(os.environ.get("HF_HUB_CACHE") or Path(os.environ.get("HF_HOME") or _CACHES / "huggingface") / "hub")
+)
+"""Where the weights of hub models lie on this host, in the form of Hugging Face's cache, which it is unless it is set."""
 OPSITE_MAX_LOCAL_WORKERS = int(os.environ.get("OPSITE_MAX_LOCAL_WORKERS", "32"))
 """Workers on this host at most, over all pools."""
 OPSITE_DRAIN_GRACE_S = float(os.environ.get("OPSITE_DRAIN_GRACE_S", "10"))

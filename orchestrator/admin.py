@@ -13,11 +13,12 @@ from django.utils import timezone
 from unfold.admin import ModelAdmin, StackedInline
 from unfold.decorators import display
 
-from orchestrator import revisions, typical
+from orchestrator import revisions, stock_rows, typical
 from orchestrator.models import Pool, PoolRevision, Rollout, ScalingDecision, ScalingPolicy, Worker
 from orchestrator.replay import in_words
 from orchestrator.signals.phases import shown
 from orchestrator.specs import RECIPE
+from orchestrator.stock_models import StockItem
 from tenants.admin import Facts
 
 WORKER_COLOURS = {"starting": "warning", "ready": "success", "draining": "info", "failed": "danger", "stopped": ""}
@@ -52,14 +53,14 @@ class PoolAdmin(ModelAdmin):
     autocomplete_fields = ("tenant",)
     inlines: ClassVar = [PolicyInline]
     actions: ClassVar = ["pause", "resume", "go_on", "go_back", "try_again"]
-    readonly_fields = ("start", "id", "created_at")
+    readonly_fields = ("stock", "start", "id", "created_at")
     fieldsets = (
         (None, {"fields": ("slug", "name", "tenant", "priority", "is_paused")}),
         (
             "What its workers are made from",
             {"fields": RECIPE, "description": "A change here replaces the workers in waves."},
         ),
-        ("Starts", {"fields": ("start",)}),
+        ("Starts", {"fields": ("stock", "start")}),
         ("Roll-out", {"fields": ("surge_share", "canary_share", "rolls_in_place")}),
         (
             "Turns",
@@ -74,6 +75,11 @@ class PoolAdmin(ModelAdmin):
     def live_workers(self, pool: Any) -> int:
         """Workers that are starting, ready or draining."""
         return int(pool.live)
+
+    @display(description="on this host")
+    def stock(self, pool: Pool) -> str:
+        """What its workers need before they start, and how far that is."""
+        return stock_rows.of_pools([pool], all_of_it=True)[pool.pk] or "Nothing has to be brought here for its workers."
 
     @display(description="a start")
     def start(self, pool: Pool) -> str:
@@ -162,6 +168,15 @@ class RolloutAdmin(Facts):
     list_filter = ("state",)
     search_fields = ("pool__slug", "reason")
     list_select_related = ("pool", "current__pool", "target__pool")
+
+
+@admin.register(StockItem)
+class StockItemAdmin(Facts):
+    """What lies ready on each host, and what is on its way."""
+
+    list_display = ("name", "kind", "host", "state", "done_bytes", "total_bytes", "changed_at", "error")
+    list_filter = ("state", "kind", "host")
+    search_fields = ("name", "error")
 
 
 @admin.register(Worker)

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from orchestrator import records
 from orchestrator.allotment import Allotment, Draft
 from orchestrator.fleet import Sight
-from orchestrator.host import Host
+from orchestrator.host import Host, NotInStock
 from orchestrator.journal import Journal
 from orchestrator.models import Pool, PoolRevision, Worker
 from orchestrator.outlook import outlook_of
@@ -180,6 +180,7 @@ class PoolControl:
             room=room,
             room_note=room_note,
             grace_s=grace_s,
+            awaited=self.host.awaited(self.progress.wanted),
         )
 
     def _refusals(self, decision: Decision, todo: Plan, got: Allotment, inputs: Inputs) -> dict[Kind, str]:
@@ -248,6 +249,7 @@ class PoolControl:
         reason = f"{action.reason} {caveat}".strip()
         row = records.new_worker(pool, revision, reason=reason, now=look.now, taken=taken)
         try:
+            weights = self.host.weights(revision)
             credentials = self.host.access.admit(str(row.pk), pool=pool.slug)
             spec = worker_spec(
                 revision,
@@ -257,8 +259,9 @@ class PoolControl:
                 gpus=taken.devices,
                 site=self.host.site,
                 credentials=credentials,
+                weights=weights,
             )
-        except (BadPool, AccessRefused) as error:
+        except (BadPool, AccessRefused, NotInStock) as error:
             self.watch.end(row, look.now, state="failed", error=str(error))
             return
         self.host.fleet.start(spec, revision.runtime)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from django.conf import settings
@@ -15,8 +15,10 @@ from orchestrator.models import Pool
 from orchestrator.runtimes import Runtime
 from orchestrator.runtimes.docker import DockerRuntime
 from orchestrator.runtimes.inventory import Inventory
-from orchestrator.runtimes.process import ProcessRuntime
+from orchestrator.runtimes.process import ProcessRuntime, inherited
 from orchestrator.specs import Site
+from orchestrator.stock.keeper import Stock
+from orchestrator.stock.weights import Weights
 
 
 def runtimes_of_settings() -> dict[str, Runtime]:
@@ -43,8 +45,18 @@ def access_of_settings() -> Access:
     )
 
 
+def stock_of_settings(runtimes: Mapping[str, Runtime]) -> Stock:
+    """What lies ready on this host."""
+    engine = runtimes[Pool.Runtime.DOCKER.value]
+    assert isinstance(engine, DockerRuntime)
+    cache = Path(settings.OPSITE_MODEL_CACHE)
+    weights = Weights(cache, env=inherited(os.environ), root=Path(settings.BASE_DIR))
+    return Stock(host=settings.OPSITE_HOST, images=engine, weights=weights)
+
+
 def host_of_settings(*, confirm: Callable[[], None]) -> Host:
     """The host on which this orchestrator runs."""
+    runtimes = runtimes_of_settings()
     return Host(
         site=Site(
             stack=settings.OPSITE_STACK,
@@ -53,8 +65,9 @@ def host_of_settings(*, confirm: Callable[[], None]) -> Host:
             base_folder=Path(settings.BASE_DIR),
         ),
         access=access_of_settings(),
-        fleet=Fleet(runtimes_of_settings(), grace_s=float(getattr(settings, "OPSITE_DRAIN_GRACE_S", 10.0))),
+        fleet=Fleet(runtimes, grace_s=float(getattr(settings, "OPSITE_DRAIN_GRACE_S", 10.0))),
         inventory=Inventory(getattr(settings, "OPSITE_GPUS", None)),
+        stock=stock_of_settings(runtimes),
         cpus=int(getattr(settings, "OPSITE_CPUS", None) or len(os.sched_getaffinity(0))),
         max_workers=int(getattr(settings, "OPSITE_MAX_LOCAL_WORKERS", 32)),
         start_timeout_s=float(getattr(settings, "OPSITE_START_TIMEOUT_S", 600.0)),

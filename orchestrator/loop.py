@@ -27,8 +27,10 @@ from orchestrator.journal import Journal
 from orchestrator.leader import Leadership
 from orchestrator.local import host_of_settings
 from orchestrator.models import Pool, Worker
+from orchestrator.needs import needed_by
 from orchestrator.reaper import Limits, Reaper
 from orchestrator.runtimes.process import ProcessRuntime
+from orchestrator.stock_rows import StockRows
 from orchestrator.watch import Watch
 from taskqueue.connections import connect
 from taskqueue.failures import QueueUnavailable
@@ -55,6 +57,7 @@ class Orchestrator:
         self._blind: set[str] = set()
         self._controls: dict[uuid.UUID, PoolControl] = {}
         self._meter = Meter()
+        self._stock_rows = StockRows(self._host.stock.host)
         self._first = True
 
     def run(self, stop: threading.Event) -> None:
@@ -80,6 +83,7 @@ class Orchestrator:
         finally:
             self._leadership.resign()
             self._reaper.stop()
+            self._host.stock.close()
             self._host.fleet.close()
             self._host.access.close()
             self._redis.close()
@@ -88,6 +92,7 @@ class Orchestrator:
     def tick(self) -> None:
         """One pass over all pools. One pool's failure is logged and does not stop the others."""
         pools = self._learn_pools()
+        self._restock(pools)
         rows = records.live_workers()
         outcomes = self._host.fleet.outcomes()
         names = {Pool.Runtime.PROCESS.value} | self._host.fleet.unfinished
@@ -115,6 +120,12 @@ class Orchestrator:
         gone = self._controls.keys() - {pool.pk for pool in pools}
         for pool_id in gone:
             del self._controls[pool_id]
+
+    def _restock(self, pools: list[Pool]) -> None:
+        """Have fetched what the pools need, before a worker is needed, and tell how far that is."""
+        host = self._host
+        host.stock.want(needed_by(pools, image=host.site.image, base_folder=host.site.base_folder))
+        self._stock_rows.write(host.stock.statuses(), now=time.time())
 
     def _foretell(self, pools: list[Pool]) -> None:
         """Publish what the pools' clients may expect; what is not renewed is soon gone."""
@@ -149,6 +160,7 @@ class Orchestrator:
         """Forget what was known under an earlier lead; see what runs."""
         self._controls.clear()
         self._meter = Meter()
+        self._stock_rows = StockRows(self._host.stock.host)
         self._host.access.begin()
         self._first = True
         runtime = self._host.fleet.runtimes[Pool.Runtime.PROCESS]

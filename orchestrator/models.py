@@ -9,6 +9,7 @@ from django.core.validators import MaxValueValidator, MinValueValidator, RegexVa
 from django.db import models
 from django.db.models import F, Q
 
+import orchestrator.stock_models  # noqa: F401 - Django looks for models from here
 from orchestrator.policies.schedule import BadSchedule, parse, zone_of
 from tenants.identifiers import new_id
 

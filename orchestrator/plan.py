@@ -15,7 +15,7 @@ from orchestrator.backoff import Backoff
 from orchestrator.policies.demand import counted, seconds
 
 LiveState = Literal["starting", "ready", "draining"]
-Cause = Literal["", "backoff", "room"]
+Cause = Literal["", "backoff", "room", "stock"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,8 +83,12 @@ def plan(
     room: int,
     grace_s: float,
     room_note: str = "",
+    awaited: str | None = None,
 ) -> Plan:
-    """Actions that bring the fleet to `desired`. `room`: how many more workers may be; `room_note`: why no more."""
+    """Actions that bring the fleet to `desired`. `room`: how many more workers may be; `room_note`: why no more.
+
+    `awaited`: what workers are made from is not here yet; empty where there is nothing to be said about it, None where it is here.
+    """
     kills = kills_due(workers, now=now, grace_s=grace_s)
     condemned = {kill.worker for kill in kills}
     serving = [worker for worker in workers if worker.state != "draining" and worker.id not in condemned]
@@ -97,7 +101,14 @@ def plan(
         return Plan(kills)
     starting = any(worker.state == "starting" for worker in serving)
     starts = starts_due(
-        missing, reason=reason, starting=starting, backoff=backoff, room=room, room_note=room_note, now=now
+        missing,
+        reason=reason,
+        starting=starting,
+        backoff=backoff,
+        room=room,
+        room_note=room_note,
+        now=now,
+        awaited=awaited,
     )
     return Plan((*kills, *starts.actions), starts.note, starts.cause)
 
@@ -112,8 +123,11 @@ def starts_due(
     now: float,
     room_note: str = "",
     revision: str = "",
+    awaited: str | None = None,
 ) -> Plan:
     """The starts of `missing` workers that may be now; `starting`: whether others of their revision start already."""
+    if awaited is not None:
+        return Plan((), awaited, "stock")
     if backoff.blocks(now):
         return Plan((), held_back(backoff), "backoff")
     # After a failed start one worker tries first; the rest follow when it holds.

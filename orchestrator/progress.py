@@ -66,7 +66,7 @@ class Progress:
     def supplies(self, *, room: int, room_note: str) -> dict[str, Supply]:
         """What bounds the starts of each revision's workers: its failures, and how many have a place."""
         return {
-            str(revision.pk): Supply(self.watch.backoff(str(revision.pk)), room, room_note)
+            str(revision.pk): Supply(self.watch.backoff(str(revision.pk)), room, room_note, self.host.awaited(revision))
             for revision in self.revisions
         }
 

@@ -17,7 +17,7 @@ from orchestrator.rollout import Course
 
 Kind = Literal[
     "paused", "runtime", "blind", "maximum", "budget", "budget_near", "starts_fail", "room",
-    "preempted", "rolling", "canary", "failed", "reverted",
+    "stock", "preempted", "rolling", "canary", "failed", "reverted",
 ]  # fmt: skip
 
 QUIET_S = 10.0
@@ -33,6 +33,7 @@ OVER: Mapping[Kind, str] = {
     "budget_near": "",
     "starts_fail": "Starts go well again.",
     "room": "There is room again.",
+    "stock": "What its workers are made from is here.",
     "preempted": "",
     "rolling": "",
     "canary": "",
@@ -103,13 +104,15 @@ def of_work(policy: Policy, signals: Signals, decision: Decision, now: float) ->
 
 
 def of_starts(todo: Plan, backoffs: Iterable[Backoff], known: Mapping[Kind, Refusal]) -> dict[Kind, str]:
-    """What holds starts back: failures (until one has held), the host's room. `backoffs`: of the revisions in use."""
+    """What holds starts back: failures (until one has held), room, what is not here. `backoffs`: of the revisions in use."""
     found: dict[Kind, str] = {}
     failing = [backoff for backoff in backoffs if backoff.failures]
     if failing and (todo.cause == "backoff" or "starts_fail" in known):
         found["starts_fail"] = held_back(max(failing, key=lambda backoff: backoff.until))
     if todo.cause == "room":
         found["room"] = todo.note
+    if todo.cause == "stock" and todo.note:
+        found["stock"] = todo.note
     return found
 
 

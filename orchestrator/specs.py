@@ -46,9 +46,13 @@ def worker_spec(
     gpus: tuple[str, ...],
     site: Site,
     credentials: Credentials,
+    weights: str = "",
 ) -> WorkerSpec:
-    """The spec of one worker of the pool of that slug. A model that is a folder is given by its absolute path, and mounted."""
-    folder = model_folder(recipe.model, site.base_folder)
+    """The spec of one worker of the pool of that slug. A model that is a folder is given by its absolute path, and mounted.
+
+    So is one from a hub, whose snapshot lies in `weights`: its files are links into the folder that is mounted.
+    """
+    folder = Path(weights) if weights else model_folder(recipe.model, site.base_folder)
     given = {str(name): str(value) for name, value in dict(recipe.env).items()}
     if bad := [name for name in _NOT_A_POOLS if name in given]:
         raise BadPool(f"Pool {pool} sets {bad[0]} in its env: each worker is given its own.")
@@ -69,8 +73,8 @@ def worker_spec(
     mounts = [str(mount) for mount in recipe.mounts]
     if bad := [mount for mount in mounts if not mount.startswith("/")]:
         raise BadPool(f"Pool {pool} mounts {bad[0]!r}: mounts are absolute paths of the engine's host.")
-    if folder and str(folder) not in mounts:
-        mounts.append(str(folder))
+    if folder and str(shown := folder.parent.parent if weights else folder) not in mounts:
+        mounts.append(str(shown))
     return WorkerSpec(
         worker=worker,
         pool=pool,

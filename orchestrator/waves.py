@@ -13,11 +13,14 @@ from orchestrator.rollout import Course, settled, wave
 
 @dataclass(frozen=True, slots=True)
 class Supply:
-    """What bounds the starts of one revision: its failures, and the host's room with the sentence about too little of it."""
+    """What bounds the starts of one revision: its failures, the host's room with the sentence about too little of it, and what its
+    workers are made from, while that is not here (`awaited`, as in `plan`).
+    """
 
     backoff: Backoff
     room: int
     room_note: str = ""
+    awaited: str | None = None
 
 
 def plan_wave(
@@ -97,4 +100,5 @@ def _starts(
         room_note=supply.room_note,
         now=now,
         revision=revision,
+        awaited=supply.awaited,
     )

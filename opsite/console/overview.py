@@ -7,7 +7,7 @@ from typing import Any
 from django.conf import settings
 from django.db.models import Count, Prefetch, QuerySet
 
-from orchestrator import typical
+from orchestrator import stock_rows, typical
 from orchestrator.models import Pool, Rollout, ScalingDecision, Worker
 from taskqueue.failures import QueueUnavailable
 from taskqueue.messages import PoolSignals
@@ -24,12 +24,15 @@ def snapshot() -> dict[str, Any]:
             Prefetch("workers", queryset=live, to_attr="live")
         )
     )
-    starts = typical.of_pools(pools)
+    starts, stock = typical.of_pools(pools), stock_rows.of_pools(pools)
     failures = dict(
         Worker.objects.filter(state=Worker.State.FAILED).order_by().values_list("pool_id").annotate(count=Count("id"))
     )
     return {
-        "pools": [_pool(pool, failures.get(pool.pk, 0), starts.get(pool.pk, "")) for pool in pools],
+        "pools": [
+            {**_pool(pool, failures.get(pool.pk, 0)), "start": starts[pool.pk], "stock": stock[pool.pk]}
+            for pool in pools
+        ],
         "decisions": [_decision(decision) for decision in last_decisions()],
     }
 
@@ -39,7 +42,7 @@ def last_decisions() -> QuerySet[ScalingDecision]:
     return ScalingDecision.objects.select_related("pool")[:DECISIONS_SHOWN]
 
 
-def _pool(pool: Pool, failed: int, start: str) -> dict[str, Any]:
+def _pool(pool: Pool, failed: int) -> dict[str, Any]:
     workers: list[Worker] = getattr(pool, "live", [])
     row: dict[str, Any] = {
         "slug": pool.slug,
@@ -48,7 +51,6 @@ def _pool(pool: Pool, failed: int, start: str) -> dict[str, Any]:
         "rollout": _rollout(pool),
         "workers": {state: sum(worker.state == state for worker in workers) for state in Worker.LIVE},
         "failed": failed,
-        "start": start,
         "slots": sum(worker.slots for worker in workers if worker.state == Worker.State.READY),
     }
     signals = _signals(pool.slug)

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import logging
 import os
+import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
@@ -31,6 +32,8 @@ SOCKET_FOLDER = "/run/opsite-redis"
 HOME = "/home/opsite"
 NOBODY = "65534:65534"
 TIMEOUT_S = 60
+SILENT_PULL_S = 600
+"""A layer may be unpacked for so long without a word."""
 GIB = 1 << 30
 DEFAULT_LIMITS = {"memory_bytes": 16 * GIB, "pids": 1024, "shm_bytes": GIB}
 _RUNNING = ("running", "paused", "restarting")
@@ -147,24 +150,49 @@ class DockerRuntime:
         mount = Mount(target=SOCKET_FOLDER, source=source, type=kind, read_only=True)
         return {"OPSITE_REDIS_URL": inside}, mount, _user_of(socket)
 
+    def has_image(self, image: str) -> bool:
+        """Whether the engine has it."""
+        with self._speaking():
+            try:
+                self._client().images.get(image)
+            except ImageNotFound:
+                return False
+            except APIError as error:
+                raise StartFailed(f"Image {image}: {_said(error)}") from error
+            return True
+
+    def pull(self, image: str, tell: Callable[[int, int], None], stop: threading.Event) -> None:
+        """Pull it; `tell` is given the bytes that are here, and all of them as far as is known.
+
+        `stop` ends it between two messages.
+        """
+        seen = PullProgress()
+        for message in self._pulled(image):
+            if stop.is_set():
+                return
+            if seen.hear(message):
+                tell(seen.done, seen.total)
+
     def _have_image(self, image: str, progress: Callable[[str], None]) -> None:
-        try:
-            self._client().images.get(image)
+        """For a start: it is here as a rule, unless somebody has just removed it."""
+        if self.has_image(image):
             return
-        except ImageNotFound:
-            log.info("pulling image %s", image)
-        pull = PullProgress()
-        try:
-            for message in self._client().api.pull(*_repository_and_tag(image), stream=True, decode=True):
-                if "error" in message:
-                    raise StartFailed(f"Image {image} cannot be pulled: {message['error']}")
-                if (said := pull.told(message)) is not None:
-                    progress(f"pulling {image}: {said}")
-                    log.info("pulling %s: %s", image, said)
-        except APIError as error:
-            raise StartFailed(
-                f"Image {image} is not here and cannot be pulled ({_said(error)}): build it, or correct its name."
-            ) from error
+        log.info("pulling image %s", image)
+        seen = PullProgress()
+        for message in self._pulled(image):
+            if (said := seen.told(message)) is not None:
+                progress(f"pulling {image}: {said}")
+
+    def _pulled(self, image: str) -> Iterator[Mapping[str, Any]]:
+        """The engine's messages. A client of its own: its silence may last, and the others' must not."""
+        with self._speaking(), closing(docker.from_env(timeout=SILENT_PULL_S)) as client:
+            try:
+                for message in client.api.pull(*_repository_and_tag(image), stream=True, decode=True):
+                    if "error" in message:
+                        raise StartFailed(_not_pulled(image, str(message["error"])))
+                    yield message
+            except APIError as error:
+                raise StartFailed(_not_pulled(image, _said(error))) from error
 
     def _send(self, ref: str, signal: str) -> None:
         with self._speaking(), _gone_is_fine():
@@ -237,6 +265,10 @@ def _repository_and_tag(image: str) -> tuple[str, str | None]:
     if "@" in image or not mark or "/" in tag:
         return image, None if "@" in image else "latest"
     return name, tag
+
+
+def _not_pulled(image: str, said: str) -> str:
+    return f"Image {image} is not here and cannot be pulled ({said}): build it, or correct its name."
 
 
 def _said(error: APIError) -> str:

@@ -47,6 +47,7 @@
     cell(row, tokensPerSecond(pool).toLocaleString(), "n");
     const notes = [];
     if (pool.paused) notes.push("scaling is paused");
+    if (pool.stock) notes.push(pool.stock);
     if (pool.rollout) notes.push(pool.rollout);
     if (pool.failed) notes.push(pool.failed + " failed so far");
     const said = cell(row, notes.join(", "), "bad");
