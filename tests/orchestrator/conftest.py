@@ -76,10 +76,12 @@ class Site:
         self.queues.append(queue)
         return queue
 
-    def submit(self, pool: Pool, count: int, *, tokens: int = 20, deadline_ms: int = 0) -> list[str]:
+    def submit(
+        self, pool: Pool, count: int, *, tokens: int = 20, deadline_ms: int = 0, prompt: str = "hello"
+    ) -> list[str]:
         """Turns of one tenant; the answer has exactly so many tokens."""
         turns = [f"turn-{uuid.uuid4().hex}" for _ in range(count)]
-        body = TurnBody(prompt="hello", params=SamplingParams(max_tokens=tokens, ignore_eos=True))
+        body = TurnBody(prompt=prompt, params=SamplingParams(max_tokens=tokens, ignore_eos=True))
         self.queue(pool).enqueue(
             [
                 Submission(turn=turn, task=turn.replace("turn", "task"), tenant="t", body=body, deadline_ms=deadline_ms)

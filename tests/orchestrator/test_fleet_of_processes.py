@@ -52,15 +52,19 @@ def test_a_drained_worker_hands_over_its_long_answers(site: Site, running: objec
     assert {(record.state, record.usage.completion_tokens) for record in finished.values()} == {("succeeded", 400)}
 
 
-@pytest.mark.parametrize("step_s", [0.02, 60.0], ids=["speaking", "silent"])
+@pytest.mark.parametrize(
+    ("speed", "prompt"),
+    [({"step_base_s": 0.02}, "hello"), ({"prefill_tokens_per_s": 1}, "hello " * 60)],
+    ids=["speaking", "silent"],
+)
 def test_who_is_past_the_deadline_or_cancelled_frees_its_slot_within_a_second(
-    site: Site, running: object, step_s: float
+    site: Site, running: object, speed: dict[str, float], prompt: str
 ) -> None:
     policy = {"min_workers": 1, "max_workers": 1}
-    pool = site.pool(lease_s=5.0, slots=2, engine_args={"step_base_s": step_s}, policy=policy)
+    pool = site.pool(lease_s=5.0, slots=2, engine_args=speed, policy=policy)
     wait_for(lambda: site.ready(pool), what="a worker is ready")
     deadline_ms = site.queue(pool).signals().now_ms + 2500
-    site.submit(pool, 3, tokens=100_000, deadline_ms=deadline_ms)  # two run, one waits
+    site.submit(pool, 3, tokens=100_000, deadline_ms=deadline_ms, prompt=prompt)  # two run, one waits
     wait_for(lambda: site.queue(pool).signals().running == 2, what="two turns run")
     wait_for(lambda: len(site.finished(pool)) == 3, what="all three have ended")
     late = [record.at_ms - deadline_ms for record in site.finished(pool).values()]
@@ -68,7 +72,7 @@ def test_who_is_past_the_deadline_or_cancelled_frees_its_slot_within_a_second(
     assert min(late) >= 0
     assert max(late) < 1000
 
-    turns = site.submit(pool, 2, tokens=100_000)
+    turns = site.submit(pool, 2, tokens=100_000, prompt=prompt)
     wait_for(lambda: site.queue(pool).signals().running == 2, what="two more run")
     asked_ms = site.queue(pool).signals().now_ms
     assert site.queue(pool).cancel(turns) == ["stopping", "stopping"]
