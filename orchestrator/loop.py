@@ -76,6 +76,7 @@ class Orchestrator:
                     self._safely(self.tick)
                 else:
                     if not standing_by:
+                        self._host.stock.close()
                         log.info("another orchestrator leads; this one stands by")
                     standing_by = True
                     self._safely(self._learn_pools)

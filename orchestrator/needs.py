@@ -26,9 +26,9 @@ def needed(recipe: Recipe, *, image: str, base_folder: Path) -> tuple[Item, ...]
     items = []
     if recipe.runtime == Recipe.Runtime.DOCKER and (name := recipe.image or image):
         items.append(Item("image", name))
-    env = {str(name): str(value) for name, value in dict(recipe.env).items()}
+    env = {str(name): str(value) for name, value in _mapping(recipe.env).items()}
     if recipe.engine != Recipe.Engine.SIMULATED and _is_fetched(recipe, env, base_folder):
-        revision = dict(recipe.engine_args).get("revision")
+        revision = _mapping(recipe.engine_args).get("revision")
         name = f"{recipe.model}@{revision}" if revision else recipe.model
         items.append(Item("weights", name, {key: env[key] for key in WAY_TO_HUB if key in env}))
     return tuple(items)
@@ -46,9 +46,14 @@ def needed_by(pools: Iterable[Pool], *, image: str, base_folder: Path) -> set[It
     return found
 
 
+def _mapping(value: object) -> Mapping[str, object]:
+    """Staff may have stored anything as JSON; the start says what is wrong with it."""
+    return value if isinstance(value, dict) else {}
+
+
 def _is_fetched(recipe: Recipe, env: Mapping[str, str], base_folder: Path) -> bool:
     if not HUB_ID.match(recipe.model) or model_folder(recipe.model, base_folder):
         return False
     offline = env.get(OFFLINE, os.environ.get(OFFLINE, ""))
-    own = any(name in env for name in OWN_CACHE) or "download_dir" in dict(recipe.engine_args)
+    own = any(name in env for name in OWN_CACHE) or "download_dir" in _mapping(recipe.engine_args)
     return offline.lower() not in _TRUE and not own

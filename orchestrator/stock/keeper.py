@@ -101,14 +101,20 @@ class Stock:
                 with self._fetches:
                     status = self._fetch(item, entry)
         except RuntimeUnavailable as error:
-            status = Status(error=str(error))  # the runtime's matter: its pools say so
+            # The engine does not answer: that says nothing about what was here. What was not cannot be brought.
+            status = entry.status if entry.status.state == "present" else Status("failed", error=str(error))
+            self._ended(item, entry, status, retry_s=FIRST_RETRY_S)
+            return
         except Exception as error:
             log.exception("%s: it cannot be brought here", item)
             status = Status("failed", error=f"The {item}: {type(error).__name__}: {error}")
+        entry.failures = entry.failures + 1 if status.state == "failed" else 0
+        retry_s = min(LONGEST_RETRY_S, FIRST_RETRY_S * 2 ** min(10, entry.failures - 1)) if entry.failures else AGAIN_S
+        self._ended(item, entry, status, retry_s=retry_s)
+
+    def _ended(self, item: Item, entry: _Entry, status: Status, *, retry_s: float) -> None:
         if status.state != entry.status.state:
             log.info("%s: %s", item, status.error or status.state)
-        entry.failures = entry.failures + 1 if status.state == "failed" else 0
-        retry_s = min(LONGEST_RETRY_S, FIRST_RETRY_S * 2 ** (entry.failures - 1)) if entry.failures else AGAIN_S
         entry.due_at = time.monotonic() + retry_s
         entry.status = status
 
@@ -118,8 +124,8 @@ class Stock:
         return self._weights.is_here(status)
 
     def _fetch(self, item: Item, entry: _Entry) -> Status:
-        if entry.stop.is_set():
-            return entry.status
+        if entry.stop.is_set():  # nobody wants it any more
+            return Status()
 
         def tell(status: Status) -> None:
             entry.status = status

@@ -28,6 +28,8 @@ class Shelf:
     def __init__(self) -> None:
         self.bodies: dict[str, tuple[bytes, Mapping[str, str]]] = {}
         self.asked: list[str] = []
+        self.refusals: dict[str, tuple[int, str]] = {}
+        """Status and the hub's error code, by path; of what is not here 404 and that there is no such model."""
         self.go_on = threading.Event()
         self.address = ""
 
@@ -68,10 +70,11 @@ class _Handler(BaseHTTPRequestHandler):
         """Send the head of the answer: what follows it, and from where on."""
         path, shelf = self.path.partition("?")[0], self.server.shelf
         shelf.asked.append(path)
-        body, headers = shelf.bodies.get(path, (MISSING, {"X-Error-Code": "RepoNotFound"}))
+        code, said = shelf.refusals.get(path, (404, "RepoNotFound"))
+        body, headers = shelf.bodies.get(path, (MISSING, {"X-Error-Code": said}))
         wanted = self.headers.get("Range", "")
         first = int(wanted.removeprefix("bytes=").partition("-")[0]) if wanted.startswith("bytes=") else 0
-        self.send_response(404 if path not in shelf.bodies else 206 if first else 200)
+        self.send_response(code if path not in shelf.bodies else 206 if first else 200)
         for name, value in headers.items():
             self.send_header(name, value)
         if first:

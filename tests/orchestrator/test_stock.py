@@ -115,6 +115,7 @@ def needs(**fields: Any) -> list[str]:
         ({"env": {"HF_HUB_OFFLINE": 1}}, []),
         ({"env": {"HF_HOME": "/srv/hf"}}, []),
         ({"engine_args": {"download_dir": "/srv/hf"}}, []),
+        ({"engine_args": ["not", "a", "mapping"], "env": "nor this"}, ["weights Qwen/Qwen3-8B"]),
     ],
 )
 def test_what_a_pool_needs(monkeypatch: pytest.MonkeyPatch, fields: dict[str, Any], expected: list[str]) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,6 +14,9 @@ import pytest
 
 from orchestrator.loop import Orchestrator
 from orchestrator.models import Pool, Worker
+from orchestrator.stock.hub import ABANDONED_S, NoRoom, reason, tidy
+from orchestrator.stock.items import Item, Status
+from orchestrator.stock.weights import Weights
 from orchestrator.stock_models import StockItem
 from orchestrator.stock_rows import of_pools
 from tests.orchestrator.conftest import ROOT, Site, wait_for
@@ -116,3 +122,63 @@ def test_a_fetch_ends_with_its_orchestrator_and_the_next_one_brings_it_to_its_en
     (snapshot,) = (cache / "models--opsite--verse" / "snapshots").iterdir()
     assert (snapshot / "corpus.txt").read_bytes() == bytes(40 * MIB)
     assert not Worker.objects.exists()
+
+
+def fetched(hub: Shelf, cache: Path, name: str) -> Status:
+    """What becomes of a fetch, without an orchestrator."""
+    env = {"HF_ENDPOINT": f"http://{hub.address}", "HOME": str(cache.parent)}
+    return Weights(cache, env=env, root=ROOT).fetch(Item("weights", name), lambda status: None, threading.Event())
+
+
+@pytest.mark.parametrize(
+    ("revision", "refusal", "sentence"),
+    [
+        ("main", (403, "GatedRepo"), "the hub gives them to nobody without leave: ask for it there, and set HF_TOKEN"),
+        ("main", (401, "RepoNotFound"), "the hub shows no such model: correct the pool's model, or set HF_TOKEN"),
+        (
+            "v9",
+            (404, "RevisionNotFound"),
+            "the hub has no revision v9 of it: correct `revision` in the engine arguments",
+        ),
+        ("main", (503, ""), "cannot be fetched (HfHubHTTPError: "),
+    ],
+)
+def test_each_refusal_of_the_hub_says_what_to_change(
+    tmp_path: Path, revision: str, refusal: tuple[int, str], sentence: str
+) -> None:
+    hub = Shelf()
+    hub.refusals[f"/api/models/opsite/secret/revision/{revision}"] = refusal
+    with served(hub):
+        status = fetched(hub, tmp_path / "hub", f"opsite/secret@{revision}")
+    assert status.state == "failed"
+    assert status.error.startswith(f"The weights of opsite/secret are not here, and {sentence}")
+
+
+def test_a_hub_that_is_away_is_named_and_what_is_here_needs_none(hub: Shelf, tmp_path: Path) -> None:
+    hub.go_on.set()
+    here = fetched(hub, tmp_path / "hub", MODEL)
+    assert (here.state, Path(here.folder).parent.name) == ("present", "snapshots")
+    nobody = Shelf()
+    with served(nobody):
+        pass  # its port is nobody's from here on
+    assert fetched(nobody, tmp_path / "hub", MODEL) == here
+    missing = fetched(nobody, tmp_path / "hub", "opsite/prose")
+    assert missing.error.startswith("The weights of opsite/prose are not here, and cannot be fetched (ConnectError")
+    assert missing.error.endswith("see that this host reaches the hub, or name a folder as the pool's model.")
+
+
+def test_a_disk_that_is_too_small_is_said_before_it_is_full() -> None:
+    said = reason(NoRoom("/data/hub has room for 10 MiB of the 16000 MiB that are missing"), "main")
+    assert said.startswith("cannot be fetched: /data/hub has room for 10 MiB of the 16000 MiB that are missing.")
+    assert "OPSITE_MODEL_CACHE" in said
+
+
+def test_parts_that_a_killed_process_left_behind_go_and_those_of_others_stay(tmp_path: Path) -> None:
+    old, new = tmp_path / "1.aa.incomplete", tmp_path / "2.bb.incomplete"
+    for path in (old, new, tmp_path / "3"):
+        path.write_text("x")
+    long_ago = time.time() - ABANDONED_S - 60
+    os.utime(old, (long_ago, long_ago))
+    os.utime(tmp_path / "3", (long_ago, long_ago))
+    tidy(tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == {"2.bb.incomplete", "3"}
