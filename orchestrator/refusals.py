@@ -33,7 +33,7 @@ OVER: Mapping[Kind, str] = {
     "budget_near": "",
     "starts_fail": "Starts go well again.",
     "room": "There is room again.",
-    "stock": "What its workers are made from is here.",
+    "stock": "",
     "preempted": "",
     "rolling": "",
     "canary": "",

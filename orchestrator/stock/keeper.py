@@ -7,6 +7,7 @@ fetched; nothing is ever removed.
 from __future__ import annotations
 
 import logging
+import math
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -21,10 +22,11 @@ log = logging.getLogger(__name__)
 
 LOOKS_AT_ONCE = 4
 FETCHES_AT_ONCE = 2
-AGAIN_S = 15.0
-"""What is here is looked for again after so long: somebody may have removed it."""
+AGAIN_S = 10.0
+"""It is looked for again after so long: somebody may have removed it, or have brought what could not be fetched."""
 FIRST_RETRY_S = 5.0
 LONGEST_RETRY_S = 300.0
+"""Between two fetches that fail."""
 
 
 class Images(Protocol):
@@ -44,7 +46,9 @@ class _Entry:
     status: Status = field(default_factory=Status)
     stop: threading.Event = field(default_factory=threading.Event)
     thread: threading.Thread | None = None
+    env: Mapping[str, str] = field(default_factory=dict)
     due_at: float = 0.0
+    fetch_at: float = 0.0
     failures: int = 0
 
     @property
@@ -70,7 +74,9 @@ class Stock:
             self._entries.pop(item).stop.set()
         now = time.monotonic()
         for item in wanted:
-            entry = self._entries.setdefault(item, _Entry())
+            entry = self._entries.setdefault(item, _Entry(env=item.env))
+            if entry.env != item.env:  # another token, maybe: no reason to wait
+                entry.env, entry.due_at, entry.fetch_at, entry.failures = item.env, 0.0, 0.0, 0
             if entry.idle and now >= entry.due_at:
                 entry.thread = threading.Thread(
                     target=self._bring, args=(item, entry), name=f"stock {item.kind}", daemon=True
@@ -92,49 +98,52 @@ class Stock:
 
     # -- on a thread of the item's own ---------------------------------------------------------
     def _bring(self, item: Item, entry: _Entry) -> None:
+        before = entry.status
         try:
-            with self._looks:
-                here = self._is_here(item, entry.status)
-            if here:
-                status = entry.status if item.kind == "weights" else Status("present")
-            else:
-                with self._fetches:
-                    status = self._fetch(item, entry)
+            status = self._brought(item, entry)
         except RuntimeUnavailable as error:
             # The engine does not answer: that says nothing about what was here. What was not cannot be brought.
-            status = entry.status if entry.status.state == "present" else Status("failed", error=str(error))
-            self._ended(item, entry, status, retry_s=FIRST_RETRY_S)
-            return
+            status = before if before.state == "present" else Status("failed", error=str(error))
+        except StartFailed as error:
+            status = self._failed(entry, str(error))
         except Exception as error:
             log.exception("%s: it cannot be brought here", item)
-            status = Status("failed", error=f"The {item}: {type(error).__name__}: {error}")
-        entry.failures = entry.failures + 1 if status.state == "failed" else 0
-        retry_s = min(LONGEST_RETRY_S, FIRST_RETRY_S * 2 ** min(10, entry.failures - 1)) if entry.failures else AGAIN_S
-        self._ended(item, entry, status, retry_s=retry_s)
-
-    def _ended(self, item: Item, entry: _Entry, status: Status, *, retry_s: float) -> None:
-        if status.state != entry.status.state:
+            status = self._failed(entry, f"The {item}: {type(error).__name__}: {error}")
+        if entry.stop.is_set():
+            return
+        if status.state != before.state:
             log.info("%s: %s", item, status.error or status.state)
-        entry.due_at = time.monotonic() + retry_s
+        entry.due_at = min(time.monotonic() + AGAIN_S, entry.fetch_at or math.inf)
         entry.status = status
 
-    def _is_here(self, item: Item, status: Status) -> bool:
-        if item.kind == "image":
-            return self._images.has_image(item.name)
-        return self._weights.is_here(status)
+    def _brought(self, item: Item, entry: _Entry) -> Status:
+        """Look, and fetch what is not here; what failed a short time ago is only looked for."""
+        with self._looks:
+            here = self._images.has_image(item.name) if item.kind == "image" else self._weights.is_here(entry.status)
+        if here:
+            entry.failures, entry.fetch_at = 0, 0.0
+            return entry.status if item.kind == "weights" else Status("present")
+        if time.monotonic() < entry.fetch_at:
+            return entry.status
+        with self._fetches:
+            status = Status() if entry.stop.is_set() else self._fetch(item, entry)
+        if status.state == "failed":
+            return self._failed(entry, status.error)
+        entry.failures, entry.fetch_at = 0, 0.0
+        return status
 
     def _fetch(self, item: Item, entry: _Entry) -> Status:
-        if entry.stop.is_set():  # nobody wants it any more
-            return Status()
-
         def tell(status: Status) -> None:
             entry.status = status
 
         if item.kind == "weights":
             return self._weights.fetch(item, tell, entry.stop)
-        tell(Status("fetching"))
-        try:
-            self._images.pull(item.name, lambda done, total: tell(Status("fetching", done, total)), entry.stop)
-        except StartFailed as error:
-            return Status("failed", error=str(error))
+        if entry.status.state != "failed":  # a retry is news only when something comes
+            tell(Status("fetching"))
+        self._images.pull(item.name, lambda done, total: tell(Status("fetching", done, total)), entry.stop)
         return Status("present")
+
+    def _failed(self, entry: _Entry, error: str) -> Status:
+        retry_s = min(LONGEST_RETRY_S, FIRST_RETRY_S * 2 ** min(10, entry.failures))
+        entry.failures, entry.fetch_at = entry.failures + 1, time.monotonic() + retry_s
+        return Status("failed", error=error)

@@ -116,6 +116,19 @@ async def test_a_cancelled_turn_leaves_the_engine(queue: AsyncQueue) -> None:
     assert (await outcomes(queue, 1))[one.turn].state == "cancelled"
 
 
+async def test_it_tells_the_phases_of_its_start(queue: AsyncQueue) -> None:
+    """As vLLM's engine core logs them: another version may word it otherwise, and then `engine` stands here."""
+
+    async def ready() -> bool:
+        return [one.phase for one in (await queue.signals()).workers] == ["ready"]
+
+    await until(ready, bound_s=600)
+    (status,) = (await queue.signals()).workers
+    assert list(status.start_phases) == ["interpreter", "import", "load", "compile", "first_token"]
+    assert status.start_phases["import"] > status.start_phases["load"] > 0
+    print(status.start_phases)
+
+
 async def test_thirty_two_at_once_are_batched(queue: AsyncQueue) -> None:
     async def rate(first: int, count: int) -> float:
         submissions = [

@@ -16,6 +16,7 @@ from django.conf import settings
 from docker.errors import ImageNotFound
 
 from opsite.console.overview import snapshot
+from orchestrator import typical
 from orchestrator.loop import Orchestrator
 from orchestrator.models import Pool, Worker
 from orchestrator.stock_models import StockItem
@@ -90,10 +91,11 @@ def test_it_is_pulled_when_a_pool_is_saved_and_a_start_waits_for_it(
     assert (row.state, row.error) == ("present", "")
     assert list(of_pools([pool]).values()) == [""]
     assert of_pools([pool], all_of_it=True)[pool.pk] == f"image {image}: present (host {settings.OPSITE_HOST})."
-    assert any("What its workers are made from is here." in reason for reason in site.reasons(pool))
     worker = Worker.objects.get()
     assert "pulling" not in worker.reason
+    assert set(worker.start_phases) == {"runtime", "interpreter", "import", "load", "first_token", "heard"}
     assert worker.start_phases["runtime"] < 60
+    print(typical.of_pool(pool))
 
 
 def test_what_cannot_be_pulled_fails_the_start_with_a_sentence_and_is_tried_again(
