@@ -269,7 +269,7 @@ LOGGING = {
     },
 }
 
-_CACHES = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+_CACHES = Path(os.environ.get("XDG_CACHE_HOME") or Path(os.environ.get("HOME") or OPSITE_DATA_DIR) / ".cache")
 OPSITE_STACK = os.environ.get(
     "OPSITE_STACK", "opsite-" + hashlib.sha256(str(OPSITE_DATA_DIR).encode()).hexdigest()[:10]
 )

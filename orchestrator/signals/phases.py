@@ -73,4 +73,7 @@ def shown(phases: Mapping[str, float], *, runtime: str = "") -> str:
 def in_a_sentence(starts: Iterable[Mapping[str, float]], *, runtime: str) -> str:
     """`A start takes 34 s: container 1.2 s, …`; empty where none was measured."""
     phases = median(starts)
-    return f"A start takes {total_s(phases):.0f} s: {shown(phases, runtime=runtime)}." if phases else ""
+    if not phases:
+        return ""
+    whole_s = total_s(phases)
+    return f"A start takes {whole_s:.{0 if whole_s >= 10 else 1}f} s: {shown(phases, runtime=runtime)}."

@@ -31,6 +31,7 @@ ABANDONED_S = 24 * 3600.0
 def main() -> None:
     """Fetch what the arguments name."""
     threading.Thread(target=end_with_parent, name="leash", daemon=True).start()
+    os.umask(0o022)  # containers read it as another user
     model, revision, cache = sys.argv[1:4]
     try:
         say(folder=fetch(model, revision, Path(cache)))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import tarfile
+import threading
 import uuid
 from collections.abc import Iterator
 from contextlib import closing, suppress
@@ -17,12 +18,18 @@ from docker.errors import ImageNotFound
 
 from opsite.console.overview import snapshot
 from orchestrator import typical
+from orchestrator.credentials import Credentials
 from orchestrator.loop import Orchestrator
 from orchestrator.models import Pool, Worker
+from orchestrator.runtimes.docker import DockerRuntime
+from orchestrator.specs import Site as Place
+from orchestrator.specs import worker_spec
+from orchestrator.stock.items import Item
+from orchestrator.stock.weights import Weights
 from orchestrator.stock_models import StockItem
 from orchestrator.stock_rows import of_pools
-from tests.orchestrator.conftest import Site, wait_for
-from tests.orchestrator.registry import Shelf, hold_image, served
+from tests.orchestrator.conftest import ROOT, Site, wait_for
+from tests.orchestrator.registry import Shelf, hold_image, hold_model, served
 
 pytestmark = [pytest.mark.docker, pytest.mark.timeout(300)]
 
@@ -116,24 +123,17 @@ def test_what_cannot_be_pulled_fails_the_start_with_a_sentence_and_is_tried_agai
             engine.images.remove(image, force=True)
 
 
-def test_a_folder_of_weights_is_seen_by_a_container_and_cannot_be_written(
+def test_a_container_sees_the_weights_of_its_model_and_cannot_write_them(
     site: Site, engine: docker.DockerClient, worker_image: str, tmp_path: Path
 ) -> None:
-    """The slim image has no engine that reads weights: the simulated one stands in for it, in a container made for the other."""
-    from orchestrator.credentials import Credentials
-    from orchestrator.runtimes.docker import DockerRuntime
-    from orchestrator.specs import Site as Place
-    from orchestrator.specs import worker_spec
-
-    repository = tmp_path / "hub" / "models--opsite--verse"
-    snapshot_folder = repository / "snapshots" / "abc"
-    snapshot_folder.mkdir(parents=True)
-    (repository / "blobs").mkdir()
-    (repository / "blobs" / "1").write_text("the weights")
-    (snapshot_folder / "model.safetensors").symlink_to("../../blobs/1")
-    for folder in (tmp_path, *tmp_path.parents):
-        if folder.stat().st_uid == os.getuid() and str(folder).startswith("/tmp/"):
-            folder.chmod(0o755)
+    """The slim image has no engine that reads weights: the simulated one stands in, in a container made for the other."""
+    cache, hub = tmp_path / "hub", Shelf()
+    hub.go_on.set()
+    hold_model(hub, "opsite/verse", ROOT / "models" / "opsite-verse")
+    with served(hub):
+        weights = Weights(cache, env={"HF_ENDPOINT": f"http://{hub.address}"}, root=ROOT)
+        fetched = weights.fetch(Item("weights", "opsite/verse"), lambda status: None, threading.Event())
+    assert (fetched.state, fetched.error) == ("present", "")
     recipe = Pool(engine="transformers", model="opsite/verse", runtime="docker", env={"OPSITE_ENGINE": "simulated"})
     spec = worker_spec(
         recipe,
@@ -141,19 +141,21 @@ def test_a_folder_of_weights_is_seen_by_a_container_and_cannot_be_written(
         lease_s=5,
         worker=str(uuid.uuid4()),
         gpus=(),
-        site=Place(stack=site.env["OPSITE_STACK"], python="", image=worker_image, base_folder=Path("/")),
+        site=Place(stack=site.env["OPSITE_STACK"], python="", image=worker_image, base_folder=ROOT),
         credentials=Credentials(redis_url=site.redis_url, cache_salt_key="k"),
-        weights=str(snapshot_folder),
+        weights=fetched.folder,
     )
-    assert spec.env["OPSITE_MODEL"] == str(snapshot_folder)
+    assert spec.env["OPSITE_MODEL"] == fetched.folder
     runtime = DockerRuntime(stack=site.env["OPSITE_STACK"])
     ref = runtime.start(spec, lambda words: None)
     wait_for(lambda: "ready" in runtime.log_tail(ref), what="it is ready")
     container = engine.containers.get(ref)
+    repository = cache / "models--opsite--verse"
     seen = {mount["Destination"]: mount["RW"] for mount in container.attrs["Mounts"]}
     assert seen == {str(repository): False, "/run/opsite-redis": False}
-    read = container.exec_run(["cat", f"{snapshot_folder}/model.safetensors"])
-    assert (read.exit_code, read.output) == (0, b"the weights")
-    for path in (f"{snapshot_folder}/model.safetensors", f"{repository}/more"):
+    config = f"{fetched.folder}/config.json"
+    read = container.exec_run(["cat", config])
+    assert (read.exit_code, read.output) == (0, (ROOT / "models" / "opsite-verse" / "config.json").read_bytes())
+    for path in (config, f"{repository}/more"):
         assert container.exec_run(["sh", "-c", f"echo x > {path}"], user="0").exit_code != 0
-    assert (repository / "blobs" / "1").read_text() == "the weights"
+    assert Path(config).read_bytes() == read.output

@@ -72,7 +72,7 @@ def test_each_pool_and_runtime_has_its_own_start(admin_client: Client) -> None:
     started(pools[1], "docker", {"load": 2.0})
     said = [
         "A start takes 34 s: container 1.0 s, import 9.0 s, load 3.0 s, compile 18.0 s, first token 3.0 s.",
-        "A start takes 2 s: load 2.0 s.",
+        "A start takes 2.0 s: load 2.0 s.",
         "",
     ]
     assert [typical.of_pool(pool) for pool in pools] == said
