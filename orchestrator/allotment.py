@@ -1,7 +1,7 @@
 """One placement for all pools of a host: from what each would do to what each gets, with the sentences about it.
 
-What a worker holds stands in its row, written before it is started, and in its runtime's labels: either is believed, so nothing is
-given twice after a crash, an edit of its pool, or while a runtime cannot be asked. What nobody has a row of is held, too.
+What a worker holds stands in its row, written before it is started (`orchestrator.holdings`), so nothing is given twice after a
+crash, an edit of its pool, or while a runtime cannot be asked. What nobody has a row of is held, too, by its runtime's labels.
 """
 
 from __future__ import annotations
@@ -11,7 +11,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from orchestrator.fleet import Sight
+from orchestrator.holdings import gpus_of
 from orchestrator.models import Pool, Recipe, Worker
+from orchestrator.placement.identity import may_be, settled
 from orchestrator.placement.packing import WHOLE, Capacity, Need, Taken, short_of
 from orchestrator.placement.place import Eviction, Grant, Placement, Wish, place
 from orchestrator.placement.preemption import Held
@@ -58,8 +60,8 @@ def allot(
 ) -> dict[Any, Allotment]:
     """By pool id. Pools without a draft get nothing and lose nothing."""
     slugs = {pool.pk: pool.slug for pool in pools}
-    held = [*_of_rows(rows, sight, drafts, slugs)]
-    held += _of_nobody(sight, known={one.worker for one in held})
+    held = [*_of_rows(rows, sight, drafts, slugs, capacity)]
+    held += _of_nobody(sight, capacity, known={one.worker for one in held})
     placement = place(capacity, held, [_wish(draft) for draft in drafts])
     holders = _holders(held, placement)
     priorities = {draft.pool.slug: draft.pool.priority for draft in drafts}
@@ -101,28 +103,35 @@ def _wish(draft: Draft) -> Wish:
     )
 
 
-def _of_rows(rows: Iterable[Worker], sight: Sight, drafts: Iterable[Draft], slugs: Mapping[Any, str]) -> Iterable[Held]:
+def _of_rows(
+    rows: Iterable[Worker], sight: Sight, drafts: Iterable[Draft], slugs: Mapping[Any, str], capacity: Capacity
+) -> Iterable[Held]:
     going = {action.worker for draft in drafts for action in draft.plan.actions if isinstance(action, Drain | Kill)}
     views = {one.view.id: one.view for draft in drafts for one in draft.observed}
     for row in rows:
         if row.state not in Worker.LIVE:
             continue
-        worker, instance = str(row.pk), sight.instances.get(str(row.pk))
-        devices = dict.fromkeys([*row.gpus, *(instance.gpus if instance is not None else ())])
+        worker = str(row.pk)
+        devices = _of(capacity, gpus_of(row, sight.instances.get(worker), capacity.names))
         yield Held(
             worker,
             slugs.get(row.pool_id, ""),
-            Taken(tuple(devices), thousandths(row.gpu_share), row.cpus),
+            Taken(devices, thousandths(row.gpu_share), row.cpus),
             leaving=row.state == Worker.State.DRAINING or worker in going,
             felt=felt_least(views[worker]) if worker in views else (),
         )
 
 
-def _of_nobody(sight: Sight, *, known: set[str]) -> Iterable[Held]:
+def _of_nobody(sight: Sight, capacity: Capacity, *, known: set[str]) -> Iterable[Held]:
     """Those without a live row are asked to end; until then they have their devices whole."""
     for worker, instance in sight.instances.items():
         if instance.alive and worker not in known:
-            yield Held(worker, "", Taken(instance.gpus), leaving=True)
+            yield Held(worker, "", Taken(_of(capacity, settled(instance.gpus, capacity.names))), leaving=True)
+
+
+def _of(capacity: Capacity, names: Iterable[str]) -> tuple[str, ...]:
+    """The host's devices that are held by these names; by one that nobody can place, all that it may be."""
+    return tuple(dict.fromkeys(device for name in names for device in may_be(name, capacity.devices)))
 
 
 def _holders(held: Iterable[Held], placement: Placement) -> list[Holder]:

@@ -27,11 +27,15 @@ class Need:
 
 @dataclass(frozen=True, slots=True)
 class Capacity:
-    """What a host has to give: devices that work, cores, and how many workers it may hold."""
+    """What a host has to give: devices that work, cores, and how many workers it may hold.
+
+    `names`: the device that is meant by another name of it (an index, where devices are uuids).
+    """
 
     devices: tuple[str, ...] = ()
     cpus: int = 0
     workers: int = 0
+    names: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
