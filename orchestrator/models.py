@@ -321,7 +321,9 @@ class Worker(models.Model):
     runtime = models.CharField(max_length=20, choices=Pool.Runtime)
     runtime_ref = models.CharField(max_length=200, blank=True, help_text="The runtime's own name: pid or container id.")
     slots = models.PositiveSmallIntegerField()
-    gpus = models.JSONField(default=list, blank=True, help_text="The devices that it was given.")
+    gpus = models.JSONField(
+        default=list, blank=True, help_text="The GPUs that it was given, by uuid where that is known."
+    )
     gpu_share = models.FloatField(default=1.0, help_text="The part of them that it has.")
     cpus = models.PositiveSmallIntegerField(default=0, help_text="The cores that it is counted for.")
     start_phases = models.JSONField(

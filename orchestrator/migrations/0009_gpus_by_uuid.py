@@ -1,0 +1,31 @@
+"""Workers hold GPUs by uuid. Rows that are older than the column `gpus` say that it is unknown which ones they have."""
+
+from django.db import migrations, models
+
+LIVE = ("starting", "ready", "draining")
+UNKNOWN = "unknown"
+"""As `orchestrator.placement.identity` has it. The worker's runtime knows, and may be away when it is asked first."""
+
+
+def say_that_it_is_unknown(apps, schema_editor):
+    """Whoever was started since the column is there has a row that names its GPUs, if it has any."""
+    worker = apps.get_model("orchestrator", "Worker")
+    silent = worker.objects.filter(state__in=LIVE, gpus=[], revision__gpus_per_worker__gt=0).select_related("revision")
+    for row in silent:
+        worker.objects.filter(pk=row.pk).update(gpus=[UNKNOWN] * row.revision.gpus_per_worker)
+
+
+class Migration(migrations.Migration):
+
+    dependencies = [
+        ('orchestrator', '0008_policy_cooldown_by_start_cost'),
+    ]
+
+    operations = [
+        migrations.AlterField(
+            model_name='worker',
+            name='gpus',
+            field=models.JSONField(blank=True, default=list, help_text='The GPUs that it was given, by uuid where that is known.'),
+        ),
+        migrations.RunPython(say_that_it_is_unknown, migrations.RunPython.noop),
+    ]
