@@ -19,7 +19,7 @@ def gpus_of(row: Worker, instance: Instance | None, names: Mapping[str, str]) ->
     """The identities of a worker's GPUs. Its runtime is believed where the row does not know them."""
     if instance is not None and (not row.gpus or UNKNOWN in row.gpus):
         return settled(instance.gpus, names)
-    return settled(row.gpus, names)
+    return settled([str(name) for name in row.gpus], names)
 
 
 def write_down(rows: Iterable[Worker], sight: Sight, names: Mapping[str, str]) -> None:

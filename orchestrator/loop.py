@@ -18,7 +18,6 @@ from django.db import close_old_connections, connection
 from django.db.utils import DatabaseError, InterfaceError
 
 from orchestrator import records
-from orchestrator.allotment import allot
 from orchestrator.control import PoolControl
 from orchestrator.fleet import Sight
 from orchestrator.holdings import write_down
@@ -30,6 +29,7 @@ from orchestrator.local import host_of_settings
 from orchestrator.models import Pool, Worker
 from orchestrator.reaper import Limits, Reaper
 from orchestrator.runtimes.process import ProcessRuntime
+from orchestrator.spoilt import allot_the_sound
 from orchestrator.watch import Watch
 from taskqueue.connections import connect
 from taskqueue.failures import QueueUnavailable
@@ -108,7 +108,7 @@ class Orchestrator:
                 control.spent_h = spent.get(pool.pk)
                 ticks[pool.pk] = control.tick(pool, of_pool.get(pool.pk, []), sight, outcomes, seen)
                 drafts.append(next(ticks[pool.pk]))
-        allotments = allot(capacity, sight, pools=pools, rows=rows, drafts=drafts)
+        allotments = allot_the_sound(capacity, sight, pools=pools, rows=rows, drafts=drafts)
         for draft in drafts:
             with apart(draft.pool), suppress(StopIteration):
                 ticks[draft.pool.pk].send(allotments[draft.pool.pk])

@@ -7,7 +7,8 @@ from typing import ClassVar
 from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator, RegexValidator
 from django.db import models
-from django.db.models import F, Q
+from django.db.models import F, Func, Q
+from django.db.models.lookups import Exact
 
 from orchestrator.policies.schedule import BadSchedule, parse, zone_of
 from tenants.identifiers import new_id
@@ -353,6 +354,11 @@ class Worker(models.Model):
             models.CheckConstraint(
                 condition=Q(state__in=["starting", "ready", "draining"]) | Q(stopped_at__isnull=False),
                 name="worker_ended_has_time",
+            ),
+            models.CheckConstraint(condition=Q(gpu_share__gt=0, gpu_share__lte=1), name="worker_share_of_its_gpus"),
+            models.CheckConstraint(
+                condition=Exact(Func(F("gpus"), function="jsonb_typeof", output_field=models.TextField()), "array"),
+                name="worker_gpus_are_a_list",
             ),
         ]
 

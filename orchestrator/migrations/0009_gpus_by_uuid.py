@@ -1,5 +1,6 @@
 """Workers hold GPUs by uuid. Rows that are older than the column `gpus` say that it is unknown which ones they have."""
 
+import django.db.models.lookups
 from django.db import migrations, models
 
 LIVE = ("starting", "ready", "draining")
@@ -26,6 +27,14 @@ class Migration(migrations.Migration):
             model_name='worker',
             name='gpus',
             field=models.JSONField(blank=True, default=list, help_text='The GPUs that it was given, by uuid where that is known.'),
+        ),
+        migrations.AddConstraint(
+            model_name='worker',
+            constraint=models.CheckConstraint(condition=models.Q(('gpu_share__gt', 0), ('gpu_share__lte', 1)), name='worker_share_of_its_gpus'),
+        ),
+        migrations.AddConstraint(
+            model_name='worker',
+            constraint=models.CheckConstraint(condition=django.db.models.lookups.Exact(models.Func(models.F('gpus'), function='jsonb_typeof', output_field=models.TextField()), 'array'), name='worker_gpus_are_a_list'),
         ),
         migrations.RunPython(say_that_it_is_unknown, migrations.RunPython.noop),
     ]

@@ -26,7 +26,7 @@ class Device:
 
     @property
     def identity(self) -> str:
-        """What a worker is given and holds: the uuid where it is known. CUDA, Docker and vLLM (0.32) read it as they do an index."""
+        """What a worker is given and holds: the uuid where it is known. CUDA, Docker and vLLM (0.32) read it like an index."""
         return self.uuid or self.id
 
 
