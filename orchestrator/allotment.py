@@ -28,6 +28,7 @@ class Draft:
     """What a pool would do if the host had room for all of it. `floor`: how many workers it keeps (None: it is left as it is).
 
     `recipe`: what the workers that it would start are made from; they are all of one revision.
+    `spares`: why no lower pool's worker is to hand over for them (empty: they may).
     """
 
     pool: Pool
@@ -35,13 +36,14 @@ class Draft:
     observed: Sequence[Observed]
     plan: Plan
     floor: int | None
+    spares: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Allotment:
     """What a pool got: what each worker that may start now takes, and why not more; its workers that make room for others.
 
-    `more_fit`: the host has room for one worker more, beyond all that was given.
+    `more_fit`: the host has room for one worker more, beyond all that was given. `spared`: why nobody makes room for it.
     """
 
     places: tuple[Taken, ...] = ()
@@ -49,6 +51,7 @@ class Allotment:
     note: str = ""
     evictions: tuple[Drain, ...] = ()
     loss: str = ""
+    spared: str = ""
 
     def carried_out(self, plan: Plan) -> Plan:
         """The plan with what is asked of the pool for others."""
@@ -79,6 +82,7 @@ def allot(
             note=f"{short} {_gain(grant, gains)}".strip(),
             evictions=tuple(Drain(one.worker, f"Pool {one.to} of higher priority needs its place.") for one in losses),
             loss=_loss(losses, priorities),
+            spared=_spared(draft, grant, drafts),
         )
     return result
 
@@ -100,6 +104,7 @@ def _wish(draft: Draft) -> Wish:
         starts=sum(isinstance(action, Start) for action in draft.plan.actions),
         priority=draft.pool.priority,
         floor=draft.floor,
+        evicts=not draft.spares,
     )
 
 
@@ -150,6 +155,11 @@ def _gain(grant: Grant, gains: Sequence[Eviction]) -> str:
         pools = " and ".join(sorted({one.pool for one in gains}))
         return f"{counted(len(gains), 'worker')} of lower priority (pool {pools}) {_hands(gains)} over for it."
     return "It waits for workers that are leaving." if grant.waits else ""
+
+
+def _spared(draft: Draft, grant: Grant, drafts: Iterable[Draft]) -> str:
+    lower = any(one.pool.priority < draft.pool.priority and one.floor is not None for one in drafts)
+    return draft.spares if grant.refused and lower else ""
 
 
 def _loss(losses: Sequence[Eviction], priorities: Mapping[str, int]) -> str:

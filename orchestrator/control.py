@@ -18,7 +18,7 @@ from orchestrator.journal import Journal
 from orchestrator.models import Pool, PoolRevision, Worker
 from orchestrator.outlook import outlook_of
 from orchestrator.placement.packing import Taken
-from orchestrator.plan import Action, Drain, Kill, Plan, Start, kills_due, plan
+from orchestrator.plan import Action, Drain, Kill, Plan, Start, kills_due, plan, sparing
 from orchestrator.policies.decide import least, remember
 from orchestrator.policies.demand import Decision, Demand, History, Policy, Signals
 from orchestrator.progress import Progress
@@ -88,7 +88,8 @@ class PoolControl:
         draft = self._plan(decision, observed, look, room=NO_BOUND)
         recipe = self.progress.recipe_of(draft)
         floor = None if blind else least(inputs.policy, now=look.now)
-        got = yield Draft(pool, recipe, observed, draft, floor)
+        spares = sparing(self.watch.backoff(str(recipe.pk)), now=look.now)
+        got = yield Draft(pool, recipe, observed, draft, floor, spares)
         todo = got.carried_out(self._plan(decision, observed, look, room=len(got.places), room_note=got.note))
         if todo.actions:
             self.host.confirm()
@@ -188,6 +189,8 @@ class PoolControl:
         found = of_rollout(course, number=(row.target or row.current).number, reason=row.reason)
         if got.loss:
             found["preempted"] = got.loss
+        if got.spared:
+            found["sparing"] = got.spared
         if inputs.hindrances:
             return found
         if decision.code == "blind":

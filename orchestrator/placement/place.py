@@ -7,7 +7,8 @@ when its holder shrinks.
 
 A worker that does not fit now may fit soon, on what leaving workers still hold: then that is kept for it. Otherwise workers of
 lower pools are asked to hand over, those first whose loss is felt least, never below their pool's floor. What they hold is
-free when they have ended, not before; until then they are leaving, so a second look asks nobody else.
+free when they have ended, not before; until then they are leaving, so a second look asks nobody else. For a pool whose last start
+failed nobody is asked: it would take the place again at each try, and leave it empty.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from orchestrator.placement.preemption import Held, Rank, make_room
 class Wish:
     """A pool's part in the competition: `starts` more workers now. `floor`: how many it keeps whatever others need.
 
-    A floor of None means that its workers are not to be touched.
+    A floor of None means that its workers are not to be touched. `evicts`: lower pools' workers may be asked to hand over to it.
     """
 
     pool: str
@@ -32,6 +33,7 @@ class Wish:
     starts: int = 0
     priority: int = 0
     floor: int | None = 0
+    evicts: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +123,7 @@ class _Placing:
     def _soon(self, wish: Wish) -> Taken | None:
         """On what leaving workers hold, or, where that is too little, on what lower pools' workers are asked to leave."""
         taken = fit(self.soon, wish.need, now=self.now.devices)
-        if taken is not None:
+        if taken is not None or not wish.evicts:
             return taken
         for victim in make_room(self.soon, wish.need, self._staying.values(), self._ranks, below=wish.priority):
             self.evictions.append(Eviction(victim.worker, victim.pool, wish.pool))

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from django.utils import timezone
 
 from orchestrator.allotment import Allotment, Draft, allot, thousandths
+from orchestrator.backoff import Backoff
 from orchestrator.fleet import Sight
 from orchestrator.models import Pool, Worker
 from orchestrator.placement.packing import Capacity, Taken
-from orchestrator.plan import Drain, Plan, Start, WorkerView
+from orchestrator.plan import Drain, Plan, Start, WorkerView, sparing
 from orchestrator.runtimes import Instance
 from orchestrator.watch import Observed
 
@@ -91,3 +94,24 @@ def test_who_leaves_anyway_is_waited_for_and_a_paused_pool_is_left_alone() -> No
     got = alloted(draft(low, *rows, floor=None), draft(high, starts=1))
     assert got["low"].evictions == ()
     assert got["high"].note == "No GPU is free: 2 of 2 are held by pool low (2)."
+
+
+def test_whose_last_start_failed_is_told_that_nobody_hands_over() -> None:
+    low, high = pool("low"), pool("high", priority=7)
+    backoff = Backoff(2, failed_at=100.0, until=102.0, error="e")
+    spares = sparing(backoff, now=103.0)
+    rows = (worker(low, "0"), worker(low, "1"))
+    asks = replace(draft(high, starts=1), spares=spares)
+    got = alloted(draft(low, *rows), asks)
+    assert got["low"].evictions == ()
+    assert got["high"].note == "No GPU is free: 2 of 2 are held by pool low (2)."
+    assert (
+        got["high"].spared
+        == spares
+        == (
+            "Its last start failed: until one holds, or 01:01:40 UTC, it takes only what is free, and nobody hands over for it."
+        )
+    )
+    assert alloted(draft(low, *rows, floor=None), asks)["high"].spared == ""
+    assert sparing(backoff, now=3700.0) == ""  # it may have been mended
+    assert sparing(Backoff(), now=103.0) == ""

@@ -77,6 +77,15 @@ def test_a_pool_keeps_its_minimum_and_a_paused_one_all() -> None:
     assert placement.grants["high"].refused == 3
 
 
+def test_for_a_pool_whose_starts_fail_nobody_hands_over_but_what_is_free_or_leaves_is_its_own() -> None:
+    held = [on("w", "low", "0"), on("goes", "low", "1", leaving=True), on("x", "other", "2")]
+    fails = Wish("high", ONE, 3, priority=5, evicts=False)
+    placement = place(FOUR, held, [fails, Wish("low", ONE, 1), Wish("other", ONE)])
+    assert devices(placement, "high") == [("3",)]
+    assert (placement.grants["high"].waits, placement.grants["high"].refused, placement.evictions) == (1, 1, ())
+    assert devices(place(FOUR, held, [replace(fails, starts=0), Wish("low", ONE, 1)]), "low") == [("3",)]
+
+
 def test_tensor_parallel_workers_get_the_devices_that_cost_least_to_clear() -> None:
     held = [
         on("busy", "low", "0", running=9),
@@ -130,6 +139,7 @@ def worlds(draw: st.DrawFn, *, floors: bool = True) -> tuple[Capacity, list[Held
             starts=draw(st.integers(0, 4)),
             priority=draw(st.integers(0, 2)),
             floor=draw(st.sampled_from([None, 0, 1, 2])) if floors else 0,
+            evicts=draw(st.booleans()) if floors else True,
         )
         for pool in NAMES[: draw(st.integers(1, 4))]
     ]
@@ -194,6 +204,7 @@ def test_only_the_spare_workers_of_lower_pools_are_asked_and_all_of_them_are_nee
         victim = holder[one.worker]
         assert not victim.leaving
         assert wish_of[victim.pool].priority < wish_of[one.to].priority
+        assert wish_of[one.to].evicts
         # Had it stayed, too much would be promised.
         promised = [Held("", pool, taken) for pool, taken in placement.kept]
         others = [other for other in after(held, placement) if other.worker != victim.worker]

@@ -114,6 +114,26 @@ def test_a_higher_pool_takes_a_lower_one_s_device_in_mid_stream_and_nothing_is_l
     assert sum(handed in reason for reason in site.reasons(low)) == 1
 
 
+def test_a_higher_pool_whose_starts_fail_takes_a_lower_one_s_device_once(site: Site) -> None:
+    site.env["OPSITE_GPUS"] = "0"
+    low = site.pool(gpus_per_worker=1, policy={"max_workers": 1, "idle_to_zero_s": 600.0})
+    site.orchestrator()
+    (turn,) = site.submit(low, 1, tokens=1500)  # half a minute
+    wait_for(lambda: site.ready(low), what="the lower pool has the device")
+    high = site.pool(
+        gpus_per_worker=1,
+        priority=10,
+        env={"OPSITE_WORKER_PYTHON": "/bin/false"},
+        policy={"min_workers": 1, "max_workers": 1},
+    )
+    again = "it takes only what is free, and nobody hands over for it."
+    wait_for(lambda: any(again in reason for reason in site.reasons(high)), what="its next try takes nobody's place")
+    wait_for(lambda: site.ready(low), what="the lower pool has it again")
+    wait_for(lambda: turn in site.finished(low), what="its turn has ended")
+    assert Worker.objects.filter(pool=low, state="stopped").count() == 1
+    assert Worker.objects.filter(pool=high, state="failed").count() == 1
+
+
 def test_shares_fill_one_device_and_whole_ones_stay_for_tensor_parallelism(site: Site, witness: Witness) -> None:
     site.env["OPSITE_GPUS"] = "0,1,2"
     shared = site.pool(gpus_per_worker=1, gpu_share=0.5, policy={"min_workers": 2, "max_workers": 2})
