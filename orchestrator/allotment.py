@@ -43,7 +43,8 @@ class Draft:
 class Allotment:
     """What a pool got: what each worker that may start now takes, and why not more; its workers that make room for others.
 
-    `more_fit`: the host has room for one worker more, beyond all that was given. `spared`: why nobody makes room for it.
+    `more_fit`: the host has room for one worker more, beyond all that was given, and has just taken none from it.
+    `spared`: why nobody makes room for it.
     """
 
     places: tuple[Taken, ...] = ()
@@ -78,7 +79,7 @@ def allot(
         losses = [one for one in placement.evictions if one.pool == slug]
         result[draft.pool.pk] = Allotment(
             places=tuple(grant.starts),
-            more_fit=short_of(placement.room, need_of(draft.recipe)) is None,
+            more_fit=not losses and short_of(placement.room, need_of(draft.recipe)) is None,
             note=f"{short} {_gain(grant, gains)}".strip(),
             evictions=tuple(Drain(one.worker, f"Pool {one.to} of higher priority needs its place.") for one in losses),
             loss=_loss(losses, priorities),

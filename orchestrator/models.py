@@ -56,7 +56,10 @@ class Recipe(models.Model):
         "gpu_memory_utilization follows from it, unless the engine arguments say otherwise.",
     )
     cpus_per_worker = models.PositiveSmallIntegerField(
-        default=0, help_text="Cores that a worker is counted for, where there is no GPU to count; 0: not counted."
+        default=0,
+        help_text="Cores of the host (OPSITE_CPUS) that each worker is counted for, with a GPU or without: no more workers start "
+        "than there are cores for. Its engine takes so many threads (OMP_NUM_THREADS); it is not kept from using more. "
+        "0: not counted.",
     )
     slots = models.PositiveSmallIntegerField(
         default=8, validators=[MinValueValidator(1)], help_text="Turns that a worker runs at once."
@@ -325,7 +328,9 @@ class Worker(models.Model):
     gpus = models.JSONField(
         default=list, blank=True, help_text="The GPUs that it was given, by uuid where that is known."
     )
-    gpu_share = models.FloatField(default=1.0, help_text="The part of them that it has.")
+    gpu_share = models.FloatField(
+        default=1.0, help_text="The part of each of them that it has: 1, or less of a shared one."
+    )
     cpus = models.PositiveSmallIntegerField(default=0, help_text="The cores that it is counted for.")
     start_phases = models.JSONField(
         default=dict, blank=True, help_text="What its start took, in seconds, phase by phase."

@@ -24,6 +24,21 @@ class Migration(migrations.Migration):
 
     operations = [
         migrations.AlterField(
+            model_name='pool',
+            name='cpus_per_worker',
+            field=models.PositiveSmallIntegerField(default=0, help_text='Cores of the host (OPSITE_CPUS) that each worker is counted for, with a GPU or without: no more workers start than there are cores for. Its engine takes so many threads (OMP_NUM_THREADS); it is not kept from using more. 0: not counted.'),
+        ),
+        migrations.AlterField(
+            model_name='poolrevision',
+            name='cpus_per_worker',
+            field=models.PositiveSmallIntegerField(default=0, help_text='Cores of the host (OPSITE_CPUS) that each worker is counted for, with a GPU or without: no more workers start than there are cores for. Its engine takes so many threads (OMP_NUM_THREADS); it is not kept from using more. 0: not counted.'),
+        ),
+        migrations.AlterField(
+            model_name='worker',
+            name='gpu_share',
+            field=models.FloatField(default=1.0, help_text='The part of each of them that it has: 1, or less of a shared one.'),
+        ),
+        migrations.AlterField(
             model_name='worker',
             name='gpus',
             field=models.JSONField(blank=True, default=list, help_text='The GPUs that it was given, by uuid where that is known.'),

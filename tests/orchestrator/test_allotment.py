@@ -115,3 +115,16 @@ def test_whose_last_start_failed_is_told_that_nobody_hands_over() -> None:
     assert alloted(draft(low, *rows, floor=None), asks)["high"].spared == ""
     assert sparing(backoff, now=3700.0) == ""  # it may have been mended
     assert sparing(Backoff(), now=103.0) == ""
+
+
+def test_a_pool_that_hands_over_is_promised_no_worker_in_that_tick() -> None:
+    """Half of a GPU is free for it, but the next tick says whether it gets that."""
+    low, other = Pool(slug="low", gpus_per_worker=1, gpu_share=0.5), pool("other", priority=7)
+    high = pool("high", priority=7)
+    rows = [worker(low, "0"), worker(other, "1")]
+    for row in rows:
+        row.gpu_share = 0.5
+    got = alloted(draft(low, rows[0]), draft(other, rows[1]), draft(high, starts=1))
+    assert [drain.worker for drain in got["low"].evictions] == [str(rows[0].pk)]
+    assert not got["low"].more_fit
+    assert alloted(draft(low, rows[0]), draft(other, rows[1]), draft(high))["low"].more_fit

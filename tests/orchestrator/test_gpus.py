@@ -186,10 +186,18 @@ def test_who_holds_the_gpus_is_named() -> None:
 def test_what_the_host_never_had_is_said_too() -> None:
     bare = Capacity((), cpus=1, workers=2)
     assert said(Need(1), capacity=bare) == (
-        "A worker of this pool needs 1 GPU; this host has none (OPSITE_GPUS names them)."
+        "A worker of this pool needs 1 GPU; this host has none (OPSITE_GPUS names them). "
+        "None fits until it has more, or the pool's GPUs per worker are lowered."
     )
-    assert said(Need(8)) == "A worker of this pool needs 8 GPUs; this host has 4 GPUs."
-    assert said(Need(cpus=2), capacity=bare) == "A worker of this pool needs 2 cores; 1 of this host's 1 is free."
+    assert said(Need(8)).startswith("A worker of this pool needs 8 GPUs; this host has 4 GPUs. None fits until")
+    never = (
+        "A worker of this pool needs 2 cores; this host has 1. "
+        "None ever fits: lower the pool's CPUs per worker, or raise OPSITE_CPUS."
+    )
+    assert said(Need(cpus=2), capacity=bare) == never
+    # Whatever else is short just now: that passes, this does not.
+    assert said(Need(cpus=2), has("a"), has("a"), capacity=bare) == never
+    assert said(Need(1, cpus=9), *(has("a", device) for device in FOUR.devices)).endswith("or raise OPSITE_CPUS.")
     assert said(Need(cpus=2), has("a", cpus=3)) == (
         "A worker of this pool needs 2 cores; 1 of this host's 4 is free, the others are held by pool a (3)."
     )
