@@ -14,12 +14,13 @@ from orchestrator.fleet import Sight
 from orchestrator.holdings import gpus_of
 from orchestrator.models import Pool, Recipe, Worker
 from orchestrator.placement.identity import may_be, settled
-from orchestrator.placement.packing import WHOLE, Capacity, Need, Taken, short_of
+from orchestrator.placement.packing import WHOLE, Capacity, Need, Room, Taken, short_of
+from orchestrator.placement.patience import KEPT_S
 from orchestrator.placement.place import Eviction, Grant, Placement, Wish, place
 from orchestrator.placement.preemption import Held
 from orchestrator.placement.shortage import Holder, shortage
 from orchestrator.plan import Drain, Kill, Plan, Start, felt_least
-from orchestrator.policies.demand import counted
+from orchestrator.policies.demand import counted, seconds
 from orchestrator.watch import Observed
 
 
@@ -28,7 +29,7 @@ class Draft:
     """What a pool would do if the host had room for all of it. `floor`: how many workers it keeps (None: it is left as it is).
 
     `recipe`: what the workers that it would start are made from; they are all of one revision.
-    `spares`: why no lower pool's worker is to hand over for them (empty: they may).
+    `spares`: why no lower pool's worker is to hand over for them (empty: they may). `keeps`: what is free is kept for them.
     """
 
     pool: Pool
@@ -37,6 +38,7 @@ class Draft:
     plan: Plan
     floor: int | None
     spares: str = ""
+    keeps: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +51,7 @@ class Allotment:
 
     places: tuple[Taken, ...] = ()
     more_fit: bool = True
+    refused: bool = False
     note: str = ""
     evictions: tuple[Drain, ...] = ()
     loss: str = ""
@@ -74,13 +77,16 @@ def allot(
         slug, grant = draft.pool.slug, placement.grants[draft.pool.slug]
         short = ""
         if grant.waits or grant.refused:
-            short = shortage(need_of(draft.recipe), capacity=capacity, room=placement.room, holders=holders)
+            others = [Holder(pool, part) for pool, part in placement.parts if pool != slug]
+            room = _room_for(slug, placement)
+            short = shortage(need_of(draft.recipe), capacity=capacity, room=room, holders=[*holders, *others])
         gains = [one for one in placement.evictions if one.to == slug]
         losses = [one for one in placement.evictions if one.pool == slug]
         result[draft.pool.pk] = Allotment(
             places=tuple(grant.starts),
             more_fit=not losses and short_of(placement.room, need_of(draft.recipe)) is None,
-            note=f"{short} {_gain(grant, gains)}".strip(),
+            refused=grant.refused > 0,
+            note=" ".join(filter(None, (short, _gain(grant, gains), _kept(slug, placement)))),
             evictions=tuple(Drain(one.worker, f"Pool {one.to} of higher priority needs its place.") for one in losses),
             loss=_loss(losses, priorities),
             spared=_spared(draft, grant, drafts),
@@ -106,6 +112,7 @@ def _wish(draft: Draft) -> Wish:
         priority=draft.pool.priority,
         floor=draft.floor,
         evicts=not draft.spares,
+        keeps=draft.keeps and not draft.spares,
     )
 
 
@@ -140,6 +147,15 @@ def _of(capacity: Capacity, names: Iterable[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(device for name in names for device in may_be(name, capacity.devices)))
 
 
+def _room_for(slug: str, placement: Placement) -> Room:
+    """What is left, with what is kept for the pool until it is enough."""
+    room = placement.room.copy()
+    for pool, part in placement.parts:
+        if pool == slug:
+            room.release(part)
+    return room
+
+
 def _holders(held: Iterable[Held], placement: Placement) -> list[Holder]:
     there = [Holder(one.pool, one.taken) for one in held]
     there += [Holder(pool, taken) for pool, grant in placement.grants.items() for taken in grant.starts]
@@ -156,6 +172,12 @@ def _gain(grant: Grant, gains: Sequence[Eviction]) -> str:
         pools = " and ".join(sorted({one.pool for one in gains}))
         return f"{counted(len(gains), 'worker')} of lower priority (pool {pools}) {_hands(gains)} over for it."
     return "It waits for workers that are leaving." if grant.waits else ""
+
+
+def _kept(slug: str, placement: Placement) -> str:
+    if any(pool == slug for pool, _ in placement.parts):
+        return f"What is free of that is kept for it until it is enough, for {seconds(KEPT_S)} at a time."
+    return ""
 
 
 def _spared(draft: Draft, grant: Grant, drafts: Iterable[Draft]) -> str:

@@ -128,3 +128,18 @@ def test_a_pool_that_hands_over_is_promised_no_worker_in_that_tick() -> None:
     assert [drain.worker for drain in got["low"].evictions] == [str(rows[0].pk)]
     assert not got["low"].more_fit
     assert alloted(draft(low, rows[0]), draft(other, rows[1]), draft(high))["low"].more_fit
+
+
+def test_what_is_kept_for_a_pool_is_said_to_it_and_to_those_who_do_not_get_it() -> None:
+    small, wide = pool("small"), Pool(slug="wide", gpus_per_worker=2)
+    drafts = (draft(small, worker(small, "0"), starts=1), replace(draft(wide, starts=1), keeps=True))
+    got = alloted(*drafts)
+    assert got["small"].note == "No GPU is free: 2 of 2 are held by pools small (1) and wide (1)."
+    assert got["wide"].note == (
+        "A worker of this pool needs 2 GPUs; 1 of this host's 2 is free, the others are held by pool small (1). "
+        "What is free of that is kept for it until it is enough, for 300 s at a time."
+    )
+    assert (got["wide"].refused, got["small"].refused) == (True, True)
+    # Whose starts fail does not keep it from others.
+    fails = replace(drafts[1], spares="Its last start failed.")
+    assert alloted(drafts[0], fails)["small"].places == (Taken(("1",)),)

@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from gpu_worker.engines.simulated_text import whole_answer
-from orchestrator.models import Pool, Worker
+from orchestrator.models import Pool, ScalingPolicy, Worker
 from orchestrator.runtimes.proc import environment, pids, start_ticks
 from orchestrator.signals.phases import PHASES
 from taskqueue.messages import SamplingParams, TurnBody
@@ -156,6 +156,23 @@ def test_shares_fill_one_device_and_whole_ones_stay_for_tensor_parallelism(site:
     phases = site.live(none)[0].start_phases
     assert phases.keys() == set(PHASES)
     assert all(0 <= duration_s < 60 for duration_s in phases.values())
+
+
+def test_what_becomes_free_is_kept_for_a_pool_that_needs_more_than_that_at_once(site: Site, witness: Witness) -> None:
+    site.env["OPSITE_GPUS"] = "0,1"
+    goes, wants = (site.pool(gpus_per_worker=1, policy={"min_workers": 1}) for _ in range(2))
+    site.orchestrator()
+    wait_for(lambda: site.ready(goes) and site.ready(wants), what="two pools have a device each")
+    wide = site.pool(gpus_per_worker=2, policy={"min_workers": 1, "max_workers": 1})
+    wait_for(lambda: any("No GPU is free" in reason for reason in site.reasons(wide)), what="a third one has none")
+    ScalingPolicy.objects.filter(pool=wants).update(min_workers=2)
+    wait_for(lambda: any("No GPU is free" in reason for reason in site.reasons(wants)), what="one wants both")
+    ScalingPolicy.objects.filter(pool=goes).update(min_workers=0, max_workers=0)
+    wait_for(lambda: not site.live(goes), what="one device is free")
+    ScalingPolicy.objects.filter(pool=wants).update(min_workers=0, max_workers=0)
+    wait_for(lambda: site.ready(wide), what="it has both")
+    assert Worker.objects.filter(pool=wants).count() == 1
+    assert witness.doubled == set()
 
 
 def test_without_a_gpu_workers_are_counted_by_their_cores(site: Site) -> None:
