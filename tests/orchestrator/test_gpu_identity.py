@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 
 import pytest
 from django.utils import timezone
@@ -14,13 +17,18 @@ from orchestrator import records
 from orchestrator.allotment import allot
 from orchestrator.fleet import Sight
 from orchestrator.holdings import gpus_of, write_down
+from orchestrator.host import Host
+from orchestrator.local import host_of_settings
+from orchestrator.loop import Orchestrator
 from orchestrator.models import Pool, Worker
 from orchestrator.placement.gpus import Device, declared, read, unread
 from orchestrator.placement.identity import UNKNOWN, may_be, settled
 from orchestrator.placement.packing import Capacity, Taken
 from orchestrator.revisions import note_edit
 from orchestrator.runtimes import Instance
-from tests.orchestrator.conftest import Site
+from orchestrator.runtimes.inventory import Inventory
+from orchestrator.runtimes.proc import environment
+from tests.orchestrator.conftest import Site, wait_for
 from tests.orchestrator.test_allotment import draft, pool, worker
 
 BY_UUID = Capacity(("GPU-a", "GPU-b"), workers=9, names={"0": "GPU-a", "1": "GPU-b", "GPU-a": "GPU-a"})
@@ -87,6 +95,46 @@ def test_a_row_is_brought_to_the_uuid_once_and_an_index_that_moved_says_nothing_
     write_down([again], sight, {"0": "GPU-b", "1": "GPU-c"})  # a restart, and GPU-a is gone
     assert Worker.objects.get(pk=row.pk).gpus == ["GPU-b"]
     assert gpus_of(again, label, {"1": "GPU-c"}) == ("GPU-b",)
+
+
+@contextmanager
+def leading(inventory: Inventory) -> Iterator[None]:
+    """An orchestrator on a thread whose host has these GPUs."""
+
+    def host(*, confirm: Callable[[], None]) -> Host:
+        return replace(host_of_settings(confirm=confirm), inventory=inventory)
+
+    stop = threading.Event()
+    thread = threading.Thread(target=Orchestrator(tick_s=0.1, make_host=host).run, args=(stop,), name="orchestrator")
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join(30)
+
+
+def test_workers_are_given_uuids_and_keep_them_over_restarts_with_other_names(site: Site) -> None:
+    found = (Device("0", 1, "", "GPU-a"), Device("1", 1, "", "GPU-b"))
+    moved = (Device("0", 1, "", "GPU-b"), Device("1", 1, "", "GPU-a"))
+
+    def sees(of: Pool) -> list[str]:
+        return [environment(site.pids()[str(row.pk)])["CUDA_VISIBLE_DEVICES"] for row in site.ready(of)]
+
+    first = site.pool(gpus_per_worker=1, policy={"min_workers": 1, "max_workers": 1})
+    with leading(Inventory(None, find=lambda: found)):
+        wait_for(lambda: site.ready(first), what="one has a GPU")
+    (row,) = site.ready(first)
+    assert [row.gpus] == [sees(first)] == [["GPU-a"]]
+    second = site.pool(gpus_per_worker=1, policy={"min_workers": 1, "max_workers": 1})
+    with leading(Inventory("0,1", find=lambda: None)):  # nobody can say which of them the first one has
+        held = f"No GPU is free: 2 of 2 are held by pool {first.slug} (2)."
+        wait_for(lambda: any(held in reason for reason in site.reasons(second)), what="it is refused")
+        assert not site.live(second)
+    with leading(Inventory("1,0", find=lambda: moved)):
+        wait_for(lambda: site.ready(second), what="the other has the other GPU")
+    assert (sees(first), sees(second)) == (["GPU-a"], ["GPU-b"])
+    assert site.ready(first) == [row]
 
 
 # -- under any sequence --------------------------------------------------------------------------
