@@ -5,13 +5,13 @@ fairness over several resources (Ghodsi et al., "Dominant Resource Fairness", NS
 never taken from an equal, so nothing goes to and fro between them; a share that was taken while nobody else wanted it comes back
 when its holder shrinks.
 
-Where nothing of that helps, what is free may be kept for a pool whose worker needs more (`patience`): else equals with smaller
-workers would take each piece of it.
-
 A worker that does not fit now may fit soon, on what leaving workers still hold: then that is kept for it. Otherwise workers of
 lower pools are asked to hand over, those first whose loss is felt least, never below their pool's floor. What they hold is
 free when they have ended, not before; until then they are leaving, so a second look asks nobody else. For a pool whose last start
 failed nobody is asked: it would take the place again at each try, and leave it empty.
+
+Where nothing of that helps, what is free may be kept for a pool whose worker needs more (`patience`): else equals with smaller
+workers would take each piece of it.
 """
 
 from __future__ import annotations
