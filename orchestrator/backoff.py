@@ -11,6 +11,8 @@ from dataclasses import dataclass
 FIRST_S = 1.0
 LONGEST_S = 300.0
 HELD_S = 10.0
+SPARES_S = 3600.0
+"""For so long after a failed start no other pool's worker goes for the next one; then once more, as it may have been mended."""
 HOPELESS = 78
 """The exit code for "starting again does not help"; it waits longer at once."""
 HOPELESS_FACTOR = 5.0
@@ -28,6 +30,10 @@ class Backoff:
     def blocks(self, now: float) -> bool:
         """Whether a start must wait."""
         return now < self.until
+
+    def spares(self, now: float) -> bool:
+        """Whether the next start takes only what is free."""
+        return self.failures > 0 and now < self.failed_at + SPARES_S
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,8 @@ from orchestrator.journal import Journal
 from orchestrator.models import Pool, PoolRevision, Worker
 from orchestrator.outlook import outlook_of
 from orchestrator.placement.packing import Taken
-from orchestrator.plan import Action, Drain, Kill, Plan, Start, kills_due, plan
+from orchestrator.placement.patience import keeps
+from orchestrator.plan import Action, Drain, Kill, Plan, Start, kills_due, plan, sparing
 from orchestrator.policies.decide import least, remember
 from orchestrator.policies.demand import Decision, Demand, History, Policy, Signals
 from orchestrator.progress import Progress
@@ -53,6 +54,8 @@ class PoolControl:
     measured: str = ""
     """The revision whose workers were measured."""
     spent_h: float | None = None
+    refused_since: float | None = None
+    """Since when it wants more than the host has room for."""
     tick_s: float = 1.0
     outlook: Outlook | None = None
     """What the last tick foretold; None when it could not see the queue."""
@@ -88,7 +91,9 @@ class PoolControl:
         draft = self._plan(decision, observed, look, room=NO_BOUND)
         recipe = self.progress.recipe_of(draft)
         floor = None if blind else least(inputs.policy, now=look.now)
-        got = yield Draft(pool, recipe, observed, draft, floor)
+        spares = sparing(self.watch.backoff(str(recipe.pk)), now=look.now)
+        got = yield Draft(pool, recipe, observed, draft, floor, spares, keeps(self.refused_since, now=look.now))
+        self.refused_since = (self.refused_since or look.now) if got.refused else None
         todo = got.carried_out(self._plan(decision, observed, look, room=len(got.places), room_note=got.note))
         if todo.actions:
             self.host.confirm()
@@ -189,6 +194,8 @@ class PoolControl:
         found = of_rollout(course, number=(row.target or row.current).number, reason=row.reason)
         if got.loss:
             found["preempted"] = got.loss
+        if got.spared:
+            found["sparing"] = got.spared
         if inputs.hindrances:
             return found
         if decision.code == "blind":

@@ -40,8 +40,8 @@ class Host:
 
     def capacity(self) -> Capacity:
         """What there is to be given to workers now."""
-        devices = tuple(device.id for device in self.inventory.devices())
-        return Capacity(devices, cpus=self.cpus, workers=self.max_workers)
+        devices = tuple(device.identity for device in self.inventory.devices())
+        return Capacity(devices, cpus=self.cpus, workers=self.max_workers, names=self.inventory.names())
 
     def needed(self, recipe: Recipe) -> tuple[Item, ...]:
         """What must be here before such a worker starts."""

@@ -18,9 +18,9 @@ from django.db import close_old_connections, connection
 from django.db.utils import DatabaseError, InterfaceError
 
 from orchestrator import records
-from orchestrator.allotment import allot
 from orchestrator.control import PoolControl
 from orchestrator.fleet import Sight
+from orchestrator.holdings import write_down
 from orchestrator.host import Host, LeadLost
 from orchestrator.hours import Meter
 from orchestrator.journal import Journal
@@ -30,6 +30,7 @@ from orchestrator.models import Pool, Worker
 from orchestrator.needs import needed_by
 from orchestrator.reaper import Limits, Reaper
 from orchestrator.runtimes.process import ProcessRuntime
+from orchestrator.spoilt import allot_the_sound
 from orchestrator.stock_rows import StockRows
 from orchestrator.watch import Watch
 from taskqueue.connections import connect
@@ -100,6 +101,8 @@ class Orchestrator:
         names |= {row.runtime for row in rows} | records.runtimes_of(pools)
         sight = self._host.fleet.look(self._host.fleet.runtimes if self._first else names)
         self._first = False
+        capacity = self._host.capacity()
+        write_down(rows, sight, capacity.names)
         self._host.access.tend(living(rows, pools, sight))
         of_pool = records.by_pool(rows)
         demand = self.queues.signals([pool.slug for pool in pools], records.running_limits())
@@ -111,7 +114,7 @@ class Orchestrator:
                 control.spent_h = spent.get(pool.pk)
                 ticks[pool.pk] = control.tick(pool, of_pool.get(pool.pk, []), sight, outcomes, seen)
                 drafts.append(next(ticks[pool.pk]))
-        allotments = allot(self._host.capacity(), sight, pools=pools, rows=rows, drafts=drafts)
+        allotments = allot_the_sound(capacity, sight, pools=pools, rows=rows, drafts=drafts)
         for draft in drafts:
             with apart(draft.pool), suppress(StopIteration):
                 ticks[draft.pool.pk].send(allotments[draft.pool.pk])

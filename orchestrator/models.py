@@ -7,7 +7,8 @@ from typing import ClassVar
 from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator, RegexValidator
 from django.db import models
-from django.db.models import F, Q
+from django.db.models import F, Func, Q
+from django.db.models.lookups import Exact
 
 import orchestrator.stock_models  # noqa: F401 - Django looks for models from here
 from orchestrator.policies.schedule import BadSchedule, parse, zone_of
@@ -56,7 +57,10 @@ class Recipe(models.Model):
         "gpu_memory_utilization follows from it, unless the engine arguments say otherwise.",
     )
     cpus_per_worker = models.PositiveSmallIntegerField(
-        default=0, help_text="Cores that a worker is counted for, where there is no GPU to count; 0: not counted."
+        default=0,
+        help_text="Cores of the host (OPSITE_CPUS) that each worker is counted for, with a GPU or without: no more workers start "
+        "than there are cores for. Its engine takes so many threads (OMP_NUM_THREADS); it is not kept from using more. "
+        "0: not counted.",
     )
     slots = models.PositiveSmallIntegerField(
         default=8, validators=[MinValueValidator(1)], help_text="Turns that a worker runs at once."
@@ -322,8 +326,12 @@ class Worker(models.Model):
     runtime = models.CharField(max_length=20, choices=Pool.Runtime)
     runtime_ref = models.CharField(max_length=200, blank=True, help_text="The runtime's own name: pid or container id.")
     slots = models.PositiveSmallIntegerField()
-    gpus = models.JSONField(default=list, blank=True, help_text="The devices that it was given.")
-    gpu_share = models.FloatField(default=1.0, help_text="The part of them that it has.")
+    gpus = models.JSONField(
+        default=list, blank=True, help_text="The GPUs that it was given, by uuid where that is known."
+    )
+    gpu_share = models.FloatField(
+        default=1.0, help_text="The part of each of them that it has: 1, or less of a shared one."
+    )
     cpus = models.PositiveSmallIntegerField(default=0, help_text="The cores that it is counted for.")
     start_phases = models.JSONField(
         default=dict, blank=True, help_text="What its start took, in seconds, phase by phase."
@@ -352,6 +360,11 @@ class Worker(models.Model):
             models.CheckConstraint(
                 condition=Q(state__in=["starting", "ready", "draining"]) | Q(stopped_at__isnull=False),
                 name="worker_ended_has_time",
+            ),
+            models.CheckConstraint(condition=Q(gpu_share__gt=0, gpu_share__lte=1), name="worker_share_of_its_gpus"),
+            models.CheckConstraint(
+                condition=Exact(Func(F("gpus"), function="jsonb_typeof", output_field=models.TextField()), "array"),
+                name="worker_gpus_are_a_list",
             ),
         ]
 

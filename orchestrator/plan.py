@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Literal
 
-from orchestrator.backoff import Backoff
+from orchestrator.backoff import SPARES_S, Backoff
 from orchestrator.policies.demand import counted, seconds
 
 LiveState = Literal["starting", "ready", "draining"]
@@ -155,13 +155,27 @@ def kills_due(workers: Sequence[WorkerView], *, now: float, grace_s: float) -> t
     return tuple(kills)
 
 
+def sparing(backoff: Backoff, *, now: float) -> str:
+    """Why no worker of a lower pool is to hand over for the next start; empty: it may. It changes with the next failure only."""
+    if not backoff.spares(now):
+        return ""
+    until = _clock(backoff.failed_at + SPARES_S)
+    return (
+        f"Its last start failed: until one holds, or {until}, it takes only what is free, and nobody hands over for it."
+    )
+
+
 def held_back(backoff: Backoff) -> str:
     """The sentence about a backoff; it does not change until the next failure."""
-    until = datetime.fromtimestamp(backoff.until, UTC).strftime("%H:%M:%S UTC")
+    until = _clock(backoff.until)
     failed = counted(backoff.failures, "worker")
     return (
         f"No start before {until}: {failed} in a row failed at the start or soon after; the last said: {backoff.error}"
     )
+
+
+def _clock(at: float) -> str:
+    return datetime.fromtimestamp(at, UTC).strftime("%H:%M:%S UTC")
 
 
 def felt_least(worker: WorkerView) -> tuple[int, int, float]:

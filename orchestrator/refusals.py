@@ -17,11 +17,13 @@ from orchestrator.rollout import Course
 
 Kind = Literal[
     "paused", "runtime", "blind", "maximum", "budget", "budget_near", "starts_fail", "room",
-    "stock", "preempted", "rolling", "canary", "failed", "reverted",
+    "sparing", "stock", "preempted", "rolling", "canary", "failed", "reverted",
 ]  # fmt: skip
 
 QUIET_S = 10.0
-RESAID: frozenset[Kind] = frozenset({"starts_fail", "runtime", "preempted", "rolling", "canary", "failed", "reverted"})
+RESAID: frozenset[Kind] = frozenset(
+    {"starts_fail", "runtime", "sparing", "preempted", "rolling", "canary", "failed", "reverted"}
+)
 """Said again when they change: each failure is news."""
 
 OVER: Mapping[Kind, str] = {
@@ -34,6 +36,7 @@ OVER: Mapping[Kind, str] = {
     "starts_fail": "Starts go well again.",
     "room": "There is room again.",
     "stock": "",
+    "sparing": "",
     "preempted": "",
     "rolling": "",
     "canary": "",

@@ -27,11 +27,15 @@ class Need:
 
 @dataclass(frozen=True, slots=True)
 class Capacity:
-    """What a host has to give: devices that work, cores, and how many workers it may hold."""
+    """What a host has to give: devices that work, cores, and how many workers it may hold.
+
+    `names`: the device that is meant by another name of it (an index, where devices are uuids).
+    """
 
     devices: tuple[str, ...] = ()
     cpus: int = 0
     workers: int = 0
+    names: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +71,16 @@ class Room:
     def give(self, taken: Taken) -> None:
         """A worker less."""
         self._move(taken, 1)
+
+    def keep(self, part: Taken) -> None:
+        """A part of what a worker needs that does not fit yet: it takes no place among the workers."""
+        self.take(part)
+        self.workers += 1
+
+    def release(self, part: Taken) -> None:
+        """It is no longer kept."""
+        self.give(part)
+        self.workers -= 1
 
     def _move(self, taken: Taken, sign: int) -> None:
         for device in taken.devices:
@@ -117,3 +131,12 @@ def fit(room: Room, need: Need, *, now: Mapping[str, int] | None = None) -> Take
     places.sort(key=lambda device: (max(0, wanted - free[device]), room.devices[device]))
     chosen = places[: need.gpus]
     return Taken(tuple(device for device in room.devices if device in chosen), wanted, need.cpus)
+
+
+def parts(room: Room, need: Need) -> tuple[Taken, ...]:
+    """What is free of what such a worker needs, on the devices that lack least; all of it is too little."""
+    wanted = wanted_of(need)
+    nearest = sorted(room.devices, key=lambda device: -room.devices[device])[: need.gpus]
+    found = [Taken((device,), min(wanted, room.devices[device])) for device in nearest if room.devices[device] > 0]
+    cores = min(need.cpus, room.cpus)
+    return (*found, Taken(cpus=cores)) if cores > 0 else tuple(found)

@@ -7,7 +7,11 @@ when its holder shrinks.
 
 A worker that does not fit now may fit soon, on what leaving workers still hold: then that is kept for it. Otherwise workers of
 lower pools are asked to hand over, those first whose loss is felt least, never below their pool's floor. What they hold is
-free when they have ended, not before; until then they are leaving, so a second look asks nobody else.
+free when they have ended, not before; until then they are leaving, so a second look asks nobody else. For a pool whose last start
+failed nobody is asked: it would take the place again at each try, and leave it empty.
+
+Where nothing of that helps, what is free may be kept for a pool whose worker needs more (`patience`): else equals with smaller
+workers would take each piece of it.
 """
 
 from __future__ import annotations
@@ -16,7 +20,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from heapq import heapify, heappop, heappush
 
-from orchestrator.placement.packing import WHOLE, Capacity, Need, Room, Taken, fit
+from orchestrator.placement.packing import WHOLE, Capacity, Need, Room, Taken, fit, most_of, parts
 from orchestrator.placement.preemption import Held, Rank, make_room
 
 
@@ -24,7 +28,8 @@ from orchestrator.placement.preemption import Held, Rank, make_room
 class Wish:
     """A pool's part in the competition: `starts` more workers now. `floor`: how many it keeps whatever others need.
 
-    A floor of None means that its workers are not to be touched.
+    A floor of None means that its workers are not to be touched. `evicts`: lower pools' workers may be asked to hand over to it.
+    `keeps`: what is free, and too little for its worker, is not given to those who come after it.
     """
 
     pool: str
@@ -32,6 +37,8 @@ class Wish:
     starts: int = 0
     priority: int = 0
     floor: int | None = 0
+    evicts: bool = True
+    keeps: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,12 +61,16 @@ class Grant:
 
 @dataclass(frozen=True, slots=True)
 class Placement:
-    """The answer for all pools. `kept` is what waits for leaving workers, by pool; `room` what is left after all of it."""
+    """The answer for all pools. `kept` is what waits for leaving workers, by pool; `room` what is left after all of it.
+
+    `parts` is kept too: of what a pool's next worker needs, what is free and not enough.
+    """
 
     grants: dict[str, Grant]
     evictions: tuple[Eviction, ...]
     kept: tuple[tuple[str, Taken], ...]
     room: Room
+    parts: tuple[tuple[str, Taken], ...] = ()
 
 
 def place(capacity: Capacity, held: Sequence[Held], wishes: Sequence[Wish]) -> Placement:
@@ -67,7 +78,7 @@ def place(capacity: Capacity, held: Sequence[Held], wishes: Sequence[Wish]) -> P
     task = _Placing(capacity, held, wishes)
     for priority in sorted({wish.priority for wish in wishes}, reverse=True):
         task.serve([wish for wish in wishes if wish.priority == priority])
-    return Placement(task.grants, tuple(task.evictions), tuple(task.kept), task.now)
+    return Placement(task.grants, tuple(task.evictions), tuple(task.kept), task.now, tuple(task.parts))
 
 
 class _Placing:
@@ -85,6 +96,7 @@ class _Placing:
         self.grants = {wish.pool: Grant() for wish in wishes}
         self.evictions: list[Eviction] = []
         self.kept: list[tuple[str, Taken]] = []
+        self.parts: list[tuple[str, Taken]] = []
         self._ranks = {
             wish.pool: Rank(wish.priority, wish.floor, _count(wish.pool, self._staying.values())) for wish in wishes
         }
@@ -95,14 +107,20 @@ class _Placing:
 
     def serve(self, equals: Iterable[Wish]) -> None:
         """Pools of one priority, in turns."""
-        line = [(self._dominant_share(wish.pool), wish.pool, wish, wish.starts) for wish in equals if wish.starts > 0]
+        line = [(*self._turn(wish), wish, wish.starts) for wish in equals if wish.starts > 0]
         heapify(line)
         while line:
-            _, pool, wish, left = heappop(line)
+            _, _, pool, wish, left = heappop(line)
             if not self._one_more(wish):
                 self.grants[pool].refused = left
+                if wish.keeps:
+                    self._keep(wish)
             elif left > 1:
-                heappush(line, (self._dominant_share(pool), pool, wish, left - 1))
+                heappush(line, (*self._turn(wish), wish, left - 1))
+
+    def _turn(self, wish: Wish) -> tuple[float, int, str]:
+        """The smallest is next: who has least; of those who have the same, whoever needs most, since that is harder to find."""
+        return self._dominant_share(wish.pool), -wish.need.gpus * wish.need.share, wish.pool
 
     def _one_more(self, wish: Wish) -> bool:
         grant = self.grants[wish.pool]
@@ -121,7 +139,7 @@ class _Placing:
     def _soon(self, wish: Wish) -> Taken | None:
         """On what leaving workers hold, or, where that is too little, on what lower pools' workers are asked to leave."""
         taken = fit(self.soon, wish.need, now=self.now.devices)
-        if taken is not None:
+        if taken is not None or not wish.evicts:
             return taken
         for victim in make_room(self.soon, wish.need, self._staying.values(), self._ranks, below=wish.priority):
             self.evictions.append(Eviction(victim.worker, victim.pool, wish.pool))
@@ -130,6 +148,14 @@ class _Placing:
             self.soon.give(victim.taken)
             self._used[victim.pool].take(victim.taken)
         return fit(self.soon, wish.need, now=self.now.devices)
+
+    def _keep(self, wish: Wish) -> None:
+        if most_of(self._capacity, wish.need) < 1:
+            return
+        for part in parts(self.soon, wish.need):
+            self.now.keep(part)
+            self.soon.keep(part)
+            self.parts.append((wish.pool, part))
 
     def _use(self, pool: str, taken: Taken) -> None:
         used = self._used[pool]

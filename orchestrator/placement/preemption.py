@@ -50,6 +50,8 @@ def make_room(
     """The workers of pools below the priority `below` to be asked; none where that would not be enough."""
     spare = {pool: rank.spare() for pool, rank in ranks.items() if rank.priority < below and rank.spare()}
     lower = [one for one in workers if one.pool in spare]
+    if not lower:
+        return ()
     lower.sort(key=lambda one: (ranks[one.pool].priority, one.felt, one.worker))
     trial, chosen = room.copy(), list[Held]()
     while (short := short_of(trial, need)) is not None:

@@ -23,6 +23,8 @@ class Holder:
 
 def shortage(need: Need, *, capacity: Capacity, room: Room, holders: Sequence[Holder]) -> str:
     """The sentence; empty where nothing is short. `room` is what `holders` leave of `capacity`."""
+    if never := _never(need, capacity):
+        return never
     match short_of(room, need):
         case "gpus":
             return _of_gpus(need, capacity, room, holders)
@@ -37,13 +39,29 @@ def shortage(need: Need, *, capacity: Capacity, room: Room, holders: Sequence[Ho
     return ""
 
 
+def _never(need: Need, capacity: Capacity) -> str:
+    """What is too much for the whole host, whoever else is on it, and what to change."""
+    total = len(capacity.devices)
+    if need.gpus > total:
+        has = counted(total, "GPU") if total else "none (OPSITE_GPUS names them)"
+        until = "None fits until it has more, or the pool's GPUs per worker are lowered."
+        return f"A worker of this pool needs {_gpus(need)}; this host has {has}. {until}"
+    if need.cpus > capacity.cpus:
+        return (
+            f"A worker of this pool needs {counted(need.cpus, 'core')}; this host has {capacity.cpus}. "
+            "None ever fits: lower the pool's CPUs per worker, or raise OPSITE_CPUS."
+        )
+    return ""
+
+
+def _gpus(need: Need) -> str:
+    part = need.share / WHOLE if need.gpus == 1 else 1
+    return f"{part:g} of a GPU" if part < 1 else counted(need.gpus, "GPU")
+
+
 def _of_gpus(need: Need, capacity: Capacity, room: Room, holders: Iterable[Holder]) -> str:
     total = len(capacity.devices)
     part = need.share / WHOLE if need.gpus == 1 else 1
-    wants = f"{part:g} of a GPU" if part < 1 else counted(need.gpus, "GPU")
-    if total < need.gpus:
-        has = counted(total, "GPU") if total else "none (OPSITE_GPUS names them)"
-        return f"A worker of this pool needs {wants}; this host has {has}."
     having: dict[str, set[str]] = {}
     for holder in holders:
         if here := set(holder.taken.devices) & set(capacity.devices):
@@ -55,7 +73,7 @@ def _of_gpus(need: Need, capacity: Capacity, room: Room, holders: Iterable[Holde
     if free == 0:
         held = sum(left < WHOLE for left in room.devices.values())
         return f"No GPU is free: {held} of {total} are held by {pools}."
-    return _held(wants, free, total, pools)
+    return _held(_gpus(need), free, total, pools)
 
 
 def _held(wants: str, free: int, total: int, pools: str) -> str:

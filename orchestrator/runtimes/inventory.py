@@ -10,16 +10,18 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 
 import pynvml
 
-from orchestrator.placement.gpus import BadInventory, Device, declared, usable
+from orchestrator.placement.gpus import BadInventory, Device, declared, read, unread
 
 log = logging.getLogger(__name__)
 
 EVERY_S = 30.0
+FIRST_S = 20.0
+"""How long a start waits for the first answer: without persistence mode, a driver wakes its GPUs one by one."""
 _NO_DRIVER = (pynvml.NVML_ERROR_LIBRARY_NOT_FOUND, pynvml.NVML_ERROR_DRIVER_NOT_LOADED)
 
 
@@ -27,6 +29,7 @@ class Inventory:
     """The devices that workers may be given. Raises `BadInventory` for a setting that cannot be read.
 
     `setting`: the devices' ids (`0,1`; empty: none), or None: all that `find` finds (None: it does not answer).
+    `first_s`: how long the first reading is waited for; what comes later is taken as it comes.
     """
 
     def __init__(
@@ -35,46 +38,67 @@ class Inventory:
         *,
         find: Callable[[], tuple[Device, ...] | None] | None = None,
         every_s: float = EVERY_S,
+        first_s: float = FIRST_S,
     ) -> None:
         self._declared = None if setting is None else declared(setting)
         self._find = find or found_by_nvml
         self._every_s = every_s
-        self._once: frozenset[str] = frozenset()
+        self._reading = unread(self._declared)
+        self._refusal: BadInventory | None = None
         self._thread: threading.Thread | None = None
         self._read_at = time.monotonic()
-        self._devices: tuple[Device, ...] = self._declared or ()
-        if self._declared != ():
-            self._read()
+        if self._declared == ():
+            return
+        first = self._begin()
+        first.join(first_s)
+        self._raise_refusal()
+        if first.is_alive():
+            log.warning(
+                "NVML has not answered within %g s: until it does, GPUs are what OPSITE_GPUS says, or none", first_s
+            )
 
     def devices(self) -> tuple[Device, ...]:
         """As they were last read, without waiting; an old reading is renewed meanwhile."""
         old = time.monotonic() - self._read_at > self._every_s
         if old and self._declared != () and (self._thread is None or not self._thread.is_alive()):
-            self._thread = threading.Thread(target=self._read_again, name="inventory", daemon=True)
-            self._thread.start()
-        return self._devices
+            try:
+                self._raise_refusal()
+            except BadInventory as error:  # no driver answered when the setting was read first
+                log.error("%s Until then nothing of it changes.", error)
+            self._begin()
+        return self._reading.devices
 
-    def _read_again(self) -> None:
-        try:
-            self._read()
-        except BadInventory as error:  # no driver answered when the setting was read first
-            log.error("%s Until then nothing of it changes.", error)
+    def names(self) -> Mapping[str, str]:
+        """The identity of each index and uuid that was ever found. Ask after `devices`: a name more does no harm."""
+        return self._reading.names
+
+    def _raise_refusal(self) -> None:
+        if self._refusal is not None:
+            raise self._refusal
+
+    def _begin(self) -> threading.Thread:
+        self._refusal, self._read_at = None, time.monotonic()
+        self._thread = threading.Thread(target=self._read, name="inventory", daemon=True)
+        self._thread.start()
+        return self._thread
 
     def _read(self) -> None:
-        self._read_at = time.monotonic()
-        found = self._find()
-        if found is None:
+        try:
+            found = self._find()
+            reading = self._reading if found is None else read(self._reading, self._declared, found)
+        except BadInventory as error:
+            self._refusal = error
             return
-        before = {device.id for device in self._devices}
-        if self._declared is None:
-            self._devices = found
-        else:
-            self._devices = usable(self._declared, found=found, once=self._once)
-        self._once |= {name for device in found for name in (device.id, device.uuid)}
-        now = {device.id for device in self._devices}
-        if gone := sorted(before - now):
+        except Exception:
+            log.exception("the GPUs cannot be read: they are taken as they were")
+            return
+        before = {device.identity for device in self._reading.devices}
+        now = {device.identity for device in reading.devices}
+        known = {reading.names.get(identity, identity) for identity in before}
+        self._reading = reading
+        if gone := sorted(known - now):
             log.warning("GPU %s no longer answers: no worker is given it", ", ".join(gone))
-        if come := sorted(now - before):
+        if come := sorted(now - known):
             log.info("GPUs that workers may be given: %s more", ", ".join(come))
 
 

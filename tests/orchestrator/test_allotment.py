@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from django.utils import timezone
 
 from orchestrator.allotment import Allotment, Draft, allot, thousandths
+from orchestrator.backoff import Backoff
 from orchestrator.fleet import Sight
 from orchestrator.models import Pool, Worker
 from orchestrator.placement.packing import Capacity, Taken
-from orchestrator.plan import Drain, Plan, Start, WorkerView
+from orchestrator.plan import Drain, Plan, Start, WorkerView, sparing
 from orchestrator.runtimes import Instance
 from orchestrator.watch import Observed
 
@@ -91,3 +94,52 @@ def test_who_leaves_anyway_is_waited_for_and_a_paused_pool_is_left_alone() -> No
     got = alloted(draft(low, *rows, floor=None), draft(high, starts=1))
     assert got["low"].evictions == ()
     assert got["high"].note == "No GPU is free: 2 of 2 are held by pool low (2)."
+
+
+def test_whose_last_start_failed_is_told_that_nobody_hands_over() -> None:
+    low, high = pool("low"), pool("high", priority=7)
+    backoff = Backoff(2, failed_at=100.0, until=102.0, error="e")
+    spares = sparing(backoff, now=103.0)
+    rows = (worker(low, "0"), worker(low, "1"))
+    asks = replace(draft(high, starts=1), spares=spares)
+    got = alloted(draft(low, *rows), asks)
+    assert got["low"].evictions == ()
+    assert got["high"].note == "No GPU is free: 2 of 2 are held by pool low (2)."
+    assert (
+        got["high"].spared
+        == spares
+        == (
+            "Its last start failed: until one holds, or 01:01:40 UTC, it takes only what is free, and nobody hands over for it."
+        )
+    )
+    assert alloted(draft(low, *rows, floor=None), asks)["high"].spared == ""
+    assert sparing(backoff, now=3700.0) == ""  # it may have been mended
+    assert sparing(Backoff(), now=103.0) == ""
+
+
+def test_a_pool_that_hands_over_is_promised_no_worker_in_that_tick() -> None:
+    """Half of a GPU is free for it, but the next tick says whether it gets that."""
+    low, other = Pool(slug="low", gpus_per_worker=1, gpu_share=0.5), pool("other", priority=7)
+    high = pool("high", priority=7)
+    rows = [worker(low, "0"), worker(other, "1")]
+    for row in rows:
+        row.gpu_share = 0.5
+    got = alloted(draft(low, rows[0]), draft(other, rows[1]), draft(high, starts=1))
+    assert [drain.worker for drain in got["low"].evictions] == [str(rows[0].pk)]
+    assert not got["low"].more_fit
+    assert alloted(draft(low, rows[0]), draft(other, rows[1]), draft(high))["low"].more_fit
+
+
+def test_what_is_kept_for_a_pool_is_said_to_it_and_to_those_who_do_not_get_it() -> None:
+    small, wide = pool("small"), Pool(slug="wide", gpus_per_worker=2)
+    drafts = (draft(small, worker(small, "0"), starts=1), replace(draft(wide, starts=1), keeps=True))
+    got = alloted(*drafts)
+    assert got["small"].note == "No GPU is free: 2 of 2 are held by pools small (1) and wide (1)."
+    assert got["wide"].note == (
+        "A worker of this pool needs 2 GPUs; 1 of this host's 2 is free, the others are held by pool small (1). "
+        "What is free of that is kept for it until it is enough, for 300 s at a time."
+    )
+    assert (got["wide"].refused, got["small"].refused) == (True, True)
+    # Whose starts fail does not keep it from others.
+    fails = replace(drafts[1], spares="Its last start failed.")
+    assert alloted(drafts[0], fails)["small"].places == (Taken(("1",)),)

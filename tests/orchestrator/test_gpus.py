@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import threading
+
 import pytest
 
-from orchestrator.placement.gpus import BadInventory, Device, declared, usable
+from orchestrator.placement.gpus import BadInventory, Device, Reading, declared, read, unread
 from orchestrator.placement.packing import Capacity, Need, Room, Taken
 from orchestrator.placement.shortage import Holder, shortage
 from orchestrator.runtimes.inventory import Inventory
@@ -44,10 +46,61 @@ def test_a_bad_setting_gives_one_clear_line(setting: str, said: str) -> None:
 
 def test_declared_devices_are_told_more_of_and_go_when_they_are_lost() -> None:
     made_up = (Device("0"), Device("7", 1000))
-    told = usable(made_up, found=REAL, once=frozenset())
-    assert told == (REAL[0], Device("7", 1000))
-    assert usable(made_up, found=(), once=frozenset({"0", "1"})) == (Device("7", 1000),)
-    assert usable((Device("GPU-b"),), found=REAL, once=frozenset())[0].memory_mib == 81_559
+    told = read(unread(made_up), made_up, REAL)
+    assert told.devices == (REAL[0], Device("7", 1000))
+    assert read(told, made_up, ()).devices == (Device("7", 1000),)
+    by_uuid = (Device("GPU-b"),)
+    assert read(unread(by_uuid), by_uuid, REAL).devices[0].memory_mib == 81_559
+
+
+def test_an_index_goes_on_to_mean_the_gpu_that_had_it_first() -> None:
+    """Another one that moves up was not declared; and who holds the first by its index is not taken for its holder."""
+    two = (Device("0"), Device("1"))
+    third = Device("2", 81_559, "NVIDIA H100", "GPU-c")
+    first = read(unread(two), two, (*REAL, third))
+    assert [device.identity for device in first.devices] == ["GPU-a", "GPU-b"]
+    moved = read(first, two, (Device("0", 1, "", "GPU-b"), Device("1", 1, "", "GPU-c")))
+    assert [device.identity for device in moved.devices] == ["GPU-b"]
+    assert moved.names["0"] == "GPU-a"
+    everything = read(Reading(), None, (*REAL, third))
+    assert [device.identity for device in everything.devices] == ["GPU-a", "GPU-b", "GPU-c"]
+
+
+def test_a_uuid_may_be_given_by_its_beginning_as_cuda_reads_it() -> None:
+    real = (Device("0", 1, "", "GPU-8a"), Device("1", 1, "", "GPU-8b"))
+    given = declared("GPU-8b:5")
+    (device,) = read(unread(given), given, real).devices
+    assert (device.identity, device.memory_mib) == ("GPU-8b", 5)
+    with pytest.raises(BadInventory, match="names one GPU twice, as 1 and as GPU-8b"):
+        read(Reading(), declared("1,GPU-8b"), real)
+
+
+def test_an_index_beside_a_uuid_is_given_out_only_once_somebody_can_tell_them_apart() -> None:
+    inventory = Inventory("0,GPU-b", find=lambda: None)
+    assert [device.id for device in inventory.devices()] == ["0"]
+
+
+def test_a_driver_that_hangs_does_not_hold_up_the_start(caplog: pytest.LogCaptureFixture) -> None:
+    answers = threading.Event()
+
+    def find() -> tuple[Device, ...]:
+        answers.wait()
+        return REAL
+
+    inventory = Inventory("0,1", find=find, first_s=0.05)
+    assert [device.identity for device in inventory.devices()] == ["0", "1"]
+    assert "NVML has not answered within 0.05 s" in caplog.text
+    answers.set()
+    wait_for(lambda: inventory.devices() == REAL, what="it is known what they are")
+    assert inventory.names()["1"] == "GPU-b"
+
+
+def test_a_driver_that_breaks_has_said_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    def find() -> tuple[Device, ...]:
+        raise UnicodeDecodeError("utf-8", b"", 0, 1, "a name of a GPU")
+
+    assert Inventory("0", find=find).devices() == (Device("0"),)
+    assert "the GPUs cannot be read" in caplog.text
 
 
 def test_a_lost_device_is_gone_at_the_next_look_and_comes_back() -> None:
@@ -133,10 +186,18 @@ def test_who_holds_the_gpus_is_named() -> None:
 def test_what_the_host_never_had_is_said_too() -> None:
     bare = Capacity((), cpus=1, workers=2)
     assert said(Need(1), capacity=bare) == (
-        "A worker of this pool needs 1 GPU; this host has none (OPSITE_GPUS names them)."
+        "A worker of this pool needs 1 GPU; this host has none (OPSITE_GPUS names them). "
+        "None fits until it has more, or the pool's GPUs per worker are lowered."
     )
-    assert said(Need(8)) == "A worker of this pool needs 8 GPUs; this host has 4 GPUs."
-    assert said(Need(cpus=2), capacity=bare) == "A worker of this pool needs 2 cores; 1 of this host's 1 is free."
+    assert said(Need(8)).startswith("A worker of this pool needs 8 GPUs; this host has 4 GPUs. None fits until")
+    never = (
+        "A worker of this pool needs 2 cores; this host has 1. "
+        "None ever fits: lower the pool's CPUs per worker, or raise OPSITE_CPUS."
+    )
+    assert said(Need(cpus=2), capacity=bare) == never
+    # Whatever else is short just now: that passes, this does not.
+    assert said(Need(cpus=2), has("a"), has("a"), capacity=bare) == never
+    assert said(Need(1, cpus=9), *(has("a", device) for device in FOUR.devices)).endswith("or raise OPSITE_CPUS.")
     assert said(Need(cpus=2), has("a", cpus=3)) == (
         "A worker of this pool needs 2 cores; 1 of this host's 4 is free, the others are held by pool a (3)."
     )

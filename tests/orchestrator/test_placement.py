@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from orchestrator.placement.packing import WHOLE, Capacity, Need, Room, Taken, fit, short_of
+from orchestrator.placement.patience import keeps
 from orchestrator.placement.place import Placement, Wish, place
 from orchestrator.placement.preemption import Held
 
@@ -77,6 +78,50 @@ def test_a_pool_keeps_its_minimum_and_a_paused_one_all() -> None:
     assert placement.grants["high"].refused == 3
 
 
+def test_for_a_pool_whose_starts_fail_nobody_hands_over_but_what_is_free_or_leaves_is_its_own() -> None:
+    held = [on("w", "low", "0"), on("goes", "low", "1", leaving=True), on("x", "other", "2")]
+    fails = Wish("high", ONE, 3, priority=5, evicts=False)
+    placement = place(FOUR, held, [fails, Wish("low", ONE, 1), Wish("other", ONE)])
+    assert devices(placement, "high") == [("3",)]
+    assert (placement.grants["high"].waits, placement.grants["high"].refused, placement.evictions) == (1, 1, ())
+    assert devices(place(FOUR, held, [replace(fails, starts=0), Wish("low", ONE, 1)]), "low") == [("3",)]
+
+
+def test_what_is_free_is_kept_for_who_has_least_and_needs_more_than_that() -> None:
+    """Workers of small pools end one after the other, and their pools want them back at once."""
+    small = [Wish(f"small {number}", ONE, 1) for number in range(4)]
+
+    def in_turn(wide: Wish) -> list[Placement]:
+        there = [on(f"w{number}", f"small {number}", str(number)) for number in range(4)]
+        seen = []
+        for number in range(4):
+            there = [one for one in there if one.worker != f"w{number}"]
+            seen.append(place(FOUR, there, [wide, *small]))
+            there = after(there, seen[-1])
+        return seen
+
+    assert [devices(one, "wide") for one in in_turn(Wish("wide", TWO, 1))] == [[]] * 4
+    first, second, *_ = in_turn(Wish("wide", TWO, 1, keeps=True))
+    assert (first.parts, first.grants["wide"].refused) == ((("wide", Taken(("0",))),), 1)
+    assert devices(second, "wide") == [("0", "1")]
+
+
+def test_parts_of_gpus_and_cores_are_kept_too_but_not_what_never_is_enough() -> None:
+    capacity = Capacity(("0", "1"), cpus=4, workers=9)
+    held = [on("w", "a", "0", share=500), on("v", "a", "1", share=300)]
+    whole = place(capacity, held, [Wish("whole", Need(1, cpus=2), 1, keeps=True), Wish("a", HALF, 1)])
+    assert whole.parts == (("whole", Taken(("1",), 700)), ("whole", Taken(cpus=2)))
+    assert devices(whole, "a") == [("0",)]
+    never = place(capacity, [on("w", "a", "0")], [Wish("never", Need(3), 1, keeps=True), Wish("a", ONE, 1)])
+    assert (never.parts, devices(never, "a")) == ((), [("1",)])
+
+
+def test_it_is_kept_for_a_while_and_given_to_others_for_a_while() -> None:
+    assert [keeps(since, now=1000.0) for since in (None, 1000.0, 701.0, 700.0, 401.0, 400.0)] == [
+        True, True, True, False, False, True,
+    ]  # fmt: skip
+
+
 def test_tensor_parallel_workers_get_the_devices_that_cost_least_to_clear() -> None:
     held = [
         on("busy", "low", "0", running=9),
@@ -130,6 +175,8 @@ def worlds(draw: st.DrawFn, *, floors: bool = True) -> tuple[Capacity, list[Held
             starts=draw(st.integers(0, 4)),
             priority=draw(st.integers(0, 2)),
             floor=draw(st.sampled_from([None, 0, 1, 2])) if floors else 0,
+            evicts=draw(st.booleans()) if floors else True,
+            keeps=draw(st.booleans()),
         )
         for pool in NAMES[: draw(st.integers(1, 4))]
     ]
@@ -194,8 +241,9 @@ def test_only_the_spare_workers_of_lower_pools_are_asked_and_all_of_them_are_nee
         victim = holder[one.worker]
         assert not victim.leaving
         assert wish_of[victim.pool].priority < wish_of[one.to].priority
+        assert wish_of[one.to].evicts
         # Had it stayed, too much would be promised.
-        promised = [Held("", pool, taken) for pool, taken in placement.kept]
+        promised = [Held("", pool, taken) for pool, taken in (*placement.kept, *placement.parts)]
         others = [other for other in after(held, placement) if other.worker != victim.worker]
         room = free_in(capacity, [victim, *others, *promised], leaving=True)
         assert min([room.cpus, room.workers, *room.devices.values()]) < 0
@@ -211,7 +259,9 @@ def test_a_higher_pool_is_not_refused_what_lower_ones_hold(world: tuple[Capacity
     capacity, held, wishes = world
     placement = place(capacity, held, wishes)
     then = after(held, placement)
-    kept = [Held(f"kept {number}", pool, taken) for number, (pool, taken) in enumerate(placement.kept)]
+    kept = [
+        Held(f"kept {number}", pool, taken) for number, (pool, taken) in enumerate((*placement.kept, *placement.parts))
+    ]
     priority = {wish.pool: wish.priority for wish in wishes}
     for wish in wishes:
         if placement.grants[wish.pool].refused:

@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from gpu_worker.engines.simulated_text import whole_answer
-from orchestrator.models import Pool, Worker
+from orchestrator.models import Pool, ScalingPolicy, Worker
 from orchestrator.runtimes.proc import environment, pids, start_ticks
 from taskqueue.messages import SamplingParams, TurnBody
 from tests.orchestrator.conftest import Site, wait_for
@@ -113,6 +113,26 @@ def test_a_higher_pool_takes_a_lower_one_s_device_in_mid_stream_and_nothing_is_l
     assert sum(handed in reason for reason in site.reasons(low)) == 1
 
 
+def test_a_higher_pool_whose_starts_fail_takes_a_lower_one_s_device_once(site: Site) -> None:
+    site.env["OPSITE_GPUS"] = "0"
+    low = site.pool(gpus_per_worker=1, policy={"max_workers": 1, "idle_to_zero_s": 600.0})
+    site.orchestrator()
+    (turn,) = site.submit(low, 1, tokens=1500)  # half a minute
+    wait_for(lambda: site.ready(low), what="the lower pool has the device")
+    high = site.pool(
+        gpus_per_worker=1,
+        priority=10,
+        env={"OPSITE_WORKER_PYTHON": "/bin/false"},
+        policy={"min_workers": 1, "max_workers": 1},
+    )
+    again = "it takes only what is free, and nobody hands over for it."
+    wait_for(lambda: any(again in reason for reason in site.reasons(high)), what="its next try takes nobody's place")
+    wait_for(lambda: site.ready(low), what="the lower pool has it again")
+    wait_for(lambda: turn in site.finished(low), what="its turn has ended")
+    assert Worker.objects.filter(pool=low, state="stopped").count() == 1
+    assert Worker.objects.filter(pool=high, state="failed").count() == 1
+
+
 def test_shares_fill_one_device_and_whole_ones_stay_for_tensor_parallelism(site: Site, witness: Witness) -> None:
     site.env["OPSITE_GPUS"] = "0,1,2"
     shared = site.pool(gpus_per_worker=1, gpu_share=0.5, policy={"min_workers": 2, "max_workers": 2})
@@ -132,6 +152,23 @@ def test_shares_fill_one_device_and_whole_ones_stay_for_tensor_parallelism(site:
     assert {worker.gpu_share for worker in site.live(shared)} == {0.5}
     full = "No GPU is free: 3 of 3"
     wait_for(lambda: any(full in reason for reason in site.reasons(wide)), what="it is said why there is no other")
+
+
+def test_what_becomes_free_is_kept_for_a_pool_that_needs_more_than_that_at_once(site: Site, witness: Witness) -> None:
+    site.env["OPSITE_GPUS"] = "0,1"
+    goes, wants = (site.pool(gpus_per_worker=1, policy={"min_workers": 1}) for _ in range(2))
+    site.orchestrator()
+    wait_for(lambda: site.ready(goes) and site.ready(wants), what="two pools have a device each")
+    wide = site.pool(gpus_per_worker=2, policy={"min_workers": 1, "max_workers": 1})
+    wait_for(lambda: any("No GPU is free" in reason for reason in site.reasons(wide)), what="a third one has none")
+    ScalingPolicy.objects.filter(pool=wants).update(min_workers=2)
+    wait_for(lambda: any("No GPU is free" in reason for reason in site.reasons(wants)), what="one wants both")
+    ScalingPolicy.objects.filter(pool=goes).update(min_workers=0, max_workers=0)
+    wait_for(lambda: not site.live(goes), what="one device is free")
+    ScalingPolicy.objects.filter(pool=wants).update(min_workers=0, max_workers=0)
+    wait_for(lambda: site.ready(wide), what="it has both")
+    assert Worker.objects.filter(pool=wants).count() == 1
+    assert witness.doubled == set()
 
 
 def test_without_a_gpu_workers_are_counted_by_their_cores(site: Site) -> None:

@@ -11,6 +11,8 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from orchestrator.placement.identity import UNKNOWN
+
 ROOT = Path(__file__).resolve().parents[2]
 BEFORE = ("orchestrator", "0006_placement")
 OLD_ROWS = """
@@ -69,3 +71,15 @@ def test_what_runs_is_the_first_revision_and_an_unchanged_pool_stays_at_it(old_d
         assert rollouts == [("fresh", "steady", 1, None, False, 0), ("serving", "steady", 1, None, True, 2)]
         with pytest.raises(psycopg.errors.RestrictViolation):
             connection.execute("UPDATE orchestrator_poolrevision SET model = 'another'")
+
+
+def test_rows_older_than_the_column_of_gpus_say_that_it_is_unknown_which(old_database: dict[str, str]) -> None:
+    manage(old_database, "migrate", *BEFORE, "--verbosity", "0")
+    with psycopg.connect(old_database["DATABASE_URL"]) as connection:
+        connection.execute(OLD_ROWS)
+        connection.execute("UPDATE orchestrator_pool SET gpus_per_worker = 2")
+        connection.execute("UPDATE orchestrator_worker SET gpus = '[\"0\", \"1\"]' WHERE state = 'ready'")
+    manage(old_database, "migrate", "--verbosity", "0")
+    with psycopg.connect(old_database["DATABASE_URL"]) as connection:
+        found = dict(connection.execute("SELECT state, gpus FROM orchestrator_worker").fetchall())
+    assert found == {"starting": [UNKNOWN, UNKNOWN], "ready": ["0", "1"]}

@@ -7,7 +7,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('orchestrator', '0008_policy_cooldown_by_start_cost'),
+        ('orchestrator', '0009_gpus_by_uuid'),
     ]
 
     operations = [
