@@ -39,10 +39,12 @@ class Draft:
 class Allotment:
     """What a pool got: what each worker that may start now takes, and why not more; its workers that make room for others.
 
-    `more_fit`: the host has room for one worker more, beyond all that was given.
+    `more_come`: there will be more when workers have ended that are leaving. `more_fit`: the host has room for one worker more,
+    beyond all that was given.
     """
 
     places: tuple[Taken, ...] = ()
+    more_come: bool = False
     more_fit: bool = True
     note: str = ""
     evictions: tuple[Drain, ...] = ()
@@ -73,6 +75,7 @@ def allot(
         losses = [one for one in placement.evictions if one.pool == slug]
         result[draft.pool.pk] = Allotment(
             places=tuple(grant.starts),
+            more_come=grant.waits > 0,
             more_fit=short_of(placement.room, need_of(draft.recipe)) is None,
             note=f"{short} {_gain(grant, gains)}".strip(),
             evictions=tuple(Drain(one.worker, f"Pool {one.to} of higher priority needs its place.") for one in losses),

@@ -30,7 +30,7 @@ from orchestrator.signals.rates import RateMeter
 from orchestrator.signals.starts import StartTimes
 from orchestrator.specs import BadPool, worker_spec
 from orchestrator.watch import Look, Observed, Watch
-from orchestrator.waves import plan_wave, without_surge
+from orchestrator.waves import without_wave
 from taskqueue.access import AccessRefused
 from taskqueue.messages import PoolSignals
 from taskqueue.outlook import Outlook
@@ -85,11 +85,11 @@ class PoolControl:
         if not blind:
             start_s = inputs.signals.start_s
             self.progress.advance(pool, observed, desired=decision.desired, start_s=start_s, now=look.now)
-        draft = self._plan(decision, observed, look, room=NO_BOUND)
+        draft = self._plan(decision, observed, look)
         recipe = self.progress.recipe_of(draft)
         floor = None if blind else least(inputs.policy, now=look.now)
         got = yield Draft(pool, recipe, observed, draft, floor)
-        todo = got.carried_out(self._plan(decision, observed, look, room=len(got.places), room_note=got.note))
+        todo = got.carried_out(self._plan(decision, observed, look, got))
         if todo.actions:
             self.host.confirm()
         self.journal.keep(pool, decision, todo, hindrances | self._refusals(decision, todo, got, inputs), inputs)
@@ -130,17 +130,17 @@ class PoolControl:
         )
         return Inputs(
             policy=records.policy_of(pool),
-            signals=self._without_surge(signals, observed),
+            signals=self._without_wave(signals, observed),
             history=self.history,
             now=look.now,
             hindrances=hindrances,
         )
 
-    def _without_surge(self, signals: Signals, observed: list[Observed]) -> Signals:
-        """As the policy is to see them: workers that are there for a wave only are left out."""
+    def _without_wave(self, signals: Signals, observed: list[Observed]) -> Signals:
+        """As the policy is to see them: what is there, or is not, for a wave only is left out."""
         if self.journal.desired is None or not self.progress.in_waves(observed):
             return signals
-        return without_surge(signals, over=signals.current - self.journal.desired)
+        return without_wave(signals, self.progress.course, desired=self.journal.desired)
 
     def _notice_edits(self, observed: list[Observed]) -> None:
         """What was measured of another revision is forgotten where no worker of it is left; else it fades with new measurements."""
@@ -153,23 +153,22 @@ class PoolControl:
             self.measured = wanted
 
     # -- plan ----------------------------------------------------------------------------------
-    def _plan(
-        self, decision: Decision, observed: list[Observed], look: Look, *, room: int, room_note: str = ""
-    ) -> Plan:
+    def _plan(self, decision: Decision, observed: list[Observed], look: Look, got: Allotment | None = None) -> Plan:
+        """What is to be done with what the pool got of the host; None: with all that it could want."""
         views = [one.view for one in observed]
         grace_s = self.host.fleet.grace_s
         if decision.code == "blind":
             return Plan(kills_due(views, now=look.now, grace_s=grace_s))
-        supplies = self.progress.supplies(room=room, room_note=room_note)
+        room, room_note = (NO_BOUND, "") if got is None else (len(got.places), got.note)
         if self.progress.in_waves(observed):
-            return plan_wave(
-                self.progress.course,
+            return self.progress.plan(
+                observed,
                 desired=decision.desired,
                 reason=decision.reason,
-                workers=views,
-                supplies=supplies,
                 now=look.now,
-                grace_s=grace_s,
+                room=room,
+                room_note=room_note,
+                coming=got is not None and got.more_come,
             )
         return plan(
             desired=decision.desired,

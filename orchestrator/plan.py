@@ -15,7 +15,7 @@ from orchestrator.backoff import Backoff
 from orchestrator.policies.demand import counted, seconds
 
 LiveState = Literal["starting", "ready", "draining"]
-Cause = Literal["", "backoff", "room"]
+Cause = Literal["", "backoff", "room", "in_place"]
 
 
 @dataclass(frozen=True, slots=True)
