@@ -23,7 +23,7 @@ from orchestrator.policies.decide import least, remember
 from orchestrator.policies.demand import Decision, Demand, History, Policy, Signals
 from orchestrator.progress import Progress
 from orchestrator.prospect import prospect_of
-from orchestrator.refusals import Kind, of_rollout, of_starts, of_work
+from orchestrator.refusals import Kind, of_starts, of_work
 from orchestrator.replay import Inputs, decided
 from orchestrator.runtimes import RuntimeUnavailable
 from orchestrator.signals.rates import RateMeter
@@ -92,7 +92,8 @@ class PoolControl:
         todo = got.carried_out(self._plan(decision, observed, look, got))
         if todo.actions:
             self.host.confirm()
-        self.journal.keep(pool, decision, todo, hindrances | self._refusals(decision, todo, got, inputs), inputs)
+        refusals = hindrances | self._refusals(decision, todo, got, inputs)
+        self.journal.keep(pool, decision, todo, refusals, inputs, outcome=self.progress.outcome())
         self.history = remember(
             self.history,
             policy=inputs.policy,
@@ -183,8 +184,8 @@ class PoolControl:
 
     def _refusals(self, decision: Decision, todo: Plan, got: Allotment, inputs: Inputs) -> dict[Kind, str]:
         """All else that keeps the fleet from being what the work alone would make it."""
-        course, row = self.progress.course, self.progress.row
-        found = of_rollout(course, number=(row.target or row.current).number, reason=row.reason)
+        course = self.progress.course
+        found = self.progress.refusal()
         if got.loss:
             found["preempted"] = got.loss
         if inputs.hindrances:

@@ -10,6 +10,7 @@ from orchestrator import records
 from orchestrator.host import Host
 from orchestrator.models import Pool, PoolRevision, Rollout, Worker
 from orchestrator.plan import Plan, Start
+from orchestrator.refusals import Kind, of_rollout, outcome_of
 from orchestrator.revisions import advance, course_of, note_ready, rollout_of
 from orchestrator.rollout import Course, patience_s, step
 from orchestrator.runtimes import RuntimeUnavailable
@@ -98,6 +99,14 @@ class Progress:
         self._held = (self._held[0], held_after(self.course, made, views))
         return made
 
+    def refusal(self) -> dict[Kind, str]:
+        """What the roll-out says of itself, unless there is none."""
+        return of_rollout(self.course, number=(self.row.target or self.row.current).number, reason=self.row.reason)
+
+    def outcome(self) -> str:
+        """How the last one ended, if there is none."""
+        return outcome_of(self.course, number=self.row.current.number, reason=self.row.reason)
+
     @property
     def revisions(self) -> list[PoolRevision]:
         """Those that workers may be started from now."""
@@ -122,7 +131,7 @@ class Progress:
         key = (course.target, course.under_way)
         if self._held[0] != key:
             self._held = (key, 0)
-        return replace(course, held=self._held[1])
+        return replace(course, held=self._held[1] if course.in_place else 0)
 
     def _log_tail(self, those: list[Observed]) -> str:
         try:
