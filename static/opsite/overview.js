@@ -46,10 +46,11 @@
     if (!fleet.childNodes.length) fleet.textContent = "none";
     cell(row, tokensPerSecond(pool).toLocaleString(), "n");
     const notes = [];
-    if (pool.paused) notes.push("scaling is paused");
+    if (pool.paused) notes.push("Scaling is paused.");
     if (pool.rollout) notes.push(pool.rollout);
-    if (pool.failed) notes.push(pool.failed + " failed so far");
-    cell(row, notes.join(", "), "bad");
+    notes.push(...pool.refusals);
+    if (pool.failed) notes.push(pool.failed + " failed so far.");
+    cell(row, notes.join(" "), "bad");
     return row;
   }
 
