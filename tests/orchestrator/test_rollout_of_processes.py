@@ -86,6 +86,8 @@ def test_a_new_revision_replaces_three_workers_under_load(site: Site, running: o
     assert set(Worker.objects.filter(pool=pool, revision__number=1).values_list("state", flat=True)) == {"stopped"}
     assert Worker.objects.filter(pool=pool).count() == 6
     assert any("Revision 2 is being rolled out" in reason for reason in site.reasons(pool))
+    used = "Revision 2 is used: All workers are of this revision."
+    wait_for(lambda: any(used in reason for reason in site.reasons(pool)), what="its success is kept")
 
 
 def test_a_revision_that_cannot_start_leaves_the_old_one_serving(site: Site, running: object) -> None:
@@ -144,3 +146,18 @@ def test_canaries_wait_for_a_word(site: Site, running: object, word: Callable[..
     state = "steady" if word is revisions.go_on else "reverted"
     wait_for(lambda: stands(pool, state, number=serving), what="it is over")
     assert any("ann" in reason for reason in (rollout(pool).reason, *site.reasons(pool)))
+
+
+def test_a_full_host_is_said_and_then_rolled_out_in_place(site: Site) -> None:
+    site.env["OPSITE_GPUS"] = "0,1"
+    site.orchestrator()
+    pool = site.pool(lease_s=5.0, gpus_per_worker=1, policy=fixed(2))
+    wait_for(lambda: len(site.ready(pool)) == 2, what="two workers are ready")
+    edit(pool, GOOD)
+    wait_for(lambda: any("(rolls_in_place)" in reason for reason in site.reasons(pool)), what="it says what would help")
+    assert ready_by_revision(pool) == {1: 2}
+    Pool.objects.filter(pk=pool.pk).update(rolls_in_place=True)
+    turns = under_load(site, pool, lambda: stands(pool, "steady", number=2), at_least=1)
+    assert ready_by_revision(pool) == {2: 2}  # it is not over before
+    whole_streams(site, pool, turns)
+    assert Worker.objects.filter(pool=pool).count() == 4
