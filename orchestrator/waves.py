@@ -11,8 +11,8 @@ from orchestrator.policies.demand import Signals
 from orchestrator.rollout import Course, settled, wave
 
 LET_IN_PLACE = (
-    "The roll-out waits for room beside the workers that are there: give it some, or let it go on without by the pool's "
-    "“roll out in place” (rolls_in_place)."
+    "The roll-out waits for room beside the workers that are there. Give it some, or set the pool's “roll out in place” "
+    "(rolls_in_place): then one old worker at a time makes room."
 )
 
 

@@ -24,12 +24,21 @@
     return now > at && pool.tokens_total >= tokens ? Math.round((pool.tokens_total - tokens) / (now - at)) : 0;
   }
 
+  function notesOf(pool) {
+    const notes = pool.paused ? ["Scaling is paused."] : [];
+    if (pool.rollout) notes.push(pool.rollout);
+    notes.push(...pool.refusals);
+    if (pool.failed) notes.push(pool.failed + " failed so far.");
+    return notes.join(" ");
+  }
+
   function drawPool(pool) {
     const row = document.createElement("tr");
     cell(row, pool.slug, "name");
     cell(row, pool.engine);
     if (pool.error) {
-      cell(row, pool.error, "bad").colSpan = 6;
+      cell(row, pool.error, "bad").colSpan = 5;
+      cell(row, notesOf(pool), "bad");
       return row;
     }
     cell(row, pool.waiting, pool.waiting ? "n warn" : "n");
@@ -45,12 +54,7 @@
       }
     if (!fleet.childNodes.length) fleet.textContent = "none";
     cell(row, tokensPerSecond(pool).toLocaleString(), "n");
-    const notes = [];
-    if (pool.paused) notes.push("Scaling is paused.");
-    if (pool.rollout) notes.push(pool.rollout);
-    notes.push(...pool.refusals);
-    if (pool.failed) notes.push(pool.failed + " failed so far.");
-    cell(row, notes.join(" "), "bad");
+    cell(row, notesOf(pool), "bad");
     return row;
   }
 

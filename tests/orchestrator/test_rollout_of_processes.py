@@ -161,3 +161,20 @@ def test_a_full_host_is_said_and_then_rolled_out_in_place(site: Site) -> None:
     assert ready_by_revision(pool) == {2: 2}  # it is not over before
     whole_streams(site, pool, turns)
     assert Worker.objects.filter(pool=pool).count() == 4
+
+
+def test_another_orchestrator_goes_on_with_it(site: Site) -> None:
+    pool = site.pool(lease_s=5.0, policy=fixed(2))
+    first = site.orchestrator("first")
+    wait_for(lambda: len(site.ready(pool)) == 2, what="two workers are ready")
+    edit(pool, GOOD)
+    new = Worker.objects.filter(pool=pool, revision__number=2)
+    wait_for(new.exists, what="the first new worker is started")
+    first.kill()
+    first.wait()
+    site.orchestrator("second")
+    turns = under_load(site, pool, lambda: stands(pool, "steady", number=2), at_least=2)
+    whole_streams(site, pool, turns)
+    wait_for(lambda: ready_by_revision(pool) == {2: 2}, what="two new workers serve")
+    said = [reason for reason in site.reasons(pool) if "Revision 2 is" in reason]
+    assert ["being rolled out" in reason for reason in said] == [True, False]  # each once, by whoever led
