@@ -50,7 +50,7 @@ class Progress:
 
     def in_waves(self, observed: list[Observed]) -> bool:
         """Whether others than those of the wanted revision are there or made room, or canaries are held: else all are alike."""
-        if self.course.holds_canaries or self.course.held:
+        if self.course.holds_canaries or (self.course.under_way and self.course.held):
             return True
         return any(view.revision != self.course.wanted for view in fit([one.view for one in observed]))
 
