@@ -12,7 +12,7 @@ from typing import Any
 
 from orchestrator.fleet import Sight
 from orchestrator.models import Pool, Recipe, Worker
-from orchestrator.placement.packing import WHOLE, Capacity, Need, Taken, short_of
+from orchestrator.placement.packing import WHOLE, Capacity, Need, Room, Taken, short_of
 from orchestrator.placement.place import Eviction, Grant, Placement, Wish, place
 from orchestrator.placement.preemption import Held
 from orchestrator.placement.shortage import Holder, shortage
@@ -87,6 +87,12 @@ def allot(
 def need_of(recipe: Recipe) -> Need:
     """What one worker takes that is made from it."""
     return Need(recipe.gpus_per_worker, share=thousandths(recipe.gpu_share), cpus=recipe.cpus_per_worker)
+
+
+def would_follow(worker: Worker, recipe: Recipe) -> bool:
+    """Whether a worker that is made from it fits where this one was."""
+    left = Room(dict.fromkeys(worker.gpus, thousandths(worker.gpu_share)), worker.cpus, workers=1)
+    return short_of(left, need_of(recipe)) is None
 
 
 def thousandths(share: float) -> int:

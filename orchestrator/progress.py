@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from orchestrator import records
+from orchestrator.allotment import would_follow
 from orchestrator.host import Host
 from orchestrator.models import Pool, PoolRevision, Rollout, Worker
 from orchestrator.plan import Plan, Start
@@ -82,8 +83,10 @@ class Progress:
         coming: bool = False,
     ) -> Plan:
         """The wave's actions of this moment; `room` and the rest as of a `Supply`."""
+        old = [one.row for one in observed if one.view.revision != self.course.wanted]
+        follows = all(would_follow(row, self.wanted) for row in old)
         supplies = {
-            str(revision.pk): Supply(self.watch.backoff(str(revision.pk)), room, room_note, coming)
+            str(revision.pk): Supply(self.watch.backoff(str(revision.pk)), room, room_note, coming, follows)
             for revision in self.revisions
         }
         views = [one.view for one in observed]

@@ -14,19 +14,24 @@ LET_IN_PLACE = (
     "The roll-out waits for room beside the workers that are there. Give it some, or set the pool's “roll out in place” "
     "(rolls_in_place): then one old worker at a time makes room."
 )
+NO_SUCCESSOR = (
+    "The roll-out waits for room: a new worker takes more than an old one leaves, so none can make room for it."
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Supply:
     """What bounds the starts of one revision: its failures, and the host's room with the sentence about too little of it.
 
-    `coming`: more room is kept for this pool, and free as soon as others have left it.
+    `coming`: more room is kept for this pool, and free as soon as others have left it. `follows`: a new worker fits where any
+    old one is.
     """
 
     backoff: Backoff
     room: int
     room_note: str = ""
     coming: bool = False
+    follows: bool = True
 
 
 def plan_wave(
@@ -56,8 +61,8 @@ def plan_wave(
     chosen = next((part for part in parts if part.actions or part.cause == "room"), Plan())
     hindered = chosen if chosen.cause else next((part for part in parts if part.cause), Plan())
     if hindered.cause == "room" and not chosen.actions and due.new:
-        coming = supplies[course.wanted].coming
-        return _for_want_of_room(course, hindered, why, kills, desired=desired, workers=workers, coming=coming, now=now)
+        supply = supplies[course.wanted]
+        return _for_want_of_room(course, hindered, why, kills, desired=desired, workers=workers, supply=supply, now=now)
     return Plan((*kills, *chosen.actions), hindered.note, hindered.cause)
 
 
@@ -75,12 +80,14 @@ def _for_want_of_room(
     *,
     desired: int,
     workers: Sequence[WorkerView],
-    coming: bool,
+    supply: Supply,
     now: float,
 ) -> Plan:
     """In place an old worker makes the room, one at a time, once all that was started since has settled."""
     serving = fit(workers)
     old = [worker for worker in serving if worker.revision != course.wanted]
+    if old and not supply.follows:
+        return Plan(kills, f"{hindered.note} {NO_SUCCESSOR}", hindered.cause)
     if not course.in_place:
         return Plan(kills, f"{hindered.note} {LET_IN_PLACE}" if old else hindered.note, hindered.cause)
     whole = not course.held or len(serving) >= course.size(desired)
@@ -88,7 +95,7 @@ def _for_want_of_room(
     if going and not whole:
         return Plan(kills, cause="in_place")  # it makes the room
     unsettled = any(not settled(worker, now) for worker in serving if worker.revision == course.wanted)
-    if not old or going or coming or unsettled or not whole:
+    if not old or going or supply.coming or unsettled or not whole:
         return Plan(kills, hindered.note, hindered.cause)
     drain = Drain(min(old, key=felt_least).id, f"{why} It makes room for its successor: {hindered.note}")
     return Plan((*kills, drain), cause="in_place")

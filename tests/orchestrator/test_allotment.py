@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.utils import timezone
 
-from orchestrator.allotment import Allotment, Draft, allot, thousandths
+from orchestrator.allotment import Allotment, Draft, allot, thousandths, would_follow
 from orchestrator.fleet import Sight
 from orchestrator.models import Pool, Worker
 from orchestrator.placement.packing import Capacity, Taken
@@ -91,3 +91,15 @@ def test_who_leaves_anyway_is_waited_for_and_a_paused_pool_is_left_alone() -> No
     got = alloted(draft(low, *rows, floor=None), draft(high, starts=1))
     assert got["low"].evictions == ()
     assert got["high"].note == "No GPU is free: 2 of 2 are held by pool low (2)."
+
+
+def test_a_successor_follows_where_it_takes_no_more() -> None:
+    old = Worker(pool=pool("a"), gpus=["0"], gpu_share=0.5, cpus=2)
+    for fields, expected in (
+        ({}, True),
+        ({"gpus_per_worker": 1, "gpu_share": 0.5, "cpus_per_worker": 2}, True),
+        ({"gpus_per_worker": 1, "gpu_share": 0.6}, False),
+        ({"gpus_per_worker": 2}, False),
+        ({"cpus_per_worker": 3}, False),
+    ):
+        assert would_follow(old, Pool(**fields)) == expected, fields

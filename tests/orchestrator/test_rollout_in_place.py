@@ -12,7 +12,7 @@ from orchestrator.backoff import Backoff, Ending, after, held
 from orchestrator.plan import Drain, Plan, Start, WorkerView
 from orchestrator.policies.demand import Signals
 from orchestrator.rollout import Course, Step, settled, step
-from orchestrator.waves import LET_IN_PLACE, Supply, fit, held_after, plan_wave, without_wave
+from orchestrator.waves import LET_IN_PLACE, NO_SUCCESSOR, Supply, fit, held_after, plan_wave, without_wave
 from tests.orchestrator.test_rollout import NOW, ROLLING, fleet
 
 IN_PLACE = replace(ROLLING, in_place=True)
@@ -20,10 +20,19 @@ AFTERWARDS = replace(IN_PLACE, held=3)
 CANARY = replace(IN_PLACE, canary_share=20)
 
 
-def planned(course: Course, desired: int, *, room: int = 0, coming: bool = False, going: int = 0, **there: int) -> Plan:
+def planned(
+    course: Course,
+    desired: int,
+    *,
+    room: int = 0,
+    coming: bool = False,
+    follows: bool = True,
+    going: int = 0,
+    **there: int,
+) -> Plan:
     """`going`: old workers that hand over."""
     leaving = [WorkerView(f"going{number}", "draining", 0.0, revision="a") for number in range(going)]
-    supplies = dict.fromkeys("ab", Supply(Backoff(), room, "Full.", coming))
+    supplies = dict.fromkeys("ab", Supply(Backoff(), room, "Full.", coming, follows))
     workers = [*fleet(**there), *leaving]
     return plan_wave(course, desired=desired, reason="r.", workers=workers, supplies=supplies, now=NOW, grace_s=9)
 
@@ -73,6 +82,8 @@ def test_a_full_host_is_told_of_with_what_would_help() -> None:
     assert planned(ROLLING, 3, a_ready=3) == Plan((), f"Full. {LET_IN_PLACE}", "room")
     assert "rolls_in_place" in LET_IN_PLACE
     assert planned(ROLLING, 3, b_settled=2) == Plan((), "Full.", "room")  # there is nobody who could make room
+    for course in (ROLLING, IN_PLACE):
+        assert planned(course, 3, a_ready=3, follows=False) == Plan((), f"Full. {NO_SUCCESSOR}", "room")
 
 
 def test_how_many_the_host_holds_is_learnt_when_one_makes_room() -> None:
