@@ -219,13 +219,22 @@ def test_a_full_host_arrives_and_never_lacks_more_than_one(
 
 
 @settings(deadline=None)
-@given(st.integers(1, 12), shares, st.lists(st.tuples(st.integers(0, 15), times, times), max_size=40), st.booleans())
-def test_it_arrives_whatever_the_policy_wanted_meanwhile(
-    places: int, canary: int, demand: list[tuple[int, float, float]], is_bad: bool
+@given(
+    st.integers(1, 12),
+    shares,
+    st.lists(st.tuples(st.integers(0, 15), times, times, st.booleans()), max_size=40),
+    st.booleans(),
+)
+def test_it_arrives_whatever_the_policy_wanted_and_whoever_led_meanwhile(
+    places: int, canary: int, demand: list[tuple[int, float, float, bool]], is_bad: bool
 ) -> None:
     there = full_host(replace(IN_PLACE, canary_share=canary), places, places, 1.0, 1.0, is_bad=is_bad)
-    for there.desired, there.start_s, there.end_s in demand:
+    for there.desired, there.start_s, there.end_s, is_new_leader in demand:
+        if is_new_leader:
+            there.course = replace(there.course, held=0)
+        before = there.ready()
         there.tick()
+        assert there.ready() >= min(there.desired, before) - 1
     there.desired = places
     for _ in range(300):
         there.tick()
