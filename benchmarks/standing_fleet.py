@@ -22,7 +22,7 @@ from orchestrator.fleet import Fleet
 from orchestrator.host import Host
 from orchestrator.local import host_of_settings
 from orchestrator.loop import Orchestrator
-from orchestrator.models import Pool, ScalingPolicy, Worker
+from orchestrator.models import Pool, PoolRevision, ScalingPolicy, Worker
 from orchestrator.revisions import note_edit
 from orchestrator.runtimes import Instance, WorkerSpec
 from taskqueue.connections import connect
@@ -99,6 +99,7 @@ def stand(*, pools: int, workers: int, limited: int, redis_url: str) -> Standing
     )
     ready = {"state": Worker.State.READY, "runtime": Pool.Runtime.PROCESS, "slots": SLOTS}
     revisions = {pool.pk: note_edit(pool.pk, now=now).current for pool in made}
+    PoolRevision.objects.filter(pool__in=made).update(ready_at=now)
     ids = [(pool, new_id()) for pool in made for _ in range(per_pool)]
     Worker.objects.bulk_create(
         Worker(

@@ -45,11 +45,12 @@ class Draft:
 class Allotment:
     """What a pool got: what each worker that may start now takes, and why not more; its workers that make room for others.
 
-    `more_fit`: the host has room for one worker more, beyond all that was given, and has just taken none from it.
-    `spared`: why nobody makes room for it.
+    `more_come`: there will be more when workers have ended that are leaving. `more_fit`: the host has room for one worker more,
+    beyond all that was given, and has just taken none from it. `spared`: why nobody makes room for it.
     """
 
     places: tuple[Taken, ...] = ()
+    more_come: bool = False
     more_fit: bool = True
     refused: bool = False
     note: str = ""
@@ -84,6 +85,7 @@ def allot(
         losses = [one for one in placement.evictions if one.pool == slug]
         result[draft.pool.pk] = Allotment(
             places=tuple(grant.starts),
+            more_come=grant.waits > 0,
             more_fit=not losses and short_of(placement.room, need_of(draft.recipe)) is None,
             refused=grant.refused > 0,
             note=" ".join(filter(None, (short, _gain(grant, gains), _kept(slug, placement)))),
@@ -97,6 +99,12 @@ def allot(
 def need_of(recipe: Recipe) -> Need:
     """What one worker takes that is made from it."""
     return Need(recipe.gpus_per_worker, share=thousandths(recipe.gpu_share), cpus=recipe.cpus_per_worker)
+
+
+def would_follow(worker: Worker, recipe: Recipe) -> bool:
+    """Whether a worker that is made from it fits where this one was."""
+    left = Room(dict.fromkeys(worker.gpus, thousandths(worker.gpu_share)), worker.cpus, workers=1)
+    return short_of(left, need_of(recipe)) is None
 
 
 def thousandths(share: float) -> int:

@@ -24,14 +24,14 @@ from orchestrator.policies.decide import least, remember
 from orchestrator.policies.demand import Decision, Demand, History, Policy, Signals
 from orchestrator.progress import Progress
 from orchestrator.prospect import prospect_of
-from orchestrator.refusals import Kind, of_rollout, of_starts, of_work
+from orchestrator.refusals import Kind, of_starts, of_work
 from orchestrator.replay import Inputs, decided
 from orchestrator.runtimes import RuntimeUnavailable
 from orchestrator.signals.rates import RateMeter
 from orchestrator.signals.starts import StartTimes
 from orchestrator.specs import BadPool, worker_spec
 from orchestrator.watch import Look, Observed, Watch
-from orchestrator.waves import plan_wave, without_surge
+from orchestrator.waves import without_wave
 from taskqueue.access import AccessRefused
 from taskqueue.messages import PoolSignals
 from taskqueue.outlook import Outlook
@@ -88,16 +88,17 @@ class PoolControl:
         if not blind:
             start_s = inputs.signals.start_s
             self.progress.advance(pool, observed, desired=decision.desired, start_s=start_s, now=look.now)
-        draft = self._plan(decision, observed, look, room=NO_BOUND)
+        draft = self._plan(decision, observed, look)
         recipe = self.progress.recipe_of(draft)
         floor = None if blind else least(inputs.policy, now=look.now)
         spares = sparing(self.watch.backoff(str(recipe.pk)), now=look.now)
         got = yield Draft(pool, recipe, observed, draft, floor, spares, keeps(self.refused_since, now=look.now))
         self.refused_since = (self.refused_since or look.now) if got.refused else None
-        todo = got.carried_out(self._plan(decision, observed, look, room=len(got.places), room_note=got.note))
+        todo = got.carried_out(self._plan(decision, observed, look, got))
         if todo.actions:
             self.host.confirm()
-        self.journal.keep(pool, decision, todo, hindrances | self._refusals(decision, todo, got, inputs), inputs)
+        refusals = hindrances | self._refusals(decision, todo, got, inputs)
+        self.journal.keep(pool, decision, todo, refusals, inputs, outcome=self.progress.outcome())
         self.history = remember(
             self.history,
             policy=inputs.policy,
@@ -135,17 +136,17 @@ class PoolControl:
         )
         return Inputs(
             policy=records.policy_of(pool),
-            signals=self._without_surge(signals, observed),
+            signals=self._without_wave(signals, observed),
             history=self.history,
             now=look.now,
             hindrances=hindrances,
         )
 
-    def _without_surge(self, signals: Signals, observed: list[Observed]) -> Signals:
-        """As the policy is to see them: workers that are there for a wave only are left out."""
+    def _without_wave(self, signals: Signals, observed: list[Observed]) -> Signals:
+        """As the policy is to see them: what is there, or is not, for a wave only is left out."""
         if self.journal.desired is None or not self.progress.in_waves(observed):
             return signals
-        return without_surge(signals, over=signals.current - self.journal.desired)
+        return without_wave(signals, self.progress.course, desired=self.journal.desired)
 
     def _notice_edits(self, observed: list[Observed]) -> None:
         """What was measured of another revision is forgotten where no worker of it is left; else it fades with new measurements."""
@@ -158,23 +159,22 @@ class PoolControl:
             self.measured = wanted
 
     # -- plan ----------------------------------------------------------------------------------
-    def _plan(
-        self, decision: Decision, observed: list[Observed], look: Look, *, room: int, room_note: str = ""
-    ) -> Plan:
+    def _plan(self, decision: Decision, observed: list[Observed], look: Look, got: Allotment | None = None) -> Plan:
+        """What is to be done with what the pool got of the host; None: with all that it could want."""
         views = [one.view for one in observed]
         grace_s = self.host.fleet.grace_s
         if decision.code == "blind":
             return Plan(kills_due(views, now=look.now, grace_s=grace_s))
-        supplies = self.progress.supplies(room=room, room_note=room_note)
+        room, room_note = (NO_BOUND, "") if got is None else (len(got.places), got.note)
         if self.progress.in_waves(observed):
-            return plan_wave(
-                self.progress.course,
+            return self.progress.plan(
+                observed,
                 desired=decision.desired,
                 reason=decision.reason,
-                workers=views,
-                supplies=supplies,
                 now=look.now,
-                grace_s=grace_s,
+                room=room,
+                room_note=room_note,
+                coming=got is not None and got.more_come,
             )
         return plan(
             desired=decision.desired,
@@ -190,8 +190,8 @@ class PoolControl:
 
     def _refusals(self, decision: Decision, todo: Plan, got: Allotment, inputs: Inputs) -> dict[Kind, str]:
         """All else that keeps the fleet from being what the work alone would make it."""
-        course, row = self.progress.course, self.progress.row
-        found = of_rollout(course, number=(row.target or row.current).number, reason=row.reason)
+        course = self.progress.course
+        found = self.progress.refusal()
         if got.loss:
             found["preempted"] = got.loss
         if got.spared:

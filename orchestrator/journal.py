@@ -11,7 +11,7 @@ from orchestrator import records
 from orchestrator.models import Pool, ScalingDecision
 from orchestrator.plan import Drain, Plan, Start
 from orchestrator.policies.demand import Decision
-from orchestrator.refusals import OVER, Kind, Refusal, noted
+from orchestrator.refusals import OVER, Kind, Refusal, noted, unjudged
 from orchestrator.replay import Inputs, to_json
 
 log = logging.getLogger(__name__)
@@ -32,9 +32,19 @@ class Journal:
         stood = last.signals.get("refusals", {})
         return cls(last.desired, {kind: Refusal(stood[kind], now) for kind in OVER if kind in stood})
 
-    def keep(self, pool: Pool, decision: Decision, todo: Plan, present: Mapping[Kind, str], inputs: Inputs) -> None:
-        """One tick's decision, if there is anything to be told. `present`: what refuses now, with its sentence."""
-        news = noted(self.refused, present, inputs.now)
+    def keep(
+        self,
+        pool: Pool,
+        decision: Decision,
+        todo: Plan,
+        present: Mapping[Kind, str],
+        inputs: Inputs,
+        *,
+        outcome: str = "",
+    ) -> None:
+        """One tick's decision, if there is anything to be told. `present`: what refuses now; `outcome`: of the last roll-out."""
+        unseen = unjudged(is_blind=decision.code == "blind", is_hindered=bool(inputs.hindrances))
+        news = noted(self.refused, present, inputs.now, outcome=outcome, unjudged=unseen)
         scaled = any(isinstance(action, Start | Drain) for action in todo.actions)
         moved = self.desired is not None and decision.desired != self.desired
         if scaled or moved or news.sentences:

@@ -15,7 +15,7 @@ from orchestrator.backoff import SPARES_S, Backoff
 from orchestrator.policies.demand import counted, seconds
 
 LiveState = Literal["starting", "ready", "draining"]
-Cause = Literal["", "backoff", "room", "stock"]
+Cause = Literal["", "backoff", "room", "stock", "in_place"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,9 @@ REMEMBERED_ENDINGS = 12
 REMEMBERED_STARTS = 4 * REMEMBERED
 """Enough for two runtimes, cold and warm."""
 
+OF_COST = ("pool", "started_at", "stopped_at", "gpus", "gpu_share")
+"""Of a worker that has ended: not its log, of which there may be thousands."""
+
 
 def moment(at: float) -> datetime:
     """Unix time as Django stores it."""
@@ -44,13 +47,13 @@ def live_workers() -> list[Worker]:
 
 
 def ended_since(pools: Iterable[UUID], at: float) -> list[Worker]:
-    """Workers of these pools that ended after that moment."""
-    return list(Worker.objects.filter(pool__in=pools, stopped_at__gt=moment(at)))
+    """Workers of these pools that ended after that moment, with what their cost is counted from."""
+    return list(Worker.objects.only(*OF_COST).filter(pool__in=pools, stopped_at__gt=moment(at)))
 
 
 def ended(workers: Iterable[UUID]) -> list[Worker]:
-    """Those of these workers that have ended."""
-    return list(Worker.objects.filter(pk__in=workers, stopped_at__isnull=False))
+    """Those of these workers that have ended, with what their cost is counted from."""
+    return list(Worker.objects.only(*OF_COST).filter(pk__in=workers, stopped_at__isnull=False))
 
 
 def running_limits() -> dict[str, int]:
@@ -119,11 +122,12 @@ def end(worker: Worker, *, state: str, now: float, exit_code: int | None, error:
 
 def past_failures(pool: Pool) -> dict[str, Backoff]:
     """The backoff that the last endings of a pool leave behind, by revision, for a leader that has just begun."""
-    rows = pool.workers.filter(state__in=(Worker.State.STOPPED, Worker.State.FAILED)).order_by("-stopped_at")
+    finished = pool.workers.filter(state__in=(Worker.State.STOPPED, Worker.State.FAILED))
+    rows = finished.defer("log_tail").order_by("-stopped_at")
     endings: defaultdict[str, list[Ending]] = defaultdict(list)
     for row in reversed(rows[:REMEMBERED_ENDINGS]):
         endings[str(row.revision_id)].append(ending(row))
-    return {revision: replayed(ended) for revision, ended in endings.items()}
+    return {revision: replayed(those) for revision, those in endings.items()}
 
 
 def ending(row: Worker) -> Ending:
@@ -140,7 +144,8 @@ def ending(row: Worker) -> Ending:
 
 def past_starts(pool: Pool) -> StartTimes:
     """How long the last workers of a pool took to start, for a leader that has just begun."""
-    rows = pool.workers.filter(ready_at__isnull=False).order_by("-started_at")[:REMEMBERED_STARTS]
+    started = pool.workers.filter(ready_at__isnull=False)
+    rows = started.defer("log_tail", "reason").order_by("-started_at")[:REMEMBERED_STARTS]
     return remembered(life(row) for row in rows)
 
 

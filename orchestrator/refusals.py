@@ -20,11 +20,14 @@ Kind = Literal[
     "sparing", "stock", "preempted", "rolling", "canary", "failed", "reverted",
 ]  # fmt: skip
 
+OF_ROLLOUT: frozenset[Kind] = frozenset({"rolling", "canary", "failed", "reverted"})
+"""The states of a roll-out but the one in which nothing is to be told: there is one of them at most."""
 QUIET_S = 10.0
-RESAID: frozenset[Kind] = frozenset(
-    {"starts_fail", "runtime", "sparing", "preempted", "rolling", "canary", "failed", "reverted"}
-)
+COME_AND_GO: frozenset[Kind] = frozenset({"maximum", "room", "preempted"})
+RESAID: frozenset[Kind] = OF_ROLLOUT | {"starts_fail", "runtime", "sparing"}
 """Said again when they change: each failure is news."""
+EACH_TIME: frozenset[Kind] = frozenset({"preempted"})
+"""Events: other workers are meant each time, though the sentence may be the same."""
 
 OVER: Mapping[Kind, str] = {
     "paused": "The pool is no longer paused.",
@@ -32,20 +35,27 @@ OVER: Mapping[Kind, str] = {
     "blind": "The queue's figures are there again.",
     "maximum": "The maximum no longer holds it back.",
     "budget": "The day's budget no longer holds it back.",
-    "budget_near": "",
+    "budget_near": "The day's budget is no longer nearly spent.",
     "starts_fail": "Starts go well again.",
     "room": "There is room again.",
-    "stock": "",
-    "sparing": "",
-    "preempted": "",
-    "rolling": "",
-    "canary": "",
-    "failed": "",
-    "reverted": "",
+    "stock": "What its workers are made from is here.",
+    "sparing": "Workers of lower pools may hand over to it again.",
+    "preempted": "No more workers hand over to pools of higher priority.",
+    "rolling": "The roll-out is over.",
+    "canary": "The roll-out is over.",
+    "failed": "The roll-out is over.",
+    "reverted": "The roll-out is over.",
 }
-"""The sentence at its end; empty: what comes next says it."""
-GIVEN_UP: Mapping[Kind, Kind] = {"starts_fail": "failed"}
-"""What is not over, though it is no longer there: the other says how it ended."""
+"""The sentence at its end (of a roll-out, where its outcome is not known). None is empty: what ends in silence would be believed
+to stand after a restart, and not be said when it begins again."""
+FOLLOWED_BY: Mapping[Kind, frozenset[Kind]] = {
+    "starts_fail": frozenset({"failed"}),
+    "budget_near": frozenset({"budget"}),
+    **dict.fromkeys(OF_ROLLOUT, OF_ROLLOUT),
+}
+"""What says how it ended, if it begins at that moment."""
+OF_WORK: frozenset[Kind] = frozenset({"maximum", "budget", "budget_near", "starts_fail", "room"})
+"""Of these nothing is known while the queue cannot be read; nor of the queue, while the fleet must not be touched."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,24 +74,43 @@ class News:
     sentences: tuple[str, ...] = ()
 
 
-def noted(known: Mapping[Kind, Refusal], present: Mapping[Kind, str], now: float) -> News:
-    """What begins and what is over. `present`: what refuses at this moment, with its sentence."""
+def noted(
+    known: Mapping[Kind, Refusal],
+    present: Mapping[Kind, str],
+    now: float,
+    *,
+    outcome: str = "",
+    unjudged: frozenset[Kind] = frozenset(),
+) -> News:
+    """What begins and what is over. `present`: what refuses at this moment, with its sentence.
+
+    `outcome`: how the last roll-out ended; `unjudged`: of what nothing is known now, so that it is left as it was.
+    """
     said: list[str] = []
     kept: dict[Kind, Refusal] = {}
     for kind, sentence in present.items():
         old = known.get(kind)
-        again = old is not None and kind in RESAID and old.sentence != sentence
-        if old is None or again:
+        if old is None or kind in EACH_TIME or (kind in RESAID and old.sentence != sentence):
             said.append(sentence)
-        kept[kind] = Refusal(sentence if old is None or again else old.sentence, now)
+            kept[kind] = Refusal(sentence, now)
+        else:
+            kept[kind] = Refusal(old.sentence, now)
+    begun = present.keys() - known.keys()
     for kind, old in known.items():
         if kind in present:
             continue
-        if kind in ("maximum", "room") and now - old.seen_at < QUIET_S:
+        if kind in unjudged or (kind in COME_AND_GO and now - old.seen_at < QUIET_S):
             kept[kind] = old
-        elif OVER[kind] and GIVEN_UP.get(kind) not in present:
-            said.append(OVER[kind])
+        elif not begun & FOLLOWED_BY.get(kind, frozenset()):
+            said.append(outcome if outcome and kind in OF_ROLLOUT else OVER[kind])
     return News(kept, tuple(said))
+
+
+def unjudged(*, is_blind: bool, is_hindered: bool) -> frozenset[Kind]:
+    """Of what nothing is known at this moment."""
+    if is_hindered:
+        return OF_WORK | {"blind"}
+    return OF_WORK if is_blind else frozenset()
 
 
 def of_work(policy: Policy, signals: Signals, decision: Decision, now: float) -> dict[Kind, str]:
@@ -123,7 +152,7 @@ def of_rollout(course: Course, *, number: int, reason: str) -> dict[Kind, str]:
     """A roll-out that is under way, waits or has ended badly; `number`: the revision's."""
     match course.state:
         case "steady":
-            return {}
+            return {}  # `outcome_of` tells
         case "rolling":
             return {"rolling": f"Revision {number} is being rolled out: {reason}"}
         case "canary":
@@ -132,3 +161,8 @@ def of_rollout(course: Course, *, number: int, reason: str) -> dict[Kind, str]:
             return {"failed": f"Revision {number} is not used: {reason}"}
         case "reverted":
             return {"reverted": f"Revision {number} is not used: {reason}"}
+
+
+def outcome_of(course: Course, *, number: int, reason: str) -> str:
+    """How the last roll-out ended, while there is none; else empty. `number`: of the revision that is used."""
+    return f"Revision {number} is used: {reason}" if course.state == "steady" else ""

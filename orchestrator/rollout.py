@@ -9,7 +9,7 @@ Whatever happens to the new revision, the old one goes on: a worker of it that i
 are there that are ready, or when the policy wants fewer. This is the rolling update of Kubernetes' deployments with
 `maxUnavailable: 0` and `minReadySeconds`, decided anew at each tick from what is there, so that a restart forgets nothing.
 Where the host has no room for a surge the roll-out waits for it; a pool may allow that one old worker at a time makes the room
-(`in_place`: `maxUnavailable: 1`).
+(`in_place`: `maxUnavailable: 1`). Whatever place it leaves is its successor's, so the old revision is not started in it again.
 """
 
 from __future__ import annotations
@@ -37,7 +37,8 @@ UNDER_WAY: tuple[State, ...] = ("rolling", "canary")
 class Course:
     """Where a fleet is going: from the revision `current` to `target` (empty while steady). Shares are percent of the fleet.
 
-    `in_place`: where there is no room for a surge, one old worker at a time may end before its successor serves.
+    `in_place`: where there is no room for a surge, one old worker at a time may end before its successor serves. `held`: how
+    many were there when one last did so, which is what the host holds of this pool (0: none has); fewer is a loss to others.
     `confirmed`: somebody has said that it may go on past the canaries. `failures` counts the target's failed workers, `error`
     is the last one's word.
     """
@@ -48,6 +49,7 @@ class Course:
     surge_share: int = 25
     canary_share: int = 0
     in_place: bool = False
+    held: int = 0
     confirmed: bool = False
     failures: int = 0
     error: str = ""
@@ -66,6 +68,10 @@ class Course:
     def holds_canaries(self) -> bool:
         """Whether it stops at the share of canaries."""
         return self.under_way and self.canary_share > 0 and not self.confirmed
+
+    def size(self, desired: int, *, lacking: bool = True) -> int:
+        """How many workers there are to be: in place no more than the host holds, while new ones are `lacking`."""
+        return min(desired, self.held) if self.in_place and self.held and lacking else desired
 
     def surge(self, desired: int) -> int:
         """How many workers may be there above `desired`."""
@@ -101,13 +107,19 @@ def wave(course: Course, *, desired: int, workers: Sequence[WorkerView], now: fl
     useless = [worker for worker in others if worker.state == "starting" and worker.revision != course.current]
     old = [worker for worker in others if worker not in useless]
     ready = [worker for worker in new if settled(worker, now)]
-    most_new, least_old = _bounds(course, desired, old=len(old), settled=len(ready))
+    most_new, least_old = _bounds(course, desired, old=len(old), new=len(new), settled=len(ready))
     ceiling = desired + course.surge(desired)
 
     fewer_old = max(0, min(len(old) + len(ready) - desired, len(old) - least_old))
-    over = len(old) - fewer_old + len(new) - ceiling
-    fewer_new = max(0, len(new) - most_new, over)
+    over = len(old) + len(new) - ceiling
+    unborn = sum(worker.state == "starting" for worker in old)
+    fewer_old = max(fewer_old, min(over, unborn, len(old) - least_old))
     going = sorted(old, key=lambda worker: _goes_first(worker, course))[:fewer_old]
+    stay = [worker for worker in (*old, *new) if worker not in going]
+    # New ones that are too many go, too, but none that is needed: it serves, though it has not settled.
+    spare = sum(worker.state == "starting" for worker in new)
+    spare += max(0, sum(worker.state == "ready" for worker in stay) - desired)
+    fewer_new = max(0, min(max(len(new) - most_new, over - fewer_old), spare))
     going += sorted(new, key=lambda worker: (settled(worker, now), felt_least(worker)))[:fewer_new]
     if useless or going:
         return Wave(drains=(*useless, *going))
@@ -133,11 +145,13 @@ def step(
     ready = sum(settled(worker, now) for worker in new)
     old = len(workers) - len(new)
     if course.holds_canaries:
-        most_new, least_old = _bounds(course, desired, old=old, settled=ready)
+        most_new, least_old = _bounds(course, desired, old=old, new=len(new), settled=ready)
         if course.state == "rolling" and 0 < most_new <= ready and old <= least_old:
             return Step("canary", f"{ready} of {ready + old} workers are new; the rest waits for your word.")
         return None
-    return Step("steady", "All workers are of this revision.") if ready and not old else None
+    # A place that was made in place is not filled before all that fill it serve.
+    served = ready >= (course.size(desired) if course.in_place and course.held else 1)
+    return Step("steady", "All workers are of this revision.") if served and ready and not old else None
 
 
 def settled(worker: WorkerView, now: float) -> bool:
@@ -152,17 +166,22 @@ def patience_s(*, start_timeout_s: float, start_s: float | None) -> float:
     return min(start_timeout_s, max(LEAST_PATIENCE_S, PATIENCE * start_s))
 
 
-def _bounds(course: Course, desired: int, *, old: int, settled: int) -> tuple[int, int]:
+def _bounds(course: Course, desired: int, *, old: int, new: int, settled: int) -> tuple[int, int]:
     """How many workers may be new, and how many old ones must stay or be started."""
     if course.holds_canaries:
-        canaries = course.canaries(desired)
+        size = course.size(desired)
+        canaries = course.canaries(size)
         if course.canary_share == 100 or desired == 0:
             return canaries, 0
-        return canaries, max(1, desired - canaries)
+        if course.held:  # in place there is no room for one of each beside them
+            canaries = min(canaries, max(1, size - 1))
+        least = 0 if course.held and size == 1 else 1
+        return canaries, max(least, course.size(desired, lacking=new < canaries) - canaries)
     trusted = settled > 0 or course.wanted == course.current
     if trusted or old == 0:
         return desired, 0
-    return min(desired, course.surge(desired)), desired - course.in_place
+    first = min(desired, course.surge(desired))
+    return first, course.size(desired, lacking=new < first) - course.in_place
 
 
 def _share(percent: int, of: int) -> int:

@@ -6,21 +6,34 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from orchestrator.backoff import Backoff
-from orchestrator.plan import Drain, Plan, WorkerView, felt_least, kills_due, starts_due
+from orchestrator.plan import Drain, Kill, Plan, WorkerView, felt_least, kills_due, starts_due
 from orchestrator.policies.demand import Signals
 from orchestrator.rollout import Course, settled, wave
+
+LET_IN_PLACE = (
+    "The roll-out waits for room beside the workers that are there. Give it some, or set the pool's “roll out in place” "
+    "(rolls_in_place): then one old worker at a time makes room."
+)
+NO_SUCCESSOR = (
+    "The roll-out waits for room: a new worker takes more than an old one leaves, so none can make room for it."
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Supply:
     """What bounds the starts of one revision: its failures, the host's room with the sentence about too little of it, and what its
     workers are made from, while that is not here (`awaited`, as in `plan`).
+
+    `coming`: more room is kept for this pool, and free as soon as others have left it. `follows`: a new worker fits where any
+    old one is.
     """
 
     backoff: Backoff
     room: int
     room_note: str = ""
     awaited: str | None = None
+    coming: bool = False
+    follows: bool = True
 
 
 def plan_wave(
@@ -49,30 +62,57 @@ def plan_wave(
     ]
     chosen = next((part for part in parts if part.actions or part.cause == "room"), Plan())
     hindered = chosen if chosen.cause else next((part for part in parts if part.cause), Plan())
-    if (
-        not chosen.actions
-        and hindered.cause == "room"
-        and (victim := _makes_room(course, desired, workers, serving, now))
-    ):
-        return Plan((*kills, Drain(victim.id, f"{why} It makes room for its successor: {hindered.note}")))
+    if hindered.cause == "room" and not chosen.actions and due.new:
+        supply = supplies[course.wanted]
+        return _for_want_of_room(course, hindered, why, kills, desired=desired, workers=workers, supply=supply, now=now)
     return Plan((*kills, *chosen.actions), hindered.note, hindered.cause)
 
 
-def _makes_room(
-    course: Course, desired: int, workers: Sequence[WorkerView], serving: Sequence[WorkerView], now: float
-) -> WorkerView | None:
-    """The old worker that may end before its successor serves: one at a time, once all that was started since has settled."""
+def held_after(course: Course, plan: Plan, workers: Sequence[WorkerView]) -> int:
+    """How many workers the host holds of this pool, as a plan shows that lets one make room; else what was known."""
+    made = plan.cause == "in_place" and any(isinstance(action, Drain) for action in plan.actions)
+    return len(fit(workers)) if made else course.held
+
+
+def _for_want_of_room(
+    course: Course,
+    hindered: Plan,
+    why: str,
+    kills: tuple[Kill, ...],
+    *,
+    desired: int,
+    workers: Sequence[WorkerView],
+    supply: Supply,
+    now: float,
+) -> Plan:
+    """In place an old worker makes the room, one at a time, once all that was started since has settled."""
+    serving = fit(workers)
     old = [worker for worker in serving if worker.revision != course.wanted]
+    if old and not supply.follows:
+        return Plan(kills, f"{hindered.note} {NO_SUCCESSOR}", hindered.cause)
+    if not course.in_place:
+        return Plan(kills, f"{hindered.note} {LET_IN_PLACE}" if old else hindered.note, hindered.cause)
+    whole = not course.held or len(serving) >= course.size(desired)
+    going = len(workers) > len(serving)
+    if going and not whole:
+        return Plan(kills, cause="in_place")  # it makes the room
     unsettled = any(not settled(worker, now) for worker in serving if worker.revision == course.wanted)
-    if not course.in_place or not old or unsettled or len(serving) < desired or len(workers) > len(serving):
-        return None
-    return min(old, key=felt_least)
+    if not old or going or supply.coming or unsettled or not whole:
+        return Plan(kills, hindered.note, hindered.cause)
+    drain = Drain(min(old, key=felt_least).id, f"{why} It makes room for its successor: {hindered.note}")
+    return Plan((*kills, drain), cause="in_place")
 
 
-def without_surge(signals: Signals, *, over: int) -> Signals:
-    """The fleet as the policy is to see it: `over` workers are there for the wave only, those that start first of all."""
-    starting = min(signals.starting, max(0, over))
-    return replace(signals, starting=signals.starting - starting, ready=signals.ready - max(0, over - starting))
+def without_wave(signals: Signals, course: Course, *, desired: int) -> Signals:
+    """The fleet as the policy is to see it, by the size that it last wanted.
+
+    What is over is there for the wave only, those that start first of all. One that has made room in place counts as its
+    successor, which starts.
+    """
+    over = max(0, signals.current - desired)
+    left = int(course.held > 0 and signals.current < course.size(desired))
+    starting = min(signals.starting, over)
+    return replace(signals, starting=signals.starting - starting + left, ready=signals.ready - (over - starting))
 
 
 def fit(workers: Sequence[WorkerView]) -> list[WorkerView]:

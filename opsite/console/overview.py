@@ -6,25 +6,28 @@ from contextlib import closing
 from typing import Any
 
 from django.conf import settings
-from django.db.models import Count, Prefetch, QuerySet
+from django.db.models import Count, OuterRef, Prefetch, QuerySet, Subquery
 
 from orchestrator import stock_rows, typical
 from orchestrator.models import Pool, Rollout, ScalingDecision, Worker
+from orchestrator.refusals import OF_ROLLOUT
 from taskqueue.connections import connect
 from taskqueue.failures import QueueUnavailable
 from taskqueue.messages import PoolSignals
 from taskqueue.pools import Pools
 
 DECISIONS_SHOWN = 8
+SHOWN_OTHERWISE = OF_ROLLOUT | {"paused"}
 
 
 def snapshot() -> dict[str, Any]:
     """The state of the service as plain values, ready for JSON."""
     live = Worker.objects.filter(state__in=Worker.LIVE)
+    last = ScalingDecision.objects.filter(pool=OuterRef("pk")).order_by("-at", "-pk")
     pools = list(
-        Pool.objects.select_related("policy", "rollout__current", "rollout__target").prefetch_related(
-            Prefetch("workers", queryset=live, to_attr="live")
-        )
+        Pool.objects.select_related("policy", "rollout__current", "rollout__target")
+        .prefetch_related(Prefetch("workers", queryset=live, to_attr="live"))
+        .annotate(refusals=Subquery(last.values("signals__refusals")[:1]))
     )
     starts, stock = typical.of_pools(pools), stock_rows.of_pools(pools)
     failures = dict(
@@ -56,6 +59,7 @@ def _pool(pool: Pool, failed: int, signals: PoolSignals | Exception) -> dict[str
         "engine": pool.engine,
         "paused": pool.is_paused,
         "rollout": _rollout(pool),
+        "refusals": _refusals(pool),
         "workers": {state: sum(worker.state == state for worker in workers) for state in Worker.LIVE},
         "failed": failed,
         "slots": sum(worker.slots for worker in workers if worker.state == Worker.State.READY),
@@ -78,7 +82,13 @@ def _rollout(pool: Pool) -> str:
     rollout: Rollout | None = getattr(pool, "rollout", None)
     if rollout is None or rollout.target is None:
         return ""
-    return f"revision {rollout.target.number}: {rollout.get_state_display()}. {rollout.reason}"
+    return f"Revision {rollout.target.number}: {rollout.get_state_display()}. {rollout.reason}"
+
+
+def _refusals(pool: Pool) -> list[str]:
+    """What else keeps its fleet from changing, as the decision that was kept last has it."""
+    known: dict[str, str] = getattr(pool, "refusals", None) or {}
+    return [sentence for kind, sentence in known.items() if kind not in SHOWN_OTHERWISE]
 
 
 def _demand(pools: list[str]) -> dict[str, PoolSignals | Exception]:

@@ -16,6 +16,7 @@ workers would take each piece of it.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from heapq import heapify, heappop, heappush
@@ -97,9 +98,8 @@ class _Placing:
         self.evictions: list[Eviction] = []
         self.kept: list[tuple[str, Taken]] = []
         self.parts: list[tuple[str, Taken]] = []
-        self._ranks = {
-            wish.pool: Rank(wish.priority, wish.floor, _count(wish.pool, self._staying.values())) for wish in wishes
-        }
+        counts = Counter(one.pool for one in self._staying.values())
+        self._ranks = {wish.pool: Rank(wish.priority, wish.floor, counts[wish.pool]) for wish in wishes}
         self._used = {wish.pool: Room() for wish in wishes}
         for one in self._staying.values():
             if one.pool in self._used:
@@ -168,7 +168,3 @@ class _Placing:
         used, have = self._used[pool], self._capacity
         gpus = sum(used.devices.values()) / (WHOLE * len(have.devices)) if have.devices else 0.0
         return max(gpus, used.cpus / have.cpus if have.cpus else 0.0, used.workers / max(1, have.workers))
-
-
-def _count(pool: str, held: Iterable[Held]) -> int:
-    return sum(one.pool == pool for one in held)

@@ -24,12 +24,22 @@
     return now > at && pool.tokens_total >= tokens ? Math.round((pool.tokens_total - tokens) / (now - at)) : 0;
   }
 
+  function notesOf(pool) {
+    const notes = pool.paused ? ["Scaling is paused."] : [];
+    if (pool.stock) notes.push(pool.stock);
+    if (pool.rollout) notes.push(pool.rollout);
+    notes.push(...pool.refusals.filter((sentence) => sentence !== pool.stock));
+    if (pool.failed) notes.push(pool.failed + " failed so far.");
+    return notes.join(" ");
+  }
+
   function drawPool(pool) {
     const row = document.createElement("tr");
     cell(row, pool.slug, "name");
     cell(row, pool.engine);
     if (pool.error) {
-      cell(row, pool.error, "bad").colSpan = 6;
+      cell(row, pool.error, "bad").colSpan = 5;
+      cell(row, notesOf(pool), "bad");
       return row;
     }
     cell(row, pool.waiting, pool.waiting ? "n warn" : "n");
@@ -45,12 +55,7 @@
       }
     if (!fleet.childNodes.length) fleet.textContent = "none";
     cell(row, tokensPerSecond(pool).toLocaleString(), "n");
-    const notes = [];
-    if (pool.paused) notes.push("scaling is paused");
-    if (pool.stock) notes.push(pool.stock);
-    if (pool.rollout) notes.push(pool.rollout);
-    if (pool.failed) notes.push(pool.failed + " failed so far");
-    const said = cell(row, notes.join(", "), "bad");
+    const said = cell(row, notesOf(pool), "bad");
     if (pool.start) {
       const start = document.createElement("div");
       start.className = "quiet";

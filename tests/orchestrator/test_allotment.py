@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from django.utils import timezone
 
-from orchestrator.allotment import Allotment, Draft, allot, thousandths
+from orchestrator.allotment import Allotment, Draft, allot, thousandths, would_follow
 from orchestrator.backoff import Backoff
 from orchestrator.fleet import Sight
 from orchestrator.models import Pool, Worker
@@ -143,3 +143,15 @@ def test_what_is_kept_for_a_pool_is_said_to_it_and_to_those_who_do_not_get_it() 
     # Whose starts fail does not keep it from others.
     fails = replace(drafts[1], spares="Its last start failed.")
     assert alloted(drafts[0], fails)["small"].places == (Taken(("1",)),)
+
+
+def test_a_successor_follows_where_it_takes_no_more() -> None:
+    old = Worker(pool=pool("a"), gpus=["0"], gpu_share=0.5, cpus=2)
+    for fields, expected in (
+        ({}, True),
+        ({"gpus_per_worker": 1, "gpu_share": 0.5, "cpus_per_worker": 2}, True),
+        ({"gpus_per_worker": 1, "gpu_share": 0.6}, False),
+        ({"gpus_per_worker": 2}, False),
+        ({"cpus_per_worker": 3}, False),
+    ):
+        assert would_follow(old, Pool(**fields)) == expected, fields

@@ -10,9 +10,8 @@ from hypothesis import strategies as st
 
 from orchestrator.backoff import Backoff
 from orchestrator.plan import Drain, Start, WorkerView
-from orchestrator.policies.demand import Signals
 from orchestrator.rollout import MOST_FAILURES, SETTLE_S, Course, Step, Wave, patience_s, settled, step, wave
-from orchestrator.waves import Supply, plan_wave, without_surge
+from orchestrator.waves import Supply, plan_wave
 
 NOW = 1000.0
 ROLLING = Course(current="a", target="b", state="rolling")
@@ -38,6 +37,7 @@ def due(course: Course, desired: int, **counts: int) -> tuple[int, int, list[str
 
 
 CANARY = replace(ROLLING, canary_share=20)
+HALF = replace(ROLLING, canary_share=50)
 BACK = replace(ROLLING, state="failed")
 
 
@@ -77,6 +77,9 @@ BACK = replace(ROLLING, state="failed")
         (CANARY, 10, {"a_ready": 4, "b_settled": 1}, (1, 4, [])),
         (CANARY, 2, {"a_ready": 8, "b_settled": 2}, (0, 0, ["a_ready"] * 7 + ["b_settled"])),
         (CANARY, 1, {"a_ready": 1, "b_settled": 1}, (0, 0, [])),  # one of each at least
+        # what serves is needed, though it is one too many, has not settled, or others start
+        (HALF, 4, {"a_ready": 2, "a_starting": 2, "b_ready": 2}, (0, 0, ["a_starting"])),
+        (HALF, 4, {"a_ready": 1, "a_starting": 1, "b_settled": 4}, (0, 0, ["b_settled"])),
         (replace(CANARY, confirmed=True), 5, {"a_ready": 4, "b_settled": 1}, (2, 0, [])),
     ],
 )
@@ -132,17 +135,10 @@ def test_starts_of_the_wave_come_after_what_the_policy_wants() -> None:
         made = plan_wave(ROLLING, desired=4, reason="r.", workers=views, supplies=supplies, now=NOW, grace_s=9)
         return [action.revision for action in made.actions if isinstance(action, Start)] + [made.cause]  # type: ignore[list-item]
 
-    assert planned(9) == ["a", "a", "b", ""]
-    assert planned(2) == ["a", "a", "room"]
+    assert planned(9) == ["a", "a", ""]  # the others come next
+    assert planned(2) == ["a", "a", ""]
     assert planned(1) == ["a", "room"]
     assert planned(9, failing="b") == ["a", "a", "backoff"]
-
-
-def test_the_policy_does_not_see_the_surge() -> None:
-    seen = Signals(slots=4, starting=1, ready=3)
-    assert without_surge(seen, over=1) == Signals(slots=4, starting=0, ready=3)
-    assert without_surge(seen, over=2) == Signals(slots=4, starting=0, ready=2)
-    assert without_surge(seen, over=-1) == seen
 
 
 @dataclass

@@ -31,6 +31,12 @@ def edit(pool: Pool, engine_args: dict[str, Any]) -> None:
     Pool.objects.filter(pk=pool.pk).update(engine_args=engine_args)
 
 
+def edit_and_notice(pool: Pool, engine_args: dict[str, Any], *, number: int) -> None:
+    """An edit that is known before anything else happens: a tick may have read the pool just before it."""
+    edit(pool, engine_args)
+    wait_for(lambda: (target := rollout(pool).target) and target.number == number, what="the edit is noticed")
+
+
 def rollout(pool: Pool) -> Rollout:
     return Rollout.objects.select_related("current", "target").get(pool=pool)
 
@@ -83,9 +89,12 @@ def test_a_new_revision_replaces_three_workers_under_load(site: Site, running: o
     turns = under_load(site, pool, lambda: stands(pool, "steady", number=2), at_least=3)
     whole_streams(site, pool, turns)
     wait_for(lambda: ready_by_revision(pool) == {2: 3}, what="three new workers serve")
-    assert set(Worker.objects.filter(pool=pool, revision__number=1).values_list("state", flat=True)) == {"stopped"}
+    old = Worker.objects.filter(pool=pool, revision__number=1)
+    wait_for(lambda: set(old.values_list("state", flat=True)) == {"stopped"}, what="the old ones have ended")
     assert Worker.objects.filter(pool=pool).count() == 6
     assert any("Revision 2 is being rolled out" in reason for reason in site.reasons(pool))
+    used = "Revision 2 is used: All workers are of this revision."
+    wait_for(lambda: any(used in reason for reason in site.reasons(pool)), what="its success is kept")
 
 
 def test_a_revision_that_cannot_start_leaves_the_old_one_serving(site: Site, running: object) -> None:
@@ -118,13 +127,13 @@ def test_at_zero_the_new_revision_is_used_and_a_bad_one_is_left_again(site: Site
     pool = site.pool(policy={"max_workers": 1})
     site.submit(pool, 1)
     wait_for(lambda: len(site.finished(pool)) == 1 and not site.live(pool), what="it has served, and is at zero")
-    edit(pool, BAD)
+    edit_and_notice(pool, BAD, number=2)
     site.submit(pool, 1)
     wait_for(lambda: len(site.finished(pool)) == 2, what="the old revision has served again")
     assert stands(pool, "failed", number=1)
     assert {record.state for record in site.finished(pool).values()} == {"succeeded"}
     wait_for(lambda: not site.live(pool), what="it is at zero again")
-    edit(pool, GOOD)
+    edit_and_notice(pool, GOOD, number=3)
     site.submit(pool, 1)
     wait_for(lambda: len(site.finished(pool)) == 3, what="the third revision has served")
     assert Worker.objects.get(pool=pool, revision__number=3).ready_at is not None
@@ -144,3 +153,35 @@ def test_canaries_wait_for_a_word(site: Site, running: object, word: Callable[..
     state = "steady" if word is revisions.go_on else "reverted"
     wait_for(lambda: stands(pool, state, number=serving), what="it is over")
     assert any("ann" in reason for reason in (rollout(pool).reason, *site.reasons(pool)))
+
+
+def test_a_full_host_is_said_and_then_rolled_out_in_place(site: Site) -> None:
+    site.env["OPSITE_GPUS"] = "0,1"
+    site.orchestrator()
+    pool = site.pool(lease_s=5.0, gpus_per_worker=1, policy=fixed(2))
+    wait_for(lambda: len(site.ready(pool)) == 2, what="two workers are ready")
+    edit(pool, GOOD)
+    wait_for(lambda: any("(rolls_in_place)" in reason for reason in site.reasons(pool)), what="it says what would help")
+    assert ready_by_revision(pool) == {1: 2}
+    Pool.objects.filter(pk=pool.pk).update(rolls_in_place=True)
+    turns = under_load(site, pool, lambda: stands(pool, "steady", number=2), at_least=1)
+    assert ready_by_revision(pool) == {2: 2}  # it is not over before
+    whole_streams(site, pool, turns)
+    assert Worker.objects.filter(pool=pool).count() == 4
+
+
+def test_another_orchestrator_goes_on_with_it(site: Site) -> None:
+    pool = site.pool(lease_s=5.0, policy=fixed(2))
+    first = site.orchestrator("first")
+    wait_for(lambda: len(site.ready(pool)) == 2, what="two workers are ready")
+    edit(pool, GOOD)
+    new = Worker.objects.filter(pool=pool, revision__number=2)
+    wait_for(new.exists, what="the first new worker is started")
+    first.kill()
+    first.wait()
+    site.orchestrator("second")
+    turns = under_load(site, pool, lambda: stands(pool, "steady", number=2), at_least=2)
+    whole_streams(site, pool, turns)
+    wait_for(lambda: ready_by_revision(pool) == {2: 2}, what="two new workers serve")
+    said = [reason for reason in site.reasons(pool) if "Revision 2 is" in reason]
+    assert ["being rolled out" in reason for reason in said] == [True, False]  # each once, by whoever led

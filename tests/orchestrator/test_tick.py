@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
+from django.utils import timezone
 
 from benchmarks.heartbeats import beat
 from benchmarks.standing_fleet import Standing, Tick, TimedOrchestrator, stand
 from orchestrator.local import access_of_settings
-from orchestrator.models import Pool, ScalingDecision, Worker
+from orchestrator.models import Pool, Rollout, ScalingDecision, ScalingPolicy, Worker
+from orchestrator.revisions import note_edit
 from taskqueue.connections import connect
 from taskqueue.pools import AT_ONCE
 from tests.orchestrator.conftest import Site
@@ -32,8 +34,11 @@ def users() -> Iterator[None]:
     access.close()
 
 
-def ticks_of(site: Site, *, pools: int, workers: int) -> tuple[Standing, list[Tick]]:
+def ticks_of(
+    site: Site, *, pools: int, workers: int, change: Callable[[], object] = lambda: None
+) -> tuple[Standing, list[Tick]]:
     standing = stand(pools=pools, workers=workers, limited=10, redis_url=site.redis_url)
+    change()
     client = connect(site.redis_url)
     for beats in range(1, 3):
         beat(client, standing.workers, beats=beats)
@@ -62,3 +67,24 @@ def test_a_tick_is_a_round_trip_for_many_pools_and_no_query_for_a_worker(site: S
 def test_more_pools_than_fit_one_round_trip_take_another(site: Site, users: None) -> None:
     _, ticks = ticks_of(site, pools=AT_ONCE + 1, workers=AT_ONCE + 1)
     assert fewest(ticks) == 2 + ACCESS + OUTLOOK
+
+
+def hold_canaries() -> None:
+    """Each pool of two has a budget, and a roll-out that waits for a word: one worker is new."""
+    ScalingPolicy.objects.update(gpu_hours_per_day=1e6)
+    for pool in Pool.objects.all():
+        pool.model, pool.canary_share = "another", 50
+        pool.save()
+        new = note_edit(pool.pk, now=timezone.now()).target
+        Worker.objects.filter(pk=pool.workers.first().pk).update(revision=new)
+    Rollout.objects.update(state="canary")
+
+
+def test_a_roll_out_that_waits_and_a_budget_cost_a_quiet_tick_nothing(site: Site, users: None) -> None:
+    _, without = ticks_of(site, pools=4, workers=8)
+    Pool.objects.all().delete()
+    _, held = ticks_of(site, pools=4, workers=8, change=hold_canaries)
+    assert {tick.queries for tick in held} == {tick.queries for tick in without}
+    assert set(Rollout.objects.values_list("state", flat=True)) == {"canary"}
+    assert set(Worker.objects.values_list("state", flat=True)) == {"ready"}
+    assert ScalingDecision.objects.count() == 4  # that it waits, once
