@@ -13,9 +13,10 @@ from dataclasses import dataclass, field, replace
 from orchestrator import records
 from orchestrator.allotment import Allotment, Draft
 from orchestrator.fleet import Sight
+from orchestrator.history.curve import Curve
 from orchestrator.host import Host
 from orchestrator.journal import Journal
-from orchestrator.models import Pool, PoolRevision, Worker
+from orchestrator.models import Pool, PoolRevision, ScalingPolicy, Worker
 from orchestrator.outlook import outlook_of
 from orchestrator.placement.packing import Taken
 from orchestrator.plan import Action, Drain, Kill, Plan, Start, kills_due, plan
@@ -53,6 +54,8 @@ class PoolControl:
     measured: str = ""
     """The revision whose workers were measured."""
     spent_h: float | None = None
+    curve: Curve | None = None
+    """What is foreseen of its demand."""
     tick_s: float = 1.0
     outlook: Outlook | None = None
     """What the last tick foretold; None when it could not see the queue."""
@@ -121,15 +124,18 @@ class PoolControl:
         if look.signals is not None:
             ready = {one.worker: one.work for one in look.signals.workers if one.phase == "ready"}
             self.meter.hear(ready, now=look.now)
-        current = self.progress.row.current
+        current, policy = self.progress.row.current, records.policy_of(pool)
+        start_s = self.watch.starts.expected_s(self.progress.wanted.runtime, at=look.now)
+        asked = self.curve if policy.kind == ScalingPolicy.Kind.FORECAST else None
         signals = replace(
             signals_of(observed, look, slots=current.slots),
             turn_s=self.meter.rates.turn_s(current.slots),
-            start_s=self.watch.starts.expected_s(self.progress.wanted.runtime, at=look.now),
+            start_s=start_s,
             spent_h=self.spent_h,
+            forecast=None if asked is None else asked.at(look.now, ahead_s=start_s or 0.0),
         )
         return Inputs(
-            policy=records.policy_of(pool),
+            policy=policy,
             signals=self._without_surge(signals, observed),
             history=self.history,
             now=look.now,

@@ -21,6 +21,7 @@ from orchestrator import records
 from orchestrator.allotment import allot
 from orchestrator.control import PoolControl
 from orchestrator.fleet import Sight
+from orchestrator.history.book import Book
 from orchestrator.host import Host, LeadLost
 from orchestrator.hours import Meter
 from orchestrator.journal import Journal
@@ -55,6 +56,7 @@ class Orchestrator:
         self._blind: set[str] = set()
         self._controls: dict[uuid.UUID, PoolControl] = {}
         self._meter = Meter()
+        self._book = Book()
         self._first = True
 
     def run(self, stop: threading.Event) -> None:
@@ -71,6 +73,8 @@ class Orchestrator:
                         self._begin()
                     standing_by = False
                     self._safely(self.tick)
+                    if self._leadership.leads:
+                        self._safely(self.keep_history)
                 else:
                     if not standing_by:
                         log.info("another orchestrator leads; this one stands by")
@@ -97,12 +101,14 @@ class Orchestrator:
         self._host.access.tend(living(rows, pools, sight))
         of_pool = records.by_pool(rows)
         demand = self.queues.signals([pool.slug for pool in pools], records.running_limits())
+        self._book.hear(pools, demand)
         spent = self._meter.spent(pools, rows, time.time())
         ticks, drafts = {}, []
         for pool in pools:
             with apart(pool):
                 seen, control = self._seen(pool.slug, demand[pool.slug]), self._control(pool)
                 control.spent_h = spent.get(pool.pk)
+                control.curve = self._book.curves.get(pool.pk)
                 ticks[pool.pk] = control.tick(pool, of_pool.get(pool.pk, []), sight, outcomes, seen)
                 drafts.append(next(ticks[pool.pk]))
         allotments = allot(self._host.capacity(), sight, pools=pools, rows=rows, drafts=drafts)
@@ -115,6 +121,14 @@ class Orchestrator:
         gone = self._controls.keys() - {pool.pk for pool in pools}
         for pool_id in gone:
             del self._controls[pool_id]
+
+    def keep_history(self) -> None:
+        """What a tick leaves for later. It stands behind the tick, so that its failure keeps no fleet from following its work."""
+        try:
+            self._book.keep()
+        except (DatabaseError, InterfaceError) as error:
+            log.warning("demand is not recorded now: %s", " ".join(str(error).split()))
+            connection.close()
 
     def _foretell(self, pools: list[Pool]) -> None:
         """Publish what the pools' clients may expect; what is not renewed is soon gone."""
@@ -149,6 +163,7 @@ class Orchestrator:
         """Forget what was known under an earlier lead; see what runs."""
         self._controls.clear()
         self._meter = Meter()
+        self._book = Book()
         self._host.access.begin()
         self._first = True
         runtime = self._host.fleet.runtimes[Pool.Runtime.PROCESS]

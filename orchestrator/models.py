@@ -9,8 +9,21 @@ from django.core.validators import MaxValueValidator, MinValueValidator, RegexVa
 from django.db import models
 from django.db.models import F, Q
 
+from orchestrator.demand_rows import DemandForecast, DemandMinute
 from orchestrator.policies.schedule import BadSchedule, parse, zone_of
 from tenants.identifiers import new_id
+
+__all__ = [
+    "DemandForecast",
+    "DemandMinute",
+    "Pool",
+    "PoolRevision",
+    "Recipe",
+    "Rollout",
+    "ScalingDecision",
+    "ScalingPolicy",
+    "Worker",
+]
 
 
 def valid_schedule(rows: object) -> None:
@@ -232,6 +245,7 @@ class ScalingPolicy(models.Model):
     class Kind(models.TextChoices):
         QUEUE_DEPTH = "queue_depth", "queue depth with cooldown"
         TARGET_WAIT = "target_wait", "wait under a bound"
+        FORECAST = "forecast", "wait under a bound, with a floor by forecast"
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
     pool = models.OneToOneField(Pool, on_delete=models.CASCADE, related_name="policy")

@@ -97,4 +97,6 @@ def in_words(stored: Mapping[str, Any]) -> str:
         facts.append(f"{counted(signals.demand.arrived, 'task')} arrived so far")
     facts.append("no speed measured" if signals.turn_s is None else f"{signals.turn_s:.3g} s of a full worker per task")
     facts.append("no start measured" if signals.start_s is None else f"{seconds(signals.start_s)} to start")
+    if signals.forecast is not None:
+        facts.append(f"{signals.forecast.turns_per_s:.2g} tasks per s foreseen")
     return "; ".join(facts)
