@@ -9,8 +9,9 @@ from celery import shared_task
 from django.conf import settings
 from django.utils import timezone
 
+from orchestrator.demand_rows import DemandMinute
 from orchestrator.history.forecasts import renew
-from orchestrator.models import DemandMinute, ScalingDecision, Worker
+from orchestrator.models import ScalingDecision, Worker
 
 
 @shared_task(name="opsite.jobs.retention")

@@ -56,6 +56,8 @@ class PoolControl:
     spent_h: float | None = None
     curve: Curve | None = None
     """What is foreseen of its demand."""
+    past_turn_s: float | None = None
+    """What a turn cost under an earlier lead: what is foreseen for a pool at zero goes by it, until a worker tells it anew."""
     tick_s: float = 1.0
     outlook: Outlook | None = None
     """What the last tick foretold; None when it could not see the queue."""
@@ -127,9 +129,10 @@ class PoolControl:
         current, policy = self.progress.row.current, records.policy_of(pool)
         start_s = self.watch.starts.expected_s(self.progress.wanted.runtime, at=look.now)
         asked = self.curve if policy.kind == ScalingPolicy.Kind.FORECAST else None
+        turn_s = self.meter.rates.turn_s(current.slots)
         signals = replace(
             signals_of(observed, look, slots=current.slots),
-            turn_s=self.meter.rates.turn_s(current.slots),
+            turn_s=self.past_turn_s if turn_s is None and asked is not None else turn_s,
             start_s=start_s,
             spent_h=self.spent_h,
             forecast=None if asked is None else asked.at(look.now, ahead_s=start_s or 0.0),
@@ -155,6 +158,7 @@ class PoolControl:
         if self.measured not in ("", wanted) and not observed:
             self.watch.starts = StartTimes()
             self.meter = RateMeter()
+            self.past_turn_s = None
         if not others:
             self.measured = wanted
 

@@ -1,4 +1,4 @@
-"""Recorded demand, and what is foreseen of it, as rows. `orchestrator.models` has them too."""
+"""Recorded demand, and what is foreseen of it, as rows. They stand apart from `orchestrator.models`, which imports them."""
 
 from __future__ import annotations
 
@@ -7,6 +7,9 @@ from typing import ClassVar
 from django.contrib.postgres.indexes import BrinIndex
 from django.db import models
 from django.db.models import Q
+
+LEAST_HISTORY_DAYS = 3
+"""One to know the season by, one to try it on, and one more, since old minutes go once a day."""
 
 
 class DemandMinute(models.Model):

@@ -29,6 +29,7 @@ from orchestrator.leader import Leadership
 from orchestrator.local import host_of_settings
 from orchestrator.models import Pool, Worker
 from orchestrator.reaper import Limits, Reaper
+from orchestrator.replay import turn_cost
 from orchestrator.runtimes.process import ProcessRuntime
 from orchestrator.watch import Watch
 from taskqueue.connections import connect
@@ -185,8 +186,10 @@ class Orchestrator:
         control = self._controls.get(pool.pk)
         if control is None or control.slug != pool.slug:
             watch = Watch(self._host, records.past_failures(pool), records.past_starts(pool))
-            journal = Journal.resumed(records.last_decision(pool), now=time.time())
+            last = records.last_decision(pool)
+            journal = Journal.resumed(last, now=time.time())
             control = PoolControl(self._host, pool.slug, watch, journal=journal, tick_s=self._tick_s)
+            control.past_turn_s = turn_cost(last.signals) if last is not None else None
             self._controls[pool.pk] = control
         return control
 

@@ -4,26 +4,15 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator, RegexValidator
 from django.db import models
 from django.db.models import F, Q
 
-from orchestrator.demand_rows import DemandForecast, DemandMinute
+from orchestrator.demand_rows import LEAST_HISTORY_DAYS  # Django learns of those rows by it
 from orchestrator.policies.schedule import BadSchedule, parse, zone_of
 from tenants.identifiers import new_id
-
-__all__ = [
-    "DemandForecast",
-    "DemandMinute",
-    "Pool",
-    "PoolRevision",
-    "Recipe",
-    "Rollout",
-    "ScalingDecision",
-    "ScalingPolicy",
-    "Worker",
-]
 
 
 def valid_schedule(rows: object) -> None:
@@ -314,6 +303,11 @@ class ScalingPolicy(models.Model):
     def clean(self) -> None:
         """An emptied schedule is an empty one: forms check no empty value, whatever its kind."""
         self.schedule = self.schedule or []
+        if self.kind == self.Kind.FORECAST and settings.OPSITE_DEMAND_HISTORY_DAYS < LEAST_HISTORY_DAYS:
+            kept = f"OPSITE_DEMAND_HISTORY_DAYS keeps {settings.OPSITE_DEMAND_HISTORY_DAYS}"
+            raise ValidationError(
+                {"kind": f"A forecast needs {LEAST_HISTORY_DAYS} days of recorded demand at least; {kept}."}
+            )
 
 
 class Worker(models.Model):

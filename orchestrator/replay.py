@@ -82,6 +82,14 @@ def differences(stored: Mapping[str, Any], *, current: int, desired: int, reason
     return [f"{name} was {was!r}, is {now!r}" for name, (was, now) in pairs.items() if was != now]
 
 
+def turn_cost(stored: Mapping[str, Any]) -> float | None:
+    """What a turn cost when that decision was made, in s of a full worker; None if it was not known."""
+    try:
+        return from_json(stored).signals.turn_s
+    except NotStored:
+        return None
+
+
 def in_words(stored: Mapping[str, Any]) -> str:
     """The signals that were measured, for a reader; empty where the decision was stored without them."""
     try:

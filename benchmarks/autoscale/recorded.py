@@ -51,9 +51,10 @@ def recorded(pool: str, *, hours: float) -> Recorded:
     from django.db import connections
 
     from orchestrator import records
+    from orchestrator.demand_rows import DemandMinute
     from orchestrator.history.book import minute_of
     from orchestrator.history.forecasts import LOOK_BACK_S, rates
-    from orchestrator.models import DemandMinute, Pool
+    from orchestrator.models import Pool
 
     row = Pool.objects.select_related("policy").filter(slug=pool).first()
     if row is None:

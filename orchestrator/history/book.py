@@ -55,6 +55,7 @@ class Book:
         for pool, reading in heard.items():
             self._tallies[pool], closed = after(self._tallies.get(pool), reading)
             self._due += [(pool, minute) for minute in closed]
+        self._tallies = {pool: tally for pool, tally in self._tallies.items() if pool in self._pools}
         self._write()
         if at - self._looked_at >= MINUTE_S:
             self.curves = curves()

@@ -65,15 +65,18 @@ def _doubt(signals: Signals, seen: Forecast | None, now: float) -> str:
         return "there is none for this time"
     if abs(now - seen.made_at) > STALE_S:
         return f"the last is {seconds(abs(now - seen.made_at))} old, more than {seconds(STALE_S)}"
+    return distrust(seen)
+
+
+def distrust(seen: Forecast) -> str:
+    """Why forecasts of its kind are not believed, by what they were worth in the past; empty: they are."""
     if seen.error is None:
         return "none could be tried on the past yet"
+    off = f"by the {seen.season} they lay off by {seen.error:.1%} of what came"
     if seen.error > TRUSTED:
-        return f"by the {seen.season} they lay off by {seen.error:.0%} of what came, more than {TRUSTED:.0%}"
+        return f"{off}, more than {TRUSTED:.0%}"
     if seen.plain_error is not None and seen.error > BETTER * seen.plain_error:
-        return (
-            f"by the {seen.season} they lay off by {seen.error:.1%} of what came, without a season by {seen.plain_error:.1%}; "
-            "a fifth less is asked"
-        )
+        return f"{off}, without a season by {seen.plain_error:.1%}; a fifth less is asked"
     return ""
 
 

@@ -14,10 +14,11 @@ from benchmarks.autoscale.ours import Ours
 from benchmarks.autoscale.recorded import NothingRecorded, load_of, recorded, write_trace
 from benchmarks.autoscale.score import judged
 from benchmarks.autoscale.with_forecast import WithForecast
+from orchestrator.demand_rows import DemandMinute
 from orchestrator.history.book import insert
 from orchestrator.history.minutes import Minute
 from orchestrator.history.seasons import STEP_S
-from orchestrator.models import DemandMinute, Pool, ScalingPolicy
+from orchestrator.models import Pool, ScalingPolicy
 from orchestrator.policies.demand import Policy
 
 BEGIN = 1_800_000_000 // 86_400 * 86_400

@@ -11,18 +11,23 @@ from uuid import UUID
 
 import msgspec
 import pytest
+from django.core.exceptions import ValidationError
 from django.db import DatabaseError, connection
+from django.test import Client
 from django.test.utils import CaptureQueriesContext
+from django.urls import reverse
 from django.utils import timezone
 
 from opsite.jobs import forecasts, retention
 from orchestrator import records
+from orchestrator.demand_rows import DemandForecast, DemandMinute
 from orchestrator.history import book as book_module
 from orchestrator.history.book import Book, insert
 from orchestrator.history.forecasts import curves, rates, renew
 from orchestrator.history.minutes import Minute
-from orchestrator.models import DemandForecast, DemandMinute, Pool, ScalingDecision, ScalingPolicy
-from orchestrator.replay import differences
+from orchestrator.models import Pool, ScalingDecision, ScalingPolicy
+from orchestrator.policies.demand import Demand, History, Signals
+from orchestrator.replay import Inputs, decided, differences, to_json
 from taskqueue.connections import connect
 from taskqueue.failures import QueueUnavailable
 from taskqueue.messages import PoolSignals
@@ -255,3 +260,63 @@ def test_a_real_fleet_is_kept_for_what_is_foreseen(site: Site, request: pytest.F
     for decision in decisions:
         told = {"current": decision.current, "desired": decision.desired, "reason": decision.reason}
         assert differences(decision.signals, **told) == []
+
+
+def test_a_new_leader_starts_a_pool_at_zero_before_its_demand_comes(site: Site, request: pytest.FixtureRequest) -> None:
+    """What a turn costs no worker can tell, but the last decision of another leader does."""
+    one = site.pool(policy={"kind": "forecast", "idle_to_zero_s": 60.0, "max_workers": 3})
+    demand = Demand(at=0.0, waiting=0, running=0, arrived=9)
+    inputs = Inputs(
+        policy=records.policy_of(one),
+        signals=Signals(slots=4, demand=demand, turn_s=0.5, start_s=1.0),
+        history=History(),
+        now=0.0,
+    )
+    decision = decided(inputs)
+    records.keep_decision(one, decision, inputs=to_json(inputs), current=0, note="", refusals={}, now=time.time())
+    now = timezone.now()
+    DemandForecast.objects.create(
+        pool=one, made_at=now, begins_at=now, step_s=600.0, turns_per_s=[2.9], error=0.1, plain_error=0.9, season="day"
+    )
+    request.getfixturevalue("running")
+    wait_for(lambda: len(site.ready(one)) == 2, what="two workers are ready, and no turn has come")
+    assert any("2.9 turns/s are foreseen now by the day" in reason for reason in site.reasons(one))
+
+
+# -- the console -----------------------------------------------------------------------------------
+@pytest.mark.django_db
+def test_the_pools_page_says_what_is_recorded_and_what_forecasts_are_worth(admin_client: Client) -> None:
+    one, now = pool("p", kind="forecast"), time.time()
+    url = reverse("admin:orchestrator_pool_change", args=[one.pk])
+    assert "Nothing is recorded yet." in admin_client.get(url).content.decode()
+    minute = int(now // 60) * 60
+    insert([(one.pk, Minute(minute - 60 * place, 5 + place, 0, place, 0, 0)) for place in (1, 2, 3)])
+    renew(now=now)
+    shown = admin_client.get(url).content.decode()
+    assert (
+        "In the last day 21 turns came in within 3 minutes that were seen, 8 in the busiest; 3 waited at most." in shown
+    )
+    assert "No forecast yet: two days of demand are needed at least" in shown
+    for error, words in (
+        (0.1, "A floor goes by forecasts: by the day they lay off by 10.0%"),
+        (0.5, "No floor goes by"),
+    ):
+        DemandForecast.objects.update(error=error, plain_error=0.6, season="day")
+        assert words in admin_client.get(url).content.decode()
+    assert admin_client.get(reverse("admin:orchestrator_pool_add")).status_code == 200
+
+
+@pytest.mark.django_db
+def test_a_forecast_without_a_history_is_refused(settings: Any) -> None:
+    one = pool("p")
+    settings.OPSITE_DEMAND_HISTORY_DAYS = 2
+    one.policy.kind = "forecast"
+    with pytest.raises(
+        ValidationError, match="needs 3 days of recorded demand at least; OPSITE_DEMAND_HISTORY_DAYS keeps 2"
+    ):
+        one.policy.full_clean()
+    settings.OPSITE_DEMAND_HISTORY_DAYS = 3
+    one.policy.full_clean()
+    one.policy.kind = "tarot"
+    with pytest.raises(ValidationError, match="not a valid choice"):
+        one.policy.full_clean()

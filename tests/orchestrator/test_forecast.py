@@ -60,7 +60,7 @@ def test_the_reason_says_the_error_and_what_is_trusted() -> None:
         (None, "there is none for this time"),
         (replace(GOOD, made_at=NOW - STALE_S - 1), "the last is 901 s old, more than 900 s"),
         (replace(GOOD, error=None), "none could be tried on the past yet"),
-        (replace(GOOD, error=TRUSTED + 0.01), "by the day they lay off by 31% of what came, more than 30%"),
+        (replace(GOOD, error=TRUSTED + 0.01), "by the day they lay off by 31.0% of what came, more than 30%"),
         (replace(GOOD, error=0.1, plain_error=0.12), "without a season by 12.0%"),
     ],
 )
