@@ -70,6 +70,11 @@ def holiday(at: float) -> float:
     return 0.0 if at // DAY_S == PAST_DAYS + 1 else rush(at)
 
 
+def office(at: float) -> float:
+    """The same on five days of seven, and next to nothing on the others: `--days 7` has all of them."""
+    return rush(at) if at // DAY_S % 7 < 5 else 0.02
+
+
 def jobs(at: float) -> float:
     """A batch at each full hour: 10 a second for ten minutes; else one in five seconds."""
     level, _ = _of_day(int(at // HOUR_S))
@@ -85,6 +90,7 @@ LOADS: Mapping[str, Callable[[float], float]] = {
     "wave": wave,
     "rush": rush,
     "holiday": holiday,
+    "office": office,
     "jobs": jobs,
     "walk": walk,
 }
