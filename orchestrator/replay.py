@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-from orchestrator.policies.decide import UnknownPolicy, decide, hindered
+from orchestrator.policies.decide import EDITION, UnknownPolicy, decide, hindered
 from orchestrator.policies.demand import Decision, History, Policy, Signals, counted, seconds
 
 FORM = 2
@@ -22,7 +22,7 @@ FORM = 2
 
 
 class NotStored(Exception):
-    """This decision was stored without all that it was made from: an older Opsite made it."""
+    """An older Opsite made this decision, by other policies, or stored it without all that it was made from."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,6 +48,7 @@ def to_json(inputs: Inputs) -> dict[str, Any]:
     demand = inputs.signals.demand
     return {
         "form": FORM,
+        "edition": EDITION,
         "waiting": None if demand is None else demand.waiting,
         "running": None if demand is None else demand.running,
         "oldest_wait_s": None if demand is None else demand.oldest_wait_s,
@@ -68,6 +69,8 @@ def from_json(stored: Mapping[str, Any]) -> Inputs:
 def differences(stored: Mapping[str, Any], *, current: int, desired: int, reason: str) -> Sequence[str]:
     """How the decision made again differs from what is stored of it; none if it is the same. Raises `NotStored`."""
     inputs = from_json(stored)
+    if stored.get("edition") != EDITION:
+        raise NotStored("The policies answer otherwise since then.")
     try:
         again = decided(inputs)
     except UnknownPolicy as error:

@@ -43,6 +43,11 @@ class Pools:
             for pool, said, seen in zip(pools, found[::2], found[1::2], strict=True)
         }
 
+    def read(self, pools: Sequence[str]) -> dict[str, PoolSignals | Exception]:
+        """Demand and fleet of pools, for whoever only looks."""
+        asked = calls.signals()
+        return dict(zip(pools, self._run([(pool, asked) for pool in pools], at_once=AT_ONCE), strict=True))
+
     def reap(self, due: Mapping[str, Call[int]]) -> dict[str, int | Exception]:
         """Look after the leases of pools; `due` holds each one's call (`calls.reap`)."""
         return dict(zip(due, self._run(list(due.items()), at_once=AT_ONCE), strict=True))

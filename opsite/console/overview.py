@@ -1,16 +1,18 @@
-"""What the overview shows: one read per pool of demand and fleet, and the last decisions with their reasons."""
+"""What the overview shows: demand and fleet of all pools in few reads, and the last decisions with their reasons."""
 
 from __future__ import annotations
 
+from contextlib import closing
 from typing import Any
 
 from django.conf import settings
 from django.db.models import Count, Prefetch, QuerySet
 
 from orchestrator.models import Pool, Rollout, ScalingDecision, Worker
+from taskqueue.connections import connect
 from taskqueue.failures import QueueUnavailable
 from taskqueue.messages import PoolSignals
-from taskqueue.sync_client import Queue
+from taskqueue.pools import Pools
 
 DECISIONS_SHOWN = 8
 
@@ -24,8 +26,9 @@ def snapshot() -> dict[str, Any]:
     failures = dict(
         Worker.objects.filter(state=Worker.State.FAILED).order_by().values_list("pool_id").annotate(count=Count("id"))
     )
+    demand = _demand([pool.slug for pool in pools])
     return {
-        "pools": [_pool(pool, failures.get(pool.pk, 0)) for pool in pools],
+        "pools": [_pool(pool, failures.get(pool.pk, 0), demand[pool.slug]) for pool in pools],
         "decisions": [_decision(decision) for decision in last_decisions()],
     }
 
@@ -35,7 +38,7 @@ def last_decisions() -> QuerySet[ScalingDecision]:
     return ScalingDecision.objects.select_related("pool")[:DECISIONS_SHOWN]
 
 
-def _pool(pool: Pool, failed: int) -> dict[str, Any]:
+def _pool(pool: Pool, failed: int, signals: PoolSignals | Exception) -> dict[str, Any]:
     workers: list[Worker] = getattr(pool, "live", [])
     row: dict[str, Any] = {
         "slug": pool.slug,
@@ -46,9 +49,10 @@ def _pool(pool: Pool, failed: int) -> dict[str, Any]:
         "failed": failed,
         "slots": sum(worker.slots for worker in workers if worker.state == Worker.State.READY),
     }
-    signals = _signals(pool.slug)
-    if signals is None:
+    if isinstance(signals, QueueUnavailable):
         return {**row, "error": "Redis does not answer: demand is unknown."}
+    if isinstance(signals, Exception):
+        return {**row, "error": f"Its demand cannot be read: {signals}"}
     return {
         **row,
         "waiting": signals.waiting,
@@ -66,14 +70,9 @@ def _rollout(pool: Pool) -> str:
     return f"revision {rollout.target.number}: {rollout.get_state_display()}. {rollout.reason}"
 
 
-def _signals(pool: str) -> PoolSignals | None:
-    queue = Queue(settings.REDIS_URL, pool)
-    try:
-        return queue.signals()
-    except QueueUnavailable:
-        return None
-    finally:
-        queue.close()
+def _demand(pools: list[str]) -> dict[str, PoolSignals | Exception]:
+    with closing(connect(settings.REDIS_URL)) as redis:
+        return Pools(redis).read(pools)
 
 
 def _decision(decision: ScalingDecision) -> dict[str, Any]:

@@ -20,6 +20,9 @@ from orchestrator.policies.target_wait import hold_s, target_wait
 STALE_S = 5.0
 """Signals older than this are no signals."""
 
+EDITION = 2
+"""Raised whenever the same inputs give another decision than before: what an earlier edition decided cannot be made again."""
+
 POLICIES: Mapping[str, Callable[[Policy, Signals, Demand, History, float], Decision]] = {
     "queue_depth": queue_depth,
     "target_wait": target_wait,

@@ -20,7 +20,7 @@ from tests.orchestrator.conftest import ROOT, Site
 def spec(pool: Pool, *gpus: str) -> WorkerSpec:
     site = SpecSite(stack="s", python="python3", image="img", base_folder=ROOT)
     credentials = Credentials(redis_url="unix://u:pw@/r.sock", cache_salt_key="k")
-    return worker_spec(pool, worker="w", gpus=gpus, site=site, credentials=credentials)
+    return worker_spec(pool, pool=pool.slug, lease_s=5, worker="w", gpus=gpus, site=site, credentials=credentials)
 
 
 @pytest.mark.parametrize(

@@ -112,7 +112,7 @@ def test_work_that_its_tenant_s_limit_holds_back_is_no_demand() -> None:
             arrived=700,
         )
         look = Look(Pool(slug="p", slots=4), Sight(), {}, status, now=5.0)
-        return signals_of(look.pool, [], look).demand
+        return signals_of([], look, slots=4).demand
 
     assert demand(100, 97) == Demand(at=5.0, waiting=3, running=2, oldest_wait_s=90.0, arrived=700, work_waiting=150)
     assert demand(100, 100) == Demand(at=5.0, waiting=0, running=2, arrived=700, work_waiting=0)

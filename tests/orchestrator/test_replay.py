@@ -76,6 +76,8 @@ def test_what_an_older_version_stored_is_said_not_to_be_enough() -> None:
         from_json({"waiting": 1, "policy": asdict(Policy())})
     with pytest.raises(NotStored, match="cannot be read"):
         from_json(stored_as(INPUTS, now="late"))
+    with pytest.raises(NotStored, match="answer otherwise"):
+        differences(stored_as(INPUTS, edition=1), current=0, desired=1, reason="")
 
 
 def test_a_field_that_was_not_stored_yet_is_its_default_and_one_that_went_is_left_out() -> None:
@@ -133,7 +135,7 @@ def test_the_command_fails_when_a_decision_differs(site: Site, capsys: pytest.Ca
     ScalingDecision.objects.create(**row, desired=decided(INPUTS).desired, signals=stored_as(INPUTS))
     ScalingDecision.objects.create(**row, desired=1, signals={"waiting": 3})
     call_command("replay_decisions")
-    assert "1 decision made again, 0 differ, 1 stored without all inputs" in capsys.readouterr().out
+    assert "1 decision made again, 0 differ, 1 by an older version" in capsys.readouterr().out
     ScalingDecision.objects.create(**row, desired=7, signals=stored_as(INPUTS))
     with pytest.raises(SystemExit) as ended:
         call_command("replay_decisions", "--pool", pool.slug)

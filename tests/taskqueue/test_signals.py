@@ -77,6 +77,15 @@ def test_many_pools_are_read_in_few_round_trips_and_told_their_limits(redis: Red
     assert [seen[name].held_back for name in many[:4]] == [0, 1, 2, 0]  # type: ignore[union-attr]
 
 
+def test_who_only_looks_reads_the_same(redis: Redis, many: list[str]) -> None:
+    Queue(redis, many[0]).enqueue([turn("a"), turn("b")])
+    pools = Pools(redis)
+    assert [one.waiting for one in pools.read(many[:2]).values()] == [2, 0]  # type: ignore[union-attr]
+    before = pools.round_trips
+    pools.read(many)
+    assert pools.round_trips - before == 2
+
+
 def test_one_pools_trouble_is_its_own(redis: Redis, many: list[str]) -> None:
     redis.set(f"{keys.prefix(many[1])}arrivals", "no line")
     seen = Pools(redis).signals(many[:3], {})

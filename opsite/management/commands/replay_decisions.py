@@ -13,7 +13,7 @@ from orchestrator.replay import NotStored, differences
 
 
 class Command(BaseCommand):
-    """Exit code 1 if one differs. What an older version stored without all of its inputs is counted, and is no difference."""
+    """Exit code 1 if one differs. What an older version decided, or stored without all inputs, is counted, and is no difference."""
 
     help = "Make stored scaling decisions again from their inputs."
 
@@ -37,7 +37,7 @@ class Command(BaseCommand):
             if found:
                 differ += 1
                 self.stdout.write(f"{one.pool.slug}, {one.at.isoformat()} ({one.pk}): {'; '.join(found)}")
-        rest = f", {unstored} stored without all inputs" if unstored else ""
+        rest = f", {unstored} by an older version" if unstored else ""
         self.stdout.write(f"{counted(again, 'decision')} made again, {differ} differ{rest}")
         if differ:
             sys.exit(1)
