@@ -174,6 +174,8 @@ class TimedOrchestrator(Orchestrator):
     def __init__(self, standing: Standing, *, count: int, tick_s: float = 1.0) -> None:
         super().__init__(tick_s=tick_s, make_host=standing.host)
         self.ticks: list[Tick] = []
+        self.histories: list[Tick] = []
+        """What stands behind the ticks, where it had something to write or to read."""
         self._count = count
         self.done = threading.Event()
 
@@ -186,3 +188,12 @@ class TimedOrchestrator(Orchestrator):
         self.ticks.append(Tick(begun_at, wall_s, time.thread_time() - cpu_s, sent.count, queries.count))
         if len(self.ticks) >= self._count:
             self.done.set()
+
+    def keep_history(self) -> None:
+        queries = _Counter()
+        begun_at, cpu_s = time.perf_counter(), time.thread_time()
+        with connection.execute_wrapper(queries.query):
+            super().keep_history()
+        if queries.count:
+            wall_s = time.perf_counter() - begun_at
+            self.histories.append(Tick(begun_at, wall_s, time.thread_time() - cpu_s, 0, queries.count))

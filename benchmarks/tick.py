@@ -77,6 +77,12 @@ def measure(addresses: Addresses, options: argparse.Namespace, console: Console)
     console.print(table)
     late = [after.begun_at - tick.begun_at for tick, after in zip(ticks[FIRST:], ticks[FIRST + 1 :], strict=False)]
     console.print(f"from tick to tick: {spread(late, 3)} s")
+    for kept in orchestrator.histories:
+        after_s = kept.begun_at - ticks[0].begun_at
+        console.print(
+            f"demand kept after {after_s:.0f} s: {1000 * kept.wall_s:.1f} ms, of CPU {1000 * kept.cpu_s:.1f} ms, "
+            f"{kept.queries} queries"
+        )
     console.print(f"the whole process, the reaper's thread and start included: {100 * used_s / wall_s:.0f} % of a core")
 
 

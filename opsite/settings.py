@@ -148,7 +148,10 @@ CELERY_TASK_IGNORE_RESULT = True
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_BEAT_SCHEDULE_FILENAME = str(OPSITE_DATA_DIR / "celerybeat")
-CELERY_BEAT_SCHEDULE = {"retention": {"task": "opsite.jobs.retention", "schedule": 24 * 3600.0}}
+CELERY_BEAT_SCHEDULE = {
+    "retention": {"task": "opsite.jobs.retention", "schedule": 24 * 3600.0},
+    "forecasts": {"task": "opsite.jobs.forecasts", "schedule": 300.0, "options": {"expires": 240.0}},
+}
 
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": ["agents.api.authentication.ApiKeyAuthentication"],
@@ -282,6 +285,8 @@ OPSITE_WORKER_USERS = os.environ.get("OPSITE_WORKER_USERS", "auto")
 OPSITE_BODY_LIMIT_BYTES = int(os.environ.get("OPSITE_BODY_LIMIT_BYTES", "1048576"))
 OPSITE_HISTORY_DAYS = int(os.environ.get("OPSITE_HISTORY_DAYS", "30"))
 """How long decisions and ended workers are kept."""
+OPSITE_DEMAND_HISTORY_DAYS = int(os.environ.get("OPSITE_DEMAND_HISTORY_DAYS", "28"))
+"""How long each pool's demand is kept, minute by minute: what the policy `forecast` learns from. It uses four weeks at most."""
 OPSITE_GPUS = os.environ.get("OPSITE_GPUS")
 """GPUs that workers may be given, as `0,1,2` (with their memory in MiB: `0:81920,1:81920`); empty: none; unset: what NVML finds."""
 OPSITE_CPUS = int(os.environ.get("OPSITE_CPUS") or 0)

@@ -14,6 +14,7 @@ from unfold.admin import ModelAdmin, StackedInline
 from unfold.decorators import display
 
 from orchestrator import revisions, stock_rows, typical
+from orchestrator.history.words import in_words as demand_in_words
 from orchestrator.models import Pool, PoolRevision, Rollout, ScalingDecision, ScalingPolicy, Worker
 from orchestrator.replay import in_words
 from orchestrator.signals.phases import shown
@@ -53,7 +54,7 @@ class PoolAdmin(ModelAdmin):
     autocomplete_fields = ("tenant",)
     inlines: ClassVar = [PolicyInline]
     actions: ClassVar = ["pause", "resume", "go_on", "go_back", "try_again"]
-    readonly_fields = ("stock", "start", "id", "created_at")
+    readonly_fields = ("stock", "start", "demand", "id", "created_at")
     fieldsets = (
         (None, {"fields": ("slug", "name", "tenant", "priority", "is_paused")}),
         (
@@ -66,10 +67,16 @@ class PoolAdmin(ModelAdmin):
             "Turns",
             {"fields": ("default_params", "max_waiting", "lease_s", "max_attempts", "max_losses", "id", "created_at")},
         ),
+        ("Demand", {"fields": ("demand",)}),
     )
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Pool]:
         return super().get_queryset(request).annotate(live=Count("workers", filter=Q(workers__state__in=Worker.LIVE)))
+
+    @display(description="recorded demand")
+    def demand(self, pool: Pool) -> str:
+        """What came in, and how good forecasts of it are."""
+        return demand_in_words(pool) if pool.pk and not pool._state.adding else ""
 
     @display(description="workers", ordering="live")
     def live_workers(self, pool: Any) -> int:

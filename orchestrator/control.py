@@ -13,9 +13,10 @@ from dataclasses import dataclass, field, replace
 from orchestrator import records
 from orchestrator.allotment import Allotment, Draft
 from orchestrator.fleet import Sight
+from orchestrator.history.curve import Curve
 from orchestrator.host import Host, NotInStock
 from orchestrator.journal import Journal
-from orchestrator.models import Pool, PoolRevision, Worker
+from orchestrator.models import Pool, PoolRevision, ScalingPolicy, Worker
 from orchestrator.outlook import outlook_of
 from orchestrator.placement.packing import Taken
 from orchestrator.placement.patience import keeps
@@ -56,6 +57,10 @@ class PoolControl:
     spent_h: float | None = None
     refused_since: float | None = None
     """Since when it wants more than the host has room for."""
+    curve: Curve | None = None
+    """What is foreseen of its demand."""
+    past_turn_s: float | None = None
+    """What a turn cost under an earlier lead: what is foreseen for a pool at zero goes by it, until a worker tells it anew."""
     tick_s: float = 1.0
     outlook: Outlook | None = None
     """What the last tick foretold; None when it could not see the queue."""
@@ -127,15 +132,19 @@ class PoolControl:
         if look.signals is not None:
             ready = {one.worker: one.work for one in look.signals.workers if one.phase == "ready"}
             self.meter.hear(ready, now=look.now)
-        current = self.progress.row.current
+        current, policy = self.progress.row.current, records.policy_of(pool)
+        start_s = self.watch.starts.expected_s(self.progress.wanted.runtime, at=look.now)
+        asked = self.curve if policy.kind == ScalingPolicy.Kind.FORECAST else None
+        turn_s = self.meter.rates.turn_s(current.slots)
         signals = replace(
             signals_of(observed, look, slots=current.slots),
-            turn_s=self.meter.rates.turn_s(current.slots),
-            start_s=self.watch.starts.expected_s(self.progress.wanted.runtime, at=look.now),
+            turn_s=self.past_turn_s if turn_s is None and asked is not None else turn_s,
+            start_s=start_s,
             spent_h=self.spent_h,
+            forecast=None if asked is None else asked.at(look.now, ahead_s=start_s or 0.0),
         )
         return Inputs(
-            policy=records.policy_of(pool),
+            policy=policy,
             signals=self._without_wave(signals, observed),
             history=self.history,
             now=look.now,
@@ -155,6 +164,7 @@ class PoolControl:
         if self.measured not in ("", wanted) and not observed:
             self.watch.starts = StartTimes()
             self.meter = RateMeter()
+            self.past_turn_s = None
         if not others:
             self.measured = wanted
 

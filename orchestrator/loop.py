@@ -20,6 +20,7 @@ from django.db.utils import DatabaseError, InterfaceError
 from orchestrator import records
 from orchestrator.control import PoolControl
 from orchestrator.fleet import Sight
+from orchestrator.history.book import Book
 from orchestrator.holdings import write_down
 from orchestrator.host import Host, LeadLost
 from orchestrator.hours import Meter
@@ -29,6 +30,7 @@ from orchestrator.local import host_of_settings
 from orchestrator.models import Pool, Worker
 from orchestrator.needs import needed_by
 from orchestrator.reaper import Limits, Reaper
+from orchestrator.replay import turn_cost
 from orchestrator.runtimes.process import ProcessRuntime
 from orchestrator.spoilt import allot_the_sound
 from orchestrator.stock_rows import StockRows
@@ -59,6 +61,7 @@ class Orchestrator:
         self._controls: dict[uuid.UUID, PoolControl] = {}
         self._meter = Meter()
         self._stock_rows = StockRows(self._host.stock.host)
+        self._book = Book()
         self._first = True
 
     def run(self, stop: threading.Event) -> None:
@@ -75,6 +78,8 @@ class Orchestrator:
                         self._begin()
                     standing_by = False
                     self._safely(self.tick)
+                    if self._leadership.leads:
+                        self._safely(self.keep_history)
                 else:
                     if not standing_by:
                         self._host.stock.close()
@@ -106,12 +111,14 @@ class Orchestrator:
         self._host.access.tend(living(rows, pools, sight))
         of_pool = records.by_pool(rows)
         demand = self.queues.signals([pool.slug for pool in pools], records.running_limits())
+        self._book.hear(pools, demand)
         spent = self._meter.spent(pools, rows, time.time())
         ticks, drafts = {}, []
         for pool in pools:
             with apart(pool):
                 seen, control = self._seen(pool.slug, demand[pool.slug]), self._control(pool)
                 control.spent_h = spent.get(pool.pk)
+                control.curve = self._book.curves.get(pool.pk)
                 ticks[pool.pk] = control.tick(pool, of_pool.get(pool.pk, []), sight, outcomes, seen)
                 drafts.append(next(ticks[pool.pk]))
         allotments = allot_the_sound(capacity, sight, pools=pools, rows=rows, drafts=drafts)
@@ -130,6 +137,14 @@ class Orchestrator:
         host = self._host
         host.stock.want(needed_by(pools, image=host.site.image, base_folder=host.site.base_folder))
         self._stock_rows.write(host.stock.statuses(), now=time.time())
+
+    def keep_history(self) -> None:
+        """What a tick leaves for later. It stands behind the tick, so that its failure keeps no fleet from following its work."""
+        try:
+            self._book.keep()
+        except (DatabaseError, InterfaceError) as error:
+            log.warning("demand is not recorded now: %s", " ".join(str(error).split()))
+            connection.close()
 
     def _foretell(self, pools: list[Pool]) -> None:
         """Publish what the pools' clients may expect; what is not renewed is soon gone."""
@@ -165,6 +180,7 @@ class Orchestrator:
         self._controls.clear()
         self._meter = Meter()
         self._stock_rows = StockRows(self._host.stock.host)
+        self._book = Book()
         self._host.access.begin()
         self._first = True
         runtime = self._host.fleet.runtimes[Pool.Runtime.PROCESS]
@@ -186,8 +202,10 @@ class Orchestrator:
         control = self._controls.get(pool.pk)
         if control is None or control.slug != pool.slug:
             watch = Watch(self._host, records.past_failures(pool), records.past_starts(pool))
-            journal = Journal.resumed(records.last_decision(pool), now=time.time())
+            last = records.last_decision(pool)
+            journal = Journal.resumed(last, now=time.time())
             control = PoolControl(self._host, pool.slug, watch, journal=journal, tick_s=self._tick_s)
+            control.past_turn_s = turn_cost(last.signals) if last is not None else None
             self._controls[pool.pk] = control
         return control
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator, RegexValidator
 from django.db import models
@@ -11,6 +12,7 @@ from django.db.models import F, Func, Q
 from django.db.models.lookups import Exact
 
 import orchestrator.stock_models  # noqa: F401 - Django looks for models from here
+from orchestrator.demand_rows import LEAST_HISTORY_DAYS  # Django learns of those rows by it
 from orchestrator.policies.schedule import BadSchedule, parse, zone_of
 from tenants.identifiers import new_id
 
@@ -237,6 +239,7 @@ class ScalingPolicy(models.Model):
     class Kind(models.TextChoices):
         QUEUE_DEPTH = "queue_depth", "queue depth with cooldown"
         TARGET_WAIT = "target_wait", "wait under a bound"
+        FORECAST = "forecast", "wait under a bound, with a floor by forecast"
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
     pool = models.OneToOneField(Pool, on_delete=models.CASCADE, related_name="policy")
@@ -305,6 +308,11 @@ class ScalingPolicy(models.Model):
     def clean(self) -> None:
         """An emptied schedule is an empty one: forms check no empty value, whatever its kind."""
         self.schedule = self.schedule or []
+        if self.kind == self.Kind.FORECAST and settings.OPSITE_DEMAND_HISTORY_DAYS < LEAST_HISTORY_DAYS:
+            kept = f"OPSITE_DEMAND_HISTORY_DAYS keeps {settings.OPSITE_DEMAND_HISTORY_DAYS}"
+            raise ValidationError(
+                {"kind": f"A forecast needs {LEAST_HISTORY_DAYS} days of recorded demand at least; {kept}."}
+            )
 
 
 class Worker(models.Model):

@@ -85,6 +85,14 @@ def differences(stored: Mapping[str, Any], *, current: int, desired: int, reason
     return [f"{name} was {was!r}, is {now!r}" for name, (was, now) in pairs.items() if was != now]
 
 
+def turn_cost(stored: Mapping[str, Any]) -> float | None:
+    """What a turn cost when that decision was made, in s of a full worker; None if it was not known."""
+    try:
+        return from_json(stored).signals.turn_s
+    except NotStored:
+        return None
+
+
 def in_words(stored: Mapping[str, Any]) -> str:
     """The signals that were measured, for a reader; empty where the decision was stored without them."""
     try:
@@ -100,4 +108,6 @@ def in_words(stored: Mapping[str, Any]) -> str:
         facts.append(f"{counted(signals.demand.arrived, 'task')} arrived so far")
     facts.append("no speed measured" if signals.turn_s is None else f"{signals.turn_s:.3g} s of a full worker per task")
     facts.append("no start measured" if signals.start_s is None else f"{seconds(signals.start_s)} to start")
+    if signals.forecast is not None:
+        facts.append(f"{signals.forecast.turns_per_s:.2g} tasks per s foreseen")
     return "; ".join(facts)

@@ -2,7 +2,10 @@
 
     python -m benchmarks.autoscale [--load azure steps spikes daily tenants] [--trace FILE …] [--vary [SEED]]
         [--cold-start 5 30 60 180] [--slots 16] [--standby N --warm-start S] [--fail-per-hour RATE] [--fail-start SHARE]
-        [--bound] [--png FOLDER] [--assert]
+        [--policy KIND …] [--from-history POOL [--hours H] [--answer-share S]] [--bound] [--png FOLDER] [--assert]
+
+`--policy` runs other kinds of ours beside the one that is judged. `--from-history` replays the recorded demand of a pool of this
+installation (benchmarks.autoscale.recorded says how), under the policy that it has now, too.
 
 A load may be varied by name (`steps/fast`, `azure/half`). `--vary` does so for all: the *tuning set*, by which settings
 were chosen. `--vary SEED` takes loads instead that are drawn by that seed: a *held-out set*. `--assert` ends with 1 if a policy
@@ -14,6 +17,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+import tempfile
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -22,9 +26,11 @@ from benchmarks.autoscale.comparison import Case, Comparison, compared
 from benchmarks.autoscale.fleet import Scene
 from benchmarks.autoscale.loads import GENERATED, VARIATIONS
 from benchmarks.autoscale.report import summary, table
+from orchestrator.policies.decide import POLICIES
 
 TUNING = "tuning"
 HELD_OUT = 32
+DEFAULT_SLOTS = 16
 
 
 def main(arguments: list[str]) -> int:
@@ -36,7 +42,7 @@ def main(arguments: list[str]) -> int:
     elif options.vary:
         names = [f"drawn/{options.vary}/{number}" for number in range(HELD_OUT)]
     physics = Scene(
-        slots=options.slots,
+        slots=options.slots or DEFAULT_SLOTS,
         standby=options.standby,
         warm_start_s=options.warm_start,
         failures_per_hour=options.fail_per_hour,
@@ -45,6 +51,9 @@ def main(arguments: list[str]) -> int:
     )
     scenes = [replace(physics, cold_start_s=cold_start_s) for cold_start_s in options.cold_start]
     cases = [Case(name, scene, bound_s=options.wait_bound, share=options.share) for scene in scenes for name in names]
+    cases = [replace(case, own=[(kind, replace(case.policy, kind=kind)) for kind in options.policy]) for case in cases]
+    if options.from_history:
+        cases = _replayed(cases, options)
     comparisons: list[Comparison] = []
     with ProcessPoolExecutor(options.processes) as executor:
         for comparison in compared(cases, executor, bound=options.bound):
@@ -59,6 +68,36 @@ def main(arguments: list[str]) -> int:
         where = f"{one.case.load}, cold start {one.case.scene.cold_start_s:g} s"
         print(f"better on both: {', '.join(score.name for score in one.beaten_by)} ({where})", file=sys.stderr)
     return 1 if beaten and options.check else 0
+
+
+def _replayed(cases: list[Case], options: argparse.Namespace) -> list[Case]:
+    """One case to a scene: the pool's recorded demand instead of the loads, with its slots and, beside ours, its own policy."""
+    from benchmarks.autoscale.recorded import NothingRecorded, load_of, recorded, write_trace
+
+    try:
+        found = recorded(options.from_history, hours=options.hours)
+    except NothingRecorded as error:
+        sys.exit(str(error))
+    load, begins_at = load_of(found.pool, found.minutes, seed=options.seed, answer_share=options.answer_share)
+    path = Path(tempfile.mkdtemp(prefix="opsite-history-")) / f"{found.pool}.csv"
+    write_trace(load, begins_at=begins_at, path=path)
+    known = f"{len(load.requests)} turns in {len(found.minutes)} minutes ({found.missing} more are not known)"
+    print(f"{found.pool}: {known}; kept as {path}", flush=True)
+    kinds = dict.fromkeys([*options.policy, "forecast"])
+    return [
+        replace(
+            case,
+            load=str(path),
+            scene=replace(case.scene, slots=options.slots or found.slots),
+            own=[
+                (f"{found.pool} as it is ({found.policy.kind})", found.policy),
+                *((kind, replace(case.policy, kind=kind)) for kind in kinds),
+            ],
+            past=found.past,
+            begins_at=begins_at,
+        )
+        for case in {one.scene.cold_start_s: one for one in cases}.values()
+    ]
 
 
 def _varied(name: str) -> list[str]:
@@ -92,7 +131,11 @@ def _parser() -> argparse.ArgumentParser:
         help="each load in its variations too, by which settings were chosen; with a seed, loads drawn by it instead",
     )
     parser.add_argument("--cold-start", nargs="*", type=float, default=[60.0], metavar="S")
-    parser.add_argument("--slots", type=int, default=16)
+    parser.add_argument("--policy", nargs="*", default=[], choices=sorted(POLICIES), help="our kinds to run as well")
+    parser.add_argument("--from-history", metavar="POOL", help="its recorded demand, instead of the loads")
+    parser.add_argument("--hours", type=float, default=24.0, help="how much of it: the last ones that are recorded")
+    parser.add_argument("--answer-share", type=float, default=0.2, metavar="S", help="of its recorded tokens")
+    parser.add_argument("--slots", type=int, help="16, or those of the recorded pool")
     parser.add_argument("--standby", type=int, default=0, metavar="N", help="workers kept prepared, at full cost")
     parser.add_argument("--warm-start", type=float, default=5.0, metavar="S", help="what a start from these takes")
     parser.add_argument("--fail-per-hour", type=float, default=0.0, metavar="RATE", help="of each ready worker")

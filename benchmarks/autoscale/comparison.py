@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
 
-from benchmarks.autoscale.fleet import Scene
+from benchmarks.autoscale.fleet import Scaler, Scene
 from benchmarks.autoscale.foreseen import Foreseen, foreseen
 from benchmarks.autoscale.loads import named
 from benchmarks.autoscale.ours import Ours
@@ -19,12 +19,18 @@ OURS = "Opsite"
 
 @dataclass(frozen=True)
 class Case:
-    """One load on one fleet; `load` is a name that `loads.named` knows."""
+    """One load on one fleet; `load` is a name that `loads.named` knows.
+
+    `own`: policies of ours that run beside the one that is judged, by their names; `past` and `begins_at`: see `WithForecast`.
+    """
 
     load: str
     scene: Scene
     bound_s: float = 5.0
     share: float = 0.99
+    own: Sequence[tuple[str, Policy]] = ()
+    past: Mapping[int, float] = field(default_factory=dict)
+    begins_at: float = 0.0
 
     @property
     def policy(self) -> Policy:
@@ -39,12 +45,13 @@ class Case:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Scores of a case. `foreseen`: what those can do who know the load, None if it was not asked for."""
+    """Scores of a case; `own`: of our other policies. `foreseen`: what those can do who know the load, None if not asked for."""
 
     case: Case
     ours: Score
     others: Sequence[Score] = field(default_factory=list)
     foreseen: Foreseen | None = None
+    own: Sequence[Score] = ()
 
     @property
     def beaten_by(self) -> list[Score]:
@@ -57,20 +64,37 @@ def compared(cases: Sequence[Case], executor: Executor, *, bound: bool) -> Itera
     bounds = [executor.submit(_foreseen, case) if bound else None for case in cases]
     runs = []
     for case in cases:
+        own = [executor.submit(_own, case, place) for place, _ in enumerate(case.own)]
         others = [executor.submit(_other, case, place) for place, _ in enumerate(contestants(case.scene))]
-        runs.append((executor.submit(_ours, case), others))
-    for case, (ours, others), known in zip(cases, runs, bounds, strict=True):
+        runs.append((executor.submit(_ours, case), own, others))
+    for case, (ours, own, others), known in zip(cases, runs, bounds, strict=True):
         yield Comparison(
             case,
             ours.result(),
             [other.result() for other in others],
             None if known is None else known.result(),
+            [score.result() for score in own],
         )
 
 
 def _ours(case: Case) -> Score:
     scaler = Ours(case.policy)
     return judged(named(case.load), case.scene, scaler, family=OURS, bound_s=case.bound_s)[0]
+
+
+def _own(case: Case, place: int) -> Score:
+    label, policy = case.own[place]
+    scaler = scaler_of(case, policy, label)
+    return judged(named(case.load), case.scene, scaler, family=OURS, bound_s=case.bound_s)[0]
+
+
+def scaler_of(case: Case, policy: Policy, label: str = "") -> Scaler:
+    """A policy of ours, with the past that it may know."""
+    if policy.kind != "forecast":
+        return Ours(policy, label)
+    from benchmarks.autoscale.with_forecast import WithForecast  # which loads numpy
+
+    return WithForecast(policy, label, past=case.past, begins_at=case.begins_at)
 
 
 def _other(case: Case, place: int) -> Score:

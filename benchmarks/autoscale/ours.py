@@ -25,7 +25,7 @@ class Ours:
 
     def desired(self, sample: Sample) -> int:
         """One tick of the control loop."""
-        signals = signals_of(sample)
+        signals = self.signals(sample)
         decision = decide(self.policy, signals, self.history, sample.at)
         grew = decision.desired > signals.current
         self.history = remember(
@@ -33,6 +33,10 @@ class Ours:
         )
         self.decision = decision
         return decision.desired
+
+    def signals(self, sample: Sample) -> Signals:
+        """What production would have measured by now."""
+        return signals_of(sample)
 
 
 def signals_of(sample: Sample) -> Signals:

@@ -12,14 +12,14 @@ HEAD = f"  {'policy':<46}{'worker-h':>9}{'late %':>8}{'p50 s':>8}{'p95 s':>8}{'p
 
 
 def table(comparison: Comparison) -> Iterator[str]:
-    """All policies, the cheapest first. `*`: on the frontier; `!`: better than ours on both."""
+    """All policies, the cheapest first. `*`: on the frontier; `>`, `+`: ours, and our others; `!`: better than ours on both."""
     case, ours = comparison.case, comparison.ours
-    scores = [ours, *comparison.others]
+    scores = [ours, *comparison.own, *comparison.others]
     best = frontier(scores)
     yield f"{case.load}, cold start {case.scene.cold_start_s:g} s, {case.scene.slots} slots, bound {case.bound_s:g} s"
     yield HEAD
     for score in sorted(scores, key=lambda one: (one.worker_hours, one.late)):
-        mark = ">" if score is ours else "!" if score.beats(ours) else " "
+        mark = ">" if score is ours else "+" if score in comparison.own else "!" if score.beats(ours) else " "
         yield f"{mark}{'*' if score in best else ' '}{row(score)}"
     if (known := comparison.foreseen) is not None:
         over = ours.worker_hours / known.bound_hours

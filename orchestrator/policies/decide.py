@@ -11,6 +11,7 @@ from dataclasses import replace
 from orchestrator.policies.arrivals import Arrivals, after
 from orchestrator.policies.budget import within_budget
 from orchestrator.policies.demand import Decision, Demand, History, Policy, Signals, counted, seconds
+from orchestrator.policies.forecast import forecast
 from orchestrator.policies.queue_depth import calm_s, queue_depth
 from orchestrator.policies.schedule import Floor, highest
 from orchestrator.policies.standby import with_standby
@@ -25,6 +26,7 @@ EDITION = 2
 POLICIES: Mapping[str, Callable[[Policy, Signals, Demand, History, float], Decision]] = {
     "queue_depth": queue_depth,
     "target_wait": target_wait,
+    "forecast": forecast,
 }
 
 

@@ -56,12 +56,27 @@ class Demand:
 
 
 @dataclass(frozen=True, slots=True)
+class Forecast:
+    """What the pool's own history lets expect: the highest rate until a start from now would be over, in turns/s.
+
+    `error`: how far such forecasts lay off in the past, as a part of what came; `plain_error`: how far those that know no `season`.
+    None where that could not be tried.
+    """
+
+    made_at: float
+    turns_per_s: float
+    error: float | None = None
+    plain_error: float | None = None
+    season: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Signals:
     """Fleet and demand of a pool. Demand is None when the queue could not be read: a value of its own, never zero.
 
     Measured, and None until they were: `turn_s`, what a turn costs a full worker (its share of the worker's time, in s, so a worker
     ends 1 / turn_s turns a second); `start_s`, what a start would take now (a cold one where nothing is warm).
-    `spent_h`: GPU-hours of this day (UTC); None: not counted.
+    `spent_h`: GPU-hours of this day (UTC); None: not counted. `forecast`: None where none was made, or none was asked for.
     """
 
     slots: int
@@ -72,6 +87,7 @@ class Signals:
     turn_s: float | None = None
     start_s: float | None = None
     spent_h: float | None = None
+    forecast: Forecast | None = None
 
     @property
     def current(self) -> int:

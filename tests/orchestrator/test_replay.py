@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from orchestrator.models import Pool, ScalingDecision
-from orchestrator.policies.demand import Demand, History, Policy, Signals
+from orchestrator.policies.demand import Demand, Forecast, History, Policy, Signals
 from orchestrator.replay import Inputs, NotStored, decided, differences, from_json, in_words, to_json
 from tests.orchestrator.conftest import Site, wait_for
 
@@ -21,16 +21,20 @@ demands = st.builds(
     Demand, at=floats, waiting=counts, running=counts, oldest_wait_s=floats, arrived=st.none() | counts,
     work_waiting=st.none() | counts,
 )  # fmt: skip
+forecasts = st.builds(
+    Forecast, made_at=floats, turns_per_s=floats, error=st.none() | floats, plain_error=st.none() | floats,
+    season=st.sampled_from(("", "day")),
+)  # fmt: skip
 signals = st.builds(
     Signals, slots=st.integers(1, 256), starting=counts, ready=counts, draining=counts, demand=st.none() | demands,
-    turn_s=st.none() | floats, start_s=st.none() | floats,
+    turn_s=st.none() | floats, start_s=st.none() | floats, forecast=st.none() | forecasts,
 )  # fmt: skip
 histories = st.builds(
     History, seen_since=st.none() | floats, idle_since=st.none() | floats, grown_at=st.none() | floats,
     peaks=st.lists(st.tuples(floats, counts), max_size=5).map(tuple),
 )  # fmt: skip
 policies = st.builds(
-    Policy, kind=st.just("queue_depth"), min_workers=st.integers(0, 9), max_workers=st.integers(9, 99),
+    Policy, kind=st.sampled_from(("queue_depth", "forecast")), min_workers=st.integers(0, 9), max_workers=st.integers(9, 99),
     waiting_per_worker=st.integers(1, 99), up_cooldown_s=floats, down_cooldown_s=st.none() | floats, idle_to_zero_s=floats,
 )  # fmt: skip
 inputs = st.builds(
@@ -78,7 +82,7 @@ def test_what_an_older_version_stored_is_said_not_to_be_enough() -> None:
 
 def test_a_field_that_was_not_stored_yet_is_its_default_and_one_that_went_is_left_out() -> None:
     stored = to_json(INPUTS)
-    del stored["policy"]["wait_bound_s"], stored["signals"]["turn_s"]
+    del stored["policy"]["wait_bound_s"], stored["signals"]["turn_s"], stored["signals"]["forecast"]
     stored["history"]["gone"] = 1
     assert from_json(stored) == INPUTS
 
@@ -92,6 +96,9 @@ def test_what_was_measured_is_said_in_words() -> None:
         "1 worker starting, 2 ready, 0 draining; 1 token waiting; 50 tasks arrived so far; "
         "0.5 s of a full worker per task; 12 s to start"
     )
+    forecast = Forecast(made_at=9.0, turns_per_s=2.5, error=0.1, plain_error=0.4, season="day")
+    words = in_words(to_json(replace(INPUTS, signals=replace(signals, forecast=forecast))))
+    assert words.endswith("; 12 s to start; 2.5 tasks per s foreseen")
 
 
 def load_up_and_down(site: Site, pool: Pool) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import replace
 from itertools import pairwise
 
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 
 from orchestrator.policies.arrivals import BUCKET_S, Arrivals, after
 from orchestrator.policies.decide import decide, remember
-from orchestrator.policies.demand import Demand, History, Policy, Signals
+from orchestrator.policies.demand import Demand, Forecast, History, Policy, Signals
 from orchestrator.policies.schedule import DAYS, Floor
 
 POLICY = Policy(kind="target_wait", max_workers=20, down_cooldown_s=60, idle_to_zero_s=300)
@@ -173,7 +174,7 @@ turn_costs = st.floats(0.01, 5)
 every_day = st.builds(lambda workers: Floor(DAYS, "00:00", "24:00", workers), st.integers(0, 60))
 policies = st.builds(
     Policy,
-    kind=st.sampled_from(("target_wait", "queue_depth")),
+    kind=st.sampled_from(("target_wait", "queue_depth", "forecast")),
     min_workers=st.integers(0, 5),
     max_workers=st.integers(5, 40),
     waiting_per_worker=st.integers(1, 50),
@@ -202,6 +203,14 @@ histories = st.builds(
     peaks=st.lists(st.tuples(st.floats(0, NOW), st.integers(0, 100)), max_size=4).map(tuple),
     arrivals=memories(),
 )
+forecasts = st.builds(
+    Forecast,
+    made_at=st.floats(NOW - 2000, NOW + 10),
+    turns_per_s=st.floats(0, 100),
+    error=st.none() | st.floats(0, 2),
+    plain_error=st.none() | st.floats(0, 2),
+    season=st.just("day"),
+)
 signals_ = st.builds(
     Signals,
     slots=st.integers(1, 64),
@@ -216,6 +225,7 @@ signals_ = st.builds(
     ),
     turn_s=st.none() | turn_costs,
     start_s=st.none() | st.floats(0.1, 300),
+    forecast=st.none() | forecasts,
 )
 
 
@@ -248,8 +258,19 @@ def test_stale_signals_change_nothing(policy: Policy, signals: Signals, history:
     assert (decision.desired, decision.code) == (signals.current, "blind")
 
 
-def live(policy: Policy, arrivals: list[int], *, turn_s: float, start_s: int, slots: int = 16) -> list[int]:
-    """The fleet's size per second, for so many turns that come in each; workers end 1 / `turn_s` a second, `slots` at most."""
+def live(
+    policy: Policy,
+    arrivals: list[int],
+    *,
+    turn_s: float,
+    start_s: int,
+    slots: int = 16,
+    foreseen: Callable[[float], Forecast | None] = lambda at: None,
+) -> list[int]:
+    """The fleet's size per second, for so many turns that come in each; workers end 1 / `turn_s` a second, `slots` at most.
+
+    `foreseen`: the forecast of each moment, counted from the begin.
+    """
     now, history, sizes = NOW, History(), []
     starts: list[int] = []
     ready = arrived = waiting = running = 0
@@ -270,6 +291,7 @@ def live(policy: Policy, arrivals: list[int], *, turn_s: float, start_s: int, sl
             demand=Demand(at=now, waiting=waiting, running=running, arrived=arrived),
             turn_s=measured,
             start_s=float(start_s) if measured else None,
+            forecast=foreseen(now - NOW),
         )
         decision = decide(policy, signals, history, now)
         grew = decision.desired > signals.current

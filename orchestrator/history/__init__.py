@@ -1,0 +1,1 @@
+"""What came in of each pool, minute by minute, and what it lets expect."""
