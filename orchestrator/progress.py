@@ -87,7 +87,7 @@ class Progress:
         follows = all(would_follow(row, self.wanted) for row in old)
         supplies = {
             str(revision.pk): Supply(
-                self.watch.backoff(str(revision.pk)), room, room_note, self.host.awaited(revision), coming, follows
+                self.watch.backoff(str(revision.pk)), room, room_note, coming, follows, self.host.awaited(revision)
             )
             for revision in self.revisions
         }

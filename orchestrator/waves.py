@@ -31,9 +31,9 @@ class Supply:
     backoff: Backoff
     room: int
     room_note: str = ""
-    awaited: str | None = None
     coming: bool = False
     follows: bool = True
+    awaited: str | None = None
 
 
 def plan_wave(

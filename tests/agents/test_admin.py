@@ -33,7 +33,7 @@ def page(client: Client, name: str, *args: Any) -> str:
 def test_every_model_is_there() -> None:
     assert {model.__name__ for model in OURS} == {
         "Tenant", "ApiKey", "Agent", "AgentRevision", "Conversation", "Message", "Task", "Turn", "Pool", "ScalingPolicy",
-        "PoolRevision", "Rollout", "Worker", "ScalingDecision",
+        "PoolRevision", "Rollout", "StockItem", "Worker", "ScalingDecision",
     }  # fmt: skip
 
 
@@ -48,7 +48,7 @@ def test_lists_and_forms(staff: Client, model: Any) -> None:
         page(staff, f"{label}_change", first.pk)
     response = staff.get(reverse(f"admin:{label}_add"))
     read_only = {"AgentRevision", "Conversation", "Message", "Task", "Turn", "Worker", "ScalingDecision"}
-    read_only |= {"PoolRevision", "Rollout"}
+    read_only |= {"PoolRevision", "Rollout", "StockItem"}
     assert response.status_code == (403 if model.__name__ in read_only else 200)
 
 

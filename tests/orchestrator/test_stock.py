@@ -140,7 +140,7 @@ def test_a_wave_waits_for_its_image_and_the_current_revision_goes_on() -> None:
     from orchestrator.rollout import Course
 
     course = Course(current="a", target="b", state="rolling")
-    supplies = {"a": Supply(Backoff(), 9), "b": Supply(Backoff(), 9, "", "It comes.")}
+    supplies = {"a": Supply(Backoff(), 9), "b": Supply(Backoff(), 9, awaited="It comes.")}
     waits = plan_wave(course, desired=0, reason="r", workers=[], supplies=supplies, now=0.0, grace_s=9)
     assert waits == Plan()
     waits = plan_wave(course, desired=1, reason="r", workers=[], supplies=supplies, now=0.0, grace_s=9)
