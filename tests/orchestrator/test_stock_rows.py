@@ -54,7 +54,10 @@ def made(slug: str, **fields: object) -> Pool:
     return pool
 
 
-def test_a_pool_shows_what_it_waits_for_and_many_cost_no_more_queries(admin_client: Client) -> None:
+def test_a_pool_shows_what_it_waits_for_and_many_cost_no_more_queries(
+    admin_client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
     one = made("one", image=IMAGE.name, model=WEIGHTS.name)
     StockRows("here").write({IMAGE: Status("present"), WEIGHTS: Status("fetching", 43, 100)}, now=1.0)
     said = "The weights of opsite/verse are being fetched: 43 % of 100 bytes (host here)."
