@@ -240,6 +240,11 @@ UNFOLD = {
                         "link": reverse_lazy("admin:orchestrator_poolrevision_changelist"),
                     },
                     {
+                        "title": "Images and weights",
+                        "icon": "inventory_2",
+                        "link": reverse_lazy("admin:orchestrator_stockitem_changelist"),
+                    },
+                    {
                         "title": "Policies",
                         "icon": "tune",
                         "link": reverse_lazy("admin:orchestrator_scalingpolicy_changelist"),
