@@ -23,7 +23,7 @@ Kind = Literal[
 OF_ROLLOUT: frozenset[Kind] = frozenset({"rolling", "canary", "failed", "reverted"})
 """The states of a roll-out but the one in which nothing is to be told: there is one of them at most."""
 QUIET_S = 10.0
-COME_AND_GO: frozenset[Kind] = frozenset({"maximum", "room", "preempted"})
+COME_AND_GO: frozenset[Kind] = frozenset({"maximum", "room", "sparing", "preempted"})
 RESAID: frozenset[Kind] = OF_ROLLOUT | {"starts_fail", "runtime", "sparing"}
 """Said again when they change: each failure is news."""
 EACH_TIME: frozenset[Kind] = frozenset({"preempted"})
@@ -38,8 +38,8 @@ OVER: Mapping[Kind, str] = {
     "budget_near": "The day's budget is no longer nearly spent.",
     "starts_fail": "Starts go well again.",
     "room": "There is room again.",
-    "stock": "What its workers are made from is here.",
-    "sparing": "Workers of lower pools may hand over to it again.",
+    "stock": "No start waits for what its workers are made from any more.",
+    "sparing": "Its failed start no longer keeps it from a place.",
     "preempted": "No more workers hand over to pools of higher priority.",
     "rolling": "The roll-out is over.",
     "canary": "The roll-out is over.",
@@ -54,7 +54,7 @@ FOLLOWED_BY: Mapping[Kind, frozenset[Kind]] = {
     **dict.fromkeys(OF_ROLLOUT, OF_ROLLOUT),
 }
 """What says how it ended, if it begins at that moment."""
-OF_WORK: frozenset[Kind] = frozenset({"maximum", "budget", "budget_near", "starts_fail", "room"})
+OF_WORK: frozenset[Kind] = frozenset({"maximum", "budget", "budget_near", "starts_fail", "room", "sparing", "stock"})
 """Of these nothing is known while the queue cannot be read; nor of the queue, while the fleet must not be touched."""
 
 

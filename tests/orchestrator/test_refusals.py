@@ -59,7 +59,7 @@ def test_each_is_said_once_and_so_is_its_end(ticks: list[dict[Kind, str]], expec
     assert said == expected
 
 
-@pytest.mark.parametrize("kind", ["maximum", "room", "preempted"])
+@pytest.mark.parametrize("kind", ["maximum", "room", "sparing", "preempted"])
 def test_what_comes_and_goes_is_over_after_a_while(kind: Kind) -> None:
     known = noted({}, {kind: "S."}, NOW).known
     away = noted(known, {}, NOW + QUIET_S - 0.1)
@@ -69,14 +69,16 @@ def test_what_comes_and_goes_is_over_after_a_while(kind: Kind) -> None:
 
 
 def test_what_cannot_be_seen_is_not_over() -> None:
-    known = noted({}, {"budget": "B.", "starts_fail": "S.", "blind": "?"}, NOW).known
+    known = noted(
+        {}, {"budget": "B.", "starts_fail": "S.", "stock": "It comes.", "sparing": "F.", "blind": "?"}, NOW
+    ).known
     hindered = noted(known, {"paused": "P."}, NOW + 99, unjudged=unjudged(is_blind=True, is_hindered=True))
     assert hindered.sentences == ("P.",)
     assert hindered.known.keys() == {"paused", *known}
     blind = noted(known, {"blind": "?"}, NOW + 99, unjudged=unjudged(is_blind=True, is_hindered=False))
     assert blind.sentences == ()
     seen = noted(blind.known, {}, NOW + 99, unjudged=unjudged(is_blind=False, is_hindered=False))
-    assert set(seen.sentences) == {OVER["budget"], OVER["starts_fail"], OVER["blind"]}
+    assert set(seen.sentences) == {OVER[kind] for kind in known}
 
 
 present = st.dictionaries(st.sampled_from(sorted(OVER)), st.sampled_from(["One.", "Two."]))
