@@ -36,7 +36,7 @@ $(DEV_STAMP): requirements-dev.txt $(STAMP) | $(PY)
 	@$(PIP) install -r requirements-dev.txt
 	@touch $@
 
-up: $(STAMP) ## the whole service here: web, orchestrator, recorder, celery, Postgres, Redis (PORT=8000)
+up: $(STAMP) ## the whole service here: web, orchestrator, recorder, effects, celery, Postgres, Redis (PORT=8000)
 	@$(PY) manage.py up --port $(PORT)
 
 demo: $(STAMP) ## two tenants, a real model, a fleet that grows and shrinks; ends by itself

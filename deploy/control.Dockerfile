@@ -22,7 +22,12 @@ COPY taskqueue taskqueue
 COPY gpu_worker gpu_worker
 COPY tenants tenants
 COPY orchestrator orchestrator
+COPY outbound outbound
+COPY webhooks webhooks
 COPY agents agents
+COPY batches batches
+COPY knowledge knowledge
+COPY billing billing
 COPY opsite opsite
 
 # The data folder is the only one that is written; with a read-only root it is mounted as tmpfs. No state that matters lies there.

@@ -43,7 +43,7 @@ def prepare(say: Callable[[str], None]) -> None:
 
 
 class Service:
-    """Web, orchestrator, recorder and celery under one supervisor."""
+    """Web, orchestrator, recorder, effects and celery under one supervisor."""
 
     def __init__(self, *, host: str, port: int, say: Callable[[str], None], celery: bool = True) -> None:
         self.host, self.port, self._say = host, port, say
@@ -53,6 +53,7 @@ class Service:
         self._supervisor.add("web", [*manage, "serve", "--host", host, "--port", str(port)])
         self._supervisor.add("orchestrator", [*manage, "orchestrate"])
         self._supervisor.add("recorder", [*manage, "record"])
+        self._supervisor.add("effects", [*manage, "effects"])
         if celery:
             # Its banner, and its warning of root, say nothing that the reader of this terminal could use.
             celery_command = [

@@ -90,7 +90,11 @@ INSTALLED_APPS = [
     "opsite",
     "tenants",
     "orchestrator",
+    "webhooks",
     "agents",
+    "batches",
+    "knowledge",
+    "billing",
 ]
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",

@@ -6,7 +6,7 @@ event data as ready JSON text, so that the web process splices it without decodi
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
@@ -21,11 +21,40 @@ StartPhase = Literal["interpreter", "import", "engine", "load", "compile", "firs
 engine could not tell apart."""
 
 
+class ToolCall(msgspec.Struct, frozen=True):
+    """A function that the model wants called; `arguments` is the JSON text that it wrote, which may not be valid."""
+
+    id: str
+    name: str
+    arguments: str
+
+
+class ToolSpec(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A function that the model may call; `parameters` is a JSON schema of an object."""
+
+    name: str
+    description: str = ""
+    parameters: dict[str, Any] = {}
+
+
+class OutputForm(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What an answer must look like, by guided decoding: `json_schema` (with `json_schema`), any JSON object, or `regex`."""
+
+    kind: Literal["json_schema", "json_object", "regex"]
+    json_schema: dict[str, Any] | None = None
+    regex: str = ""
+
+
 class ChatMessage(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One message of the context, in the form of OpenAI's chat API."""
+    """One message of the context, in the form of OpenAI's chat API.
+
+    `tool_calls` stand in an assistant's message, `tool_call_id` in a tool's: the call whose result `content` is.
+    """
 
     role: str
-    content: str
+    content: str = ""
+    tool_calls: tuple[ToolCall, ...] = ()
+    tool_call_id: str = ""
 
 
 class SamplingParams(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, forbid_unknown_fields=True):
@@ -41,11 +70,20 @@ class SamplingParams(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=Tr
 
 
 class TurnBody(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
-    """What the engine needs to run a turn: chat messages (the model's own template is applied) or a plain prompt."""
+    """What the engine needs to run a turn: chat messages (the model's own template is applied), a plain prompt, or texts to embed.
+
+    `tool_choice` is `auto`, `none`, `required`, or the name of the one tool to call. `tools_run_here`: the calls are Opsite's to
+    make, so a turn that ends in calls does not end its task. `embed` are texts for an embedding engine.
+    """
 
     messages: tuple[ChatMessage, ...] = ()
     prompt: str | None = None
     params: SamplingParams = SamplingParams()
+    tools: tuple[ToolSpec, ...] = ()
+    tool_choice: str = "auto"
+    tools_run_here: bool = False
+    output: OutputForm | None = None
+    embed: tuple[str, ...] = ()
 
 
 class Submission(msgspec.Struct, frozen=True, kw_only=True):

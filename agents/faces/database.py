@@ -22,14 +22,16 @@ from agents.problems import unavailable
 
 Row = dict[str, Any]
 
-PRINCIPAL = """
+_PRINCIPAL = """
     SELECT k.id AS key, t.id AS tenant, k.scopes, t.weight, t.max_waiting, t.max_running, t.cancel_on_disconnect, k.expires_at,
            k.max_waiting AS key_max_waiting, k.max_running AS key_max_running,
            ARRAY[t.requests_per_minute, t.tokens_per_minute, t.tokens_per_month] AS limits,
            ARRAY[k.requests_per_minute, k.tokens_per_minute, k.tokens_per_month] AS key_limits
     FROM tenants_apikey k JOIN tenants_tenant t ON t.id = k.tenant_id
-    WHERE k.digest = %s AND k.revoked_at IS NULL AND (k.expires_at IS NULL OR k.expires_at > now()) AND t.is_active
+    WHERE k.revoked_at IS NULL AND (k.expires_at IS NULL OR k.expires_at > now()) AND t.is_active
 """
+PRINCIPAL = _PRINCIPAL + " AND k.digest = %s"
+PRINCIPAL_OF_KEY = _PRINCIPAL + " AND k.id = %s"
 
 NOTE_USE = """
     UPDATE tenants_apikey SET last_used_at = now()

@@ -28,7 +28,7 @@ from tests.e2e.listener import Listener
 
 pytestmark = [pytest.mark.compose, pytest.mark.timeout(400)]
 
-CONTROL = ("web", "orchestrator", "recorder", "celery")
+CONTROL = ("web", "orchestrator", "recorder", "effects", "celery")
 TOKENS = 250
 STEP_S = 0.02
 LEASE_S = 20

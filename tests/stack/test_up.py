@@ -66,7 +66,7 @@ class Up:
         found = {}
         for child in psutil.Process(self.process.pid).children():
             words = " ".join(child.cmdline())
-            for name in ("serve", "orchestrate", "record", "celery"):
+            for name in ("serve", "orchestrate", "record", "effects", "celery"):
                 if name in words:
                     found[name] = child
         return found

@@ -1,0 +1,1 @@
+"""Knowledge collections: documents, chunks and their embeddings, searched by pgvector."""

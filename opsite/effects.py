@@ -1,0 +1,47 @@
+"""What goes on outside requests and workers: chores that act on the world or submit work in somebody's name, in one process.
+
+A chore keeps what it has to do in Postgres and claims it row by row, so that any number of these processes may run, and one that is
+killed loses nothing. They wait for the network most of their time: hence asyncio here, and not celery, whose worker holds one job
+at a time. Each gets the web process's context: it submits tasks by the very path that requests take.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
+
+from agents.faces.context import Context
+
+log = logging.getLogger(__name__)
+
+Chore = Callable[[Context, asyncio.Event], Awaitable[None]]
+"""Works until the event is set. What it raises is logged, and it begins again after a pause."""
+
+CHORES: dict[str, Chore] = {}
+AGAIN_S = 1.0
+
+
+async def run(
+    stop: asyncio.Event, *, database_url: str, redis_url: str, body_limit: int, chores: Mapping[str, Chore] = CHORES
+) -> None:
+    """All chores, until `stop` is set."""
+    context = await Context.start(database_url=database_url, redis_url=redis_url, body_limit=body_limit)
+    try:
+        async with asyncio.TaskGroup() as group:
+            for name, chore in chores.items():
+                group.create_task(_kept_up(name, chore, context, stop), name=name)
+            group.create_task(stop.wait())
+    finally:
+        await context.close()
+
+
+async def _kept_up(name: str, chore: Chore, context: Context, stop: asyncio.Event) -> None:
+    while not stop.is_set():
+        try:
+            await chore(context, stop)
+        except Exception:
+            log.exception("%s failed; it begins again", name)
+        with suppress(TimeoutError):
+            await asyncio.wait_for(stop.wait(), AGAIN_S)
