@@ -110,7 +110,8 @@ ACCEPT = """
             options, parent_call_id, priority, deadline_at, metadata, idempotency_key, idempotency_digest, estimated_tokens, output,
             finish_reason, prompt_tokens, completion_tokens, attempts, created_at)
         SELECT id, tenant, agent, revision, pool, conversation, api_key, 'queued', input, params,
-            options, parent_call, priority, deadline_at, metadata, idempotency_key, idempotency_digest, estimated_tokens, '', '', 0, 0, 0, now()
+            options, parent_call, priority, deadline_at, metadata, idempotency_key, idempotency_digest, estimated_tokens, '', '',
+            0, 0, 0, now()
         FROM rows ON CONFLICT (tenant_id, idempotency_key) DO NOTHING
         RETURNING id, created_at
     ), turns AS (

@@ -299,9 +299,14 @@ def _said(request: TaskRequest) -> list[dict[str, Any]]:
         if message.tool_calls and message.role != "assistant":
             raise bad_field(f"messages[{index}].tool_calls", "only an assistant's message has them")
         if bool(message.tool_call_id) != (message.role == "tool"):
-            raise bad_field(f"messages[{index}].tool_call_id", "a tool's message, and no other, names the call that it answers")
+            raise bad_field(
+                f"messages[{index}].tool_call_id", "a tool's message, and no other, names the call that it answers"
+            )
         if request.conversation and (message.tool_calls or message.role == "tool"):
-            raise bad_field(f"messages[{index}]", "a conversation keeps no tool calls of its client's; send them as `messages` alone")
+            raise bad_field(
+                f"messages[{index}]",
+                "a conversation keeps no tool calls of its client's; send them as `messages` alone",
+            )
     return [{"content": "", **msgspec.to_builtins(message)} for message in messages]
 
 

@@ -26,7 +26,10 @@ def spec_of(one: Builtin) -> ToolSpec:
             return _spec(
                 one,
                 "Work out an arithmetic expression, such as (3 + 4) * 2 ** 8 or sqrt(2).",
-                expression={"type": "string", "description": "Numbers, + - * / // % **, and sqrt, log, exp, sin, cos, round."},
+                expression={
+                    "type": "string",
+                    "description": "Numbers, + - * / // % **, and sqrt, log, exp, sin, cos, round.",
+                },
             )
         case "current_time":
             return _spec(

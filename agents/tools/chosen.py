@@ -49,7 +49,9 @@ def specs(tools: Sequence[dict[str, Any]], own: Mapping[str, ToolSpec]) -> tuple
     return tuple(found)
 
 
-def checked_tools(tools: Any, *, known: Sequence[str], agents: Sequence[str], field: str = "tools") -> list[dict[str, Any]]:
+def checked_tools(
+    tools: Any, *, known: Sequence[str], agents: Sequence[str], field: str = "tools"
+) -> list[dict[str, Any]]:
     """A revision's tools, or the problem that names the one that does not fit. `known`, `agents`: the tenant's."""
     if not isinstance(tools, list):
         raise bad_field(field, "must be a list")
