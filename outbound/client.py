@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 import time
+import uuid
 from collections.abc import Mapping
 from contextlib import aclosing
 from types import TracebackType
@@ -64,7 +65,7 @@ class Outbound:
         """Close all connections. Clients of `http_client` are closed by who has them."""
         await self._transport.aclose()
 
-    async def fetch(self, request: Request, *, tenant: int, limits: Limits = DEFAULT) -> Response:
+    async def fetch(self, request: Request, *, tenant: uuid.UUID, limits: Limits = DEFAULT) -> Response:
         """Make the call, follow its redirects, and read the answer, of whatever status.
 
         Raises an OutboundError; its `sent` says whether the other side may have seen the request.
@@ -85,7 +86,7 @@ class Outbound:
     def http_client(
         self,
         *,
-        tenant: int,
+        tenant: uuid.UUID,
         headers: Mapping[str, str] | None = None,
         timeout: httpx2.Timeout | None = None,
         auth: httpx2.Auth | None = None,
@@ -117,7 +118,7 @@ class Outbound:
         request: Request,
         headers: tuple[tuple[str, str], ...],
         *,
-        tenant: int,
+        tenant: uuid.UUID,
         limits: Limits,
         progress: _Progress,
     ) -> Response:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import uuid
 import zlib
 from collections.abc import AsyncIterator, Sequence
 
@@ -32,6 +33,7 @@ from outbound.redirects import after
 from outbound.requests import Request
 from tests.outbound.site import Site, plain, site
 
+TENANT = uuid.uuid4()
 PATIENT = Limits(total_s=30)
 LOOPBACK = Policy.parse("127.0.0.1/32")
 SECRETS = {"authorization": "Bearer s3cret", "x-api-key": "s3cret", "cookie": "s=s3cret", "accept": "application/json"}
@@ -70,7 +72,7 @@ async def fetch(
 ):
     async with Outbound(policy, resolver=names or Names()) as outbound:
         request = Request(method=method, url=url, headers=headers or {}, content=content)
-        return await outbound.fetch(request, tenant=1, limits=limits)
+        return await outbound.fetch(request, tenant=TENANT, limits=limits)
 
 
 async def refused(error: type[OutboundError], url: str, **how) -> OutboundError:
@@ -133,9 +135,9 @@ async def test_a_name_that_turns_bad_is_refused_at_its_next_connection(here: Sit
     names = Names(tool_example=[["127.0.0.1"], ["10.0.0.7"]])
     async with Outbound(LOOPBACK, resolver=names) as outbound:
         request = Request(method="GET", url=here.url(host="tool.example"))
-        await outbound.fetch(request, tenant=1)
+        await outbound.fetch(request, tenant=TENANT)
         with pytest.raises(AddressRefused):
-            await outbound.fetch(request, tenant=1)
+            await outbound.fetch(request, tenant=TENANT)
 
 
 async def test_the_next_address_is_tried_if_one_does_not_answer(here: Site) -> None:
@@ -304,7 +306,9 @@ async def test_a_resolver_that_is_silent_counts_in_the_seconds() -> None:
 
     async with Outbound(LOOPBACK, resolver=silent) as outbound:
         with pytest.raises(TimedOut) as caught:
-            await outbound.fetch(Request(method="GET", url="http://a.example/"), tenant=1, limits=Limits(total_s=0.2))
+            await outbound.fetch(
+                Request(method="GET", url="http://a.example/"), tenant=TENANT, limits=Limits(total_s=0.2)
+            )
     assert caught.value.sent is False
 
 
@@ -342,8 +346,8 @@ async def test_no_proxy_and_no_cookie_is_taken_from_elsewhere(here: Site, monkey
     here.answers["/"] = plain(body=b"straight", set_cookie="a=b")
     async with Outbound(LOOPBACK, resolver=Names()) as outbound:
         for _ in range(2):
-            assert (await outbound.fetch(Request(method="GET", url=here.url()), tenant=1)).body == b"straight"
-        async with outbound.http_client(tenant=1) as client:
+            assert (await outbound.fetch(Request(method="GET", url=here.url()), tenant=TENANT)).body == b"straight"
+        async with outbound.http_client(tenant=TENANT) as client:
             assert (await client.get(here.url())).content == b"straight"
     assert all("cookie" not in asked.headers for asked in here.asked)
 
@@ -353,14 +357,14 @@ async def test_a_tenant_calls_a_host_so_often_and_others_are_not_held_up(here: S
     async with Outbound(LOOPBACK, resolver=Names(other_example=[["127.0.0.1"]]), calls_per_minute=2) as outbound:
         request = Request(method="GET", url=here.url())
         for _ in range(2):
-            await outbound.fetch(request, tenant=1)
+            await outbound.fetch(request, tenant=TENANT)
         with pytest.raises(RateLimited) as caught:
-            await outbound.fetch(request, tenant=1)
+            await outbound.fetch(request, tenant=TENANT)
         assert 0 < caught.value.retry_after_s <= 30
         assert caught.value.sent is False
-        assert (await outbound.fetch(request, tenant=2)).status == 200
+        assert (await outbound.fetch(request, tenant=uuid.uuid4())).status == 200
         other = Request(method="GET", url=here.url(host="other.example"))
-        assert (await outbound.fetch(other, tenant=1)).status == 200
+        assert (await outbound.fetch(other, tenant=TENANT)).status == 200
 
 
 def test_a_request_shows_no_secret() -> None:

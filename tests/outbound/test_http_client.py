@@ -10,7 +10,7 @@ from outbound.client import Outbound
 from outbound.failures import AddressRefused, RateLimited, ResponseTooLarge, UndecodableResponse
 from outbound.policy import Policy
 from tests.outbound.site import plain, site
-from tests.outbound.test_client import LOOPBACK, Names
+from tests.outbound.test_client import LOOPBACK, TENANT, Names
 
 
 async def test_its_requests_are_checked_and_its_redirects_too() -> None:
@@ -19,7 +19,7 @@ async def test_its_requests_are_checked_and_its_redirects_too() -> None:
             "/": plain(body=b"ok"),
             "/away": plain("307 Temporary Redirect", location="http://inside.example/"),
         }
-        async with outbound.http_client(tenant=1, headers={"authorization": "Bearer t"}) as client:
+        async with outbound.http_client(tenant=TENANT, headers={"authorization": "Bearer t"}) as client:
             assert (await client.get(here.url())).content == b"ok"
             assert here.asked[0].headers["authorization"] == "Bearer t"
             assert (await client.get(here.url("/away"))).status_code == 307  # followed by nobody unless asked
@@ -36,7 +36,7 @@ async def test_its_answers_and_its_calls_are_bounded() -> None:
             "/more": plain(body=b"x" * 101),
             "/bomb": plain(body=gzip.compress(b"\0" * 100_000), content_encoding="gzip"),
         }
-        async with outbound.http_client(tenant=1, response_bytes=100) as client:
+        async with outbound.http_client(tenant=TENANT, response_bytes=100) as client:
             assert len((await client.get(here.url())).content) == 100
             assert here.asked[0].headers["accept-encoding"] == "identity"
             with pytest.raises(ResponseTooLarge):
@@ -52,7 +52,7 @@ async def test_nothing_is_allowed_unless_it_is_said() -> None:
     async with (
         site() as here,
         Outbound(Policy(), resolver=Names()) as outbound,
-        outbound.http_client(tenant=1) as client,
+        outbound.http_client(tenant=TENANT) as client,
     ):
         with pytest.raises(AddressRefused):
             await client.get(here.url())

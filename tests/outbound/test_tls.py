@@ -16,7 +16,7 @@ from outbound.client import Outbound
 from outbound.failures import ConnectionFailed
 from outbound.requests import Request
 from tests.outbound.site import plain, site
-from tests.outbound.test_client import LOOPBACK, Names
+from tests.outbound.test_client import LOOPBACK, TENANT, Names
 
 NAMES = Names(tool_example=[["127.0.0.1"]], other_example=[["127.0.0.1"]])
 
@@ -58,12 +58,12 @@ async def test_the_name_is_verified_and_told_to_the_server(certificate: Path) ->
         good = Request(method="GET", url=here.url(host="tool.example", scheme="https"))
         bad = Request(method="GET", url=here.url(host="other.example", scheme="https"))
         async with Outbound(LOOPBACK, resolver=NAMES, tls=trusting) as outbound:
-            assert (await outbound.fetch(good, tenant=1)).body == b"secure"
+            assert (await outbound.fetch(good, tenant=TENANT)).body == b"secure"
             assert told == ["tool.example"]
             with pytest.raises(ConnectionFailed, match=r"other\.example.*certificate") as caught:
-                await outbound.fetch(bad, tenant=1)
+                await outbound.fetch(bad, tenant=TENANT)
             assert caught.value.sent is False
         async with Outbound(LOOPBACK, resolver=NAMES) as outbound:
             with pytest.raises(ConnectionFailed):
-                await outbound.fetch(good, tenant=1)
+                await outbound.fetch(good, tenant=TENANT)
     assert len(here.asked) == 1
