@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rest_framework.routers import SimpleRouter
 
-from agents.api import secrets, views
+from agents.api import secrets, tools, views
 
 
 class Router(SimpleRouter):
@@ -19,5 +19,7 @@ router = Router()
 router.register("agents", views.AgentViewSet, basename="agent")
 router.register("conversations", views.ConversationViewSet, basename="conversation")
 router.register("tasks", views.TaskViewSet, basename="task")
+router.register("tools", tools.ToolViewSet, basename="tool")
+router.register("mcp-servers", tools.McpServerViewSet, basename="mcp-server")
 router.register("secrets", secrets.SecretViewSet, basename="secret")
 urlpatterns = router.urls
