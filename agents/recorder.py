@@ -16,6 +16,7 @@ from typing import Any
 import msgspec
 import psycopg
 
+from agents.announcing import ENDED_COLUMNS, announcing
 from agents.lifecycle import OPEN
 from agents.limits import Bill, Limits, bill
 from agents.postgres import with_settings
@@ -76,8 +77,8 @@ TASKS = f"""
         finished_at = r.ended_at, finish_reason = r.finish_reason, error = nullif(r.error, 'null'::jsonb),
         prompt_tokens = r.prompt_tokens, completion_tokens = r.completion_tokens, output = coalesce(r.text, '')
     FROM rows r WHERE t.id = r.task AND t.state = ANY(%(open)s)
-    RETURNING t.tenant_id, t.agent_id, t.api_key_id, t.state, t.created_at, t.finished_at, t.completion_tokens,
-              t.prompt_tokens + t.completion_tokens - t.estimated_tokens AS beyond), learnt AS ({_LEARN})
+    RETURNING {ENDED_COLUMNS}, t.api_key_id, t.prompt_tokens + t.completion_tokens - t.estimated_tokens AS beyond),
+    learnt AS ({_LEARN}), announced AS ({announcing("written")})
     SELECT w.tenant_id, n.tokens_per_minute, n.tokens_per_month, w.api_key_id, coalesce(k.tokens_per_minute, 0),
            coalesce(k.tokens_per_month, 0), w.created_at, w.beyond
     FROM written w JOIN tenants_tenant n ON n.id = w.tenant_id LEFT JOIN tenants_apikey k ON k.id = w.api_key_id

@@ -33,6 +33,9 @@ CONFLICTS = {
     ("patch", "/api/v1/agents/{slug}"),
     ("delete", "/api/v1/agents/{slug}"),
     ("delete", "/api/v1/conversations/{id}"),
+    ("post", "/api/v1/webhooks"),
+    ("post", "/api/v1/webhooks/{id}/test"),
+    ("post", "/api/v1/webhooks/{id}/deliveries/{delivery}/replay"),
 }
 """Django's operations that 409 may refuse."""
 RATE_LIMITS: dict[str, Any] = {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rest_framework.routers import SimpleRouter
 
-from agents.api import secrets, views
+from agents.api import secrets, views, webhooks
 
 
 class Router(SimpleRouter):
@@ -20,4 +20,5 @@ router.register("agents", views.AgentViewSet, basename="agent")
 router.register("conversations", views.ConversationViewSet, basename="conversation")
 router.register("tasks", views.TaskViewSet, basename="task")
 router.register("secrets", secrets.SecretViewSet, basename="secret")
+router.register("webhooks", webhooks.EndpointViewSet, basename="webhook")
 urlpatterns = router.urls
