@@ -18,21 +18,21 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from agents import waits
-from agents.faces import answers, database, leaving
+from agents.faces import answers, database, leaving, openai_tools
 from agents.faces.context import Context
 from agents.faces.principals import AgentRef, Principal
-from agents.faces.requests import ChatMessageIn, ChatRequest, MessageIn, TaskRequest, decode
+from agents.faces.requests import ChatRequest, TaskRequest, decode
 from agents.faces.submit import submit_to
 from agents.faces.submitted import Submitted
 from agents.problems import Problem, bad_field, no_model, stream_lost, unavailable
 from agents.services import agent_of_pool
 from taskqueue.inbox import Subscription
-from taskqueue.messages import Event
+from taskqueue.messages import Event, ToolCall
 
 KEEP_ALIVE_S = 15.0
 _TYPES = {400: "invalid_request_error", 401: "authentication_error", 403: "permission_error", 404: "not_found_error",
           413: "invalid_request_error", 422: "invalid_request_error", 429: "rate_limit_error"}  # fmt: skip
-_FINISH = {"length": "length"}
+_FINISH = {"length": "length", "tool_calls": "tool_calls"}
 _FAILURE_STATUS = {"context_length_exceeded": 400}
 
 
@@ -43,6 +43,7 @@ class Outcome(msgspec.Struct):
     finish_reason: str | None = None
     error: dict[str, str] | None = None
     usage: dict[str, int] = {}
+    tool_calls: tuple[ToolCall, ...] = ()
 
 
 def failure(problem: Problem) -> Response:
@@ -69,8 +70,10 @@ async def chat(context: Context, request: Request) -> Response:
     agent = await _agent(context, principal, wanted.model)
     task = TaskRequest(
         agent=agent.slug,
-        messages=[_message(index, message) for index, message in enumerate(wanted.messages)],
+        messages=[openai_tools.message(index, message) for index, message in enumerate(wanted.messages)],
         parameters=_parameters(wanted),
+        tools=openai_tools.tools(wanted),
+        tool_choice=openai_tools.tool_choice(wanted),
         idempotency_key=request.headers.get("idempotency-key"),
         cancel_on_disconnect=wanted.cancel_on_disconnect,
     )
@@ -116,18 +119,6 @@ async def _agent(context: Context, principal: Principal, model: str) -> AgentRef
     if agent is None:
         raise Problem(503, "unavailable", "The pool's agent was just made; try again.", retry_after_s=1)
     return agent
-
-
-def _message(index: int, message: ChatMessageIn) -> MessageIn:
-    role = "system" if message.role == "developer" else message.role
-    if isinstance(message.content, str):
-        return MessageIn(role, message.content)
-    for position, part in enumerate(message.content):
-        if part.type != "text":
-            raise bad_field(
-                f"messages[{index}].content[{position}].type", f"{part.type!r} is not supported here; only text"
-            )
-    return MessageIn(role, "".join(part.text for part in message.content))
 
 
 def _parameters(wanted: ChatRequest) -> dict[str, Any]:
@@ -215,7 +206,11 @@ def _ending(
     outcome = msgspec.json.decode(event.data, type=Outcome)
     if outcome.state != "succeeded":
         return b"data: " + msgspec.json.encode(_error(_problem_of(outcome))) + b"\n\ndata: [DONE]\n\n"
-    ending = chunk("{}", f'"{_FINISH.get(outcome.finish_reason or "", "stop")}"')
+    ending = b""
+    if outcome.tool_calls:
+        wanted = msgspec.json.encode({"tool_calls": openai_tools.calls(outcome.tool_calls, indexed=True)}).decode()
+        ending += chunk(wanted)
+    ending += chunk("{}", f'"{_FINISH.get(outcome.finish_reason or "", "stop")}"')
     if include_usage:
         ending += b"data: " + msgspec.json.encode(
             {
@@ -236,7 +231,7 @@ async def _whole(submitted: Submitted, created: int, model: str) -> Response:
     subscription = _followed(submitted)
     try:
         async for event in subscription:
-            if event.kind == "restart":
+            if event.kind in ("restart", "tool_calls"):  # the answer is what the last turn says
                 pieces.clear()
             elif event.kind == "text":
                 pieces.append(msgspec.json.decode(event.data, type=str))
@@ -257,7 +252,7 @@ async def _whole(submitted: Submitted, created: int, model: str) -> Response:
             "choices": [
                 {
                     "index": 0,
-                    "message": {"role": "assistant", "content": "".join(pieces), "refusal": None},
+                    "message": _answer("".join(pieces), outcome),
                     "logprobs": None,
                     "finish_reason": _FINISH.get(outcome.finish_reason or "", "stop"),
                 }
@@ -266,6 +261,14 @@ async def _whole(submitted: Submitted, created: int, model: str) -> Response:
         },
         headers=_headers(submitted),
     )
+
+
+def _answer(text: str, outcome: Outcome) -> dict[str, Any]:
+    message: dict[str, Any] = {"role": "assistant", "content": text, "refusal": None}
+    if outcome.tool_calls:
+        message["tool_calls"] = openai_tools.calls(outcome.tool_calls)
+        message["content"] = text or None
+    return message
 
 
 def _usage(outcome: Outcome) -> dict[str, int]:
