@@ -7,7 +7,6 @@ import logging
 import random
 import time
 from collections.abc import Mapping
-from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Protocol
 
@@ -27,7 +26,7 @@ from webhooks.services import PURPOSE
 
 log = logging.getLogger(__name__)
 
-AT_ONCE = 256
+AT_ONCE = 512
 """Attempts of one process at a time; they wait for the network, nearly all of their time."""
 LOOK_EVERY_S = 0.5
 EXCERPT_CHARS = 500
@@ -49,18 +48,18 @@ async def deliver(context: HasDatabase, stop: asyncio.Event) -> None:
     # How many attempts an endpoint gets at a time is bounded already, so no rate needs to be.
     async with Outbound(settings.OPSITE_OUTBOUND_POLICY, calls_per_minute=0) as outbound:
         courier = Courier(context.db, outbound)
+        stopping = asyncio.ensure_future(stop.wait())
         running: set[asyncio.Task[None]] = set()
         try:
             while not stop.is_set():
                 claims = await claim(context.db, at_most=AT_ONCE - len(running)) if len(running) < AT_ONCE else []
-                for each in claims:
-                    task = asyncio.create_task(courier.attempt(each), name=f"webhook {each.delivery}")
-                    running.add(task)
-                    task.add_done_callback(running.discard)
+                running |= {asyncio.create_task(courier.attempt(each)) for each in claims}
                 if not claims:
-                    with suppress(TimeoutError):
-                        await asyncio.wait_for(stop.wait(), LOOK_EVERY_S)
+                    # An attempt that ends makes room for the next one of its endpoint.
+                    await asyncio.wait({stopping, *running}, timeout=LOOK_EVERY_S, return_when=asyncio.FIRST_COMPLETED)
+                running = {task for task in running if not task.done()}
         finally:
+            stopping.cancel()
             await asyncio.gather(*running)
 
 

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 import msgspec
 
-PER_ENDPOINT = 4
+PER_ENDPOINT = 10
 """Attempts at one endpoint at a time. A slow endpoint holds up so many of a process' attempts and no more."""
 LEASE_S = 60
 """Longer than any attempt takes."""

@@ -24,6 +24,8 @@ from webhooks.signing import SECRET_BYTES, secret_of
 PURPOSE = "webhook"
 """What endpoints' secrets are sealed for."""
 ENDPOINTS_MAX = 20
+TIMESTAMP = "%Y-%m-%dT%H:%M:%S.%fZ"
+"""Of UTC, as Django gives it."""
 URL_MAX = 2000
 OVERLAP = timedelta(days=1)
 OVERLAP_MAX = timedelta(days=7)
@@ -70,7 +72,7 @@ def create_endpoint(
     *, tenant: Tenant, url: str, description: str = "", event_types: list[str] | None = None, enabled: bool = True
 ) -> NewSecret:
     """A new endpoint. Raises BadEndpoint, TooManyEndpoints."""
-    Tenant.objects.select_for_update().get(pk=tenant.pk)  # so that two at once do not pass the limit
+    Tenant.objects.select_for_update(no_key=True).get(pk=tenant.pk)  # so that two at once do not pass the limit
     if Endpoint.objects.for_tenant(tenant).count() >= ENDPOINTS_MAX:
         raise TooManyEndpoints
     secret = _new_secret()
@@ -121,7 +123,7 @@ def ping(*, endpoint: Endpoint) -> Delivery:
     if not endpoint.enabled:
         raise EndpointDisabled
     now = timezone.now()
-    payload = {"type": PING, "timestamp": now.isoformat(), "data": {"endpoint": str(endpoint.pk)}}
+    payload = {"type": PING, "timestamp": now.strftime(TIMESTAMP), "data": {"endpoint": str(endpoint.pk)}}
     return Delivery.objects.create(
         tenant_id=endpoint.tenant_id, endpoint=endpoint, type=PING, payload=payload, give_up_at=now + WINDOW
     )
