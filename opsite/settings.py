@@ -18,6 +18,7 @@ from django.urls import reverse_lazy
 from opsite.embedded.stack import EmbeddedStack
 from opsite.postgres import bounded
 from outbound.policy import Policy
+from tenants.vault import configured_keys
 
 django_stubs_ext.monkeypatch()
 
@@ -262,6 +263,16 @@ UNFOLD = {
                     {"title": "Tenants", "icon": "apartment", "link": reverse_lazy("admin:tenants_tenant_changelist")},
                     {"title": "API keys", "icon": "key", "link": reverse_lazy("admin:tenants_apikey_changelist")},
                     {"title": "Secrets", "icon": "lock", "link": reverse_lazy("admin:tenants_secret_changelist")},
+                    {
+                        "title": "Webhooks",
+                        "icon": "webhook",
+                        "link": reverse_lazy("admin:webhooks_endpoint_changelist"),
+                    },
+                    {
+                        "title": "Deliveries",
+                        "icon": "outbox",
+                        "link": reverse_lazy("admin:webhooks_delivery_changelist"),
+                    },
                     {"title": "Staff", "icon": "badge", "link": reverse_lazy("admin:auth_user_changelist")},
                 ],
             },
@@ -300,6 +311,9 @@ Each is a hole in the wall, for tool servers of the operator's own: every tenant
 OPSITE_SECRETS_KEYS = os.environ.get("OPSITE_SECRETS_KEYS", "")
 """Keys of tenants' secrets at rest (32 bytes each in URL-safe base64, the newest first); empty: one derived from SECRET_KEY.
 To rotate, put a new one in front, restart, run `manage.py reencrypt_secrets`, and take the old one away."""
+configured_keys(OPSITE_SECRETS_KEYS, secret_key=SECRET_KEY)  # what is no key is said at the start
+OPSITE_WEBHOOK_HISTORY_DAYS = int(os.environ.get("OPSITE_WEBHOOK_HISTORY_DAYS", "14"))
+"""How long deliveries of webhooks are kept, with their attempts."""
 OPSITE_HISTORY_DAYS = int(os.environ.get("OPSITE_HISTORY_DAYS", "30"))
 """How long decisions and ended workers are kept."""
 OPSITE_DEMAND_HISTORY_DAYS = int(os.environ.get("OPSITE_DEMAND_HISTORY_DAYS", "28"))

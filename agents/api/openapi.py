@@ -41,6 +41,9 @@ CONFLICTS = {
     ("post", "/api/v1/mcp-servers"),
     ("delete", "/api/v1/mcp-servers/{name}"),
     ("post", "/api/v1/mcp-servers/{name}/discover"),
+    ("post", "/api/v1/webhooks"),
+    ("post", "/api/v1/webhooks/{id}/test"),
+    ("post", "/api/v1/webhooks/{id}/deliveries/{delivery}/replay"),
 }
 """Django's operations that 409 may refuse."""
 RATE_LIMITS: dict[str, Any] = {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rest_framework.routers import SimpleRouter
 
-from agents.api import secrets, tools, views
+from agents.api import secrets, tools, views, webhooks
 
 
 class Router(SimpleRouter):
@@ -22,4 +22,5 @@ router.register("tasks", views.TaskViewSet, basename="task")
 router.register("tools", tools.ToolViewSet, basename="tool")
 router.register("mcp-servers", tools.McpServerViewSet, basename="mcp-server")
 router.register("secrets", secrets.SecretViewSet, basename="secret")
+router.register("webhooks", webhooks.EndpointViewSet, basename="webhook")
 urlpatterns = router.urls

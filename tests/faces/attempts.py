@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import msgspec
 from django.urls import URLPattern, URLResolver, get_resolver
 
-from agents.api import secret_forms
+from agents.api import secret_forms, webhook_forms
 from agents.api import serializers as forms
 from agents.faces import requests
 from agents.faces.app import ROUTES
@@ -35,6 +35,8 @@ class Names(NamedTuple):
     api_key: str
     idempotency_key: str
     secret: str
+    endpoint: str
+    delivery: str
 
     @classmethod
     def nobody(cls) -> Names:
@@ -149,6 +151,19 @@ ATTEMPTS: dict[str, tuple[Attempt, ...]] = {
     "GET /api/v1/secrets": (Attempt(200), Attempt(200, query=_cursor)),
     "PUT /api/v1/secrets/{name}": (Attempt(201, own=True, body=lambda theirs, own: {"value": "mine"}),),
     "DELETE /api/v1/secrets/{name}": GONE,
+    "GET /api/v1/webhooks": (
+        Attempt(200),
+        Attempt(200, query=_cursor),
+        Attempt(200, query=lambda theirs, own: {"enabled": "true"}),
+    ),
+    "POST /api/v1/webhooks": (Attempt(201, own=True, body=lambda theirs, own: {"url": "https://hooks.example/"}),),
+    "GET /api/v1/webhooks/{pk}": GONE,
+    "PATCH /api/v1/webhooks/{pk}": (Attempt(404, body=lambda theirs, own: {"enabled": False}),),
+    "DELETE /api/v1/webhooks/{pk}": GONE,
+    "POST /api/v1/webhooks/{pk}/rotate": (Attempt(404, body=lambda theirs, own: {}),),
+    "POST /api/v1/webhooks/{pk}/test": GONE,
+    "GET /api/v1/webhooks/{pk}/deliveries": GONE,
+    "POST /api/v1/webhooks/{pk}/deliveries/{delivery}/replay": GONE,
     "GET /v1/models": (Attempt(200),),
     "GET /v1/models/{id}": GONE,
     "POST /v1/chat/completions": (
@@ -199,6 +214,11 @@ FORMS: dict[type[Any], tuple[set[str], set[str]]] = {
     forms.TaskFilter: ({"agent", "conversation"}, {"state", "created_after", "created_before"}),
     secret_forms.SecretInput: (set(), {"value"}),
     secret_forms.SecretFilter: (set(), set()),
+    webhook_forms.EndpointInput: (set(), {"url", "description", "event_types", "enabled"}),
+    webhook_forms.EndpointChange: (set(), {"url", "description", "event_types", "enabled"}),
+    webhook_forms.EndpointFilter: (set(), {"enabled"}),
+    webhook_forms.RotateInput: (set(), {"overlap_s"}),
+    webhook_forms.DeliveryFilter: (set(), {"state"}),
     requests.TaskRequest: (
         {"agent", "conversation", "idempotency_key"},
         {

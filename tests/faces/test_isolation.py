@@ -45,6 +45,7 @@ from tests.faces.attempts import (
 from tests.faces.conftest import HandWorker, Web
 from tests.faces.test_socket import Client, connect
 from tests.scene import Party
+from webhooks.services import create_endpoint, ping
 
 pytestmark = [pytest.mark.timeout(170)]
 only_daphne = pytest.mark.parametrize("server", ["daphne"], indirect=True)
@@ -91,6 +92,7 @@ def belongings(party: Party) -> Names:
     pool = Pool.objects.create(slug=f"hers-{mark}", name=SECRET, engine=Pool.Engine.SIMULATED, tenant=party.tenant)
     agent = create_agent(tenant=party.tenant, slug=f"agent-{mark}", name=SECRET, pool=pool, system_prompt=SECRET)
     conversation = party.conversation(title=SECRET, agent=agent, metadata={"mark": SECRET})
+    endpoint = create_endpoint(tenant=party.tenant, url="https://hooks.example/", description=SECRET).endpoint
     message = append_message(conversation=conversation, role="user", content=SECRET)
     return Names.nobody()._replace(
         agent=agent.slug,
@@ -98,6 +100,8 @@ def belongings(party: Party) -> Names:
         pool=pool.slug,
         conversation=str(conversation.pk),
         message=str(message.pk),
+        endpoint=str(endpoint.pk),
+        delivery=str(ping(endpoint=endpoint).pk),
         secret=put_secret(tenant=party.tenant, name=f"secret-{mark}", value=SECRET)[0].name,
         api_key=str(ApiKey.objects.for_tenant(party.tenant).get().pk),
     )
