@@ -32,6 +32,10 @@ CONFLICTS = {
     ("post", "/api/v1/agents"),
     ("patch", "/api/v1/agents/{slug}"),
     ("delete", "/api/v1/agents/{slug}"),
+    ("post", "/api/v1/agents/{slug}/revisions"),
+    ("post", "/api/v1/agents/{slug}/revisions/{number}/publish"),
+    ("put", "/api/v1/agents/{slug}/traffic"),
+    ("post", "/api/v1/agents/{slug}/roll-back"),
     ("delete", "/api/v1/conversations/{id}"),
 }
 """Django's operations that 409 may refuse."""
