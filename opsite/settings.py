@@ -222,6 +222,11 @@ UNFOLD = {
                         "link": reverse_lazy("admin:agents_agentrevision_changelist"),
                     },
                     {
+                        "title": "Publications",
+                        "icon": "publish",
+                        "link": reverse_lazy("admin:agents_publication_changelist"),
+                    },
+                    {
                         "title": "Conversations",
                         "icon": "forum",
                         "link": reverse_lazy("admin:agents_conversation_changelist"),

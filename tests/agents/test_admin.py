@@ -34,6 +34,7 @@ def test_every_model_is_there() -> None:
     assert {model.__name__ for model in OURS} == {
         "Tenant", "ApiKey", "Secret", "Agent", "AgentRevision", "Conversation", "Message", "Task", "Turn", "Pool", "ScalingPolicy",
         "PoolRevision", "Rollout", "StockItem", "Worker", "ScalingDecision",
+        "Publication", "TrafficShare",
     }  # fmt: skip
 
 
@@ -48,7 +49,7 @@ def test_lists_and_forms(staff: Client, model: Any) -> None:
         page(staff, f"{label}_change", first.pk)
     response = staff.get(reverse(f"admin:{label}_add"))
     read_only = {"AgentRevision", "Conversation", "Message", "Task", "Turn", "Worker", "ScalingDecision"}
-    read_only |= {"PoolRevision", "Rollout", "StockItem"}
+    read_only |= {"PoolRevision", "Rollout", "StockItem", "Publication", "TrafficShare"}
     assert response.status_code == (403 if model.__name__ in read_only else 200)
 
 
