@@ -23,7 +23,7 @@ from agents.problems import Problem
 from agents.revision_models import Publication, TrafficShare
 from tenants.admin import ReadOnly
 
-MAY = ["agents.change_agent"]
+MAY = ["decide"]
 _SHARE = re.compile(r"r?(\d{1,9})\s*[:=]\s*(\d{1,3})\s*%?")
 
 
@@ -72,6 +72,10 @@ def _asks(title: str, description: str, submit: str, form: type[BaseDialogForm] 
 
 class Decides:
     """Makes a decision in the name of who is logged in, says what came of it, and shows the agent."""
+
+    def has_decide_permission(self, request: HttpRequest, object_id: object = None) -> bool:
+        """Whoever may change agents decides which of their revisions serve."""
+        return request.user.has_perm("agents.change_agent")
 
     def decided(self, request: HttpRequest, agent: Agent, decide: Callable[[str], Publication]) -> HttpResponse:
         """The answer to a dialog, which htmx follows."""

@@ -94,6 +94,7 @@ INSTALLED_APPS = [
     "webhooks",
     "agents",
     "batches",
+    "schedules",
     "knowledge",
     "billing",
 ]
@@ -230,6 +231,11 @@ UNFOLD = {
                         "title": "Conversations",
                         "icon": "forum",
                         "link": reverse_lazy("admin:agents_conversation_changelist"),
+                    },
+                    {
+                        "title": "Schedules",
+                        "icon": "schedule",
+                        "link": reverse_lazy("admin:schedules_schedule_changelist"),
                     },
                     {"title": "Messages", "icon": "chat", "link": reverse_lazy("admin:agents_message_changelist")},
                     {"title": "Turns", "icon": "repeat", "link": reverse_lazy("admin:agents_turn_changelist")},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from django.db.models import IntegerField, Min, OuterRef, QuerySet, Subquery, Value
@@ -18,12 +19,13 @@ from agents.api.pagination import HighestNumberFirst
 from agents.api.serializers import QueryForm
 from agents.api.views import tenant_of
 from agents.models import Agent, AgentRevision
-from agents.problems import Problem
+from agents.problems import not_found
 from agents.revision_models import Publication, TrafficShare
 from agents.services import draft_revision
 
 SLUG = OpenApiParameter("slug", str, OpenApiParameter.PATH)
 NUMBER = OpenApiParameter("number", int, OpenApiParameter.PATH)
+NUMBERS = re.compile("[0-9]{1,9}")
 
 
 class OfAgent(viewsets.GenericViewSet[Any]):
@@ -60,9 +62,11 @@ class RevisionViewSet(OfAgent):
             percent=Coalesce(Subquery(percent), Value(0), output_field=IntegerField()),
         )
 
-    def revision(self, number: int) -> AgentRevision:
+    def revision(self, number: str) -> AgentRevision:
         """The revision of that number, or 404."""
-        return get_object_or_404(self.get_queryset(), number=number)
+        if not NUMBERS.fullmatch(number):
+            raise not_found("revision")
+        return get_object_or_404(self.get_queryset(), number=int(number))
 
     @extend_schema(summary="List an agent's revisions, the newest first", operation_id="agents_revisions_list")
     def list(self, request: Request, slug: str) -> Response:
@@ -78,11 +82,11 @@ class RevisionViewSet(OfAgent):
         draft = draft_revision(
             agent=self.agent(), tenant=tenant_of(request), changes=changes, created_by=str(request.auth)
         )
-        return Response(self.get_serializer(self.revision(draft.number)).data, status=status.HTTP_201_CREATED)
+        return Response(self.get_serializer(self.revision(str(draft.number))).data, status=status.HTTP_201_CREATED)
 
     @extend_schema(summary="Get a revision", parameters=[NUMBER])
     def retrieve(self, request: Request, slug: str, number: str) -> Response:
-        return Response(self.get_serializer(self.revision(int(number))).data)
+        return Response(self.get_serializer(self.revision(number)).data)
 
     @extend_schema(
         summary="Publish a revision: all new tasks get it",
@@ -91,7 +95,9 @@ class RevisionViewSet(OfAgent):
         responses={200: forms.PublicationSerializer},
     )
     def publish(self, request: Request, slug: str, number: str) -> Response:
-        done = publications.publish(agent=self.agent(), number=int(number), published_by=str(request.auth))
+        done = publications.publish(
+            agent=self.agent(), number=self.revision(number).number, published_by=str(request.auth)
+        )
         return Response(forms.PublicationSerializer(done).data)
 
 
@@ -109,7 +115,7 @@ class PublicationViewSet(OfAgent):
     def traffic(self, request: Request, slug: str) -> Response:
         now = publications.traffic(self.agent())
         if now is None:
-            raise Problem(404, "not_found", "Nothing of this agent was published.")
+            raise not_found("publication")
         return Response(self.get_serializer(now).data)
 
     @extend_schema(

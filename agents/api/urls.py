@@ -23,7 +23,7 @@ router.register("tasks", views.TaskViewSet, basename="task")
 router.register("secrets", secrets.SecretViewSet, basename="secret")
 
 AGENT = r"^agents/(?P<slug>[^/.]+)"
-REVISION = AGENT + r"/revisions/(?P<number>[0-9]{1,9})"
+REVISION = AGENT + r"/revisions/(?P<number>[^/.]+)"
 revisions, publications = revision_views.RevisionViewSet, revision_views.PublicationViewSet
 urlpatterns = [
     *router.urls,
