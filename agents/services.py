@@ -16,6 +16,8 @@ from agents.problems import FieldError, Problem, bad_field, not_found
 from agents.publications import StandsForPool, lock_agent, record
 from agents.revision_models import Publication
 from agents.sampling import validated
+from agents.tool_models import Tool
+from agents.tools.chosen import checked_limits, checked_tools
 from agents.traffic import WHOLE
 from orchestrator.models import Pool
 from taskqueue.sync_client import Queue
@@ -58,6 +60,8 @@ def create_agent(
     params: dict[str, Any] | None = None,
     created_by: str = "",
     stands_for: Pool | None = None,
+    tools: list[dict[str, Any]] | None = None,
+    limits: dict[str, Any] | None = None,
 ) -> Agent:
     """An agent with its first revision."""
     agent = Agent(tenant=tenant, slug=slug, name=name, stands_for=stands_for)
@@ -67,21 +71,43 @@ def create_agent(
             agent.save(force_insert=True)
     except IntegrityError as error:
         raise SlugTaken(slug) from error
-    revise_agent(agent=agent, pool=pool, system_prompt=system_prompt, params=params or {}, created_by=created_by)
+    revise_agent(
+        agent=agent,
+        pool=pool,
+        system_prompt=system_prompt,
+        params=params or {},
+        created_by=created_by,
+        tools=tools,
+        limits=limits,
+    )
     return agent
 
 
 @transaction.atomic
 def revise_agent(
-    *, agent: Agent, pool: Pool, system_prompt: str, params: dict[str, Any], created_by: str = ""
+    *,
+    agent: Agent,
+    pool: Pool,
+    system_prompt: str,
+    params: dict[str, Any],
+    created_by: str = "",
+    tools: list[dict[str, Any]] | None = None,
+    limits: dict[str, Any] | None = None,
 ) -> AgentRevision:
     """A new revision, which gets all traffic at once. Equal to the current one: no change, no revision."""
     check_params(params)
+    definition = {
+        "pool": pool,
+        "system_prompt": system_prompt,
+        "params": params,
+        "tools": _checked_tools(agent, tools or []),
+        "limits": checked_limits(limits or {}),
+    }
     row = Agent.objects.for_tenant(agent.tenant_id).select_for_update().get(pk=agent.pk)
     current = row.current_revision
-    if current and (current.pool_id, current.system_prompt, current.params) == (pool.pk, system_prompt, params):
+    if current and {name: getattr(current, name) for name in definition} == definition:
         return current
-    revision = _new_revision(row, pool=pool, system_prompt=system_prompt, params=params, created_by=created_by)
+    revision = _new_revision(row, **definition, created_by=created_by)
     record(row, {revision: WHOLE}, kind=Publication.Kind.PUBLISH, published_by=created_by)
     agent.current_revision = revision
     return revision
@@ -105,12 +131,22 @@ def draft_revision(*, agent: Agent, tenant: Tenant, changes: dict[str, Any], cre
         changes = {**changes, "pool": usable_pool(tenant=tenant, slug=changes["pool"])}
     definition |= changes
     check_params(definition["params"])
-    return _new_revision(row, created_by=created_by, **definition)
+    definition["tools"] = _checked_tools(row, definition["tools"])
+    definition["limits"] = checked_limits(definition["limits"])
+    return _new_revision(row, **definition, created_by=created_by)
+
+
+def _checked_tools(agent: Agent, tools: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    if not tools:
+        return []
+    known = Tool.objects.for_tenant(agent.tenant_id).values_list("name", flat=True)
+    agents = Agent.objects.for_tenant(agent.tenant_id).filter(archived_at__isnull=True).values_list("slug", flat=True)
+    return checked_tools(tools, known=list(known), agents=list(agents))
 
 
 @transaction.atomic
 def change_agent(*, agent: Agent, tenant: Tenant, changes: dict[str, Any], changed_by: str) -> None:
-    """Apply `changes` (name, pool, system_prompt, params); what is left out stays."""
+    """Apply `changes` (name, pool, system_prompt, params, tools, limits); what is left out stays."""
     # Two changes at a time are one after the other: neither undoes what the other changed.
     row = lock_agent(agent)
     current = row.current_revision
@@ -124,6 +160,8 @@ def change_agent(*, agent: Agent, tenant: Tenant, changes: dict[str, Any], chang
         system_prompt=changes.get("system_prompt", current.system_prompt),
         params=changes.get("params", current.params),
         created_by=changed_by,
+        tools=changes.get("tools", current.tools),
+        limits=changes.get("limits", current.limits),
     )
 
 
