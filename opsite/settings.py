@@ -95,6 +95,7 @@ INSTALLED_APPS = [
     "webhooks",
     "agents",
     "batches",
+    "schedules",
     "knowledge",
     "billing",
 ]
@@ -223,9 +224,19 @@ UNFOLD = {
                         "link": reverse_lazy("admin:agents_agentrevision_changelist"),
                     },
                     {
+                        "title": "Publications",
+                        "icon": "publish",
+                        "link": reverse_lazy("admin:agents_publication_changelist"),
+                    },
+                    {
                         "title": "Conversations",
                         "icon": "forum",
                         "link": reverse_lazy("admin:agents_conversation_changelist"),
+                    },
+                    {
+                        "title": "Schedules",
+                        "icon": "schedule",
+                        "link": reverse_lazy("admin:schedules_schedule_changelist"),
                     },
                     {"title": "Messages", "icon": "chat", "link": reverse_lazy("admin:agents_message_changelist")},
                     {"title": "Turns", "icon": "repeat", "link": reverse_lazy("admin:agents_turn_changelist")},

@@ -11,6 +11,7 @@ SHOWN_CHARS = 10
 SCOPES = (
     "tasks:write", "tasks:read", "agents:write", "agents:read", "secrets:write", "secrets:read", "webhooks:write", "webhooks:read",
     "tools:write", "tools:read",
+    "schedules:write", "schedules:read",
 )  # fmt: skip
 
 

@@ -33,6 +33,10 @@ CONFLICTS = {
     ("post", "/api/v1/agents"),
     ("patch", "/api/v1/agents/{slug}"),
     ("delete", "/api/v1/agents/{slug}"),
+    ("post", "/api/v1/agents/{slug}/revisions"),
+    ("post", "/api/v1/agents/{slug}/revisions/{number}/publish"),
+    ("put", "/api/v1/agents/{slug}/traffic"),
+    ("post", "/api/v1/agents/{slug}/roll-back"),
     ("delete", "/api/v1/conversations/{id}"),
     ("post", "/api/v1/tools"),
     ("patch", "/api/v1/tools/{name}"),
@@ -44,6 +48,8 @@ CONFLICTS = {
     ("post", "/api/v1/webhooks"),
     ("post", "/api/v1/webhooks/{id}/test"),
     ("post", "/api/v1/webhooks/{id}/deliveries/{delivery}/replay"),
+    ("post", "/api/v1/schedules"),
+    ("patch", "/api/v1/schedules/{id}"),
 }
 """Django's operations that 409 may refuse."""
 RATE_LIMITS: dict[str, Any] = {

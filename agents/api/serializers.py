@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 from django.http import QueryDict
 from rest_framework import serializers
@@ -22,6 +22,13 @@ LIMITS = "How far one task may go: `max_turns` (10), `max_tokens` and `max_secon
 
 class Form(serializers.Serializer[Any]):
     """What a caller says. A field that is not known is refused by its name: a typo must not pass for a wish that was granted."""
+
+    @classmethod
+    def read(cls, data: Any) -> dict[str, Any]:
+        """What was said, checked; what does not fit is raised by its name."""
+        form = cls(data=data)
+        form.is_valid(raise_exception=True)
+        return cast("dict[str, Any]", form.validated_data)
 
     def to_internal_value(self, data: Any) -> Any:
         if isinstance(data, Mapping):

@@ -91,7 +91,7 @@ class AgentViewSet(mixins.RetrieveModelMixin, Listed[Agent]):
         return Response(self.get_serializer(agent).data, status=status.HTTP_201_CREATED)
 
     @extend_schema(
-        summary="Change an agent (makes a new revision)",
+        summary="Change an agent (makes a new revision, and publishes it)",
         request=forms.AgentChange,
         responses={200: forms.AgentSerializer},
     )
@@ -105,13 +105,6 @@ class AgentViewSet(mixins.RetrieveModelMixin, Listed[Agent]):
     def destroy(self, request: Request, slug: str) -> Response:
         services.archive_agent(agent=self.get_object())
         return Response(status=status.HTTP_204_NO_CONTENT)
-
-    @extend_schema(
-        summary="List an agent's revisions, the newest first", responses={200: forms.RevisionSerializer(many=True)}
-    )
-    @action(detail=True, pagination_class=HighestNumberFirst)
-    def revisions(self, request: Request, slug: str) -> Response:
-        return self.page_of(self.get_object().revisions.select_related("pool"), forms.RevisionSerializer)
 
 
 @extend_schema_view(

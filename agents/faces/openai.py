@@ -75,6 +75,7 @@ async def chat(context: Context, request: Request) -> Response:
         tools=openai_tools.tools(wanted),
         tool_choice=openai_tools.tool_choice(wanted),
         idempotency_key=request.headers.get("idempotency-key"),
+        split_key=wanted.user or None,
         cancel_on_disconnect=wanted.cancel_on_disconnect,
     )
     submitted = await submit_to(context, principal, agent, task, follow=True)

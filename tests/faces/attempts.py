@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import msgspec
 from django.urls import URLPattern, URLResolver, get_resolver
 
+from agents.api import revision_serializers as revision_forms
 from agents.api import secret_forms, webhook_forms
 from agents.api import serializers as forms
 from agents.faces import requests
@@ -100,6 +101,18 @@ ATTEMPTS: dict[str, tuple[Attempt, ...]] = {
     ),
     "DELETE /api/v1/agents/{slug}": GONE,
     "GET /api/v1/agents/{slug}/revisions": GONE,
+    "POST /api/v1/agents/{slug}/revisions": (
+        Attempt(404, body=lambda theirs, own: {"system_prompt": "taken"}),
+        Attempt(400, ("DraftInput.pool",), "pool", at="agent", body=lambda theirs, own: {"pool": theirs.pool}),
+    ),
+    "GET /api/v1/agents/{slug}/revisions/{number}": GONE,
+    "POST /api/v1/agents/{slug}/revisions/{number}/publish": GONE,
+    "GET /api/v1/agents/{slug}/traffic": GONE,
+    "PUT /api/v1/agents/{slug}/traffic": (
+        Attempt(404, body=lambda theirs, own: {"shares": [{"revision": 1, "percent": 100}]}),
+    ),
+    "GET /api/v1/agents/{slug}/publications": GONE,
+    "POST /api/v1/agents/{slug}/roll-back": (Attempt(404, body=lambda theirs, own: {}),),
     "GET /api/v1/conversations": (
         Attempt(200),
         Attempt(200, query=_cursor),
@@ -208,6 +221,9 @@ FORMS: dict[type[Any], tuple[set[str], set[str]]] = {
     forms.AgentInput: ({"slug", "pool"}, {"name", "system_prompt", "params"}),
     forms.AgentChange: ({"pool"}, {"name", "system_prompt", "params"}),
     forms.AgentFilter: (set(), {"archived"}),
+    revision_forms.DraftInput: ({"pool"}, {"system_prompt", "params"}),
+    revision_forms.TrafficInput: (set(), {"shares"}),
+    revision_forms.RollBackInput: (set(), {"publication"}),
     forms.ConversationInput: ({"agent"}, {"title", "metadata"}),
     forms.ConversationFilter: ({"agent"}, set()),
     forms.MessageInput: (set(), {"role", "content"}),
@@ -229,6 +245,7 @@ FORMS: dict[type[Any], tuple[set[str], set[str]]] = {
             "deadline_s",
             "deadline_at",
             "metadata",
+            "split_key",
             "cancel_on_disconnect",
         },
     ),
