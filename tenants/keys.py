@@ -8,7 +8,16 @@ from typing import NamedTuple
 
 PREFIX = "ops_"
 SHOWN_CHARS = 10
-SCOPES = ("tasks:write", "tasks:read", "agents:write", "agents:read")
+SCOPES = (
+    "tasks:write",
+    "tasks:read",
+    "agents:write",
+    "agents:read",
+    "files:write",
+    "files:read",
+    "batches:write",
+    "batches:read",
+)
 
 
 class NewKey(NamedTuple):
