@@ -9,15 +9,9 @@ from typing import NamedTuple
 PREFIX = "ops_"
 SHOWN_CHARS = 10
 SCOPES = (
-    "tasks:write",
-    "tasks:read",
-    "agents:write",
-    "agents:read",
-    "files:write",
-    "files:read",
-    "batches:write",
-    "batches:read",
-)
+    "tasks:write", "tasks:read", "agents:write", "agents:read", "secrets:write", "secrets:read", "webhooks:write", "webhooks:read",
+    "files:write", "files:read", "batches:write", "batches:read",
+)  # fmt: skip
 
 
 class NewKey(NamedTuple):

@@ -19,21 +19,21 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from agents import waits
-from agents.faces import answers, database, leaving
+from agents.faces import answers, database, leaving, openai_tools
 from agents.faces.context import Context
 from agents.faces.principals import AgentRef, Principal
-from agents.faces.requests import ChatMessageIn, ChatRequest, MessageIn, TaskRequest, decode
+from agents.faces.requests import ChatRequest, TaskRequest, decode
 from agents.faces.submit import submit_to
 from agents.faces.submitted import Submitted
 from agents.problems import Problem, bad_field, no_model, stream_lost, unavailable
 from agents.services import agent_of_pool
 from taskqueue.inbox import Subscription
-from taskqueue.messages import Event
+from taskqueue.messages import Event, ToolCall
 
 KEEP_ALIVE_S = 15.0
 _TYPES = {400: "invalid_request_error", 401: "authentication_error", 403: "permission_error", 404: "not_found_error",
           413: "invalid_request_error", 422: "invalid_request_error", 429: "rate_limit_error"}  # fmt: skip
-_FINISH = {"length": "length"}
+_FINISH = {"length": "length", "tool_calls": "tool_calls"}
 _FAILURE_STATUS = {"context_length_exceeded": 400}
 
 
@@ -44,6 +44,7 @@ class Outcome(msgspec.Struct):
     finish_reason: str | None = None
     error: dict[str, str] | None = None
     usage: dict[str, int] = {}
+    tool_calls: tuple[ToolCall, ...] = ()
 
 
 def failure(problem: Problem) -> Response:
@@ -100,8 +101,10 @@ def task_request(wanted: ChatRequest, agent: AgentRef, *, idempotency_key: str |
     """A chat completion as the task that answers it."""
     return TaskRequest(
         agent=agent.slug,
-        messages=[_message(index, message) for index, message in enumerate(wanted.messages)],
+        messages=[openai_tools.message(index, message) for index, message in enumerate(wanted.messages)],
         parameters=_parameters(wanted),
+        tools=openai_tools.tools(wanted),
+        tool_choice=openai_tools.tool_choice(wanted),
         idempotency_key=idempotency_key,
         cancel_on_disconnect=wanted.cancel_on_disconnect,
     )
@@ -123,18 +126,6 @@ async def agent_of(context: Context, principal: Principal, model: str) -> AgentR
     if agent is None:
         raise Problem(503, "unavailable", "The pool's agent was just made; try again.", retry_after_s=1)
     return agent
-
-
-def _message(index: int, message: ChatMessageIn) -> MessageIn:
-    role = "system" if message.role == "developer" else message.role
-    if isinstance(message.content, str):
-        return MessageIn(role, message.content)
-    for position, part in enumerate(message.content):
-        if part.type != "text":
-            raise bad_field(
-                f"messages[{index}].content[{position}].type", f"{part.type!r} is not supported here; only text"
-            )
-    return MessageIn(role, "".join(part.text for part in message.content))
 
 
 def _parameters(wanted: ChatRequest) -> dict[str, Any]:
@@ -222,7 +213,11 @@ def _ending(
     outcome = msgspec.json.decode(event.data, type=Outcome)
     if outcome.state != "succeeded":
         return b"data: " + msgspec.json.encode(error_of(problem_of(outcome))) + b"\n\ndata: [DONE]\n\n"
-    ending = chunk("{}", f'"{_FINISH.get(outcome.finish_reason or "", "stop")}"')
+    ending = b""
+    if outcome.tool_calls:
+        wanted = msgspec.json.encode({"tool_calls": openai_tools.calls(outcome.tool_calls, indexed=True)}).decode()
+        ending += chunk(wanted)
+    ending += chunk("{}", f'"{_FINISH.get(outcome.finish_reason or "", "stop")}"')
     if include_usage:
         ending += b"data: " + msgspec.json.encode(
             {
@@ -243,7 +238,7 @@ async def _whole(submitted: Submitted, created: int, model: str) -> Response:
     subscription = _followed(submitted)
     try:
         async for event in subscription:
-            if event.kind == "restart":
+            if event.kind in ("restart", "tool_calls"):  # the answer is what the last turn says
                 pieces.clear()
             elif event.kind == "text":
                 pieces.append(msgspec.json.decode(event.data, type=str))
@@ -269,13 +264,21 @@ def completion(*, task: uuid.UUID, created: int, model: str, text: str, outcome:
         "choices": [
             {
                 "index": 0,
-                "message": {"role": "assistant", "content": text, "refusal": None},
+                "message": _answer(text, outcome),
                 "logprobs": None,
                 "finish_reason": _FINISH.get(outcome.finish_reason or "", "stop"),
             }
         ],
         "usage": _usage(outcome),
     }
+
+
+def _answer(text: str, outcome: Outcome) -> dict[str, Any]:
+    message: dict[str, Any] = {"role": "assistant", "content": text, "refusal": None}
+    if outcome.tool_calls:
+        message["tool_calls"] = openai_tools.calls(outcome.tool_calls)
+        message["content"] = text or None
+    return message
 
 
 def _usage(outcome: Outcome) -> dict[str, int]:

@@ -25,11 +25,11 @@ from agents.lifecycle import TaskState
 from agents.limits import bill, headers
 from agents.problems import LIMIT_CODES, Problem, bad_field, not_found, unavailable
 from agents.sampling import layered, validated
-from agents.submissions import reserved_tokens, submission
+from agents.submissions import options_of, reserved_tokens, submission
 from agents.waits import shown
 from taskqueue.failures import QueueUnavailable
 from taskqueue.inbox import Subscription
-from taskqueue.messages import ChatMessage, TurnBody
+from taskqueue.messages import ChatMessage, ToolSpec, TurnBody
 from taskqueue.outlook import Place
 from tenants.identifiers import new_id
 
@@ -51,10 +51,17 @@ async def submit(context: Context, principal: Principal, request: TaskRequest, *
 
 
 async def submit_to(
-    context: Context, principal: Principal, agent: AgentRef, request: TaskRequest, *, follow: bool = False
+    context: Context,
+    principal: Principal,
+    agent: AgentRef,
+    request: TaskRequest,
+    *,
+    follow: bool = False,
+    parent_call: uuid.UUID | None = None,
 ) -> Submitted:
-    """As `submit`, with the agent known."""
+    """As `submit`, with the agent known. `parent_call` is the tool call by which another task hands this one over."""
     said = _said(request)
+    tools = _tools(agent, request)
     params = layered(WANTED_DEFAULTS, agent.default_params, agent.params, request.parameters)
     sampling = validated(params)
     conversation, history = await _history(context, principal, request.conversation)
@@ -66,6 +73,13 @@ async def submit_to(
         raise bad_field("priority", "must be between 0 (first) and 9 (last)")
 
     task, turn = new_id(), new_id()
+    body = TurnBody(
+        messages=tuple(msgspec.convert(message, ChatMessage) for message in messages),
+        params=sampling,
+        tools=tools,
+        tool_choice=request.tool_choice,
+        tools_run_here=bool(agent.tools),
+    )
     row: Row = {
         "id": task,
         "turn": turn,
@@ -77,6 +91,8 @@ async def submit_to(
         "api_key": principal.key,
         "input": messages,
         "params": params,
+        "options": options_of(body),
+        "parent_call": parent_call,
         "priority": request.priority,
         "deadline_at": deadline_at,
         "metadata": request.metadata,
@@ -90,7 +106,7 @@ async def submit_to(
         task=str(task),
         tenant=str(principal.tenant),
         key=str(principal.key),
-        body=TurnBody(messages=tuple(ChatMessage(m["role"], m["content"]) for m in messages), params=sampling),
+        body=body,
         weight=principal.weight,
         priority=request.priority,
         deadline_ms=round(deadline_at.timestamp() * 1000) if deadline_at else 0,
@@ -103,7 +119,7 @@ async def submit_to(
         answer_tokens=agent.answer_tokens,
         is_new=True,
     )
-    row["estimated_tokens"] = reserved_tokens(turn_message.body)
+    row["estimated_tokens"] = reserved_tokens(body)
     costs = bill(
         tenant=principal.tenant,
         limits=principal.limits,
@@ -236,6 +252,7 @@ def public(row: Row, place: Place | None = None) -> dict[str, Any]:
         "deadline_at": row["deadline_at"],
         "metadata": row["metadata"],
         "output": row["output"],
+        "tool_calls": row["tool_calls"],
         "finish_reason": row["finish_reason"],
         "error": row["error"],
         "usage": {"prompt_tokens": row["prompt_tokens"], "completion_tokens": row["completion_tokens"]},
@@ -257,6 +274,7 @@ def _fresh(row: Row, agent: AgentRef, created_at: datetime) -> Row:
         "pool": agent.pool,
         "state": "queued",
         "output": "",
+        "tool_calls": None,
         "finish_reason": "",
         "error": None,
         "prompt_tokens": 0,
@@ -277,7 +295,32 @@ def _said(request: TaskRequest) -> list[dict[str, Any]]:
     messages: Sequence[MessageIn] = request.messages or [MessageIn("user", request.input or "")]
     if not messages:
         raise bad_field("messages", "at least one message is needed")
-    return [{"role": message.role, "content": message.content} for message in messages]
+    for index, message in enumerate(messages):
+        if message.tool_calls and message.role != "assistant":
+            raise bad_field(f"messages[{index}].tool_calls", "only an assistant's message has them")
+        if bool(message.tool_call_id) != (message.role == "tool"):
+            raise bad_field(
+                f"messages[{index}].tool_call_id", "a tool's message, and no other, names the call that it answers"
+            )
+        if request.conversation and (message.tool_calls or message.role == "tool"):
+            raise bad_field(
+                f"messages[{index}]",
+                "a conversation keeps no tool calls of its client's; send them as `messages` alone",
+            )
+    return [{"content": "", **msgspec.to_builtins(message)} for message in messages]
+
+
+def _tools(agent: AgentRef, request: TaskRequest) -> tuple[ToolSpec, ...]:
+    """The agent's own tools, or those that the client offers to call."""
+    if request.tools and agent.tools:
+        raise bad_field("tools", f"the agent {agent.slug!r} calls tools of its own; use an agent without")
+    tools = agent.tools or tuple(ToolSpec(tool.name, tool.description, tool.parameters) for tool in request.tools)
+    names = [tool.name for tool in tools]
+    if twice := next((name for name in names if names.count(name) > 1), None):
+        raise bad_field("tools", f"there are two of the name {twice!r}")
+    if request.tool_choice not in ("auto", "none"):
+        raise bad_field("tool_choice", "only `auto` and `none` are supported here")
+    return tools
 
 
 async def _history(
