@@ -72,7 +72,7 @@ class Splitter:
 
 
 class FormCheck:
-    """What is asked of a file while it comes in: lines of bounded length and number, in UTF-8. What they say is the batch's business."""
+    """What is asked of a file while it comes in: UTF-8, in lines of bounded length and number. What they say, its batch judges."""
 
     def __init__(self, *, line_max: int, lines_max: int) -> None:
         self._splitter = Splitter(line_max=line_max, lines_max=lines_max)

@@ -300,6 +300,13 @@ Each is a hole in the wall, for tool servers of the operator's own: every tenant
 OPSITE_SECRETS_KEYS = os.environ.get("OPSITE_SECRETS_KEYS", "")
 """Keys of tenants' secrets at rest (32 bytes each in URL-safe base64, the newest first); empty: one derived from SECRET_KEY.
 To rotate, put a new one in front, restart, run `manage.py reencrypt_secrets`, and take the old one away."""
+OPSITE_FILE_LIMIT_BYTES = int(os.environ.get("OPSITE_FILE_LIMIT_BYTES", str(200 * 1024 * 1024)))
+"""How long one uploaded file may be."""
+OPSITE_FILES_LIMIT_BYTES = int(os.environ.get("OPSITE_FILES_LIMIT_BYTES", str(10 * 1024 * 1024 * 1024)))
+"""How much a tenant's files may hold together when one more is uploaded; what batches write counts as well."""
+OPSITE_BATCH_MAX_LINES = int(os.environ.get("OPSITE_BATCH_MAX_LINES", "50000"))
+OPSITE_BATCH_WINDOW = int(os.environ.get("OPSITE_BATCH_WINDOW", "256"))
+"""Lines of one batch that are in the queue or running at a time; of a tenant's limits its batches take half at most."""
 OPSITE_HISTORY_DAYS = int(os.environ.get("OPSITE_HISTORY_DAYS", "30"))
 """How long decisions and ended workers are kept."""
 OPSITE_DEMAND_HISTORY_DAYS = int(os.environ.get("OPSITE_DEMAND_HISTORY_DAYS", "28"))
