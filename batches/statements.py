@@ -132,7 +132,8 @@ SUBMITTED = """
 COLLECT = """
     WITH ended AS (
         UPDATE batches_line l SET state = 'ended' FROM agents_task t
-        WHERE l.batch_id IN (SELECT id FROM batches_batch WHERE holder = %s AND state = ANY(%s)) AND l.state = 'running' AND t.id = l.task_id AND t.finished_at IS NOT NULL
+        WHERE l.batch_id IN (SELECT id FROM batches_batch WHERE holder = %s AND state = ANY(%s)) AND l.state = 'running'
+          AND t.id = l.task_id AND t.finished_at IS NOT NULL
         RETURNING l.batch_id, t.state = 'succeeded' AS succeeded
     )
     UPDATE batches_batch b SET completed = b.completed + n.completed, failed = b.failed + n.failed

@@ -18,7 +18,7 @@ import statistics
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import openai
 from openai.types import Batch
@@ -31,7 +31,7 @@ SLOTS = 512
 ANSWER_TOKENS = 8
 CHATS = 60
 END_S = 900.0
-ENDPOINT = "/v1/chat/completions"
+ENDPOINT: Literal["/v1/chat/completions"] = "/v1/chat/completions"
 
 
 def line(number: int) -> dict[str, Any]:

@@ -180,6 +180,7 @@ SPECTACULAR_SETTINGS = {
     "POSTPROCESSING_HOOKS": [
         "drf_spectacular.hooks.postprocess_schema_enums",
         "agents.api.openapi.add_hot_routes",
+        "batches.openapi.add_routes",
     ],
     "ENUM_NAME_OVERRIDES": {"TaskStateEnum": "agents.models.STATES"},
 }
@@ -226,6 +227,8 @@ UNFOLD = {
                         "icon": "forum",
                         "link": reverse_lazy("admin:agents_conversation_changelist"),
                     },
+                    {"title": "Batches", "icon": "stacks", "link": reverse_lazy("admin:batches_batch_changelist")},
+                    {"title": "Files", "icon": "description", "link": reverse_lazy("admin:batches_file_changelist")},
                     {"title": "Messages", "icon": "chat", "link": reverse_lazy("admin:agents_message_changelist")},
                     {"title": "Turns", "icon": "repeat", "link": reverse_lazy("admin:agents_turn_changelist")},
                 ],
