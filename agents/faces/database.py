@@ -132,6 +132,12 @@ ACCEPT = """
     SELECT id, created_at FROM accepted
 """
 
+# A call that waits for another task is not a person's to answer.
+ANSWER_CALL = """
+    UPDATE agents_toolcall c SET state = 'succeeded', result = %s, finished_at = now()
+    WHERE c.tenant_id = %s AND c.task_id = %s AND c.call_id = %s AND c.state = 'waiting' AND c.name = 'ask_human' RETURNING c.name
+"""
+
 WITHDRAW = [
     "DELETE FROM agents_message WHERE task_id = ANY(%s)",
     "DELETE FROM agents_turn WHERE task_id = ANY(%s)",
@@ -201,10 +207,10 @@ class Database:
         async with self.connection(timeout_s=timeout_s) as connection:
             return await (await connection.execute(statement, arguments)).fetchone()
 
-    async def all(self, statement: str, *arguments: Any) -> list[Row]:
-        """All rows."""
+    async def all(self, statement: str, *arguments: Any, **named: Any) -> list[Row]:
+        """All rows; of a statement with positions or with names."""
         async with self.connection() as connection:
-            return await (await connection.execute(statement, arguments)).fetchall()
+            return await (await connection.execute(statement, named or arguments)).fetchall()
 
     async def run(self, statement: str, *arguments: Any) -> None:
         """A statement without an answer."""

@@ -65,6 +65,13 @@ class TaskRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     cancel_on_disconnect: bool | UnsetType = UNSET
 
 
+class AnswerRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a person says to the call `call` (the id in the event `tool_calls`)."""
+
+    call: str
+    answer: Annotated[str, msgspec.Meta(min_length=1, max_length=32_000)]
+
+
 class ContentPart(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A part of a message's content; only text is understood."""
 

@@ -42,12 +42,19 @@ PLACE_S = 1.0
 WANTED_DEFAULTS: dict[str, Any] = {"max_tokens": 256}
 
 
-async def submit(context: Context, principal: Principal, request: TaskRequest, *, follow: bool = False) -> Submitted:
+async def submit(
+    context: Context,
+    principal: Principal,
+    request: TaskRequest,
+    *,
+    follow: bool = False,
+    parent_call: uuid.UUID | None = None,
+) -> Submitted:
     """Accept a task; raises the `Problem` that refuses it."""
     agent = await context.directory.agent(principal.tenant, request.agent)
     if agent is None:
         raise bad_field("agent", f"there is no agent {request.agent!r}")
-    return await submit_to(context, principal, agent, request, follow=follow)
+    return await submit_to(context, principal, agent, request, follow=follow, parent_call=parent_call)
 
 
 async def submit_to(
@@ -210,7 +217,11 @@ async def find(context: Context, principal: Principal, task: str) -> Row:
         wanted = uuid.UUID(task)
     except ValueError:
         raise not_found("task") from None
-    row = await context.db.one(database.TASK_BY_ID, principal.tenant, wanted)
+    return await _find(context, principal.tenant, wanted)
+
+
+async def _find(context: Context, tenant: uuid.UUID, task: uuid.UUID) -> Row:
+    row = await context.db.one(database.TASK_BY_ID, tenant, task)
     if row is None:
         raise not_found("task")
     return row
@@ -229,13 +240,21 @@ async def place_of(context: Context, row: Row) -> Place | None:
 async def cancel(context: Context, principal: Principal, task: str) -> Row:
     """Ask for a task's end. It ends when its worker has let it go; one that has ended stays as it is."""
     row = await find(context, principal, task)
-    if row["finished_at"] is None:
-        (answer,) = await context.hub.queue(row["pool"]).cancel([str(row["turn"])])
-        if answer == "unknown":
-            await context.db.cancel_unknown(principal.tenant, row["id"])
-        if answer != "stopping":
-            row = await find(context, principal, task)
-    return row
+    return await cancel_of(context, principal.tenant, row["id"])
+
+
+async def cancel_of(context: Context, tenant: uuid.UUID, task: uuid.UUID) -> Row:
+    """As `cancel`, in the tenant's name."""
+    row = await _find(context, tenant, task)
+    if row["finished_at"] is not None:
+        return row
+    queue = context.hub.queue(row["pool"])
+    (answer,) = await queue.cancel([str(row["turn"])])
+    if answer in ("over", "unknown") and await queue.end_task(str(task), turn=str(row["turn"]), state="cancelled"):
+        return row  # it was between two turns, and ends there
+    if answer == "unknown":
+        await context.db.cancel_unknown(tenant, task)
+    return row if answer == "stopping" else await _find(context, tenant, task)
 
 
 def public(row: Row, place: Place | None = None) -> dict[str, Any]:

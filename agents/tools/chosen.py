@@ -60,9 +60,9 @@ def checked_tools(
     names: list[str] = []
     for index, tool in enumerate(tools):
         here = f"{field}[{index}]"
-        form = Builtin if isinstance(tool, dict) and "builtin" in tool else Chosen
+        form: type[Builtin | Chosen] = Builtin if isinstance(tool, dict) and "builtin" in tool else Chosen
         try:
-            one = msgspec.convert(tool, form)
+            one: Builtin | Chosen = msgspec.convert(tool, form)
         except msgspec.ValidationError as error:
             raise bad_field(here, f'{error}; write {{"tool": "<name>"}} or {{"builtin": "<name>"}}') from error
         if isinstance(one, Chosen):

@@ -8,6 +8,7 @@ import msgspec
 
 from agents.faces.context import Context
 from agents.faces.database import Row
+from agents.faces.submit import cancel_of
 from batches import statements
 from batches.lines import Failure
 
@@ -25,5 +26,5 @@ async def stop(context: Context, batch: Row, why: Failure) -> None:
     for pool, rows in by_pool.items():
         answers = await context.hub.queue(pool).cancel([str(row["turn"]) for row in rows])
         for row, answer in zip(rows, answers, strict=True):
-            if answer == "unknown":
-                await context.db.cancel_unknown(row["tenant"], row["task"])
+            if answer in ("over", "unknown"):  # it is between two turns, or lost
+                await cancel_of(context, row["tenant"], row["task"])
