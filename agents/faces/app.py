@@ -15,8 +15,9 @@ from starlette.routing import Route, WebSocketRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 from starlette.websockets import WebSocket
 
-from agents.faces import answers, health, openai, openai_models, tasks
+from agents.faces import answers, health, openai, tasks
 from agents.faces.context import Context
+from agents.faces.openai import chat, models
 from agents.faces.socket import Session
 from agents.problems import Problem, method_not_allowed, no_route, unavailable
 from taskqueue.failures import QueueUnavailable
@@ -31,9 +32,9 @@ ROUTES: list[tuple[str, str, Handler]] = [
     ("DELETE", "/api/v1/tasks/{id}", tasks.cancel_task),
     ("POST", "/api/v1/tasks/{id}/cancel", tasks.cancel_task),
     ("GET", "/api/v1/tasks/{id}/events", tasks.get_events),
-    ("GET", "/v1/models", openai_models.list_models),
-    ("GET", "/v1/models/{id}", openai_models.get_model),
-    ("POST", "/v1/chat/completions", openai.chat),
+    ("GET", "/v1/models", models.list_models),
+    ("GET", "/v1/models/{id}", models.get_model),
+    ("POST", "/v1/chat/completions", chat.chat),
     ("GET", "/livez", health.livez),
     ("GET", "/readyz", health.readyz),
 ]
