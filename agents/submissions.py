@@ -14,12 +14,12 @@ CHARS_PER_TOKEN = 4
 """A rough estimate before the tokenizer has seen the prompt; fair share corrects it when the turn ends."""
 
 
-def body_of(messages: Sequence[dict[str, Any]], params: dict[str, Any]) -> TurnBody:
-    """Messages and parameters as they lie in Postgres."""
-    return TurnBody(
-        messages=tuple(msgspec.convert(message, ChatMessage) for message in messages),
-        params=msgspec.convert(params, SamplingParams),
-    )
+def body_of(asked: str | Sequence[dict[str, Any]], params: dict[str, Any]) -> TurnBody:
+    """What a task asks for, and its parameters, as they lie in Postgres: messages, or a plain prompt as a string."""
+    sampling = msgspec.convert(params, SamplingParams)
+    if isinstance(asked, str):
+        return TurnBody(prompt=asked, params=sampling)
+    return TurnBody(messages=tuple(msgspec.convert(message, ChatMessage) for message in asked), params=sampling)
 
 
 def reserved_tokens(body: TurnBody) -> int:
