@@ -17,7 +17,7 @@ from starlette.websockets import WebSocket
 
 from agents.faces import answers, health, openai, tasks
 from agents.faces.context import Context
-from agents.faces.openai import chat, models
+from agents.faces.openai import chat, completions, models, response_reading, responses
 from agents.faces.socket import Session
 from agents.problems import Problem, method_not_allowed, no_route, unavailable
 from taskqueue.failures import QueueUnavailable
@@ -35,6 +35,12 @@ ROUTES: list[tuple[str, str, Handler]] = [
     ("GET", "/v1/models", models.list_models),
     ("GET", "/v1/models/{id}", models.get_model),
     ("POST", "/v1/chat/completions", chat.chat),
+    ("POST", "/v1/completions", completions.complete),
+    ("POST", "/v1/responses", responses.create),
+    ("GET", "/v1/responses/{id}", response_reading.retrieve),
+    ("DELETE", "/v1/responses/{id}", response_reading.delete_response),
+    ("POST", "/v1/responses/{id}/cancel", response_reading.cancel_response),
+    ("GET", "/v1/responses/{id}/input_items", response_reading.list_input_items),
     ("GET", "/livez", health.livez),
     ("GET", "/readyz", health.readyz),
 ]

@@ -1,25 +1,28 @@
-"""`POST /v1/chat/completions`: from OpenAI's request to a task, and its answer, streamed or whole.
+"""`POST /v1/chat/completions`: from OpenAI's request to a task for each choice, and the answer, streamed or whole.
 
 What is not supported is refused by its name (agents.faces.requests.ChatRequest).
 """
 
 from __future__ import annotations
 
-import asyncio
 import time
+from functools import partial
 from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import Response
 
-from agents.faces import answers, leaving
+from agents.faces import answers
 from agents.faces.context import Context
-from agents.faces.openai.chat_chunks import chunks
-from agents.faces.openai.chat_whole import whole
-from agents.faces.openai.following import abandon_when_left, followed, headers
+from agents.faces.openai.chat_form import ChatForm, whole_choice
+from agents.faces.openai.choices import all_gathered, several, wanted_n
+from agents.faces.openai.chunks import chunks, left_by_client
+from agents.faces.openai.following import headers
 from agents.faces.openai.lookup import agent_of
+from agents.faces.openai.naming import as_asked
+from agents.faces.openai.outcome import usage
 from agents.faces.requests import ChatMessageIn, ChatRequest, MessageIn, TaskRequest, decode
-from agents.faces.submit import submit_to
+from agents.faces.submit import submit_together
 from agents.problems import bad_field
 
 
@@ -36,24 +39,26 @@ async def chat(context: Context, request: Request) -> Response:
         idempotency_key=request.headers.get("idempotency-key"),
         cancel_on_disconnect=wanted.cancel_on_disconnect,
     )
-    submitted = await submit_to(context, principal, agent, task, follow=True)
-    created = int(time.time())
+    with as_asked({"max_tokens": "max_tokens" if wanted.max_completion_tokens is None else "max_completion_tokens"}):
+        choices = await submit_together(
+            context, principal, agent, several(task, agent, wanted_n(wanted.n)), follow=True
+        )
+    head = {"id": f"chatcmpl-{choices[0].task}", "created": int(time.time()), "model": wanted.model}
     if wanted.stream:
         include_usage = wanted.stream_options is not None and wanted.stream_options.include_usage
-        return answers.EventStream(
-            chunks(context, submitted, created, wanted.model, include_usage=include_usage),
-            followed(submitted).abandon,
-            headers(submitted),
-        )
-    if not submitted.ends_with_client:
-        return await whole(submitted, created, wanted.model)
-    watching = asyncio.create_task(abandon_when_left(request, followed(submitted)), name="until the client leaves")
-    try:
-        return await whole(submitted, created, wanted.model)
-    finally:
-        watching.cancel()
-        if followed(submitted).abandoned:
-            await leaving.end(context, [submitted])
+        said = {**head, "object": "chat.completion.chunk"}
+        stream = chunks(context, choices, said, ChatForm(), include_usage=include_usage)
+        return answers.EventStream(stream, partial(left_by_client, choices), headers(choices[0]))
+    whole = await all_gathered(context, request, choices)
+    return answers.json(
+        {
+            **head,
+            "object": "chat.completion",
+            "choices": [whole_choice(index, one) for index, one in enumerate(whole)],
+            "usage": usage(*(one.outcome for one in whole if one.outcome)),
+        },
+        headers=headers(choices[0]),
+    )
 
 
 def _message(index: int, message: ChatMessageIn) -> MessageIn:
@@ -69,8 +74,6 @@ def _message(index: int, message: ChatMessageIn) -> MessageIn:
 
 
 def _parameters(wanted: ChatRequest) -> dict[str, Any]:
-    if wanted.n not in (None, 1):
-        raise bad_field("n", "only 1 is supported here")
     if not wanted.messages:
         raise bad_field("messages", "at least one message is needed")
     given = {

@@ -1,13 +1,13 @@
-"""A submitted task whose answer this connection brings: its stream, its headers, and its client that may leave."""
+"""A submitted task whose answer this connection brings: its stream and its headers."""
 
 from __future__ import annotations
 
-from starlette.requests import Request
-
 from agents import waits
-from agents.faces import answers
 from agents.faces.submitted import Submitted
+from agents.faces.tasks import recorded
+from agents.lifecycle import OUTCOMES
 from taskqueue.inbox import Subscription
+from taskqueue.messages import Event
 
 
 def followed(submitted: Submitted) -> Subscription:
@@ -22,7 +22,8 @@ def headers(submitted: Submitted) -> dict[str, str]:
     return {"x-request-id": str(submitted.task), **submitted.headers, **waits.headers(submitted.place)}
 
 
-async def abandon_when_left(request: Request, stream: Subscription) -> None:
-    """Wait until the client has gone, and stop following then."""
-    await answers.until_left(request.receive)
-    stream.abandon()
+def kept(submitted: Submitted) -> list[Event]:
+    """The events of a task that had ended before it was asked for again, and whose log has left Redis; none of any other."""
+    if submitted.row["state"] in OUTCOMES and followed(submitted).last == 0:
+        return recorded(submitted.row, after=0)
+    return []

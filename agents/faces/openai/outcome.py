@@ -7,7 +7,10 @@ import msgspec
 from agents.problems import Problem
 
 _FINISH = {"length": "length"}
-_FAILURE_STATUS = {"context_length_exceeded": 400}
+_FAILURE_STATUS = dict.fromkeys(
+    ("context_length_exceeded", "empty_prompt", "chat_template_missing", "chat_template_error"), 400
+)
+"""Failures of a task for which its sender can do something."""
 
 
 class Outcome(msgspec.Struct):
@@ -24,9 +27,10 @@ def finish_reason(outcome: Outcome) -> str:
     return _FINISH.get(outcome.finish_reason or "", "stop")
 
 
-def usage(outcome: Outcome) -> dict[str, int]:
-    """Tokens, in OpenAI's words."""
-    prompt, completion = outcome.usage.get("prompt_tokens", 0), outcome.usage.get("completion_tokens", 0)
+def usage(*outcomes: Outcome) -> dict[str, int]:
+    """Tokens of all choices, in OpenAI's words: each was a task of its own, so each counts its prompt."""
+    prompt = sum(outcome.usage.get("prompt_tokens", 0) for outcome in outcomes)
+    completion = sum(outcome.usage.get("completion_tokens", 0) for outcome in outcomes)
     return {"prompt_tokens": prompt, "completion_tokens": completion, "total_tokens": prompt + completion}
 
 
