@@ -10,9 +10,14 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from agents.faces import openai
 from agents.faces.context import Context
 from agents.faces.database import Row
+from agents.faces.openai.chat import task_request
+from agents.faces.openai.chat_form import completion
+from agents.faces.openai.choices import wanted_n
+from agents.faces.openai.gathering import Gathered
+from agents.faces.openai.lookup import agent_of
+from agents.faces.openai.outcome import Outcome
 from agents.faces.principals import AgentRef, Principal
 from agents.faces.requests import ChatRequest, TaskRequest, decode
 from agents.problems import bad_field
@@ -38,23 +43,21 @@ async def _chat_work(context: Context, principal: Principal, body: bytes) -> Wor
     wanted = decode(body, ChatRequest)
     if wanted.stream:
         raise bad_field("stream", "is not supported in a batch")
-    agent = await openai.agent_of(context, principal, wanted.model)
-    return Work(agent, openai.task_request(wanted, agent, idempotency_key=None), wanted.model)
+    if wanted_n(wanted.n) != 1:
+        raise bad_field("n", "only 1 is supported in a batch; send the line again for another answer")
+    agent = await agent_of(context, principal, wanted.model)
+    return Work(agent, task_request(wanted, agent, idempotency_key=None), wanted.model)
 
 
 def _chat_answer(row: Row) -> dict[str, Any]:
-    return openai.completion(
-        task=row["task"],
-        created=int(row["created_at"].timestamp()),
-        model=row["model"],
-        text=row["output"],
-        outcome=outcome_of(row),
-    )
+    created = int(row["created_at"].timestamp())
+    head = {"id": f"chatcmpl-{row['task']}", "created": created, "model": row["model"]}
+    return completion(head, [Gathered(row["output"], outcome_of(row))])
 
 
-def outcome_of(row: Row) -> openai.Outcome:
+def outcome_of(row: Row) -> Outcome:
     """How a task ended, in the form of its last event."""
-    return openai.Outcome(
+    return Outcome(
         state=row["state"],
         finish_reason=row["finish_reason"],
         error=row["error"],
