@@ -16,6 +16,7 @@ from django.conf import settings
 
 from agents.faces.context import Context
 from agents.runner.chore import Runner
+from comparisons.running import run_comparisons
 from outbound.client import Outbound
 from schedules.firing import fire_schedules
 
@@ -32,7 +33,7 @@ async def _tools(context: Context, stop: asyncio.Event) -> None:
         await Runner(context, outbound, elsewhere={}).run(stop)
 
 
-CHORES: dict[str, Chore] = {"tools": _tools, "schedules": fire_schedules}
+CHORES: dict[str, Chore] = {"tools": _tools, "schedules": fire_schedules, "comparisons": run_comparisons}
 
 
 async def run(

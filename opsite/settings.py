@@ -95,6 +95,7 @@ INSTALLED_APPS = [
     "agents",
     "batches",
     "schedules",
+    "comparisons",
     "knowledge",
     "billing",
 ]
@@ -182,7 +183,11 @@ SPECTACULAR_SETTINGS = {
         "drf_spectacular.hooks.postprocess_schema_enums",
         "agents.api.openapi.add_hot_routes",
     ],
-    "ENUM_NAME_OVERRIDES": {"TaskStateEnum": "agents.models.STATES"},
+    "ENUM_NAME_OVERRIDES": {
+        "TaskStateEnum": "agents.models.STATES",
+        "ComparisonStateEnum": "comparisons.models.COMPARISON_STATES",
+        "FiringStateEnum": "schedules.models.FIRING_STATES",
+    },
 }
 
 UNFOLD = {
@@ -231,6 +236,11 @@ UNFOLD = {
                         "title": "Conversations",
                         "icon": "forum",
                         "link": reverse_lazy("admin:agents_conversation_changelist"),
+                    },
+                    {
+                        "title": "Comparisons",
+                        "icon": "compare",
+                        "link": reverse_lazy("admin:comparisons_comparison_changelist"),
                     },
                     {
                         "title": "Schedules",

@@ -10,7 +10,7 @@ PREFIX = "ops_"
 SHOWN_CHARS = 10
 SCOPES = (
     "tasks:write", "tasks:read", "agents:write", "agents:read", "secrets:write", "secrets:read", "webhooks:write", "webhooks:read",
-    "schedules:write", "schedules:read",
+    "schedules:write", "schedules:read", "comparisons:write", "comparisons:read",
 )  # fmt: skip
 
 

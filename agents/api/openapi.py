@@ -37,6 +37,8 @@ CONFLICTS = {
     ("put", "/api/v1/agents/{slug}/traffic"),
     ("post", "/api/v1/agents/{slug}/roll-back"),
     ("delete", "/api/v1/conversations/{id}"),
+    ("post", "/api/v1/input-sets"),
+    ("delete", "/api/v1/input-sets/{id}"),
     ("post", "/api/v1/schedules"),
     ("patch", "/api/v1/schedules/{id}"),
 }
