@@ -80,7 +80,7 @@ async def test_a_comparison_and_its_report(live_scene: Scene, start: Callable[..
     report = (await get(ann, str(comparison.pk))).json()
     left, right = report["totals"]["left"], report["totals"]["right"]
     assert (report["state"], report["totals"]["differ"]) == ("done", COUNT)
-    assert (left["succeeded"], left["checks_passed"], left["checks"]) == (COUNT, 0, COUNT + 1)
+    assert (left["succeeded"], left["checks_passed"], left["checks"]) == (COUNT, 1, COUNT + 1)
     assert (right["succeeded"], right["checks_passed"], right["checks"]) == (COUNT, COUNT - 1, COUNT + 1)
     assert right["completion_tokens"] == 2 * COUNT
     assert 0 <= right["queued_s"] <= right["first_token_s"] <= right["total_s"]
