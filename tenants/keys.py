@@ -10,7 +10,10 @@ PREFIX = "ops_"
 SHOWN_CHARS = 10
 SCOPES = (
     "tasks:write", "tasks:read", "agents:write", "agents:read", "secrets:write", "secrets:read", "webhooks:write", "webhooks:read",
-    "schedules:write", "schedules:read", "comparisons:write", "comparisons:read",
+    "tools:write", "tools:read",
+    "schedules:write", "schedules:read",
+    "files:write", "files:read", "batches:write", "batches:read",
+    "comparisons:write", "comparisons:read",
 )  # fmt: skip
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from agents.faces.requests import ChatRequest, TaskRequest
+from agents.faces.requests import AnswerRequest, ChatRequest, TaskRequest
 from agents.faces.socket import ANSWERS, ClientMessage
 from agents.faces.submit import IDEMPOTENCY_KEY_MAX
 from agents.sampling import RANGES, STOPS_MAX
@@ -158,8 +158,13 @@ _ANSWERS: dict[str, Schema] = {
             "items": _object(
                 ("index", "message", "finish_reason"),
                 index=_COUNT,
-                message=_object(("role", "content"), role={"const": "assistant"}, content=_TEXT),
-                finish_reason={"enum": ["stop", "length"]},
+                message=_object(
+                    ("role", "content"),
+                    role={"const": "assistant"},
+                    content={"type": ["string", "null"]},
+                    tool_calls={"type": "array", "items": ref("ChatToolCall")},
+                ),
+                finish_reason={"enum": ["stop", "length", "tool_calls"]},
             ),
         },
         usage=_object(
@@ -176,7 +181,8 @@ _ANSWERS: dict[str, Schema] = {
 def schemas() -> dict[str, Schema]:
     """All components, by name."""
     _, requests = msgspec.json.schema_components(
-        [TaskRequest, ChatRequest, SamplingParams, ClientMessage], ref_template="#/components/schemas/{name}"
+        [TaskRequest, ChatRequest, AnswerRequest, SamplingParams, ClientMessage],
+        ref_template="#/components/schemas/{name}",
     )
     for name, schema in requests.items():
         schema["properties"] = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.urls import re_path
 from rest_framework.routers import SimpleRouter
 
-from agents.api import revision_views, secrets, views
+from agents.api import revision_views, secrets, tools, views, webhooks
 
 
 class Router(SimpleRouter):
@@ -20,7 +20,10 @@ router = Router()
 router.register("agents", views.AgentViewSet, basename="agent")
 router.register("conversations", views.ConversationViewSet, basename="conversation")
 router.register("tasks", views.TaskViewSet, basename="task")
+router.register("tools", tools.ToolViewSet, basename="tool")
+router.register("mcp-servers", tools.McpServerViewSet, basename="mcp-server")
 router.register("secrets", secrets.SecretViewSet, basename="secret")
+router.register("webhooks", webhooks.EndpointViewSet, basename="webhook")
 
 AGENT = r"^agents/(?P<slug>[^/.]+)"
 REVISION = AGENT + r"/revisions/(?P<number>[^/.]+)"

@@ -16,6 +16,7 @@ import psycopg
 from psycopg.rows import dict_row
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
+from agents.announcing import ENDED_COLUMNS, announcing
 from agents.lifecycle import OPEN
 from agents.postgres import with_settings
 from agents.problems import unavailable
@@ -157,11 +158,12 @@ WITHDRAW = [
     "DELETE FROM agents_task WHERE id = ANY(%s) AND state = 'queued'",
 ]
 
-CANCEL_UNKNOWN = """
+CANCEL_UNKNOWN = f"""
     WITH ended AS (
-        UPDATE agents_task SET state = 'cancelled', finished_at = now()
-        WHERE tenant_id = %s AND id = %s AND state = ANY(%s) RETURNING id
-    ) UPDATE agents_turn SET state = 'cancelled', finished_at = now() WHERE task_id IN (SELECT id FROM ended)
+        UPDATE agents_task t SET state = 'cancelled', finished_at = now()
+        WHERE tenant_id = %s AND id = %s AND state = ANY(%s) RETURNING {ENDED_COLUMNS}
+    ), announced AS ({announcing("ended")})
+    UPDATE agents_turn SET state = 'cancelled', finished_at = now() WHERE task_id IN (SELECT id FROM ended)
 """
 
 

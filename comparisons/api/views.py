@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import Any
 
 from django.db.models import QuerySet
 from django.http import HttpResponse
@@ -13,7 +13,8 @@ from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from agents.api.views import Listed, tenant_of
+from agents.api.serializers import QueryForm
+from agents.api.views import Listed, key_of, tenant_of
 from agents.problems import bad_field
 from comparisons import selectors, services
 from comparisons.api import serializers as forms
@@ -83,15 +84,15 @@ class ComparisonViewSet(Listed[Comparison]):
         if input_set is None:
             raise bad_field("input_set", "there is no such input set")
         made = services.create_comparison(
-            input_set=input_set, left=said["left"], right=said["right"], key=cast("Any", request.auth)
+            input_set=input_set, left=said["left"], right=said["right"], key=key_of(request)
         )
         return Response(self.get_serializer(made).data, status=status.HTTP_201_CREATED)
 
     @extend_schema(summary="Get a comparison with its totals", responses={200: forms.Report})
     def retrieve(self, request: Request, pk: str) -> Response:
         comparison = self.get_object()
-        comparison.totals = selectors.summary(comparison)
-        return Response(forms.Report(comparison).data)
+        totals = forms.Totals(selectors.summary(comparison)).data
+        return Response({**self.get_serializer(comparison).data, "totals": totals})
 
     @extend_schema(
         summary="Read a comparison's report, input by input",
@@ -114,7 +115,7 @@ class ComparisonViewSet(Listed[Comparison]):
     )
     @action(detail=True, pagination_class=None)
     def csv(self, request: Request, pk: str) -> HttpResponse:
-        forms.QueryForm.read(request.query_params)
+        QueryForm.read(request.query_params)
         comparison = self.get_object()
         rows = selectors.items(comparison, count=len(comparison.input_set.items))
         return HttpResponse(
