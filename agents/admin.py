@@ -142,7 +142,9 @@ class AgentAdmin(TrafficActions, AcrossTenants):
             )
             self.message_user(request, f"Revision {draft.number} is a draft; publish it on its own page.")
         else:
-            services.revise_agent(agent=obj, created_by=str(request.user), **definition)
+            now = obj.current_revision  # what this form does not show stays
+            kept = {} if now is None else {"tools": now.tools, "limits": now.limits}
+            services.revise_agent(agent=obj, created_by=str(request.user), **definition, **kept)
 
     @display(description="revision")
     def revision(self, agent: Agent) -> str:
