@@ -96,6 +96,7 @@ INSTALLED_APPS = [
     "agents",
     "batches",
     "schedules",
+    "comparisons",
     "knowledge",
     "billing",
 ]
@@ -184,7 +185,11 @@ SPECTACULAR_SETTINGS = {
         "agents.api.openapi.add_hot_routes",
         "batches.openapi.add_routes",
     ],
-    "ENUM_NAME_OVERRIDES": {"TaskStateEnum": "agents.models.STATES"},
+    "ENUM_NAME_OVERRIDES": {
+        "TaskStateEnum": "agents.models.STATES",
+        "ComparisonStateEnum": "comparisons.models.COMPARISON_STATES",
+        "FiringStateEnum": "schedules.models.FIRING_STATES",
+    },
 }
 
 UNFOLD = {
@@ -233,6 +238,11 @@ UNFOLD = {
                         "title": "Conversations",
                         "icon": "forum",
                         "link": reverse_lazy("admin:agents_conversation_changelist"),
+                    },
+                    {
+                        "title": "Comparisons",
+                        "icon": "compare",
+                        "link": reverse_lazy("admin:comparisons_comparison_changelist"),
                     },
                     {
                         "title": "Schedules",
