@@ -39,6 +39,7 @@ def test_every_model_is_there() -> None:
         "Tenant", "ApiKey", "Secret", "Endpoint", "Delivery",
         "Agent", "AgentRevision", "Conversation", "Message", "Task", "Turn", "Pool", "ScalingPolicy",
         "PoolRevision", "Rollout", "StockItem", "Worker", "ScalingDecision",
+        "Publication", "TrafficShare",
     }  # fmt: skip
 
 
@@ -54,6 +55,7 @@ def test_lists_and_forms(staff: Client, model: Any) -> None:
     response = staff.get(reverse(f"admin:{label}_add"))
     read_only = {"AgentRevision", "Conversation", "Message", "Task", "Turn", "Worker", "ScalingDecision"}
     read_only |= {"Delivery", "PoolRevision", "Rollout", "StockItem"}
+    read_only |= {"PoolRevision", "Rollout", "StockItem", "Publication", "TrafficShare"}
     assert response.status_code == (403 if model.__name__ in read_only else 200)
 
 

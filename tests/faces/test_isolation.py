@@ -11,6 +11,7 @@ import json
 import uuid
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 import httpx
@@ -19,10 +20,12 @@ import websockets
 from asgiref.sync import sync_to_async
 from django.core.serializers import serialize
 from django.urls import get_resolver
+from django.utils import timezone
 from redis import Redis
 
 from agents.faces.socket import ANSWERS
 from agents.services import append_message, create_agent
+from batches.models import Batch, File, FileChunk
 from orchestrator.models import Pool
 from taskqueue.connections import connect as connect_redis
 from taskqueue.messages import ClaimedTurn
@@ -94,7 +97,18 @@ def belongings(party: Party) -> Names:
     conversation = party.conversation(title=SECRET, agent=agent, metadata={"mark": SECRET})
     endpoint = create_endpoint(tenant=party.tenant, url="https://hooks.example/", description=SECRET).endpoint
     message = append_message(conversation=conversation, role="user", content=SECRET)
+    file = File.objects.create(tenant=party.tenant, filename=SECRET, purpose="batch", state="processed", bytes=1)
+    FileChunk.objects.create(tenant=party.tenant, file=file, number=0, data=SECRET.encode())
+    batch = Batch.objects.create(
+        tenant=party.tenant,
+        endpoint="/v1/chat/completions",
+        input_file=file,
+        metadata={"mark": SECRET},
+        expires_at=timezone.now() + timedelta(days=1),
+    )
     return Names.nobody()._replace(
+        file=f"file-{file.pk}",
+        batch=f"batch_{batch.pk}",
         agent=agent.slug,
         revision=str(agent.current_revision_id),
         pool=pool.slug,
