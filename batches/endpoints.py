@@ -5,6 +5,7 @@ One table: an endpoint that is not in it is refused when a batch is made.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any, NamedTuple
 
@@ -32,20 +33,34 @@ class Work(NamedTuple):
     model: str
 
 
+class Asker:
+    """Who asks, for lines that are looked at together: what a model's name stands for is asked once."""
+
+    def __init__(self, context: Context, principal: Principal) -> None:
+        self.context, self.principal = context, principal
+        self._agents: dict[str, asyncio.Future[AgentRef]] = {}
+
+    async def agent_of(self, model: str) -> AgentRef:
+        """As `lookup.agent_of`."""
+        if model not in self._agents:
+            self._agents[model] = asyncio.ensure_future(agent_of(self.context, self.principal, model))
+        return await self._agents[model]
+
+
 class Endpoint(NamedTuple):
     """`work` raises the `Problem` that refuses a body. `answer` takes a row of `statements.RESULTS` whose task succeeded."""
 
-    work: Callable[[Context, Principal, bytes], Awaitable[Work]]
+    work: Callable[[Asker, bytes], Awaitable[Work]]
     answer: Callable[[Row], dict[str, Any]]
 
 
-async def _chat_work(context: Context, principal: Principal, body: bytes) -> Work:
+async def _chat_work(asker: Asker, body: bytes) -> Work:
     wanted = decode(body, ChatRequest)
     if wanted.stream:
         raise bad_field("stream", "is not supported in a batch")
     if wanted_n(wanted.n) != 1:
         raise bad_field("n", "only 1 is supported in a batch; send the line again for another answer")
-    agent = await agent_of(context, principal, wanted.model)
+    agent = await asker.agent_of(wanted.model)
     return Work(agent, task_request(wanted, agent, idempotency_key=None), wanted.model)
 
 
