@@ -7,11 +7,12 @@ worker's row is written before the worker is started, so an instance without a l
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+import threading
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 
-from orchestrator.runtimes import Instance, Runtime, RuntimeUnavailable, WorkerSpec
+from orchestrator.runtimes import Instance, Runtime, RuntimeUnavailable, StartAbandoned, WorkerSpec
 
 log = logging.getLogger(__name__)
 
@@ -36,11 +37,16 @@ class _Starting:
 
 
 class Fleet:
-    """The runtimes behind one face. Used by the loop's thread only."""
+    """The runtimes behind one face. Used by the loop's thread only.
 
-    def __init__(self, runtimes: Mapping[str, Runtime], *, grace_s: float) -> None:
+    `confirm` raises when this orchestrator does not lead (any more). It is called from the threads of the starts.
+    """
+
+    def __init__(self, runtimes: Mapping[str, Runtime], *, grace_s: float, confirm: Callable[[], None]) -> None:
         self.runtimes = runtimes
         self.grace_s = grace_s
+        self._confirm = confirm
+        self._closing = threading.Event()
         self._starting: dict[str, _Starting] = {}
         self._threads = ThreadPoolExecutor(STARTS_AT_ONCE, thread_name_prefix="start")
         self._orphans: dict[str, float] = {}
@@ -53,10 +59,24 @@ class Fleet:
         starting = _Starting(spec, runtime, Future())
 
         def tell(words: str) -> None:
+            self._go_on()
             starting.progress = words
 
-        starting.future = self._threads.submit(self.runtimes[runtime].start, spec, tell)
+        def begin() -> str:
+            self._go_on()
+            return self.runtimes[runtime].start(spec, tell)
+
+        starting.future = self._threads.submit(begin)
         self._starting[spec.worker] = starting
+
+    def _go_on(self) -> None:
+        """What was given to a worker is another leader's to give as soon as this one does not lead: then it must not start."""
+        if self._closing.is_set():
+            raise StartAbandoned("The orchestrator ended before it had started it.")
+        try:
+            self._confirm()
+        except Exception as error:
+            raise StartAbandoned("The orchestrator lost the lead before it had started it.") from error
 
     def progress(self, worker: str) -> str | None:
         """What a start that is under way says; None when there is none."""
@@ -109,5 +129,10 @@ class Fleet:
                 log.warning("worker %s cannot be ended now: %s", worker, error)
 
     def close(self) -> None:
-        """Wait for starts that are under way; what they started is found again by the next leader."""
+        """Begin no start more, and wait for those that are under way. What they started is found again by the next leader.
+
+        To be called while the lead is still held: the next leader takes a row without a worker for a start that came to nothing,
+        and gives its devices away. A pull is given up at its next word.
+        """
+        self._closing.set()
         self._threads.shutdown(wait=True, cancel_futures=True)

@@ -88,10 +88,10 @@ class Orchestrator:
                     self._safely(self._learn_pools)
                 stop.wait(max(0.05, self._tick_s - (time.monotonic() - begun)))
         finally:
+            self._host.fleet.close()  # before a standby may look for what these starts come to
             self._leadership.resign()
             self._reaper.stop()
             self._host.stock.close()
-            self._host.fleet.close()
             self._host.access.close()
             self._redis.close()
             connection.close()

@@ -16,7 +16,7 @@ from orchestrator.health import Bounds, ended, fault
 from orchestrator.host import Host
 from orchestrator.models import Pool, Worker
 from orchestrator.plan import LiveState, WorkerView
-from orchestrator.runtimes import Instance, RuntimeUnavailable
+from orchestrator.runtimes import Instance, RuntimeUnavailable, StartAbandoned
 from orchestrator.signals.phases import DOING, phases_of_start
 from orchestrator.signals.starts import StartTimes
 from taskqueue.messages import PoolSignals, WorkerStatus
@@ -84,7 +84,8 @@ class Watch:
         worker = str(row.pk)
         outcome = look.outcomes.get(worker)
         if isinstance(outcome, BaseException):
-            self.end(row, look.now, state="failed", error=str(outcome) or repr(outcome))
+            counts = not isinstance(outcome, StartAbandoned)
+            self.end(row, look.now, state="failed", error=str(outcome) or repr(outcome), counts=counts)
             return None
         progress = self.host.fleet.progress(worker)
         if progress is not None:

@@ -21,7 +21,7 @@ import requests.exceptions
 from docker.errors import APIError, DockerException, ImageNotFound, NotFound
 from docker.types import DeviceRequest, Mount
 
-from orchestrator.runtimes import LOG_TAIL_LINES, Instance, RuntimeUnavailable, StartFailed, WorkerSpec
+from orchestrator.runtimes import LOG_TAIL_LINES, Instance, RuntimeUnavailable, StartAbandoned, StartFailed, WorkerSpec
 from orchestrator.runtimes.pulling import PullProgress
 
 log = logging.getLogger(__name__)
@@ -53,13 +53,17 @@ class DockerRuntime:
             raise StartFailed("The pool names no image: set its image, or OPSITE_WORKER_IMAGE.")
         with self._speaking():
             self._have_image(spec.image, progress)
-            progress("starting the container")
+            progress("creating the container")
             try:
                 container = self._client().containers.create(spec.image, **self.arguments(spec))
             except APIError as error:
                 raise StartFailed(f"The engine refuses the container: {_said(error)}") from error
             try:
+                progress("starting the container")
                 container.start()
+            except StartAbandoned:
+                container.remove(force=True)
+                raise
             except APIError as error:
                 container.remove(force=True)
                 raise StartFailed(_why_not_started(error, spec)) from error
