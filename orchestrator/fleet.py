@@ -50,6 +50,7 @@ class Fleet:
         self._starting: dict[str, _Starting] = {}
         self._threads = ThreadPoolExecutor(STARTS_AT_ONCE, thread_name_prefix="start")
         self._orphans: dict[str, float] = {}
+        self._broken: set[str] = set()
         self.unfinished: set[str] = set()
         """Runtimes that held something of nobody's at the last look."""
 
@@ -92,14 +93,22 @@ class Fleet:
 
     # -- looking -------------------------------------------------------------------------------
     def look(self, names: Iterable[str]) -> Sight:
-        """Ask the named runtimes."""
+        """Ask the named runtimes. What one fails with, whatever it is, is no other's matter."""
         sight = Sight()
         for name in names:
             try:
                 found: Sequence[Instance] = self.runtimes[name].list()
             except RuntimeUnavailable as error:
                 sight.unavailable[name] = str(error)
+                self._broken.discard(name)
                 continue
+            except Exception as error:
+                if name not in self._broken:
+                    log.exception("the runtime %s cannot be asked for its workers", name)
+                self._broken.add(name)
+                sight.unavailable[name] = f"The runtime {name} fails ({error!r}); the orchestrator's log says where."
+                continue
+            self._broken.discard(name)
             for instance in found:
                 sight.instances[instance.worker] = instance
                 sight.runtime_of[instance.worker] = name

@@ -18,7 +18,7 @@ from urllib.parse import unquote, urlsplit
 
 import docker
 import requests.exceptions
-from docker.errors import APIError, DockerException, ImageNotFound, NotFound
+from docker.errors import APIError, DockerException, ImageNotFound
 from docker.types import DeviceRequest, Mount
 
 from orchestrator.runtimes import LOG_TAIL_LINES, Instance, RuntimeUnavailable, StartAbandoned, StartFailed, WorkerSpec
@@ -92,11 +92,11 @@ class DockerRuntime:
 
     def log_tail(self, ref: str) -> str:
         """The end of the container's output."""
-        try:
-            with self._speaking():
+        with self._speaking():
+            try:
                 raw: bytes = self._client().containers.get(ref).logs(tail=LOG_TAIL_LINES)
-        except (NotFound, APIError):
-            return ""
+            except APIError:  # it is gone, or its logs go elsewhere
+                return ""
         return raw.decode(errors="replace").rstrip("\n")
 
     def arguments(self, spec: WorkerSpec) -> dict[str, Any]:
@@ -210,17 +210,15 @@ class DockerRuntime:
 
     @contextmanager
     def _speaking(self) -> Iterator[None]:
-        """Turn "no engine" into a sentence that says what to do; the engine's own answers pass."""
+        """Turn "no engine", and an answer of the engine that nothing is made of, into a sentence that says what to do."""
         try:
             yield
         except (requests.exceptions.ConnectionError, requests.exceptions.Timeout) as error:
             self._connection = None
             raise RuntimeUnavailable(_no_engine(error)) from error
-        except APIError:
-            raise
+        except APIError as error:
+            raise RuntimeUnavailable(_failing(error)) from error
         except DockerException as error:
-            if isinstance(error, NotFound | ImageNotFound):
-                raise
             self._connection = None
             raise RuntimeUnavailable(_no_engine(error)) from error
 
@@ -261,7 +259,7 @@ def _gone_is_fine() -> Iterator[None]:
         yield
     except APIError as error:
         if error.status_code not in (404, 409):
-            raise RuntimeUnavailable(f"The Docker engine fails: {_said(error)}") from error
+            raise
 
 
 def _repository_and_tag(image: str) -> tuple[str, str | None]:
@@ -277,6 +275,10 @@ def _not_pulled(image: str, said: str) -> str:
 
 def _said(error: APIError) -> str:
     return str(error.explanation or error).strip()
+
+
+def _failing(error: APIError) -> str:
+    return f"The Docker engine fails, see its log: {_said(error)}"
 
 
 def _no_engine(error: Exception) -> str:
