@@ -32,6 +32,9 @@ SOCKET_FOLDER = "/run/opsite-redis"
 HOME = "/home/opsite"
 NOBODY = "65534:65534"
 TIMEOUT_S = 60
+"""For what is done on a thread of its own: to create a container may take its time."""
+LOOK_TIMEOUT_S = 4
+"""For what the loop waits for, and with it all pools: an engine that is silent for so long counts as not there until the next tick."""
 SILENT_PULL_S = 600
 """A layer may be unpacked for so long without a word."""
 GIB = 1 << 30
@@ -45,7 +48,7 @@ class DockerRuntime:
     def __init__(self, *, stack: str, socket_folder: str = "") -> None:
         self._stack = stack
         self._socket_folder = socket_folder
-        self._connection: docker.DockerClient | None = None
+        self._connections: dict[int, docker.DockerClient] = {}
 
     def start(self, spec: WorkerSpec, progress: Callable[[str], None]) -> str:
         """Pull the image if it is not here, create and start the container; its ref is the container's id."""
@@ -55,7 +58,7 @@ class DockerRuntime:
             self._have_image(spec.image, progress)
             progress("creating the container")
             try:
-                container = self._client().containers.create(spec.image, **self.arguments(spec))
+                container = self._client(TIMEOUT_S).containers.create(spec.image, **self.arguments(spec))
             except APIError as error:
                 raise StartFailed(f"The engine refuses the container: {_said(error)}") from error
             try:
@@ -158,7 +161,7 @@ class DockerRuntime:
         """Whether the engine has it."""
         with self._speaking():
             try:
-                self._client().images.get(image)
+                self._client(TIMEOUT_S).images.get(image)
             except ImageNotFound:
                 return False
             except APIError as error:
@@ -202,11 +205,14 @@ class DockerRuntime:
         with self._speaking(), _gone_is_fine():
             self._client().containers.get(ref).kill(signal=signal)
 
-    def _client(self) -> docker.DockerClient:
-        if self._connection is None:
-            self._connection = docker.from_env(timeout=TIMEOUT_S)
-            self._connection.ping()
-        return self._connection
+    def _client(self, timeout_s: int = LOOK_TIMEOUT_S) -> docker.DockerClient:
+        """One for each bound in seconds; a new one is given out only when the engine has answered it."""
+        client = self._connections.get(timeout_s)
+        if client is None:
+            client = docker.from_env(timeout=timeout_s)
+            client.ping()
+            self._connections[timeout_s] = client
+        return client
 
     @contextmanager
     def _speaking(self) -> Iterator[None]:
@@ -214,12 +220,12 @@ class DockerRuntime:
         try:
             yield
         except (requests.exceptions.ConnectionError, requests.exceptions.Timeout) as error:
-            self._connection = None
+            self._connections.clear()
             raise RuntimeUnavailable(_no_engine(error)) from error
         except APIError as error:
             raise RuntimeUnavailable(_failing(error)) from error
         except DockerException as error:
-            self._connection = None
+            self._connections.clear()
             raise RuntimeUnavailable(_no_engine(error)) from error
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from orchestrator.fleet import Fleet
 from orchestrator.loop import Orchestrator
 from orchestrator.runtimes import RuntimeUnavailable
-from orchestrator.runtimes.docker import DockerRuntime
+from orchestrator.runtimes.docker import LOOK_TIMEOUT_S, TIMEOUT_S, DockerRuntime
 from orchestrator.runtimes.process import ProcessRuntime
 from tests.orchestrator.conftest import ROOT, Site
 from tests.orchestrator.engine import engine_that_says
@@ -29,6 +31,33 @@ def test_an_engine_that_answers_with_an_error_stops_no_other_pool(
     assert len(site.live(other)) == 1
     assert not site.live(without)
     assert "The Docker engine fails" in site.reasons(without)[0]
+
+
+def test_an_engine_that_is_silent_holds_the_tick_up_for_seconds_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    with engine_that_says(None) as address:
+        monkeypatch.setenv("DOCKER_HOST", address)
+        begun_at = time.monotonic()
+        with pytest.raises(RuntimeUnavailable, match="Docker engine is not reachable"):
+            DockerRuntime(stack="s").list()
+        assert time.monotonic() - begun_at < 3 * LOOK_TIMEOUT_S
+
+
+def test_only_what_is_done_on_threads_may_wait_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Docker's client tells its bound: each call is made by the client of its kind."""
+    with engine_that_says((200, "[]")) as address:
+        monkeypatch.setenv("DOCKER_HOST", address)
+        runtime = DockerRuntime(stack="s")
+        assert runtime.list() == []
+        assert runtime._connections.keys() == {LOOK_TIMEOUT_S}
+        assert runtime._connections[LOOK_TIMEOUT_S].api.timeout == LOOK_TIMEOUT_S <= 5
+    with engine_that_says((404, '{"message": "No such image: x"}')) as address:
+        monkeypatch.setenv("DOCKER_HOST", address)
+        runtime = DockerRuntime(stack="s")
+        for act in (runtime.kill, runtime.remove, runtime.log_tail, lambda ref: runtime.stop(ref, 1)):
+            act("x")
+        assert runtime._connections.keys() == {LOOK_TIMEOUT_S}
+        assert not runtime.has_image("x")
+        assert runtime._connections.keys() == {LOOK_TIMEOUT_S, TIMEOUT_S}
 
 
 def test_whatever_a_runtime_fails_with_it_is_unavailable_and_the_log_says_so_once(
