@@ -15,7 +15,7 @@ from contextlib import contextmanager, suppress
 
 from django.conf import settings
 from django.db import close_old_connections, connection
-from django.db.utils import DatabaseError, InterfaceError
+from django.db.utils import DatabaseError, InterfaceError, OperationalError
 
 from orchestrator import records
 from orchestrator.control import PoolControl
@@ -33,6 +33,7 @@ from orchestrator.reaper import Limits, Reaper
 from orchestrator.replay import turn_cost
 from orchestrator.runtimes.process import ProcessRuntime
 from orchestrator.spoilt import allot_the_sound
+from orchestrator.stock.items import Item
 from orchestrator.stock_rows import StockRows
 from orchestrator.watch import Watch
 from taskqueue.connections import connect
@@ -135,7 +136,11 @@ class Orchestrator:
     def _restock(self, pools: list[Pool]) -> None:
         """Have fetched what the pools need, before a worker is needed, and tell how far that is."""
         host = self._host
-        host.stock.want(needed_by(pools, image=host.site.image, base_folder=host.site.base_folder))
+        wanted = set[Item]()
+        for pool in pools:
+            with apart(pool):
+                wanted |= needed_by([pool], image=host.site.image, base_folder=host.site.base_folder)
+        host.stock.want(wanted)
         self._stock_rows.write(host.stock.statuses(), now=time.time())
 
     def keep_history(self) -> None:
@@ -216,10 +221,13 @@ class Orchestrator:
 
 @contextmanager
 def apart(pool: Pool) -> Iterator[None]:
-    """One pool's failure is logged and does not stop the others; a lost lead, or Postgres, stops all."""
+    """One pool's failure is logged and does not stop the others; a lost lead, or a Postgres that is away, stops all.
+
+    Other errors of Postgres are about what was written: a value of that pool that no column takes.
+    """
     try:
         yield
-    except (LeadLost, DatabaseError, InterfaceError):
+    except (LeadLost, OperationalError, InterfaceError):
         raise
     except Exception:
         log.exception("pool %s: this tick failed; the others go on", pool.slug)

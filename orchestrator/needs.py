@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from orchestrator.models import Pool, PoolRevision, Recipe, Rollout
-from orchestrator.specs import model_folder
+from orchestrator.specs import is_revision, model_folder
 from orchestrator.stock.items import Item
 
 HUB_ID = re.compile(r"^[\w.-]+(/[\w.-]+)?$")
@@ -27,8 +27,8 @@ def needed(recipe: Recipe, *, image: str, base_folder: Path) -> tuple[Item, ...]
     if recipe.runtime == Recipe.Runtime.DOCKER and (name := recipe.image or image):
         items.append(Item("image", name))
     env = {str(name): str(value) for name, value in _mapping(recipe.env).items()}
-    if recipe.engine != Recipe.Engine.SIMULATED and _is_fetched(recipe, env, base_folder):
-        revision = _mapping(recipe.engine_args).get("revision")
+    revision = _mapping(recipe.engine_args).get("revision")
+    if recipe.engine != Recipe.Engine.SIMULATED and _is_fetched(recipe, env, base_folder) and is_revision(revision):
         name = f"{recipe.model}@{revision}" if revision else recipe.model
         items.append(Item("weights", name, {key: env[key] for key in WAY_TO_HUB if key in env}))
     return tuple(items)

@@ -85,6 +85,12 @@ def policy_of(pool: Pool) -> Policy:
     )
 
 
+def hours_per_day(pool: Pool) -> float:
+    """The bound of its GPU-hours, without the rest of its policy, which may be unreadable; 0: none."""
+    row: ScalingPolicy | None = getattr(pool, "policy", None)
+    return row.gpu_hours_per_day if row is not None else 0.0
+
+
 def new_worker(pool: Pool, revision: PoolRevision, *, reason: str, now: float, taken: Taken = NOTHING) -> Worker:
     """The row of a worker that is about to be started: it comes before the worker, so that none is without a row."""
     return Worker.objects.create(

@@ -19,6 +19,8 @@ REDIS_URL, SALT_KEY = "OPSITE_REDIS_URL", "OPSITE_CACHE_SALT_KEY"
 _NOT_A_POOLS = (REDIS_URL, SALT_KEY)
 
 
+REVISION_LENGTH = 255
+"""Of a branch, a tag or a commit: git itself takes no longer ones."""
 RECIPE = tuple(field.name for field in Recipe._meta.local_fields)
 
 
@@ -52,6 +54,8 @@ def worker_spec(
 
     So is one from a hub, whose snapshot lies in `weights`: its files are links into the folder that is mounted.
     """
+    if not is_revision(recipe.engine_args.get("revision")):
+        raise BadPool(f"Pool {pool}: revision in its engine arguments is a name of {REVISION_LENGTH} characters at most.")
     folder = Path(weights) if weights else model_folder(recipe.model, site.base_folder)
     given = {str(name): str(value) for name, value in dict(recipe.env).items()}
     if bad := [name for name in _NOT_A_POOLS if name in given]:
@@ -93,8 +97,16 @@ def model_folder(model: str, base_folder: Path) -> Path | None:
     """The folder that the pool's model names, relative to the project or absolute; None for a hub id."""
     if not model:
         return None
-    path = (base_folder / model).resolve()
-    return path if path.is_dir() else None
+    try:
+        path = (base_folder / model).resolve()
+        return path if path.is_dir() else None
+    except (OSError, RuntimeError):  # no folder has such a name: too long, or a loop of links
+        return None
+
+
+def is_revision(value: object) -> bool:
+    """Whether a hub may know a revision of that name; None and empty: its newest."""
+    return not value or (isinstance(value, str) and len(value) <= REVISION_LENGTH)
 
 
 def fingerprint(recipe: Recipe) -> str:

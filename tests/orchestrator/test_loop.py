@@ -85,6 +85,43 @@ def test_one_pools_failure_does_not_stop_the_others(
     assert "pool a-bad-one: this tick failed" in caplog.text
 
 
+@pytest.mark.parametrize(
+    ("fields", "policy"),
+    [
+        ({}, {"schedule": [{"days": "mon"}]}),
+        ({}, {"idle_to_zero_s": float("inf")}),  # no JSON has it, so the decision cannot be kept
+        ({"engine": "transformers", "model": "m" * 300}, {}),
+        ({"engine": "vllm", "model": "org/model", "engine_args": {"revision": "v" * 2000}}, {}),
+    ],
+)
+def test_one_pools_bad_row_does_not_stop_the_others(
+    site: Site,
+    leading: Orchestrator,
+    monkeypatch: pytest.MonkeyPatch,
+    settings: Any,
+    fields: dict[str, Any],
+    policy: dict[str, Any],
+) -> None:
+    settings.OPSITE_MODEL_CACHE = str(site.folder)
+    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:1")
+    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
+    site.pool(slug="a-bad-one", **fields, policy={"min_workers": 1, **policy})
+    good = site.pool(policy={"min_workers": 1})
+    for _ in range(2):
+        leading.tick()
+    assert len(site.live(good)) == 1
+
+
+def test_a_revision_that_no_hub_has_fails_the_start_with_a_sentence(
+    site: Site, leading: Orchestrator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
+    pool = site.pool(engine="vllm", model="m/m", engine_args={"revision": "v" * 256}, policy={"min_workers": 1})
+    leading.tick()
+    (failed,) = Worker.objects.filter(pool=pool, state="failed")
+    assert "revision in its engine arguments is a name of 255 characters at most" in failed.error
+
+
 def test_the_end_of_the_stack_ends_the_fleet(site: Site) -> None:
     pool = site.pool(policy={"min_workers": 2, "max_workers": 2})
     stop = threading.Event()
