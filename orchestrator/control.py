@@ -10,6 +10,8 @@ import time
 from collections.abc import Generator, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
+from django.db.utils import InterfaceError, OperationalError
+
 from orchestrator import records
 from orchestrator.allotment import Allotment, Draft
 from orchestrator.fleet import Sight
@@ -278,10 +280,15 @@ class PoolControl:
                 credentials=credentials,
                 weights=weights,
             )
+            self.host.fleet.start(spec, revision.runtime)
         except (BadPool, AccessRefused, NotInStock) as error:
             self.watch.end(row, look.now, state="failed", error=str(error))
-            return
-        self.host.fleet.start(spec, revision.runtime)
+        except (OperationalError, InterfaceError):
+            raise
+        except Exception as error:  # whatever it is, the row must tell it, and the next try must wait
+            log.exception("worker %s cannot be started", row.pk)
+            said = f"It cannot be started ({error!r}); the orchestrator's log says where."
+            self.watch.end(row, look.now, state="failed", error=said)
 
     def _kill(self, action: Kill, victim: Observed, now: float) -> None:
         if victim.instance is None:

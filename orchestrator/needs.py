@@ -8,7 +8,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from orchestrator.models import Pool, PoolRevision, Recipe, Rollout
-from orchestrator.specs import is_revision, model_folder
+from orchestrator.recipe_fields import is_revision
+from orchestrator.specs import model_folder
 from orchestrator.stock.items import Item
 
 HUB_ID = re.compile(r"^[\w.-]+(/[\w.-]+)?$")

@@ -10,6 +10,7 @@ from typing import Any
 
 from orchestrator.credentials import Credentials
 from orchestrator.models import Recipe
+from orchestrator.recipe_fields import BadField, engine_args_of, env_of, mounts_of
 from orchestrator.runtimes import WorkerSpec
 
 PYTHON = "OPSITE_WORKER_PYTHON"
@@ -19,8 +20,6 @@ REDIS_URL, SALT_KEY = "OPSITE_REDIS_URL", "OPSITE_CACHE_SALT_KEY"
 _NOT_A_POOLS = (REDIS_URL, SALT_KEY)
 
 
-REVISION_LENGTH = 255
-"""Of a branch, a tag or a commit: git itself takes no longer ones."""
 RECIPE = tuple(field.name for field in Recipe._meta.local_fields)
 
 
@@ -36,7 +35,7 @@ class Site:
 
 
 class BadPool(Exception):
-    """A pool's env or mounts cannot be given to a worker: the message names what to correct."""
+    """A pool's env, mounts or engine arguments cannot be given to a worker: the message names what to correct."""
 
 
 def worker_spec(
@@ -54,10 +53,12 @@ def worker_spec(
 
     So is one from a hub, whose snapshot lies in `weights`: its files are links into the folder that is mounted.
     """
-    if not is_revision(recipe.engine_args.get("revision")):
-        raise BadPool(f"Pool {pool}: revision in its engine arguments is a name of {REVISION_LENGTH} characters at most.")
+    try:
+        given, mounts = env_of(recipe.env), mounts_of(recipe.mounts)
+        engine_args = _engine_args(recipe, engine_args_of(recipe.engine_args))
+    except BadField as error:
+        raise BadPool(f"Pool {pool}: {error}") from None
     folder = Path(weights) if weights else model_folder(recipe.model, site.base_folder)
-    given = {str(name): str(value) for name, value in dict(recipe.env).items()}
     if bad := [name for name in _NOT_A_POOLS if name in given]:
         raise BadPool(f"Pool {pool} sets {bad[0]} in its env: each worker is given its own.")
     env = {
@@ -69,14 +70,11 @@ def worker_spec(
         "OPSITE_MODEL": str(folder) if folder else recipe.model,
         "OPSITE_SLOTS": str(recipe.slots),
         "OPSITE_LEASE_S": str(lease_s),
-        "OPSITE_ENGINE_ARGS": json.dumps(_engine_args(recipe)),
+        "OPSITE_ENGINE_ARGS": json.dumps(engine_args),
         "OPSITE_LOG_LEVEL": site.log_level,
     }
     if recipe.cpus_per_worker:
         env["OMP_NUM_THREADS"] = str(recipe.cpus_per_worker)
-    mounts = [str(mount) for mount in recipe.mounts]
-    if bad := [mount for mount in mounts if not mount.startswith("/")]:
-        raise BadPool(f"Pool {pool} mounts {bad[0]!r}: mounts are absolute paths of the engine's host.")
     if folder and str(shown := folder.parent.parent if weights else folder) not in mounts:
         mounts.append(str(shown))
     return WorkerSpec(
@@ -104,20 +102,14 @@ def model_folder(model: str, base_folder: Path) -> Path | None:
         return None
 
 
-def is_revision(value: object) -> bool:
-    """Whether a hub may know a revision of that name; None and empty: its newest."""
-    return not value or (isinstance(value, str) and len(value) <= REVISION_LENGTH)
-
-
 def fingerprint(recipe: Recipe) -> str:
     """Changes when workers would be started differently: then past failures say nothing."""
     parts: dict[str, Any] = {name: getattr(recipe, name) for name in RECIPE}
     return json.dumps(parts, sort_keys=True, default=str)
 
 
-def _engine_args(recipe: Recipe) -> dict[str, Any]:
+def _engine_args(recipe: Recipe, args: dict[str, Any]) -> dict[str, Any]:
     """The recipe's own; vLLM takes no more of a shared GPU's memory than its share, with a little left for CUDA itself."""
-    args = dict(recipe.engine_args)
     if recipe.engine == Recipe.Engine.VLLM and recipe.gpu_share < 1:
         args.setdefault("gpu_memory_utilization", round(recipe.gpu_share * 0.95, 3))
     return args

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from typing import Any
 
 import pytest
+from django.core.exceptions import ValidationError
 from django.utils import timezone
 
 from orchestrator import records
@@ -112,14 +114,41 @@ def test_one_pools_bad_row_does_not_stop_the_others(
     assert len(site.live(good)) == 1
 
 
-def test_a_revision_that_no_hub_has_fails_the_start_with_a_sentence(
+BAD_FIELDS = [
+    ("env", ["A=1"], 'env is an object, {"name": "value"}, not a list.'),
+    ("env", {"A": [1]}, "env: A is a text or a number, not a list."),
+    ("mounts", {"/a": "/b"}, 'mounts is a list of folders, ["/srv/models"], not an object.'),
+    ("mounts", ["models"], "mounts 'models': mounts are absolute paths of the engine's host."),
+    ("engine_args", "fast", 'engine_args is an object, {"name": "value"}, not a text.'),
+    ("engine_args", {"revision": "v" * 256}, "engine_args: revision is a name of 255 characters at most."),
+]
+
+
+@pytest.mark.parametrize(("field", "value", "says"), BAD_FIELDS)
+def test_a_field_of_the_wrong_form_fails_the_start_with_a_sentence_and_backs_off(
+    site: Site, leading: Orchestrator, field: str, value: Any, says: str
+) -> None:
+    pool = site.pool(policy={"min_workers": 1}, **{field: value})
+    for _ in range(3):
+        leading.tick()
+    (failed,) = Worker.objects.filter(pool=pool)
+    assert (failed.state, failed.error) == ("failed", f"Pool {pool.slug}: {says}")
+    with pytest.raises(ValidationError, match=re.escape(says)):
+        pool.clean_fields()
+
+
+def test_a_start_that_fails_in_a_way_that_nobody_foresaw_is_counted(
     site: Site, leading: Orchestrator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
-    pool = site.pool(engine="vllm", model="m/m", engine_args={"revision": "v" * 256}, policy={"min_workers": 1})
-    leading.tick()
-    (failed,) = Worker.objects.filter(pool=pool, state="failed")
-    assert "revision in its engine arguments is a name of 255 characters at most" in failed.error
+    def broken(*args: object, **more: object) -> WorkerSpec:
+        raise ZeroDivisionError("by zero")
+
+    monkeypatch.setattr("orchestrator.control.worker_spec", broken)
+    pool = site.pool(policy={"min_workers": 1})
+    for _ in range(3):
+        leading.tick()
+    (failed,) = Worker.objects.filter(pool=pool)
+    assert failed.error == "It cannot be started (ZeroDivisionError('by zero')); the orchestrator's log says where."
 
 
 def test_the_end_of_the_stack_ends_the_fleet(site: Site) -> None:
