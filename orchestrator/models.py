@@ -195,6 +195,11 @@ class Pool(Recipe):
     def __str__(self) -> str:
         return self.slug
 
+    def clean(self) -> None:
+        """An emptied field is an empty one: a form makes None of it, which no column takes, and its validators are not asked."""
+        self.env, self.engine_args = self.env or {}, self.engine_args or {}
+        self.default_params, self.mounts = self.default_params or {}, self.mounts or []
+
 
 class PoolRevision(Recipe):
     """One version of what a pool's workers are made from. A trigger refuses any change of it; equal ones exist once."""
