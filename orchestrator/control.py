@@ -23,8 +23,9 @@ from orchestrator.outlook import outlook_of
 from orchestrator.placement.packing import Taken
 from orchestrator.placement.patience import keeps
 from orchestrator.plan import Action, Drain, Kill, Plan, Start, kills_due, plan, sparing
+from orchestrator.policies.budget import is_spent
 from orchestrator.policies.decide import least, remember
-from orchestrator.policies.demand import Decision, Demand, History, Policy, Signals
+from orchestrator.policies.demand import Decision, Demand, History, Signals
 from orchestrator.progress import Progress
 from orchestrator.prospect import prospect_of
 from orchestrator.refusals import Kind, of_starts, of_work
@@ -118,7 +119,7 @@ class PoolControl:
         for action in todo.actions:
             self._apply(pool, action, seen, look, places)
         self.outlook = self._foretell(
-            pool, recipe, observed, todo, look, policy=inputs.policy, hindered=blind or not got.more_fit
+            pool, recipe, observed, todo, look, inputs=inputs, hindered=blind or not got.more_fit
         )
 
     # -- observe -------------------------------------------------------------------------------
@@ -224,7 +225,7 @@ class PoolControl:
         todo: Plan,
         look: Look,
         *,
-        policy: Policy,
+        inputs: Inputs,
         hindered: bool,
     ) -> Outlook | None:
         if look.signals is None:
@@ -236,7 +237,8 @@ class PoolControl:
             todo,
             now=look.now,
             capacity=self.host.capacity(),
-            max_workers=policy.max_workers,
+            policy=inputs.policy,
+            is_spent=is_spent(inputs.policy, inputs.signals),
             hindered=hindered,
         )
         return outlook_of(
