@@ -33,7 +33,7 @@ from orchestrator.reaper import Limits, Reaper
 from orchestrator.replay import turn_cost
 from orchestrator.runtimes.process import ProcessRuntime
 from orchestrator.spoilt import allot_the_sound
-from orchestrator.stock.items import Item
+from orchestrator.stock.items import Item, merged
 from orchestrator.stock_rows import StockRows
 from orchestrator.watch import Watch
 from taskqueue.connections import connect
@@ -136,11 +136,11 @@ class Orchestrator:
     def _restock(self, pools: list[Pool]) -> None:
         """Have fetched what the pools need, before a worker is needed, and tell how far that is."""
         host = self._host
-        wanted = set[Item]()
+        wanted: list[Item] = []
         for pool in pools:
             with apart(pool):
-                wanted |= needed_by([pool], image=host.site.image, base_folder=host.site.base_folder)
-        host.stock.want(wanted)
+                wanted += needed_by([pool], image=host.site.image, base_folder=host.site.base_folder)
+        host.stock.want(merged(wanted))
         self._stock_rows.write(host.stock.statuses(), now=time.time())
 
     def keep_history(self) -> None:
