@@ -79,13 +79,14 @@ class PoolControl:
         sight: Sight,
         outcomes: Mapping[str, str | BaseException],
         demand: PoolSignals | None,
+        heard_at: float,
     ) -> Generator[Draft, Allotment, None]:
-        """One pass. `demand` is what the queue said; None: it could not be read.
+        """One pass. `demand` is what the queue said at `heard_at` (Unix s); None: it could not be read.
 
         It stops once, when the pool has decided: it yields what it would do, and goes on with what it got of the host.
         """
         self.outlook = None
-        look = Look(pool, sight, outcomes, demand, time.time())
+        look = Look(pool, sight, outcomes, demand, heard_at, time.time())
         self.progress.look(pool, now=look.now)
         observed = self.watch.observe(rows, look)
         self._notice_edits(observed)
@@ -247,7 +248,7 @@ class PoolControl:
             backoff=self.watch.backoff(str(recipe.pk)),
             tick_s=self.tick_s,
             now=look.now,
-            now_ms=look.signals.now_ms,
+            now_ms=look.signals.now_ms + round((look.now - look.heard_at) * 1000),
         )
 
     # -- apply ---------------------------------------------------------------------------------
@@ -317,7 +318,7 @@ def signals_of(observed: list[Observed], look: Look, *, slots: int) -> Signals:
         waiting = status.waiting - status.held_back
         tokens = max(0, status.waiting_tokens) * waiting // status.waiting if waiting else 0
         demand = Demand(
-            at=look.now,
+            at=look.heard_at,
             waiting=waiting,
             running=status.running,
             oldest_wait_s=round(status.oldest_wait_s, 3) if waiting else 0.0,

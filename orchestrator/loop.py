@@ -112,6 +112,7 @@ class Orchestrator:
         self._host.access.tend(living(rows, pools, sight))
         of_pool = records.by_pool(rows)
         demand = self.queues.signals([pool.slug for pool in pools], records.running_limits())
+        heard_at = time.time()
         self._book.hear(pools, demand)
         spent = self._meter.spent(pools, rows, time.time())
         ticks, drafts = {}, []
@@ -120,7 +121,7 @@ class Orchestrator:
                 seen, control = self._seen(pool.slug, demand[pool.slug]), self._control(pool)
                 control.spent_h = spent.get(pool.pk)
                 control.curve = self._book.curves.get(pool.pk)
-                ticks[pool.pk] = control.tick(pool, of_pool.get(pool.pk, []), sight, outcomes, seen)
+                ticks[pool.pk] = control.tick(pool, of_pool.get(pool.pk, []), sight, outcomes, seen, heard_at)
                 drafts.append(next(ticks[pool.pk]))
         allotments = allot_the_sound(capacity, sight, pools=pools, rows=rows, drafts=drafts)
         for draft in drafts:

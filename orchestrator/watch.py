@@ -31,12 +31,16 @@ ID_LENGTH = 36
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """What was seen at one moment, for all workers of a pool. `signals` is None when the queue could not be read."""
+    """What was seen at one moment, for all workers of a pool. `signals` is None when the queue could not be read.
+
+    The queue spoke at `heard_at`: between that and `now` lie the ticks of the pools before this one, and whatever held them up.
+    """
 
     pool: Pool
     sight: Sight
     outcomes: Mapping[str, str | BaseException]
     signals: PoolSignals | None
+    heard_at: float
     now: float
 
     def statuses(self) -> dict[str, WorkerStatus]:
@@ -158,7 +162,7 @@ class Watch:
         if look.signals is None:
             heard_at = look.now
         elif status is not None:
-            heard_at = max(heard_at, look.now - (look.signals.now_ms - status.beat_ms) / 1000)
+            heard_at = max(heard_at, look.heard_at - (look.signals.now_ms - status.beat_ms) / 1000)
         self.last_seen[worker] = heard_at
 
     def _unseen(self, row: Worker) -> WorkerView:

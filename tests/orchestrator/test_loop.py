@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 import threading
+import time
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -18,6 +20,7 @@ from orchestrator.host import LeadLost
 from orchestrator.leader import Leadership
 from orchestrator.loop import Orchestrator
 from orchestrator.models import Pool, Worker
+from orchestrator.policies.decide import STALE_S
 from orchestrator.policies.demand import Demand
 from orchestrator.revisions import note_edit
 from orchestrator.runtimes import WorkerSpec
@@ -177,11 +180,23 @@ def test_work_that_its_tenant_s_limit_holds_back_is_no_demand() -> None:
             waiting_tokens=5000,
             arrived=700,
         )
-        look = Look(Pool(slug="p", slots=4), Sight(), {}, status, now=5.0)
+        look = Look(Pool(slug="p", slots=4), Sight(), {}, status, heard_at=5.0, now=6.0)
         return signals_of([], look, slots=4).demand
 
     assert demand(100, 97) == Demand(at=5.0, waiting=3, running=2, oldest_wait_s=90.0, arrived=700, work_waiting=150)
     assert demand(100, 100) == Demand(at=5.0, waiting=0, running=2, arrived=700, work_waiting=0)
+
+
+def test_figures_that_a_slow_tick_has_made_old_decide_nothing(
+    site: Site, leading: Orchestrator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the queue said is as old as its answer, not as the pool's turn in the tick."""
+    pool = site.pool(policy={"min_workers": 1})
+    later = SimpleNamespace(time=lambda: time.time() + 2 * STALE_S)
+    monkeypatch.setattr("orchestrator.control.time", later)  # when it is this pool's turn
+    leading.tick()
+    assert not Worker.objects.exists()
+    assert "The queue's figures are 10 s off the clock" in site.reasons(pool)[0]
 
 
 SITE = SpecSite(stack="s", python="python3", image="img", base_folder=ROOT)
