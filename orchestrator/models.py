@@ -396,6 +396,9 @@ class Worker(models.Model):
     exit_code = models.IntegerField(null=True, blank=True)
     error = models.TextField(blank=True)
     log_tail = models.TextField(blank=True)
+    end_counts = models.BooleanField(
+        default=True, help_text="Whether its end says anything of the pool: no start that nobody went on with does."
+    )
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:

@@ -255,6 +255,19 @@ def test_a_fingerprint_changes_with_what_starts_a_worker_only() -> None:
     assert fingerprint(pool) != before
 
 
+def test_a_start_that_nobody_went_on_with_is_no_failure_after_a_restart_either(
+    site: Site, leading: Orchestrator
+) -> None:
+    pool = site.pool(is_paused=True)
+    revision = note_edit(pool.pk, now=timezone.now()).current
+    rows = [records.new_worker(pool, revision, reason="r", now=time.time()) for _ in range(3)]
+    leading.tick()
+    assert {row.error for row in Worker.objects.all()} == {"The orchestrator ended before it had started it."}
+    assert Worker.objects.filter(state="failed").count() == len(rows)
+    assert leading._controls[pool.pk].watch.backoffs == {}
+    assert records.past_failures(pool) == {}
+
+
 def test_failures_are_remembered_over_a_restart(site: Site) -> None:
     pool = site.pool()
     revision = note_edit(pool.pk, now=timezone.now()).current
