@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 
@@ -48,6 +48,7 @@ class Fleet:
         self._confirm = confirm
         self._closing = threading.Event()
         self._starting: dict[str, _Starting] = {}
+        self._outcomes: dict[str, str | BaseException] = {}
         self._threads = ThreadPoolExecutor(STARTS_AT_ONCE, thread_name_prefix="start")
         self._orphans: dict[str, float] = {}
         self._broken: set[str] = set()
@@ -84,12 +85,17 @@ class Fleet:
         starting = self._starting.get(worker)
         return None if starting is None else starting.progress
 
-    def outcomes(self) -> dict[str, str | BaseException]:
-        """Starts that came to an end since the last call: the ref, or the error. Call it before `look`."""
+    def outcomes(self, live: Container[str]) -> dict[str, str | BaseException]:
+        """Starts that came to an end: the ref, or the error. Call it before `look`.
+
+        An outcome is told again until its row is not among the `live` ones any more: the tick that is to record it may fail.
+        """
         done = {worker: starting for worker, starting in self._starting.items() if starting.future.done()}
-        for worker in done:
+        for worker, starting in done.items():
             del self._starting[worker]
-        return {worker: starting.future.exception() or starting.future.result() for worker, starting in done.items()}
+            self._outcomes[worker] = starting.future.exception() or starting.future.result()
+        self._outcomes = {worker: outcome for worker, outcome in self._outcomes.items() if worker in live}
+        return dict(self._outcomes)
 
     # -- looking -------------------------------------------------------------------------------
     def look(self, names: Iterable[str]) -> Sight:

@@ -102,7 +102,7 @@ class Orchestrator:
         pools = self._learn_pools()
         self._restock(pools)
         rows = records.live_workers()
-        outcomes = self._host.fleet.outcomes()
+        outcomes = self._host.fleet.outcomes({str(row.pk) for row in rows})
         names = {Pool.Runtime.PROCESS.value} | self._host.fleet.unfinished
         names |= {row.runtime for row in rows} | records.runtimes_of(pools)
         sight = self._host.fleet.look(self._host.fleet.runtimes if self._first else names)

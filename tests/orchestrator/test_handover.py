@@ -81,8 +81,9 @@ def test_a_start_does_not_go_on_without_the_lead(site: Site) -> None:
         {"process": Slow(stack=stack, folder=folder, working_directory=site.folder)}, grace_s=1.0, confirm=confirm
     )
     fleet.start(spec(site), "process")
-    (outcome,) = wait_for(lambda: list(fleet.outcomes().values()), what="the start is over")
+    (outcome,) = wait_for(lambda: list(fleet.outcomes({"worker-1"}).values()), what="the start is over")
     assert isinstance(outcome, StartAbandoned)
     assert str(outcome) == "The orchestrator lost the lead before it had started it."
     assert not site.pids()
+    assert fleet.outcomes({"another"}) == {}
     fleet.close()

@@ -255,6 +255,23 @@ def test_a_fingerprint_changes_with_what_starts_a_worker_only() -> None:
     assert fingerprint(pool) != before
 
 
+def test_what_a_start_came_to_is_not_lost_with_a_tick_that_fails(
+    site: Site, leading: Orchestrator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pool = site.pool(policy={"min_workers": 1}, env={"OPSITE_WORKER_PYTHON": "/no/python"})
+    leading.tick()
+    starting = leading._host.fleet._starting
+    wait_for(lambda: all(one.future.done() for one in starting.values()), what="the start has failed")
+    with monkeypatch.context() as broken:
+        broken.setattr(leading.queues, "signals", lambda *args: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            leading.tick()
+    leading.tick()
+    (failed,) = Worker.objects.filter(pool=pool)
+    assert failed.error.startswith("/no/python cannot be started (No such file or directory)")
+    assert failed.end_counts
+
+
 def test_a_start_that_nobody_went_on_with_is_no_failure_after_a_restart_either(
     site: Site, leading: Orchestrator
 ) -> None:
