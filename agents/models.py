@@ -149,6 +149,9 @@ class Task(TenantOwned):
     )
     prompt_tokens = models.PositiveIntegerField(default=0)
     completion_tokens = models.PositiveIntegerField(default=0)
+    cached_tokens = models.PositiveIntegerField(
+        default=0, db_default=0, help_text="Prompt tokens that the engine had in its prefix cache, where it says so."
+    )
     attempts = models.PositiveSmallIntegerField(default=0)
     rerun_of = models.OneToOneField(
         "self",
@@ -205,6 +208,7 @@ class Turn(TenantOwned):
     worker = models.CharField(max_length=100, blank=True, help_text="The last holder.")
     prompt_tokens = models.PositiveIntegerField(default=0)
     completion_tokens = models.PositiveIntegerField(default=0)
+    cached_tokens = models.PositiveIntegerField(default=0, db_default=0)
     created_at = models.DateTimeField(auto_now_add=True)
     queued_at = models.DateTimeField()
     claimed_at = models.DateTimeField(null=True, blank=True)

@@ -40,7 +40,8 @@ _ROWS = """
            to_timestamp(nullif(finished_ms, 0) / 1000.0) AS ended_at
     FROM jsonb_to_recordset(%(rows)s::jsonb) AS x(
         turn uuid, task uuid, message uuid, state text, attempts int, worker text, claimed_ms bigint, first_token_ms bigint,
-        finished_ms bigint, finish_reason text, error jsonb, prompt_tokens int, completion_tokens int, text text)
+        finished_ms bigint, finish_reason text, error jsonb, prompt_tokens int, completion_tokens int,
+        cached_tokens int, text text)
 """
 
 TURNS = f"""
@@ -49,7 +50,8 @@ TURNS = f"""
         state = r.state, attempts = greatest(t.attempts, r.attempts),
         worker = coalesce(r.worker, t.worker),
         claimed_at = coalesce(t.claimed_at, r.claimed_at), first_token_at = coalesce(t.first_token_at, r.token_at),
-        finished_at = r.ended_at, prompt_tokens = r.prompt_tokens, completion_tokens = r.completion_tokens
+        finished_at = r.ended_at, prompt_tokens = r.prompt_tokens, completion_tokens = r.completion_tokens,
+        cached_tokens = r.cached_tokens
     FROM rows r WHERE t.id = r.turn AND t.state = ANY(%(open)s)
 """
 
@@ -74,7 +76,8 @@ TASKS = f"""
         state = r.state, attempts = greatest(t.attempts, r.attempts),
         started_at = coalesce(t.started_at, r.claimed_at), first_token_at = coalesce(t.first_token_at, r.token_at),
         finished_at = r.ended_at, finish_reason = r.finish_reason, error = nullif(r.error, 'null'::jsonb),
-        prompt_tokens = r.prompt_tokens, completion_tokens = r.completion_tokens, output = coalesce(r.text, '')
+        prompt_tokens = r.prompt_tokens, completion_tokens = r.completion_tokens, cached_tokens = r.cached_tokens,
+        output = coalesce(r.text, '')
     FROM rows r WHERE t.id = r.task AND t.state = ANY(%(open)s)
     RETURNING t.tenant_id, t.agent_id, t.api_key_id, t.state, t.created_at, t.finished_at, t.completion_tokens,
               t.prompt_tokens + t.completion_tokens - t.estimated_tokens AS beyond), learnt AS ({_LEARN})
@@ -241,6 +244,7 @@ async def _write_or_fail(connection: psycopg.AsyncConnection, change: TurnChange
                     text="",
                     prompt_tokens=0,
                     completion_tokens=0,
+                    cached_tokens=0,
                     finished_ms=change.finished_ms or change.claimed_ms,
                     error={
                         "code": "unrecordable",

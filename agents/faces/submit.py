@@ -22,7 +22,7 @@ from agents.faces.principals import AgentRef, Principal
 from agents.faces.requests import MessageIn, TaskRequest
 from agents.faces.submitted import Submitted
 from agents.lifecycle import TaskState
-from agents.limits import bill, headers
+from agents.limits import bill, headers, refusal_of_spent
 from agents.problems import LIMIT_CODES, Problem, bad_field, not_found, unavailable
 from agents.sampling import layered, validated
 from agents.submissions import reserved_tokens, submission
@@ -114,6 +114,10 @@ async def submit_to(
         tokens=row["estimated_tokens"],
     )
     try:
+        if spent := refusal_of_spent(
+            tenant_until=principal.budget_spent_until, key_until=principal.key_budget_spent_until, now=datetime.now(UTC)
+        ):
+            raise spent
         accepted = await context.acceptance.accept(Candidate(row, agent.pool, turn_message, costs))
     except BaseException as error:
         if followed:
