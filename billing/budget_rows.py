@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.db.models import Q
 
-from tenants.scoping import TenantOwned
+from tenants.scoping import TenantOwned, tenant_scope
 
 
 class Budget(TenantOwned):
@@ -51,6 +51,12 @@ class Budget(TenantOwned):
         """A key's budget is its tenant's."""
         if self.api_key is not None and self.api_key.tenant_id != self.tenant_id:
             raise ValidationError({"api_key": "This key is another tenant's; choose one of this tenant's keys."})
+
+    def validate_constraints(self, exclude: Any = None) -> None:
+        """Whether there is another such budget, asked of its own tenant's."""
+        if self.tenant_id is not None:
+            with tenant_scope(self.tenant_id):
+                super().validate_constraints(exclude)
 
 
 class BudgetNotice(TenantOwned):

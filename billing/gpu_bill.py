@@ -167,7 +167,7 @@ def samples_of(workers: Iterable[UUID], *, hour: datetime) -> dict[UUID, list[Sa
     """What these workers told in and around an hour, in order."""
     begin, end = hour - AROUND, hour + HOUR + AROUND
     rows = WorkMinute.objects.filter(worker__in=list(workers))
-    before = rows.filter(at__lt=begin).order_by("worker", "-minute").distinct("worker")
+    before = rows.filter(at__lt=begin).order_by("worker_id", "-minute").distinct("worker_id")
     found: defaultdict[UUID, list[Sample]] = defaultdict(list)
     for row in (*before, *rows.filter(at__gte=begin, at__lt=end).order_by("minute")):
         found[row.worker_id].append(Sample(ms(row.at), row.busy_ms, row.steps, row.sequences, row.prefilled))
@@ -176,7 +176,7 @@ def samples_of(workers: Iterable[UUID], *, hour: datetime) -> dict[UUID, list[Sa
 
 def prices_at(moment: datetime) -> dict[UUID, Decimal]:
     """Per GPU-second, by pool."""
-    rows = Price.objects.filter(valid_from__lte=moment).order_by("pool", "-valid_from").distinct("pool")
+    rows = Price.objects.filter(valid_from__lte=moment).order_by("pool_id", "-valid_from").distinct("pool_id")
     return {row.pool_id: row.gpu_second for row in rows}
 
 

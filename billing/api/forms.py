@@ -122,6 +122,11 @@ class UsageRow(Counts):
     agent = serializers.CharField(required=False)
     model = serializers.CharField(required=False)
 
+    def to_representation(self, instance: dict[str, Any]) -> dict[str, Any]:
+        """A group that was not asked for is left out, also where it might be null."""
+        shown: dict[str, Any] = super().to_representation(instance)
+        return {name: value for name, value in shown.items() if name in instance}
+
 
 class GpuCounts(serializers.Serializer[Any]):
     """GPU time in milliseconds, and its cost."""
