@@ -99,9 +99,9 @@ class BudgetAdmin(AcrossTenants):
 class BudgetNoticeAdmin(ReadOnly):
     """Who was warned or stopped, and when."""
 
-    list_display = ("created_at", "tenant", "budget", "month", "kind", "amount", "shown_spent")
+    list_display = ("created_at", "tenant", "api_key", "month", "kind", "amount", "shown_spent")
     list_filter = ("kind", "tenant")
-    list_select_related = ("tenant", "budget__tenant", "budget__api_key")
+    list_select_related = ("tenant", "api_key")
     date_hierarchy = "created_at"
 
     @display(description="spent")

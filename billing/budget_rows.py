@@ -64,7 +64,10 @@ class BudgetNotice(TenantOwned):
 
     KINDS: ClassVar = [("warning", "nearly spent"), ("spent", "spent")]
 
-    budget = models.ForeignKey(Budget, on_delete=models.CASCADE, related_name="notices")
+    budget = models.ForeignKey(Budget, null=True, blank=True, on_delete=models.SET_NULL, related_name="notices")
+    api_key = models.ForeignKey(
+        "tenants.ApiKey", null=True, blank=True, on_delete=models.SET_NULL, related_name="+", help_text="Whose it was."
+    )
     month = models.DateField(help_text="Its first day.")
     kind = models.CharField(max_length=10, choices=KINDS)
     amount = models.DecimalField(max_digits=14, decimal_places=2, help_text="What the budget was then.")

@@ -64,15 +64,12 @@ def crossed(budget: Budget, amount: Decimal) -> tuple[str, ...]:
 
 def said_of(notice: BudgetNotice) -> dict[str, Any]:
     """A notice as the tenant's applications are told of it."""
-    budget = notice.budget
     return {
-        "budget": str(budget.pk),
-        "key": str(budget.api_key_id) if budget.api_key_id else None,
+        "key": str(notice.api_key_id) if notice.api_key_id else None,
         "month": f"{notice.month:%Y-%m}",
         "currency": currency(),
         "amount": money(notice.amount),
         "spent": money(notice.spent),
-        "stops": budget.is_hard,
     }
 
 
@@ -85,7 +82,7 @@ def _say(budget: Budget, *, kind: str, spent: Decimal, month: date) -> BudgetNot
             month=month,
             kind=kind,
             amount=budget.amount,
-            defaults={"spent": spent},
+            defaults={"spent": spent, "api_key": budget.api_key},
         )
         if not is_new:
             return None

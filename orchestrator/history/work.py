@@ -1,8 +1,8 @@
 """The leader's book of work: it hears each tick's heartbeats, and writes each worker's sums once a minute.
 
-The sums only grow, so what one leader did not write the next one's minute holds. All workers' minutes go in one insert; those
-that have ended since are among them. What is lost when a leader is killed is the last minute of the workers that end before the
-next one leads.
+The sums only grow, so what one leader did not write the next one's minute holds. All workers' minutes go in one insert; what has
+ended is written at once. Lost is what a worker did after its last heartbeat that a leader heard: of those that end while nobody leads,
+up to a minute more.
 """
 
 from __future__ import annotations
@@ -25,11 +25,13 @@ class WorkBook:
 
     def __init__(self) -> None:
         self._heard: dict[UUID, tuple[float, Work]] = {}
+        self._living: set[UUID] = set()
         self._minute = 0.0
 
     def hear(self, rows: Iterable[Worker], demand: Mapping[str, PoolSignals | Exception], *, now: float) -> None:
         """One tick's heartbeats, of the workers that have a row; the moment of each by this machine's clock (s)."""
         living = {str(row.pk): row.pk for row in rows}
+        self._living = set(living.values())
         for answer in demand.values():
             for status in answer.workers if isinstance(answer, PoolSignals) else ():
                 worker = living.get(status.worker[:ID_LENGTH])
@@ -39,15 +41,13 @@ class WorkBook:
     def keep(self, *, now: float) -> int:
         """When a minute is over, write what was heard; returns how many rows. What cannot be written is kept for the next time."""
         minute = now // MINUTE_S
-        if minute == self._minute:
-            return 0
-        if self._minute and self._heard:
-            insert(self._heard)
-            self._heard, written = {}, len(self._heard)
-        else:
-            written = 0
+        is_over = self._minute and minute != self._minute
+        due = {worker: heard for worker, heard in self._heard.items() if is_over or worker not in self._living}
+        if due:
+            insert(due)
+            self._heard = {worker: heard for worker, heard in self._heard.items() if worker not in due}
         self._minute = minute
-        return written
+        return len(due)
 
     def _take(self, worker: UUID, status: WorkerStatus, *, at: float) -> None:
         known = self._heard.get(worker)

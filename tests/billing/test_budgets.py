@@ -163,8 +163,7 @@ def test_what_a_notice_says(scene: Scene) -> None:
     used(scene.ann, "8.1234567")
     (said,) = look(now=NOON)
     assert said_of(said) == {
-        "budget": str(said.budget_id), "key": None, "month": "2026-03", "currency": "USD", "amount": "10.00",
-        "spent": "8.1234567", "stops": True,
+        "key": None, "month": "2026-03", "currency": "USD", "amount": "10.00", "spent": "8.1234567",
     }  # fmt: skip
 
 

@@ -39,7 +39,7 @@ def form_of(client: Client, pool: Any) -> dict[str, Any]:
         for bound in form:
             value = bound.value()
             if value is not None and value is not False:
-                data[bound.html_name] = bound.field.prepare_value(value) if hasattr(bound.field, "prepare_value") else value
+                data[bound.html_name] = value
     return data
 
 
