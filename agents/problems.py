@@ -160,7 +160,7 @@ def budget_spent(owner: str, retry_after_s: int) -> Problem:
     return Problem(
         429,
         "insufficient_quota",
-        f"The month's budget of {owner} is spent; have it raised, or try again in {retry_after_s} s, when the next month (UTC) begins.",
+        f"The month's budget of {owner} is spent; have it raised, or try again in {retry_after_s} s, when the next month begins.",
         retry_after_s=retry_after_s,
     )
 

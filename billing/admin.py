@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from decimal import Decimal
-from typing import Any, ClassVar
+from typing import Any
 
 from django.contrib import admin
 from django.core.exceptions import ValidationError
@@ -39,7 +39,9 @@ class PriceForm(ModelForm[Price]):
         """What was used keeps the price that it had."""
         moment, now = self.cleaned_data["valid_from"], timezone.now()
         if moment is not None and moment < now:
-            raise ValidationError("This has passed: what was used then keeps its price. Leave it empty, or give a later moment.")
+            raise ValidationError(
+                "This has passed: what was used then keeps its price. Leave it empty, or give a later moment."
+            )
         return moment or now
 
 
@@ -80,7 +82,7 @@ class BudgetAdmin(AcrossTenants):
     @display(description="spent this month")
     def spent(self, budget: Budget) -> str:
         """So far."""
-        if budget.pk is None:
+        if budget._state.adding:
             return ""
         month = Month.of(timezone.now())
         amount = selectors.spent([budget], month=month)[budget.pk]
@@ -124,7 +126,17 @@ class UsageHourAdmin(ReadOnly):
 class TenantUsageAdmin(Facts):
     """This month's totals of each tenant."""
 
-    list_display = ("slug", "name", "requests", "prompt_tokens", "completion_tokens", "token_cost", "gpu_hours", "gpu_cost", "total")
+    list_display = (
+        "slug",
+        "name",
+        "requests",
+        "prompt_tokens",
+        "completion_tokens",
+        "token_cost",
+        "gpu_hours",
+        "gpu_cost",
+        "total",
+    )
     search_fields = ("slug", "name")
     fields = ("slug", "name")
 
@@ -132,7 +144,10 @@ class TenantUsageAdmin(Facts):
         month = Month.of(timezone.now())
         lies_in = {"tenant": OuterRef("pk"), "hour__gte": month.start, "hour__lt": month.end}
         rows = super().get_queryset(request)
-        for source, names in ((UsageHour, ("requests", "prompt_tokens", "completion_tokens", "cost")), (GpuHour, ("gpu_ms", "cost"))):
+        for source, names in (
+            (UsageHour, ("requests", "prompt_tokens", "completion_tokens", "cost")),
+            (GpuHour, ("gpu_ms", "cost")),
+        ):
             of_month = source.objects.across_tenants().filter(**lies_in).order_by().values("tenant")
             rows = rows.annotate(
                 **{f"{source.__name__}_{name}": Subquery(of_month.annotate(n=Sum(name)).values("n")) for name in names}
@@ -197,11 +212,15 @@ class BilledHourAdmin(Facts):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[BilledHour]:
         of_hour = GpuHour.objects.across_tenants().filter(hour=OuterRef("hour"), pool=OuterRef("pool")).order_by()
-        return super().get_queryset(request).annotate(
-            charged_ms=Subquery(of_hour.values("hour").annotate(n=Sum("gpu_ms")).values("n")),
-            operators_ms=Subquery(
-                of_hour.filter(tenant__isnull=True).values("hour").annotate(n=Sum("gpu_ms")).values("n")
-            ),
+        return (
+            super()
+            .get_queryset(request)
+            .annotate(
+                charged_ms=Subquery(of_hour.values("hour").annotate(n=Sum("gpu_ms")).values("n")),
+                operators_ms=Subquery(
+                    of_hour.filter(tenant__isnull=True).values("hour").annotate(n=Sum("gpu_ms")).values("n")
+                ),
+            )
         )
 
     @display(description="GPU-seconds, by workers' rows", ordering="wall_ms")

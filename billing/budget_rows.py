@@ -9,12 +9,14 @@ from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.db.models import Q
 
+from tenants.identifiers import new_id
 from tenants.scoping import TenantOwned, tenant_scope
 
 
 class Budget(TenantOwned):
     """A budget of money. A tenant's counts its tokens and its part of the GPU bill; a key's counts the key's tokens."""
 
+    id = models.UUIDField(primary_key=True, default=new_id, editable=False)
     api_key = models.ForeignKey(
         "tenants.ApiKey",
         null=True,
@@ -64,6 +66,7 @@ class BudgetNotice(TenantOwned):
 
     KINDS: ClassVar = [("warning", "nearly spent"), ("spent", "spent")]
 
+    id = models.UUIDField(primary_key=True, default=new_id, editable=False)
     budget = models.ForeignKey(Budget, null=True, blank=True, on_delete=models.SET_NULL, related_name="notices")
     api_key = models.ForeignKey(
         "tenants.ApiKey", null=True, blank=True, on_delete=models.SET_NULL, related_name="+", help_text="Whose it was."

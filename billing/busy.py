@@ -1,8 +1,8 @@
-"""How long a worker was busy, from the sums that its heartbeats carried; and what a prompt token costs beside one that is made. Pure.
+"""How long a worker was busy, from the sums that its heartbeats carried; and what a prompt token costs beside one made. Pure.
 
 A sum's growth between two samples is spread evenly over the time between them: where they lie in two hours, each has its part, and
-the parts of all hours add up to the growth. So an orchestrator that was away for a while loses nothing of the sum, as long as the worker
-was heard of again. What came after a worker's last sample is not known, and counts as idle.
+the parts of all hours add up to the growth. So an orchestrator that was away for a while loses nothing of the sum, as long as the
+worker was heard of again. What came after a worker's last sample is not known, and counts as idle.
 
 A prompt token's weight is what the steps themselves show: `orchestrator.signals.rates` fits a step's time to base + so much per
 sequence + so much per prompt token; the weight is the last over what a made token takes (its sequence's part, and its part of the

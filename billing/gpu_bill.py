@@ -1,8 +1,8 @@
 """The GPU bill, made from rows: workers' lives, their sums minute by minute, and what they served. Any run makes it again.
 
-An hour is billed in one transaction, for all pools: its rows are replaced until it is final, and never touched afterwards. It is final
-when it has been over for a quarter of an hour and no turn is open that was claimed in it, after a day in any case. So a run that
-is killed, comes twice, or comes late leaves the same bill.
+An hour is billed in one transaction, for all pools: its rows are replaced until it is final, and never touched afterwards. It is
+final when it has been over for a quarter of an hour and no turn is open that was claimed in it, after a day in any case. So a run
+that is killed, comes twice, or comes late leaves the same bill.
 """
 
 from __future__ import annotations
@@ -132,13 +132,15 @@ def pool_hour(rows: Sequence[Worker], *, hour: datetime, now: datetime) -> PoolH
             seen = busy_between(known, ready_ms=life.ready_ms, begin_ms=part.ready_ms, end_ms=part.end_ms)
         parts = parts_of(life, part, busy_ms=seen.busy_ms)
         hours.append(WorkerHour(life.worker, parts, served.get(life.worker, {})))
-        wall += (part.end_ms - life.begun_ms) * life.units // UNITS - (part.begin_ms - life.begun_ms) * life.units // UNITS
+        wall += (part.end_ms - life.begun_ms) * life.units // UNITS - (
+            part.begin_ms - life.begun_ms
+        ) * life.units // UNITS
         unknown += seen.unknown_ms
     split = charges(hours, dedicated_to=str(pool.tenant_id) if pool.tenant_id else None)
     sums: dict[Kind, int] = defaultdict(int)
     for charge in split:
         sums[charge.kind] += charge.gpu_ms
-    row = BilledHour(
+    whole = BilledHour(
         pool=pool,
         hour=hour,
         wall_ms=wall,
@@ -149,7 +151,7 @@ def pool_hour(rows: Sequence[Worker], *, hour: datetime, now: datetime) -> PoolH
         prompt_weight=round(Decimal(weight.numerator) / weight.denominator, DIGITS),
         billed_at=now,
     )
-    return PoolHour(row, split)
+    return PoolHour(whole, split)
 
 
 def life_of(row: Worker) -> Life:

@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 from django.db import models
 from django.db.models import F, Q
 
+from tenants.identifiers import new_id
 from tenants.scoping import TenantOwned
 
 
@@ -15,6 +16,7 @@ class GpuHour(TenantOwned):
 
     KINDS: ClassVar = [("starting", "starting"), ("busy", "busy"), ("idle", "idle")]
 
+    id = models.UUIDField(primary_key=True, default=new_id, editable=False)
     tenant: models.ForeignKey[Any, Any] = models.ForeignKey(
         "tenants.Tenant", null=True, blank=True, on_delete=models.PROTECT, related_name="+"
     )
@@ -47,8 +49,9 @@ class GpuHour(TenantOwned):
 
 
 class BilledHour(models.Model):
-    """A pool's hour as a whole: what its workers' rows say, and how it was split. The database refuses a split that does not add up."""
+    """A pool's hour as a whole: what its workers' rows say, and how it was split. Postgres refuses what does not add up."""
 
+    id = models.UUIDField(primary_key=True, default=new_id, editable=False)
     pool = models.ForeignKey("orchestrator.Pool", on_delete=models.PROTECT, related_name="+")
     hour = models.DateTimeField(help_text="Its first moment.")
     wall_ms = models.PositiveBigIntegerField(help_text="From workers' rows: milliseconds of their lives times GPUs.")

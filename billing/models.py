@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-
 from billing.budget_rows import Budget, BudgetNotice
 from billing.gpu_rows import BilledHour, GpuHour
 from billing.price_rows import Price
@@ -19,5 +18,3 @@ class TenantUsage(Tenant):
         proxy = True
         verbose_name = "usage of a tenant"
         verbose_name_plural = "usage by tenant"
-
-

@@ -8,6 +8,8 @@ from django.core.validators import MinValueValidator
 from django.db import models
 from django.db.models import Q
 
+from tenants.identifiers import new_id
+
 
 def _amount(help_text: str) -> models.DecimalField[Any, Any]:
     return models.DecimalField(
@@ -18,6 +20,7 @@ def _amount(help_text: str) -> models.DecimalField[Any, Any]:
 class Price(models.Model):
     """A pool's prices, until the next one begins. One that is in force is never changed: a trigger refuses it."""
 
+    id = models.UUIDField(primary_key=True, default=new_id, editable=False)
     pool = models.ForeignKey("orchestrator.Pool", on_delete=models.PROTECT, related_name="prices")
     valid_from = models.DateTimeField(
         help_text="Tokens: of turns that end from then on. GPU-seconds: of hours that begin from then on."

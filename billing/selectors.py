@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any, Literal
 from uuid import UUID
@@ -96,7 +96,7 @@ def gpu_usage(
     ]
 
 
-def spent(budgets: Iterable[Budget], *, month: Month) -> dict[int, Decimal]:
+def spent(budgets: Iterable[Budget], *, month: Month) -> dict[UUID, Decimal]:
     """What was spent of each of these budgets in a month, by the budget's id: two queries, however many there are."""
     listed = list(budgets)
     tenants = {budget.tenant_id for budget in listed}
@@ -108,8 +108,8 @@ def spent(budgets: Iterable[Budget], *, month: Month) -> dict[int, Decimal]:
         by_key[row["tenant"], row["api_key"]] = row["money"]
         of_tenant[row["tenant"]] += row["money"]
     gpus = GpuHour.objects.across_tenants().filter(lies_in).values("tenant").annotate(money=Sum("cost"))
-    for row in gpus.order_by():
-        of_tenant[row["tenant"]] += row["money"]
+    for part in gpus.order_by():
+        of_tenant[part["tenant"]] += part["money"]
     return {
         budget.pk: of_tenant[budget.tenant_id]
         if budget.api_key_id is None
@@ -131,4 +131,5 @@ def currency() -> str:
 
 
 def _by_time(rows: QuerySet[Any], interval: Interval) -> QuerySet[Any]:
-    return rows.annotate(start=Trunc("hour", interval, output_field=DateTimeField()))
+    timed: QuerySet[Any] = rows.annotate(start=Trunc("hour", interval, output_field=DateTimeField(), tzinfo=UTC))
+    return timed

@@ -5,8 +5,8 @@ The stated rule:
 1. A worker's life is *starting* until it was ready, then *busy* while its engine made steps, else *idle* (a drain included).
 2. Busy time is the tenants' whose turns it served, by tokens: completion tokens, and prompt tokens by their weight. Where it served
    nobody's (the turns were lost), by what the pool served in that hour.
-3. Starting and idle time are charged by the busy time of the pool's tenants in that hour. Where nobody was busy they are the dedicated
-   tenant's of the pool, else nobody's: the operator's.
+3. Starting and idle time are charged by the busy time of the pool's tenants in that hour. Where nobody was busy they are the
+   dedicated tenant's of the pool, else nobody's: the operator's.
 
 Parts are rounded by the largest remainder (Hamilton's method; Balinski and Young, "Fair Representation", 1982): each lies within a
 millisecond of its exact share, and they sum to the whole. A share of a GPU is counted from the worker's begin, so that hours, too,
@@ -26,7 +26,7 @@ UNITS = 1000
 
 
 class Life(NamedTuple):
-    """A worker's life in Unix milliseconds; `ready_ms` None: it never was, `ended_ms` None: it lives. `units`: thousandths of a GPU."""
+    """A worker's life in Unix milliseconds. `ready_ms` None: it never was; `ended_ms` None: it lives. `units`: thousandths of a GPU."""
 
     worker: str
     begun_ms: int

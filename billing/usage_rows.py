@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from django.contrib.postgres.functions import RandomUUID
 from django.db import models
 from django.db.models import F, Q
 
+from tenants.identifiers import new_id
 from tenants.scoping import TenantOwned
 
 
@@ -16,6 +18,7 @@ class UsageHour(TenantOwned):
     COUNTS: ClassVar[tuple[str, ...]] = ("requests", "succeeded", "failed", "cancelled", "expired", "turns", "prompt_tokens",
                         "cached_tokens", "completion_tokens", "cost")  # fmt: skip
 
+    id = models.UUIDField(primary_key=True, default=new_id, db_default=RandomUUID(), editable=False)
     api_key = models.ForeignKey("tenants.ApiKey", null=True, blank=True, on_delete=models.PROTECT, related_name="+")
     agent = models.ForeignKey("agents.Agent", on_delete=models.PROTECT, related_name="+")
     pool = models.ForeignKey("orchestrator.Pool", on_delete=models.PROTECT, related_name="+")
@@ -60,6 +63,7 @@ class UsageHour(TenantOwned):
 class ServedHour(TenantOwned):
     """What one worker served to one tenant in one hour: by what its busy time is split. A turn is spread evenly over its time."""
 
+    id = models.UUIDField(primary_key=True, default=new_id, db_default=RandomUUID(), editable=False)
     pool = models.ForeignKey("orchestrator.Pool", on_delete=models.PROTECT, related_name="+")
     worker = models.CharField(max_length=100, help_text="Its id; the worker's row goes before the bill does.")
     hour = models.DateTimeField(help_text="Its first moment.")

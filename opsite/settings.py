@@ -259,7 +259,11 @@ UNFOLD = {
             {
                 "title": "Billing",
                 "items": [
-                    {"title": "Usage", "icon": "bar_chart", "link": reverse_lazy("admin:billing_tenantusage_changelist")},
+                    {
+                        "title": "Usage",
+                        "icon": "bar_chart",
+                        "link": reverse_lazy("admin:billing_tenantusage_changelist"),
+                    },
                     {
                         "title": "Usage by hour",
                         "icon": "schedule",

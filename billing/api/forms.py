@@ -7,6 +7,7 @@ from decimal import Decimal
 from typing import Any
 
 from django.utils import timezone
+from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from agents.api.serializers import QueryForm
@@ -92,6 +93,7 @@ class GpuFilter(Period):
     model = serializers.CharField(max_length=63, required=False, help_text="Of this pool only.")
 
 
+@extend_schema_field({"type": "string", "pattern": r"^\d+\.\d{2,12}$", "examples": ["12.500175"]})
 class Money(serializers.Field[Decimal, Any, str, Any]):
     """An exact amount, as text: a float would not be."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, cast
+from typing import Any, cast
 
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema
@@ -27,7 +27,7 @@ class UsageViewSet(viewsets.ViewSet):
     """What a tenant used, and what that cost."""
 
     scope_area = "usage"
-    renderer_classes: ClassVar = [JSONRenderer, RowsAsCsv]
+    renderer_classes = (JSONRenderer, RowsAsCsv)
     content_negotiation_class = ByQueryOrAccept
 
     @extend_schema(
@@ -81,7 +81,9 @@ def _answer(
     period: dict[str, Any], rows: list[selectors.Row], counts: tuple[str, ...], *, form: type[Any], columns: list[str]
 ) -> Response:
     if len(rows) > ROWS_MAX:
-        raise bad_field("from", f"this has more than {ROWS_MAX} rows; ask for less time, by the day, or in fewer groups")
+        raise bad_field(
+            "from", f"this has more than {ROWS_MAX} rows; ask for less time, by the day, or in fewer groups"
+        )
     shown = form(
         {
             **{name: period[name] for name in ("from", "to", "interval")},
@@ -91,4 +93,3 @@ def _answer(
         }
     ).data
     return Table(shown, columns)
-

@@ -1,8 +1,8 @@
 """The leader's book of work: it hears each tick's heartbeats, and writes each worker's sums once a minute.
 
 The sums only grow, so what one leader did not write the next one's minute holds. All workers' minutes go in one insert; what has
-ended is written at once. Lost is what a worker did after its last heartbeat that a leader heard: of those that end while nobody leads,
-up to a minute more.
+ended is written at once. Lost is what a worker did after the last heartbeat that a leader heard; of those that end while nobody
+leads, up to a minute more.
 """
 
 from __future__ import annotations
@@ -33,7 +33,9 @@ class WorkBook:
         living = {str(row.pk): row.pk for row in rows}
         self._living = set(living.values())
         for answer in demand.values():
-            for status in answer.workers if isinstance(answer, PoolSignals) else ():
+            if not isinstance(answer, PoolSignals):
+                continue
+            for status in answer.workers:
                 worker = living.get(status.worker[:ID_LENGTH])
                 if worker is not None and status.ready_ms:
                     self._take(worker, status, at=now - (answer.now_ms - status.beat_ms) / 1000)

@@ -30,9 +30,7 @@ async def postgres(live_scene: Scene, database_url: str) -> AsyncIterator[psycop
 
 def price(pool: Pool, at: datetime, **amounts: str) -> Price:
     """A pool's price from that moment on; it may lie in the past."""
-    return Price.objects.create(
-        pool=pool, valid_from=at, **{name: Decimal(amount) for name, amount in amounts.items()}
-    )
+    return Price.objects.create(pool=pool, valid_from=at, **{name: Decimal(amount) for name, amount in amounts.items()})
 
 
 def counted() -> Counts:
@@ -54,7 +52,11 @@ def recounted() -> Counts:
     for turn in Turn.objects.across_tenants().filter(finished_at__isnull=False).select_related("task"):
         counts = _of(found, turn.task, turn.finished_at)
         cached = min(turn.cached_tokens, turn.prompt_tokens)
-        tokens = {"prompt_tokens": turn.prompt_tokens, "cached_tokens": cached, "completion_tokens": turn.completion_tokens}
+        tokens = {
+            "prompt_tokens": turn.prompt_tokens,
+            "cached_tokens": cached,
+            "completion_tokens": turn.completion_tokens,
+        }
         counts.update({"turns": 1, **{name: count for name, count in tokens.items() if count}})
         for one in prices:
             if one.pool_id == turn.task.pool_id and one.valid_from <= turn.finished_at:

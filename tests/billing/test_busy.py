@@ -68,7 +68,9 @@ def minutes(*, per_prompt_ms: float, steps: int = 400) -> list[Sample]:
     return samples
 
 
-@pytest.mark.parametrize(("per_prompt_ms", "bounds"), [(0.6, (0.07, 0.12)), (0.0, (LEAST_WEIGHT, LEAST_WEIGHT)), (500.0, (1, 1))])
+@pytest.mark.parametrize(
+    ("per_prompt_ms", "bounds"), [(0.6, (0.07, 0.12)), (0.0, (LEAST_WEIGHT, LEAST_WEIGHT)), (500.0, (1, 1))]
+)
 def test_a_prompt_token_weighs_what_the_steps_show(per_prompt_ms: float, bounds: tuple[Fraction, Fraction]) -> None:
     low, high = bounds
     assert low <= prompt_weight([minutes(per_prompt_ms=per_prompt_ms)]) <= high

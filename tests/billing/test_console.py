@@ -57,7 +57,10 @@ def test_a_price_is_added_on_the_pools_page_and_begins_now(admin_client: Client,
     assert "keeps its price" in answer.content.decode()
     before = timezone.now()
     answer = admin_client.post(page, data)
-    assert answer.status_code == 302, [answer.context["adminform"].form.errors, *(inline.formset.errors for inline in answer.context["inline_admin_formsets"])]
+    assert answer.status_code == 302, [
+        answer.context["adminform"].form.errors,
+        *(inline.formset.errors for inline in answer.context["inline_admin_formsets"]),
+    ]
     new = Price.objects.exclude(pk=old.pk).get()
     assert (new.input, new.output, new.gpu_second) == (Decimal("2.5"), Decimal(10), Decimal("0.001"))
     assert before <= new.valid_from <= timezone.now()

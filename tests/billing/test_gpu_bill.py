@@ -46,7 +46,13 @@ def told(one: Worker, *sums: tuple[float, float]) -> None:
     """At these minutes it had been busy for so many seconds."""
     for minute, busy_s in sums:
         WorkMinute.objects.create(
-            worker=one, minute=at(int(minute)), at=at(minute), busy_ms=round(1000 * busy_s), steps=0, sequences=0, prefilled=0
+            worker=one,
+            minute=at(int(minute)),
+            at=at(minute),
+            busy_ms=round(1000 * busy_s),
+            steps=0,
+            sequences=0,
+            prefilled=0,
         )
 
 

@@ -49,7 +49,11 @@ def submit(site: Site, tenant: Tenant, pool: Any, count: int, *, tokens: int) ->
         )  # fmt: skip
         turn = Turn.objects.create(tenant=tenant, task=task, queued_at=timezone.now())
         message = submission(
-            turn=str(turn.pk), task=str(task.pk), tenant=str(tenant.pk), body=body_of(task.input, task.params), weight=1.0
+            turn=str(turn.pk),
+            task=str(task.pk),
+            tenant=str(tenant.pk),
+            body=body_of(task.input, task.params),
+            weight=1.0,
         )
         site.queue(pool).enqueue([message])
 
@@ -92,6 +96,8 @@ def test_the_bill_of_killed_and_drained_workers_is_their_time(site: Site, record
     hours = BilledHour.objects.all()
     assert sum(hour.wall_ms for hour in hours) == wall_ms(workers)
     assert all(hour.is_final for hour in hours)
-    busy = {tenant: charged.filter(tenant=tenant, kind="busy").aggregate(all=Sum("gpu_ms"))["all"] for tenant in (ann, bob)}
+    busy = {
+        tenant: charged.filter(tenant=tenant, kind="busy").aggregate(all=Sum("gpu_ms"))["all"] for tenant in (ann, bob)
+    }
     assert busy[ann] > busy[bob] > 0
     assert not charged.filter(tenant__isnull=True, hour=hours.order_by("-busy_ms")[0].hour).exists()

@@ -41,7 +41,9 @@ weights = st.lists(st.fractions(0, 10**9, max_denominator=10**6), min_size=1, ma
 
 @settings(deadline=None)
 @given(st.integers(0, 10**10), weights)
-def test_any_parts_sum_to_the_whole_and_lie_within_one_of_their_share(total: int, given_weights: list[Fraction]) -> None:
+def test_any_parts_sum_to_the_whole_and_lie_within_one_of_their_share(
+    total: int, given_weights: list[Fraction]
+) -> None:
     parts = apportion(total, given_weights)
     assert sum(parts) == total
     assert min(parts) >= 0
@@ -118,7 +120,9 @@ hours = st.builds(
 
 @settings(deadline=None)
 @given(st.lists(hours, max_size=8, unique_by=lambda one: one.worker), st.none() | st.just("z"))
-def test_any_charges_sum_to_the_time_of_each_worker_and_kind(workers: list[WorkerHour], dedicated_to: str | None) -> None:
+def test_any_charges_sum_to_the_time_of_each_worker_and_kind(
+    workers: list[WorkerHour], dedicated_to: str | None
+) -> None:
     sums: defaultdict[tuple[str, Kind], int] = defaultdict(int)
     made = charges(workers, dedicated_to=dedicated_to)
     for charge in made:

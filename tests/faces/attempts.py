@@ -17,6 +17,7 @@ from agents.api import serializers as forms
 from agents.faces import requests
 from agents.faces.app import ROUTES
 from agents.faces.socket import ClientMessage
+from billing.api import forms as usage_forms
 
 HELLO = [{"role": "user", "content": "Hello"}]
 
@@ -144,6 +145,16 @@ ATTEMPTS: dict[str, tuple[Attempt, ...]] = {
     "DELETE /api/v1/tasks/{id}": GONE,
     "POST /api/v1/tasks/{id}/cancel": GONE,
     "GET /api/v1/tasks/{id}/events": (Attempt(404), Attempt(404, query=lambda theirs, own: {"after": "1"})),
+    "GET /api/v1/usage": (
+        Attempt(200),
+        Attempt(200, ("UsageFilter.key",), query=lambda theirs, own: {"key": theirs.api_key}),
+        Attempt(200, ("UsageFilter.agent",), query=lambda theirs, own: {"agent": theirs.agent, "group_by": "agent"}),
+        Attempt(200, ("UsageFilter.model",), query=lambda theirs, own: {"model": theirs.pool, "format": "csv"}),
+    ),
+    "GET /api/v1/usage/gpu": (
+        Attempt(200),
+        Attempt(200, ("GpuFilter.model",), query=lambda theirs, own: {"model": theirs.pool}),
+    ),
     "GET /v1/models": (Attempt(200),),
     "GET /v1/models/{id}": GONE,
     "POST /v1/chat/completions": (
@@ -192,6 +203,8 @@ FORMS: dict[type[Any], tuple[set[str], set[str]]] = {
     forms.ConversationFilter: ({"agent"}, set()),
     forms.MessageInput: (set(), {"role", "content"}),
     forms.TaskFilter: ({"agent", "conversation"}, {"state", "created_after", "created_before"}),
+    usage_forms.UsageFilter: ({"key", "agent", "model"}, {"from", "to", "interval", "format", "group_by"}),
+    usage_forms.GpuFilter: ({"model"}, {"from", "to", "interval", "format"}),
     requests.TaskRequest: (
         {"agent", "conversation", "idempotency_key"},
         {
