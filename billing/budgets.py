@@ -1,8 +1,8 @@
 """Budgets are looked after: who is nearly through is warned, who is through is stopped, and who may go on is let on.
 
 The web processes refuse by a column of the tenant or key (`budget_spent_until`), which they remember with it and hear changes of.
-So a stop holds over all of them within moments, asks nobody per request, and ends by itself with the month. What was accepted before
-goes on. Any number of processes may look at once: notices are unique, and a column is written only where it differs.
+So a stop holds over all of them within moments, asks nobody per request, and ends by itself with the month. What was accepted
+before goes on. Any number of processes may look at once: notices are unique, and a column is written only where it differs.
 """
 
 from __future__ import annotations

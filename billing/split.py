@@ -26,7 +26,10 @@ UNITS = 1000
 
 
 class Life(NamedTuple):
-    """A worker's life in Unix milliseconds. `ready_ms` None: it never was; `ended_ms` None: it lives. `units`: thousandths of a GPU."""
+    """A worker's life in Unix milliseconds. `ready_ms` None: it never was; `ended_ms` None: it lives.
+
+    `units` are thousandths of a GPU.
+    """
 
     worker: str
     begun_ms: int

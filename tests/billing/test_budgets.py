@@ -21,6 +21,7 @@ from agents.limits import Month, refusal_of_spent
 from billing.budgets import crossed, look, said_of
 from billing.models import Budget, BudgetNotice, GpuHour, UsageHour
 from tenants.models import ApiKey, Tenant
+from tenants.scoping import tenant_scope
 from tenants.services import issue_key
 from tests.billing.conftest import price
 from tests.faces.conftest import HandWorker, Web, await_ready, free_port
@@ -170,7 +171,7 @@ def test_what_a_notice_says(scene: Scene) -> None:
 @pytest.mark.django_db
 def test_budgets_that_make_no_sense_are_refused(scene: Scene) -> None:
     other = issue_key(tenant=scene.bob.tenant, name="bobs").key
-    with pytest.raises(ValidationError, match="another tenant's"):
+    with pytest.raises(ValidationError, match="another tenant's"), tenant_scope(scene.ann.tenant):
         Budget(tenant=scene.ann.tenant, api_key=other, amount=5).full_clean()
     budget(scene.ann, 5)
     for again in ({"amount": 6}, {"amount": 0, "api_key": other}):

@@ -124,7 +124,7 @@ def test_csv(ann: Application, by: str) -> None:
     (line,) = csv.DictReader(io.StringIO(answer.content.decode(), newline=""))
     assert (line["start"], line["agent"], line["turns"], line["cost"]) == ("2026-03-02T00:00:00Z", "poet", "2", "1.50")
     nothing = ann.client.get(USAGE, {**query, "agent": "none"}, headers={**ann.party.headers, **headers})
-    assert nothing.content.startswith(b"start,agent,requests,succeeded,")
+    assert nothing.content.startswith(b"start,requests,succeeded,")
     assert nothing.content.count(b"\r\n") == 1
     refused(ann.client.get(USAGE, {**query, "key": "x"}, headers={**ann.party.headers, **headers}), 400, "key")
 
