@@ -24,6 +24,7 @@ from agents.limits import Month
 from billing.models import Budget, BudgetNotice
 from billing.selectors import currency, money, spent
 from tenants.models import ApiKey, Tenant
+from webhooks.announcing import Announcement, announce
 
 log = logging.getLogger(__name__)
 
@@ -74,7 +75,7 @@ def said_of(notice: BudgetNotice) -> dict[str, Any]:
 
 
 def _say(budget: Budget, *, kind: str, spent: Decimal, month: date) -> BudgetNotice | None:
-    """Note that a mark was reached; None if it was noted before, by whomever."""
+    """Note that a mark was reached, and announce it with the same commit; None if it was noted before, by whomever."""
     with transaction.atomic():
         notice, is_new = BudgetNotice.objects.for_tenant(budget.tenant_id).get_or_create(
             tenant=budget.tenant,
@@ -86,8 +87,15 @@ def _say(budget: Budget, *, kind: str, spent: Decimal, month: date) -> BudgetNot
         )
         if not is_new:
             return None
-        log.warning("budget %s: %s, %s of %s", budget, kind, money(spent), money(budget.amount))
-        return notice
+        announce(
+            [
+                Announcement(
+                    tenant_id=budget.tenant_id, type=f"budget.{kind}", data=said_of(notice), at=notice.created_at
+                )
+            ]
+        )
+    log.warning("budget %s: %s, %s of %s", budget, kind, money(spent), money(budget.amount))
+    return notice
 
 
 def _stop(owners: Iterable[Any], rows: Any, until: datetime) -> None:

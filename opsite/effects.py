@@ -12,16 +12,36 @@ import logging
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 
+from django.conf import settings
+
 from agents.faces.context import Context
-from billing import budgets
+from agents.runner.chore import Runner
+from batches.runner.chore import run_batches
+from billing.budgets import watch as watch_budgets
+from outbound.client import Outbound
+from schedules.firing import fire_schedules
+from webhooks.delivery import deliver
 
 log = logging.getLogger(__name__)
 
 Chore = Callable[[Context, asyncio.Event], Awaitable[None]]
 """Works until the event is set. What it raises is logged, and it begins again after a pause."""
 
-CHORES: dict[str, Chore] = {"budgets": budgets.watch}
 AGAIN_S = 1.0
+
+
+async def _tools(context: Context, stop: asyncio.Event) -> None:
+    async with Outbound(settings.OPSITE_OUTBOUND_POLICY) as outbound:
+        await Runner(context, outbound, elsewhere={}).run(stop)
+
+
+CHORES: dict[str, Chore] = {
+    "tools": _tools,
+    "webhooks": deliver,
+    "schedules": fire_schedules,
+    "batches": run_batches,
+    "budgets": watch_budgets,
+}
 
 
 async def run(

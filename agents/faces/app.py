@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from functools import partial
 
 from starlette.applications import Starlette
@@ -15,7 +15,7 @@ from starlette.routing import Route, WebSocketRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 from starlette.websockets import WebSocket
 
-from agents.faces import answers, health, openai, openai_models, tasks
+from agents.faces import answering, answers, health, openai, openai_models, tasks
 from agents.faces.context import Context
 from agents.faces.socket import Session
 from agents.problems import Problem, method_not_allowed, no_route, unavailable
@@ -31,6 +31,7 @@ ROUTES: list[tuple[str, str, Handler]] = [
     ("DELETE", "/api/v1/tasks/{id}", tasks.cancel_task),
     ("POST", "/api/v1/tasks/{id}/cancel", tasks.cancel_task),
     ("GET", "/api/v1/tasks/{id}/events", tasks.get_events),
+    ("POST", "/api/v1/tasks/{id}/answers", answering.answer),
     ("GET", "/v1/models", openai_models.list_models),
     ("GET", "/v1/models/{id}", openai_models.get_model),
     ("POST", "/v1/chat/completions", openai.chat),
@@ -47,6 +48,8 @@ def _is_hot(scope: Scope, path: str) -> bool:
         return path == SOCKET
     if path == "/api/v1/tasks":
         return bool(scope["method"] == "POST")  # the list is Django's
+    if path.startswith("/api/v1/tasks/") and path.endswith("/steps"):
+        return False  # history, as the list
     return path in ("/v1", "/livez", "/readyz") or path.startswith(("/api/v1/tasks/", "/v1/"))
 
 
@@ -70,12 +73,20 @@ def _unrouted(request: Request, error: Exception) -> Response:
 class Faces:
     """Routes what is hot, passes on what is not. The context is made once, by the first request, in its event loop."""
 
-    def __init__(self, behind: ASGIApp, *, database_url: str, redis_url: str, body_limit: int) -> None:
+    def __init__(
+        self,
+        behind: ASGIApp,
+        *,
+        database_url: str,
+        redis_url: str,
+        body_limit: int,
+        routes: Iterable[tuple[str, str, Handler]] = ROUTES,
+    ) -> None:
         self._behind = behind
         self._start = partial(Context.start, database_url=database_url, redis_url=redis_url, body_limit=body_limit)
         self._context: asyncio.Future[Context] | None = None
         by_path: dict[str, dict[str, Handler]] = {}
-        for method, path, handler in ROUTES:
+        for method, path, handler in routes:
             by_path.setdefault(path, {})[method] = handler
         self._app = Starlette(
             routes=[

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+import uuid
 from collections.abc import AsyncIterator
 from typing import Any, Protocol
 
@@ -18,21 +19,21 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from agents import waits
-from agents.faces import answers, database, leaving
+from agents.faces import answers, database, leaving, openai_tools
 from agents.faces.context import Context
 from agents.faces.principals import AgentRef, Principal
-from agents.faces.requests import ChatMessageIn, ChatRequest, MessageIn, TaskRequest, decode
+from agents.faces.requests import ChatRequest, TaskRequest, decode
 from agents.faces.submit import submit_to
 from agents.faces.submitted import Submitted
 from agents.problems import Problem, bad_field, no_model, stream_lost, unavailable
 from agents.services import agent_of_pool
 from taskqueue.inbox import Subscription
-from taskqueue.messages import Event
+from taskqueue.messages import Event, ToolCall
 
 KEEP_ALIVE_S = 15.0
 _TYPES = {400: "invalid_request_error", 401: "authentication_error", 403: "permission_error", 404: "not_found_error",
           413: "invalid_request_error", 422: "invalid_request_error", 429: "rate_limit_error"}  # fmt: skip
-_FINISH = {"length": "length"}
+_FINISH = {"length": "length", "tool_calls": "tool_calls"}
 _FAILURE_STATUS = {"context_length_exceeded": 400}
 
 
@@ -43,14 +44,16 @@ class Outcome(msgspec.Struct):
     finish_reason: str | None = None
     error: dict[str, str] | None = None
     usage: dict[str, int] = {}
+    tool_calls: tuple[ToolCall, ...] = ()
 
 
 def failure(problem: Problem) -> Response:
     """A refusal in OpenAI's form."""
-    return answers.json(_error(problem), problem.status, problem.headers())
+    return answers.json(error_of(problem), problem.status, problem.headers())
 
 
-def _error(problem: Problem) -> dict[str, Any]:
+def error_of(problem: Problem) -> dict[str, Any]:
+    """The body of a refusal."""
     return {
         "error": {
             "message": problem.detail,
@@ -66,14 +69,8 @@ async def chat(context: Context, request: Request) -> Response:
     principal = await context.directory.principal(request.headers.get("authorization"))
     principal.require("tasks:write")
     wanted = decode(await answers.body_of(request, context.body_limit), ChatRequest)
-    agent = await _agent(context, principal, wanted.model)
-    task = TaskRequest(
-        agent=agent.slug,
-        messages=[_message(index, message) for index, message in enumerate(wanted.messages)],
-        parameters=_parameters(wanted),
-        idempotency_key=request.headers.get("idempotency-key"),
-        cancel_on_disconnect=wanted.cancel_on_disconnect,
-    )
+    agent = await agent_of(context, principal, wanted.model)
+    task = task_request(wanted, agent, idempotency_key=request.headers.get("idempotency-key"))
     submitted = await submit_to(context, principal, agent, task, follow=True)
     created = int(time.time())
     if wanted.stream:
@@ -100,7 +97,21 @@ async def _abandon_when_left(request: Request, stream: Subscription) -> None:
     stream.abandon()
 
 
-async def _agent(context: Context, principal: Principal, model: str) -> AgentRef:
+def task_request(wanted: ChatRequest, agent: AgentRef, *, idempotency_key: str | None) -> TaskRequest:
+    """A chat completion as the task that answers it."""
+    return TaskRequest(
+        agent=agent.slug,
+        messages=[openai_tools.message(index, message) for index, message in enumerate(wanted.messages)],
+        parameters=_parameters(wanted),
+        tools=openai_tools.tools(wanted),
+        tool_choice=openai_tools.tool_choice(wanted),
+        idempotency_key=idempotency_key,
+        split_key=wanted.user or None,
+        cancel_on_disconnect=wanted.cancel_on_disconnect,
+    )
+
+
+async def agent_of(context: Context, principal: Principal, model: str) -> AgentRef:
     """The model's name is an agent's, or that of a pool that the tenant may use."""
     agent = await context.directory.agent(principal.tenant, model)
     if agent is not None:
@@ -116,18 +127,6 @@ async def _agent(context: Context, principal: Principal, model: str) -> AgentRef
     if agent is None:
         raise Problem(503, "unavailable", "The pool's agent was just made; try again.", retry_after_s=1)
     return agent
-
-
-def _message(index: int, message: ChatMessageIn) -> MessageIn:
-    role = "system" if message.role == "developer" else message.role
-    if isinstance(message.content, str):
-        return MessageIn(role, message.content)
-    for position, part in enumerate(message.content):
-        if part.type != "text":
-            raise bad_field(
-                f"messages[{index}].content[{position}].type", f"{part.type!r} is not supported here; only text"
-            )
-    return MessageIn(role, "".join(part.text for part in message.content))
 
 
 def _parameters(wanted: ChatRequest) -> dict[str, Any]:
@@ -186,7 +185,7 @@ async def _chunks(
             events = await subscription.batch(timeout_s=KEEP_ALIVE_S)
             if subscription.lost or any(event.kind == "restart" for event in events):
                 # This form of a stream has no word for "forget what you have read": the client must ask again.
-                yield b"data: " + msgspec.json.encode(_error(stream_lost())) + b"\n\ndata: [DONE]\n\n"
+                yield b"data: " + msgspec.json.encode(error_of(stream_lost())) + b"\n\ndata: [DONE]\n\n"
                 return
             pieces = [
                 chunk(f'{{"content":{event.data}}}') for event in events if event.kind == "text" and event.data != '""'
@@ -214,8 +213,12 @@ def _ending(
 ) -> bytes:
     outcome = msgspec.json.decode(event.data, type=Outcome)
     if outcome.state != "succeeded":
-        return b"data: " + msgspec.json.encode(_error(_problem_of(outcome))) + b"\n\ndata: [DONE]\n\n"
-    ending = chunk("{}", f'"{_FINISH.get(outcome.finish_reason or "", "stop")}"')
+        return b"data: " + msgspec.json.encode(error_of(problem_of(outcome))) + b"\n\ndata: [DONE]\n\n"
+    ending = b""
+    if outcome.tool_calls:
+        wanted = msgspec.json.encode({"tool_calls": openai_tools.calls(outcome.tool_calls, indexed=True)}).decode()
+        ending += chunk(wanted)
+    ending += chunk("{}", f'"{_FINISH.get(outcome.finish_reason or "", "stop")}"')
     if include_usage:
         ending += b"data: " + msgspec.json.encode(
             {
@@ -236,7 +239,7 @@ async def _whole(submitted: Submitted, created: int, model: str) -> Response:
     subscription = _followed(submitted)
     try:
         async for event in subscription:
-            if event.kind == "restart":
+            if event.kind in ("restart", "tool_calls"):  # the answer is what the last turn says
                 pieces.clear()
             elif event.kind == "text":
                 pieces.append(msgspec.json.decode(event.data, type=str))
@@ -247,25 +250,36 @@ async def _whole(submitted: Submitted, created: int, model: str) -> Response:
     if subscription.lost:
         return failure(stream_lost())
     if outcome.state != "succeeded":
-        return failure(_problem_of(outcome))
-    return answers.json(
-        {
-            "id": f"chatcmpl-{submitted.task}",
-            "object": "chat.completion",
-            "created": created,
-            "model": model,
-            "choices": [
-                {
-                    "index": 0,
-                    "message": {"role": "assistant", "content": "".join(pieces), "refusal": None},
-                    "logprobs": None,
-                    "finish_reason": _FINISH.get(outcome.finish_reason or "", "stop"),
-                }
-            ],
-            "usage": _usage(outcome),
-        },
-        headers=_headers(submitted),
-    )
+        return failure(problem_of(outcome))
+    answer = completion(task=submitted.task, created=created, model=model, text="".join(pieces), outcome=outcome)
+    return answers.json(answer, headers=_headers(submitted))
+
+
+def completion(*, task: uuid.UUID, created: int, model: str, text: str, outcome: Outcome) -> dict[str, Any]:
+    """The whole answer of a task that succeeded; `created` is in seconds since 1970."""
+    return {
+        "id": f"chatcmpl-{task}",
+        "object": "chat.completion",
+        "created": created,
+        "model": model,
+        "choices": [
+            {
+                "index": 0,
+                "message": _answer(text, outcome),
+                "logprobs": None,
+                "finish_reason": _FINISH.get(outcome.finish_reason or "", "stop"),
+            }
+        ],
+        "usage": _usage(outcome),
+    }
+
+
+def _answer(text: str, outcome: Outcome) -> dict[str, Any]:
+    message: dict[str, Any] = {"role": "assistant", "content": text, "refusal": None}
+    if outcome.tool_calls:
+        message["tool_calls"] = openai_tools.calls(outcome.tool_calls)
+        message["content"] = text or None
+    return message
 
 
 def _usage(outcome: Outcome) -> dict[str, int]:
@@ -273,7 +287,8 @@ def _usage(outcome: Outcome) -> dict[str, int]:
     return {"prompt_tokens": prompt, "completion_tokens": completion, "total_tokens": prompt + completion}
 
 
-def _problem_of(outcome: Outcome) -> Problem:
+def problem_of(outcome: Outcome) -> Problem:
+    """Why a task that did not succeed has no answer."""
     if outcome.error:
         code = outcome.error.get("code", "failed")
         return Problem(_FAILURE_STATUS.get(code, 500), code, outcome.error.get("message", "The task failed."))

@@ -13,9 +13,9 @@ class Migration(migrations.Migration):
     initial = True
 
     dependencies = [
-        ('agents', '0007_cached_tokens'),
-        ('orchestrator', '0012_work_minutes'),
-        ('tenants', '0006_budget_spent_until'),
+        ('agents', '0009_cached_tokens'),
+        ('orchestrator', '0013_work_minutes'),
+        ('tenants', '0007_budget_spent_until'),
     ]
 
     operations = [

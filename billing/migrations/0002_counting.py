@@ -140,7 +140,7 @@ NOTHING = "DELETE FROM billing_usagehour; DELETE FROM billing_servedhour;"
 class Migration(migrations.Migration):
     """Functions, triggers, and what had ended before."""
 
-    dependencies = [("billing", "0001_initial"), ("agents", "0007_cached_tokens")]
+    dependencies = [("billing", "0001_initial"), ("agents", "0009_cached_tokens")]
     operations = [
         migrations.RunSQL(COUNT_TURNS, "DROP FUNCTION billing_count_turns(uuid[])"),
         migrations.RunSQL(COUNT_TASKS, "DROP FUNCTION billing_count_tasks(uuid[])"),

@@ -18,7 +18,7 @@ import signal
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 import msgspec
 from msgspec import Meta
@@ -77,13 +77,17 @@ class _Sequence:
     length: int
     reason: Literal["stop", "length"]
     stops: StopStrings | None
+    pieces: tuple[str, ...]
+    """The text of the tokens where the answer must have a form; its ids then only count."""
 
 
 class SimulatedEngine:
     """One simulated GPU; its single task is the scheduler."""
 
+    ARGS: ClassVar[type[SimulatedArgs]] = SimulatedArgs
+
     def __init__(self, settings: Settings) -> None:
-        self._args = read_engine_args(settings.engine_args, SimulatedArgs)
+        self._args = read_engine_args(settings.engine_args, self.ARGS)
         self._outbox = Outbox()
         self._sequences: dict[str, _Sequence] = {}
         self._work = asyncio.Event()
@@ -132,10 +136,10 @@ class SimulatedEngine:
             self._outbox.put([self._advance(one) for one in batch if one.id in self._sequences])
 
     def _advance(self, one: _Sequence) -> EngineOutput:
-        token_id = token_at(one.key, one.position)
+        token_id = one.position if one.pieces else token_at(one.key, one.position)
+        text = one.pieces[one.position] if one.pieces else text_of((token_id,))
         one.position += 1
         one.prefill = 0
-        text = text_of((token_id,))
         ending = one.reason if one.position >= one.length else None
         if one.stops:
             text, stopped = one.stops.push(text)
@@ -157,7 +161,11 @@ class SimulatedEngine:
         prompt = prompt_text(request.body)
         self._suffer(prompt)
         prompt_length = prompt_tokens(prompt)
+        pieces = self._pieces(request)
         length, reason = answer_length(request.body, self._args.answer_tokens)
+        if pieces:
+            length = min(len(pieces), request.body.params.max_tokens)
+            reason = "stop" if length == len(pieces) else "length"
         if self._args.context_tokens:
             room = self._args.context_tokens - prompt_length
             if room <= 0:
@@ -169,7 +177,8 @@ class SimulatedEngine:
         stops = StopStrings(request.body.params.stop) if request.body.params.stop else None
         stopped = False
         if stops:
-            stopped = any(stops.push(text_of((token_id,)))[1] for token_id in request.streamed)
+            said = pieces[: len(request.streamed)] or [text_of((token_id,)) for token_id in request.streamed]
+            stopped = any(stops.push(piece)[1] for piece in said)
         if stopped or len(request.streamed) >= length:
             return EngineOutput(id=request.id, prompt_tokens=prompt_length, ending="stop" if stopped else reason)
         return _Sequence(
@@ -181,7 +190,12 @@ class SimulatedEngine:
             length=length,
             reason=reason,
             stops=stops,
+            pieces=pieces,
         )
+
+    def _pieces(self, request: EngineRequest) -> tuple[str, ...]:
+        """The tokens of an answer that is not made up of words, as text; none: it is."""
+        return ()
 
 
 def too_long(prompt_length: int, context: int) -> TaskError:

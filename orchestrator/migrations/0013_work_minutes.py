@@ -8,7 +8,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('orchestrator', '0011_demand_history'),
+        ('orchestrator', '0012_scripted_engine'),
     ]
 
     operations = [

@@ -27,7 +27,7 @@ def _column() -> models.DateTimeField:
 class Migration(migrations.Migration):
     """One column of both, and the keys' trigger made anew."""
 
-    dependencies = [("tenants", "0005_queue_limits_of_keys")]
+    dependencies = [("tenants", "0006_secrets")]
     operations = [
         migrations.AddField(model_name="tenant", name="budget_spent_until", field=_column()),
         migrations.AddField(model_name="apikey", name="budget_spent_until", field=_column()),
