@@ -39,6 +39,7 @@ class Recipe(models.Model):
     class Engine(models.TextChoices):
         VLLM = "vllm", "vLLM"
         TRANSFORMERS = "transformers", "transformers"
+        EMBEDDING = "embedding", "embedding (texts to vectors, by transformers)"
         SIMULATED = "simulated", "simulated (a stand-in for load tests)"
 
     class Runtime(models.TextChoices):

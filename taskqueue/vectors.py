@@ -1,7 +1,7 @@
 """The answer to a turn that embeds: a JSON list with one string per text, in the order of the texts. Pure.
 
-Each string is the base64 form (RFC 4648, padded) of the vector's components as IEEE 754 single precision, little-endian: what OpenAI's
-API gives for `encoding_format` `base64`. So an answer is text as any other, a third longer than the numbers themselves.
+Each string is the base64 form (RFC 4648, padded) of the vector's components as IEEE 754 single precision, little-endian: what
+OpenAI's API gives for `encoding_format` `base64`. So an answer is text as any other, a third longer than the numbers themselves.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 import msgspec
 
 WHOLE = 0
-"""The token id that goes out with such an answer. It stands for no word: an attempt that finds it knows that the answer is there."""
+"""The token id that goes out with such an answer. It is no word: an attempt that finds it knows that the answer is there."""
 
 COMPONENT_BYTES = 4
 

@@ -1,7 +1,8 @@
-"""Turns that embed texts, on any encoder or decoder of transformers: in each step one pass over texts of like length, of all turns together.
+"""Turns that embed texts, on any model of transformers: each step is one pass over texts of like length, of all turns together.
 
 The model runs in a thread of its own; everything else is the event loop's. A turn gives its whole answer at once, with one token id
-(`taskqueue.vectors.WHOLE`), when the last of its texts is done: an attempt before that has shown nothing, and the next simply runs it again.
+(`taskqueue.vectors.WHOLE`), when the last of its texts is done: an attempt before that has shown nothing, and the next simply
+runs it again.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""A model of transformers that turns texts into vectors, pooled as its sentence-transformers files say. For the embedding engine's thread.
+"""A model of transformers that turns texts into vectors, pooled as its sentence-transformers files say.
 
-Without such files (`modules.json`) it is the mean over the last hidden states, normalised to length 1. What they ask for and is not done here
-is a reason not to start: other vectors than the model's own would be worth nothing.
+Without such files (`modules.json`) it is the mean over the last hidden states, normalised to length 1. What they ask for and is
+not done here is a reason not to start: other vectors than the model's own would be worth nothing.
 """
 
 from __future__ import annotations
@@ -36,7 +36,8 @@ _KINDS = ("Transformer", "Pooling", "Normalize")
 
 
 class EmbeddingArgs(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What OPSITE_ENGINE_ARGS may set. `context` may only be shorter than the model's own; `batch_tokens` bounds a pass, padding included.
+    """What OPSITE_ENGINE_ARGS may set. `context` may only be shorter than the model's own; `batch_tokens` bounds a pass, padding
+    included.
 
     `threads` on the CPU are torch's own choice (OMP_NUM_THREADS, or all cores) unless they are set.
     """

@@ -1,7 +1,7 @@
 """Which texts go into one forward pass: of all turns that wait, those of like length, with a bound on what is padded. Pure.
 
-Turns lead in rotation: each pass is as wide as the longest text that its leading turn has left, and is filled with the next shorter texts of
-any turn. So a turn of one text waits for at most one pass of every other turn, however many texts those have.
+Turns lead in rotation: each pass is as wide as the longest text that its leading turn has left, and is filled with the next
+shorter texts of any turn. So a turn of one text waits for at most one pass of every other turn, however many texts those have.
 """
 
 from __future__ import annotations

@@ -9,7 +9,6 @@ from typing import Any
 from gpu_worker.detokenize import Decode
 from taskqueue.messages import ChatMessage, TaskError, ToolCall, ToolSpec, TurnBody
 
-
 NOT_EMBEDDING = TaskError(
     "wrong_kind_of_model", "This model generates text and embeds none; embed with a pool of the engine `embedding`."
 )
