@@ -14,8 +14,10 @@ CHARS_PER_TOKEN = 4
 """A rough estimate before the tokenizer has seen the prompt; fair share corrects it when the turn ends."""
 
 
-def body_of(messages: Sequence[dict[str, Any]], params: dict[str, Any]) -> TurnBody:
-    """Messages and parameters as they lie in Postgres."""
+def body_of(messages: Sequence[dict[str, Any]] | dict[str, Any], params: dict[str, Any]) -> TurnBody:
+    """Messages (or texts to embed, `agents.embedding.as_input`) and parameters as they lie in Postgres."""
+    if isinstance(messages, dict):
+        return TurnBody(embed=tuple(messages["embed"]), truncate=messages["truncate"])
     return TurnBody(
         messages=tuple(msgspec.convert(message, ChatMessage) for message in messages),
         params=msgspec.convert(params, SamplingParams),
@@ -27,6 +29,8 @@ def reserved_tokens(body: TurnBody) -> int:
 
     Not what its agent's answers are like: a flood of requests that may answer at length must not pass for short ones.
     """
+    if body.embed:
+        return sum(map(len, body.embed)) // CHARS_PER_TOKEN + 1
     prompt = sum(len(message.content) for message in body.messages) + len(body.prompt or "")
     return prompt // CHARS_PER_TOKEN + body.params.max_tokens // 2 + 1
 
@@ -36,6 +40,8 @@ def estimated_tokens(body: TurnBody, *, answer_tokens: float | None = None) -> i
 
     Fair share charges it at claim, and scaling counts it as work that waits.
     """
+    if body.embed:
+        return reserved_tokens(body)
     most = body.params.max_tokens
     answer = most // 2 if answer_tokens is None else min(most, math.ceil(answer_tokens))
     return reserved_tokens(body) - most // 2 + answer

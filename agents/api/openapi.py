@@ -100,6 +100,7 @@ def _health(name: str, summary: str, *statuses: int) -> dict[str, Any]:
 
 
 _CANCEL = (_task(202, "It will end as cancelled, unless it has ended already"), 404)
+_TRUNCATED = {"schema": {"const": "true"}, "description": "Sent where a text was cut to what the model takes."}
 _PARAMETERS: dict[str, Any] = {"parameters": [TASK_ID]}
 
 PATHS: dict[str, Any] = {
@@ -183,6 +184,22 @@ PATHS: dict[str, Any] = {
             400, 404, 409, 413, 422, 429,
             tag="openai",
             body="ChatRequest",
+        )
+    },
+    "/v1/embeddings": {
+        "post": _operation(
+            "create_embeddings",
+            "Create embeddings",
+            {
+                "200": {
+                    "description": "In OpenAI's form",
+                    "headers": {**RATE_LIMITS, **QUEUE, "x-truncated": _TRUNCATED},
+                    **_content(ref("EmbeddingList")),
+                }
+            },
+            400, 404, 409, 413, 422, 429,
+            tag="openai",
+            body="EmbeddingRequest",
         )
     },
     "/livez": {"get": _health("livez", "The process serves", 200)},

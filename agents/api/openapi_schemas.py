@@ -6,7 +6,8 @@ from typing import Any
 
 import msgspec
 
-from agents.faces.requests import ChatRequest, TaskRequest
+from agents.embedding import TEXTS_MAX
+from agents.faces.requests import ChatRequest, EmbeddingRequest, TaskRequest
 from agents.faces.socket import ANSWERS, ClientMessage
 from agents.faces.submit import IDEMPOTENCY_KEY_MAX
 from agents.sampling import RANGES, STOPS_MAX
@@ -36,6 +37,15 @@ _DETAILS: dict[str, dict[str, Schema]] = {
     "TaskRequest": {
         "agent": {"description": "The agent's slug."},
         "input": {"description": "One user message. Give either this or `messages`."},
+        "embed": {
+            "minItems": 1,
+            "maxItems": TEXTS_MAX,
+            "description": "Texts for vectors, in place of `input`; for an agent on a pool that embeds. The output is a JSON list "
+            "of as many strings: each vector's components in base64, single precision, little-endian.",
+        },
+        "truncate": {
+            "description": "With `embed`: cut texts that are longer than the model takes. The finish reason is then `length`."
+        },
         "conversation": {
             "format": "uuid",
             "description": "Its messages come before the input; both sides are appended.",
@@ -57,6 +67,18 @@ _DETAILS: dict[str, dict[str, Schema]] = {
             "description": "By websocket: whether the task is cancelled when the connection that submitted and follows it is lost. "
             "Left out: as the tenant has it. Not with an idempotency key, and not by POST, where the answer comes otherwise."
         },
+    },
+    "EmbeddingRequest": {
+        "model": {"description": "A pool that embeds, or an agent on one."},
+        "input": {
+            "anyOf": [
+                {"type": "string"},
+                {"type": "array", "items": {"type": "string"}, "minItems": 1, "maxItems": TEXTS_MAX},
+            ],
+            "description": "One text, or several. Token ids are refused.",
+        },
+        "dimensions": {"description": "Refused: a model's vectors have their own length."},
+        "truncate": {"description": "Cut texts that are longer than the model takes; without it they are refused."},
     },
     "ClientMessage": {"type": {"enum": ["auth", *ANSWERS]}},
     "ChatRequest": {
@@ -163,6 +185,24 @@ _ANSWERS: dict[str, Schema] = {
             total_tokens=_COUNT,
         ),
     ),
+    "EmbeddingList": _object(
+        ("object", "model", "data", "usage"),
+        object={"const": "list"},
+        model=_TEXT,
+        data={
+            "type": "array",
+            "items": _object(
+                ("object", "index", "embedding"),
+                object={"const": "embedding"},
+                index=_COUNT,
+                embedding={
+                    "anyOf": [{"type": "array", "items": {"type": "number"}}, _TEXT],
+                    "description": "With `encoding_format` `base64`: single precision, little-endian.",
+                },
+            ),
+        },
+        usage=_object(("prompt_tokens", "total_tokens"), prompt_tokens=_COUNT, total_tokens=_COUNT),
+    ),
     "Health": _object(("status",), status=_TEXT, postgres=_TEXT, redis=_TEXT),
 }
 
@@ -170,7 +210,8 @@ _ANSWERS: dict[str, Schema] = {
 def schemas() -> dict[str, Schema]:
     """All components, by name."""
     _, requests = msgspec.json.schema_components(
-        [TaskRequest, ChatRequest, SamplingParams, ClientMessage], ref_template="#/components/schemas/{name}"
+        [TaskRequest, ChatRequest, EmbeddingRequest, SamplingParams, ClientMessage],
+        ref_template="#/components/schemas/{name}",
     )
     for name, schema in requests.items():
         schema["properties"] = {

@@ -15,7 +15,7 @@ from starlette.routing import Route, WebSocketRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 from starlette.websockets import WebSocket
 
-from agents.faces import answers, health, openai, openai_models, tasks
+from agents.faces import answers, health, openai, openai_embeddings, openai_models, tasks
 from agents.faces.context import Context
 from agents.faces.socket import Session
 from agents.problems import Problem, method_not_allowed, no_route, unavailable
@@ -34,6 +34,7 @@ ROUTES: list[tuple[str, str, Handler]] = [
     ("GET", "/v1/models", openai_models.list_models),
     ("GET", "/v1/models/{id}", openai_models.get_model),
     ("POST", "/v1/chat/completions", openai.chat),
+    ("POST", "/v1/embeddings", openai_embeddings.embeddings),
     ("GET", "/livez", health.livez),
     ("GET", "/readyz", health.readyz),
 ]

@@ -39,7 +39,7 @@ NOTE_USE = """
 """
 
 AGENT = """
-    SELECT a.id, a.slug, r.id AS revision, r.number, r.system_prompt, r.params, p.id AS pool_id, p.slug AS pool,
+    SELECT a.id, a.slug, r.id AS revision, r.number, r.system_prompt, r.params, p.id AS pool_id, p.slug AS pool, p.engine,
            p.default_params, p.max_waiting AS pool_max_waiting, l.tokens AS answer_tokens
     FROM agents_agent a
     JOIN agents_agentrevision r ON r.id = a.current_revision_id

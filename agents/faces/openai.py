@@ -18,6 +18,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from agents import waits
+from agents.embedding import require_generating
 from agents.faces import answers, database, leaving
 from agents.faces.context import Context
 from agents.faces.principals import AgentRef, Principal
@@ -33,7 +34,7 @@ KEEP_ALIVE_S = 15.0
 _TYPES = {400: "invalid_request_error", 401: "authentication_error", 403: "permission_error", 404: "not_found_error",
           413: "invalid_request_error", 422: "invalid_request_error", 429: "rate_limit_error"}  # fmt: skip
 _FINISH = {"length": "length"}
-_FAILURE_STATUS = {"context_length_exceeded": 400}
+_FAILURE_STATUS = {"context_length_exceeded": 400, "wrong_kind_of_model": 400}
 
 
 class Outcome(msgspec.Struct):
@@ -66,7 +67,8 @@ async def chat(context: Context, request: Request) -> Response:
     principal = await context.directory.principal(request.headers.get("authorization"))
     principal.require("tasks:write")
     wanted = decode(await answers.body_of(request, context.body_limit), ChatRequest)
-    agent = await _agent(context, principal, wanted.model)
+    agent = await agent_named(context, principal, wanted.model)
+    require_generating(agent.engine, field="model")
     task = TaskRequest(
         agent=agent.slug,
         messages=[_message(index, message) for index, message in enumerate(wanted.messages)],
@@ -86,7 +88,7 @@ async def chat(context: Context, request: Request) -> Response:
         )
     if not submitted.ends_with_client:
         return await _whole(submitted, created, wanted.model)
-    watching = asyncio.create_task(_abandon_when_left(request, _followed(submitted)), name="until the client leaves")
+    watching = asyncio.create_task(abandon_when_left(request, _followed(submitted)), name="until the client leaves")
     try:
         return await _whole(submitted, created, wanted.model)
     finally:
@@ -95,12 +97,13 @@ async def chat(context: Context, request: Request) -> Response:
             await leaving.end(context, [submitted])
 
 
-async def _abandon_when_left(request: Request, stream: Subscription) -> None:
+async def abandon_when_left(request: Request, stream: Subscription) -> None:
+    """Give up the stream when the client of the request has gone."""
     await answers.until_left(request.receive)
     stream.abandon()
 
 
-async def _agent(context: Context, principal: Principal, model: str) -> AgentRef:
+async def agent_named(context: Context, principal: Principal, model: str) -> AgentRef:
     """The model's name is an agent's, or that of a pool that the tenant may use."""
     agent = await context.directory.agent(principal.tenant, model)
     if agent is not None:
@@ -214,7 +217,7 @@ def _ending(
 ) -> bytes:
     outcome = msgspec.json.decode(event.data, type=Outcome)
     if outcome.state != "succeeded":
-        return b"data: " + msgspec.json.encode(_error(_problem_of(outcome))) + b"\n\ndata: [DONE]\n\n"
+        return b"data: " + msgspec.json.encode(_error(problem_of(outcome))) + b"\n\ndata: [DONE]\n\n"
     ending = chunk("{}", f'"{_FINISH.get(outcome.finish_reason or "", "stop")}"')
     if include_usage:
         ending += b"data: " + msgspec.json.encode(
@@ -247,7 +250,7 @@ async def _whole(submitted: Submitted, created: int, model: str) -> Response:
     if subscription.lost:
         return failure(stream_lost())
     if outcome.state != "succeeded":
-        return failure(_problem_of(outcome))
+        return failure(problem_of(outcome))
     return answers.json(
         {
             "id": f"chatcmpl-{submitted.task}",
@@ -273,7 +276,8 @@ def _usage(outcome: Outcome) -> dict[str, int]:
     return {"prompt_tokens": prompt, "completion_tokens": completion, "total_tokens": prompt + completion}
 
 
-def _problem_of(outcome: Outcome) -> Problem:
+def problem_of(outcome: Outcome) -> Problem:
+    """What an outcome that is no success is to a caller who waits for the answer."""
     if outcome.error:
         code = outcome.error.get("code", "failed")
         return Problem(_FAILURE_STATUS.get(code, 500), code, outcome.error.get("message", "The task failed."))

@@ -68,6 +68,7 @@ class AgentRef(NamedTuple):
     params: dict[str, Any]
     pool_id: uuid.UUID
     pool: str
+    engine: str
     default_params: dict[str, Any]
     pool_max_waiting: int
     answer_tokens: float | None

@@ -30,11 +30,16 @@ class MessageIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class TaskRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """`POST /api/v1/tasks`, and the websocket's `submit`. Either `input` or `messages`."""
+    """`POST /api/v1/tasks`, and the websocket's `submit`. One of `input`, `messages`, and `embed` (texts for vectors).
+
+    `truncate` lets texts to embed be cut to what the model takes; without it one that is too long is refused.
+    """
 
     agent: str
     input: str | None = None
     messages: list[MessageIn] | None = None
+    embed: list[str] | None = None
+    truncate: bool = False
     conversation: str | None = None
     parameters: dict[str, Any] = {}
     priority: int = 5
@@ -90,6 +95,22 @@ class ChatRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     metadata: dict[str, Any] | None = None
     store: bool | None = None
     service_tier: str | None = None
+
+
+class EmbeddingRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """`POST /v1/embeddings`: what is served. Any other field of OpenAI's API is refused by its name.
+
+    `truncate` and `cancel_on_disconnect` are Opsite's. `user` changes nothing here. `dimensions` and token ids have a place here
+    only so that their refusal says why.
+    """
+
+    model: str
+    input: str | list[str | int | list[int]]
+    encoding_format: Literal["float", "base64"] = "float"
+    dimensions: int | None = None
+    truncate: bool = False
+    cancel_on_disconnect: bool | UnsetType = UNSET
+    user: str | None = None
 
 
 def decode(body: bytes, form: type[S]) -> S:

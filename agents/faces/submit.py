@@ -13,6 +13,7 @@ from typing import Any
 
 import msgspec
 
+from agents.embedding import as_input, checked_texts, require_embedding, require_generating
 from agents.faces import database
 from agents.faces.acceptance import Candidate
 from agents.faces.context import Context
@@ -25,7 +26,7 @@ from agents.lifecycle import TaskState
 from agents.limits import bill, headers
 from agents.problems import LIMIT_CODES, Problem, bad_field, not_found, unavailable
 from agents.sampling import layered, validated
-from agents.submissions import reserved_tokens, submission
+from agents.submissions import body_of, reserved_tokens, submission
 from agents.waits import shown
 from taskqueue.failures import QueueUnavailable
 from taskqueue.inbox import Subscription
@@ -54,8 +55,9 @@ async def submit_to(
     context: Context, principal: Principal, agent: AgentRef, request: TaskRequest, *, follow: bool = False
 ) -> Submitted:
     """As `submit`, with the agent known."""
-    said = _said(request)
-    params = layered(WANTED_DEFAULTS, agent.default_params, agent.params, request.parameters)
+    embed = _to_embed(request, agent)
+    said = [] if embed else _said(request, agent)
+    params = {} if embed else layered(WANTED_DEFAULTS, agent.default_params, agent.params, request.parameters)
     sampling = validated(params)
     conversation, history = await _history(context, principal, request.conversation)
     messages = [*([{"role": "system", "content": agent.system_prompt}] if agent.system_prompt else []), *history, *said]
@@ -75,7 +77,7 @@ async def submit_to(
         "pool": agent.pool_id,
         "conversation": conversation,
         "api_key": principal.key,
-        "input": messages,
+        "input": embed or messages,
         "params": params,
         "priority": request.priority,
         "deadline_at": deadline_at,
@@ -90,7 +92,9 @@ async def submit_to(
         task=str(task),
         tenant=str(principal.tenant),
         key=str(principal.key),
-        body=TurnBody(messages=tuple(ChatMessage(m["role"], m["content"]) for m in messages), params=sampling),
+        body=body_of(embed, params)
+        if embed
+        else TurnBody(messages=tuple(ChatMessage(m["role"], m["content"]) for m in messages), params=sampling),
         weight=principal.weight,
         priority=request.priority,
         deadline_ms=round(deadline_at.timestamp() * 1000) if deadline_at else 0,
@@ -270,10 +274,28 @@ def _fresh(row: Row, agent: AgentRef, created_at: datetime) -> Row:
     }
 
 
-def _said(request: TaskRequest) -> list[dict[str, Any]]:
+def _to_embed(request: TaskRequest, agent: AgentRef) -> dict[str, Any]:
+    """The input of a task that embeds; empty for any other."""
+    if request.embed is None:
+        if request.truncate:
+            raise bad_field("truncate", "goes with `embed` only")
+        return {}
+    require_embedding(agent.engine, field="agent")
+    others = {"input": request.input, "messages": request.messages, "conversation": request.conversation}
+    if beside := next((name for name, value in others.items() if value is not None), None):
+        raise bad_field(beside, "does not go with `embed`")
+    if request.parameters:
+        raise bad_field("parameters", "texts are embedded without any")
+    if agent.system_prompt:
+        raise bad_field("agent", f"{agent.slug!r} has a system prompt, which no embedding has; name one without it")
+    return as_input(checked_texts(request.embed, field="embed"), truncate=request.truncate)
+
+
+def _said(request: TaskRequest, agent: AgentRef) -> list[dict[str, Any]]:
     """The input as messages."""
+    require_generating(agent.engine, field="agent")
     if (request.input is None) == (request.messages is None):
-        raise bad_field("input", "give either `input` (a string) or `messages`")
+        raise bad_field("input", "give either `input` (a string) or `messages`, or texts to `embed`")
     messages: Sequence[MessageIn] = request.messages or [MessageIn("user", request.input or "")]
     if not messages:
         raise bad_field("messages", "at least one message is needed")

@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from gpu_worker.engines import EngineOutput, EngineRequest, Phases
+from gpu_worker.engines import Ending, EngineOutput, EngineRequest, Phases
 from gpu_worker.engines.embedding_model import EmbeddingArgs, EmbeddingModel, Read, load
 from gpu_worker.engines.length_batches import LengthBatches, Text
 from gpu_worker.engines.outbox import Outbox
@@ -103,7 +103,7 @@ class EmbeddingEngine:
             batch = self._batches.take()
             if not batch:
                 continue
-            ids = [self._turns[text.turn].read.ids[text.index] for text in batch]
+            ids = [self._turns[text.turn].read.ids[text.place] for text in batch]
             try:
                 vectors = await self._in_thread(lambda ids=ids: model.vectors(ids))  # type: ignore[misc]
             except Exception as error:
@@ -128,7 +128,7 @@ class EmbeddingEngine:
             if self._joining.pop(request.id, None) is None:
                 continue  # aborted meanwhile
             if request.streamed:  # the answer is out already; its end is not
-                ending = "length" if read.cut else "stop"
+                ending: Ending = "length" if read.cut else "stop"
                 self._outbox.put([EngineOutput(id=request.id, prompt_tokens=read.tokens, ending=ending)])
                 continue
             self._turns[request.id] = _Turn(read)
@@ -139,7 +139,7 @@ class EmbeddingEngine:
         for text, vector in zip(batch, vectors, strict=True):
             if (turn := self._turns.get(text.turn)) is None:
                 continue
-            turn.vectors[text.index] = vector
+            turn.vectors[text.place] = vector
             if len(turn.vectors) == len(turn.read.ids):
                 del self._turns[text.turn]
                 answer = encoded(turn.vectors[index] for index in range(len(turn.vectors)))

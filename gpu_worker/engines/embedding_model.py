@@ -20,6 +20,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # gpu_worker.engines.transf
 import torch
 import transformers
 from torch import Tensor
+from transformers.utils.hub import cached_file
 
 from gpu_worker.engines import Phases
 from gpu_worker.engines.prompting import PromptRefused
@@ -186,5 +187,5 @@ def _join(folder: str, file: str) -> str:
 
 def _json(name: str, path: str) -> Any:
     """A file of the model's, decoded; None if it has none."""
-    found = transformers.utils.cached_file(name, path, _raise_exceptions_for_missing_entries=False)  # type: ignore[no-untyped-call]
+    found = cached_file(name, path, _raise_exceptions_for_missing_entries=False)
     return None if found is None else msgspec.json.decode(Path(found).read_bytes())

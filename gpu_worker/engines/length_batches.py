@@ -20,7 +20,7 @@ class Text(NamedTuple):
 
     length: int
     turn: str
-    index: int
+    place: int
 
 
 class LengthBatches:
@@ -37,7 +37,7 @@ class LengthBatches:
 
     def add(self, turn: str, lengths: Sequence[int]) -> None:
         """A turn's texts wait from now on."""
-        texts = sorted(Text(length, turn, index) for index, length in enumerate(lengths))
+        texts = sorted(Text(length, turn, place) for place, length in enumerate(lengths))
         for text in texts:
             insort(self._texts, text)
         if texts:

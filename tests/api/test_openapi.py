@@ -11,7 +11,7 @@ from django.test import Client
 from django.urls import URLPattern, get_resolver
 
 from agents.faces.app import ROUTES
-from agents.faces.requests import ChatRequest, TaskRequest
+from agents.faces.requests import ChatRequest, EmbeddingRequest, TaskRequest
 from agents.faces.socket import ClientMessage
 from tests.conftest import ROOT
 
@@ -105,7 +105,7 @@ def test_every_reference_leads_somewhere(document: dict[str, Any]) -> None:
     assert document["components"]["securitySchemes"]["ApiKey"] == {"type": "http", "scheme": "bearer"}
 
 
-@pytest.mark.parametrize("form", [TaskRequest, ChatRequest, ClientMessage])
+@pytest.mark.parametrize("form", [TaskRequest, ChatRequest, EmbeddingRequest, ClientMessage])
 def test_the_fields_are_those_that_are_decoded(document: dict[str, Any], form: Any) -> None:
     schema = document["components"]["schemas"][form.__name__]
     assert tuple(schema["properties"]) == form.__struct_fields__

@@ -155,6 +155,10 @@ ATTEMPTS: dict[str, tuple[Attempt, ...]] = {
             headers=lambda theirs, own: {"Idempotency-Key": theirs.idempotency_key},
         ),
     ),
+    "POST /v1/embeddings": (
+        Attempt(404, ("EmbeddingRequest.model",), body=lambda theirs, own: {"model": theirs.agent, "input": "Hi"}),
+        Attempt(404, ("EmbeddingRequest.model",), body=lambda theirs, own: {"model": theirs.pool, "input": "Hi"}),
+    ),
     "GET /livez": PUBLIC,
     "GET /readyz": PUBLIC,
 }  # fmt: skip
@@ -197,6 +201,8 @@ FORMS: dict[type[Any], tuple[set[str], set[str]]] = {
         {
             "input",
             "messages",
+            "embed",
+            "truncate",
             "parameters",
             "priority",
             "deadline_s",
@@ -206,6 +212,7 @@ FORMS: dict[type[Any], tuple[set[str], set[str]]] = {
         },
     ),
     requests.ChatRequest: ({"model"}, set(requests.ChatRequest.__struct_fields__) - {"model"}),
+    requests.EmbeddingRequest: ({"model"}, set(requests.EmbeddingRequest.__struct_fields__) - {"model"}),
     ClientMessage: ({"task", "key"}, {"type", "ref", "cursor", "follow"}),
 }
 """Each form's fields: those that can name an object, and those that cannot."""
