@@ -13,13 +13,14 @@ from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 
 from agents.faces.context import Context
+from knowledge.ingest import ingest
 
 log = logging.getLogger(__name__)
 
 Chore = Callable[[Context, asyncio.Event], Awaitable[None]]
 """Works until the event is set. What it raises is logged, and it begins again after a pause."""
 
-CHORES: dict[str, Chore] = {}
+CHORES: dict[str, Chore] = {"ingestion of documents": ingest}
 AGAIN_S = 1.0
 
 

@@ -179,8 +179,13 @@ SPECTACULAR_SETTINGS = {
     "POSTPROCESSING_HOOKS": [
         "drf_spectacular.hooks.postprocess_schema_enums",
         "agents.api.openapi.add_hot_routes",
+        "knowledge.api.openapi.add_search",
     ],
-    "ENUM_NAME_OVERRIDES": {"TaskStateEnum": "agents.models.STATES"},
+    "ENUM_NAME_OVERRIDES": {
+        "TaskStateEnum": "agents.models.STATES",
+        "DocumentStateEnum": "knowledge.models.Document.State",
+        "DocumentFormatEnum": "knowledge.models.Document.Format",
+    },
 }
 
 UNFOLD = {
@@ -227,6 +232,21 @@ UNFOLD = {
                     },
                     {"title": "Messages", "icon": "chat", "link": reverse_lazy("admin:agents_message_changelist")},
                     {"title": "Turns", "icon": "repeat", "link": reverse_lazy("admin:agents_turn_changelist")},
+                ],
+            },
+            {
+                "title": "Knowledge",
+                "items": [
+                    {
+                        "title": "Collections",
+                        "icon": "library_books",
+                        "link": reverse_lazy("admin:knowledge_collection_changelist"),
+                    },
+                    {
+                        "title": "Documents",
+                        "icon": "description",
+                        "link": reverse_lazy("admin:knowledge_document_changelist"),
+                    },
                 ],
             },
             {

@@ -15,6 +15,7 @@ urlpatterns = [
     path("api/schema/", SpectacularAPIView.as_view(), name="schema"),
     path("api/docs/", SpectacularSwaggerView.as_view(url_name="schema"), name="docs"),
     path("api/v1/", include("agents.api.urls")),
+    path("api/v1/", include("knowledge.api.urls")),
 ]
 handler404 = "agents.api.errors.not_found"
 handler500 = "agents.api.errors.server_error"

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 PREFIX = "ops_"
 SHOWN_CHARS = 10
-SCOPES = ("tasks:write", "tasks:read", "agents:write", "agents:read")
+SCOPES = ("tasks:write", "tasks:read", "agents:write", "agents:read", "knowledge:write", "knowledge:read")
 
 
 class NewKey(NamedTuple):

@@ -22,6 +22,7 @@ REFUSALS = {
     403: "The key lacks the scope",
     404: "There is no such object, or it is another tenant's",
     409: "It conflicts with what is there",
+    415: "The body is of a kind that is not read here",
     413: "The body is too large, or may cost more tokens than a limit ever allows",
     422: "The idempotency key was used for another body in the last 24 hours, or the deadline comes too early",
     429: "A limit of the tenant or of the key is reached; see Retry-After",
@@ -33,6 +34,8 @@ CONFLICTS = {
     ("patch", "/api/v1/agents/{slug}"),
     ("delete", "/api/v1/agents/{slug}"),
     ("delete", "/api/v1/conversations/{id}"),
+    ("post", "/api/v1/collections"),
+    ("post", "/api/v1/collections/{slug}/documents"),
 }
 """Django's operations that 409 may refuse."""
 RATE_LIMITS: dict[str, Any] = {
@@ -57,12 +60,13 @@ QUEUE: dict[str, Any] = {
 }
 
 
-def _content(schema: Schema, media_type: str = JSON) -> dict[str, Any]:
+def content(schema: Schema, media_type: str = JSON) -> dict[str, Any]:
+    """A body of that schema."""
     return {"content": {media_type: {"schema": schema}}}
 
 
 def _refused(*statuses: int, openai: bool = False) -> dict[str, Any]:
-    form = _content(ref("OpenAIError")) if openai else _content(ref("Problem"), "application/problem+json")
+    form = content(ref("OpenAIError")) if openai else content(ref("Problem"), "application/problem+json")
     wait = {"Retry-After": {"schema": {"type": "integer"}, "description": "Seconds."}}
     return {
         str(status): {
@@ -74,10 +78,11 @@ def _refused(*statuses: int, openai: bool = False) -> dict[str, Any]:
     }
 
 
-def _operation(
+def operation(
     name: str, summary: str, answers: dict[str, Any], *refused: int, tag: str = "tasks", body: str = "", **more: Any
 ) -> dict[str, Any]:
-    operation = {
+    """An operation of a hot route with its refusals; `body` names the schema of what it takes."""
+    described = {
         "operationId": name,
         "summary": summary,
         "tags": [tag],
@@ -86,16 +91,16 @@ def _operation(
         **more,
     }
     if body:
-        operation["requestBody"] = {"required": True, **_content(ref(body))}
-    return operation
+        described["requestBody"] = {"required": True, **content(ref(body))}
+    return described
 
 
 def _task(status: int, description: str) -> dict[str, Any]:
-    return {str(status): {"description": description, **_content(ref("TaskInQueue"))}}
+    return {str(status): {"description": description, **content(ref("TaskInQueue"))}}
 
 
 def _health(name: str, summary: str, *statuses: int) -> dict[str, Any]:
-    answers = {str(status): {"description": "As `status` says", **_content(ref("Health"))} for status in statuses}
+    answers = {str(status): {"description": "As `status` says", **content(ref("Health"))} for status in statuses}
     return {"operationId": name, "summary": summary, "tags": ["health"], "security": [], "responses": answers}
 
 
@@ -105,14 +110,14 @@ _PARAMETERS: dict[str, Any] = {"parameters": [TASK_ID]}
 
 PATHS: dict[str, Any] = {
     "/api/v1/tasks": {
-        "post": _operation(
+        "post": operation(
             "submit_a_task",
             "Submit a task",
             {
                 "202": {
                     "description": "Accepted: it will end in exactly one outcome",
                     "headers": {"Location": {"schema": {"type": "string"}}, **RATE_LIMITS},
-                    **_content(ref("TaskInQueue")),
+                    **content(ref("TaskInQueue")),
                 }
             },
             400, 413, 422, 429,
@@ -121,14 +126,14 @@ PATHS: dict[str, Any] = {
         )
     },
     "/api/v1/tasks/{id}": {
-        "get": _operation("get_a_task", "Get a task", _task(200, "The task"), 404, **_PARAMETERS),
-        "delete": _operation("cancel_a_task", "Cancel a task", *_CANCEL, **_PARAMETERS),
+        "get": operation("get_a_task", "Get a task", _task(200, "The task"), 404, **_PARAMETERS),
+        "delete": operation("cancel_a_task", "Cancel a task", *_CANCEL, **_PARAMETERS),
     },
     "/api/v1/tasks/{id}/cancel": {
-        "post": _operation("cancel_a_task_by_post", "Cancel a task", *_CANCEL, **_PARAMETERS)
+        "post": operation("cancel_a_task_by_post", "Cancel a task", *_CANCEL, **_PARAMETERS)
     },
     "/api/v1/tasks/{id}/events": {
-        "get": _operation(
+        "get": operation(
             "follow_a_task",
             "Follow a task's events",
             {
@@ -136,7 +141,7 @@ PATHS: dict[str, Any] = {
                     "description": "Server-sent events: `state`, `attempt` (another worker goes on; nothing is to be done), "
                     "`text`, and last `outcome`; `id` is the cursor. "
                     "After `restart` (Redis has lost its data) forget the text so far: it comes anew.",
-                    **_content({"type": "string"}, STREAM),
+                    **content({"type": "string"}, STREAM),
                 }
             },
             400, 404,
@@ -153,25 +158,25 @@ PATHS: dict[str, Any] = {
         )
     },
     "/v1/models": {
-        "get": _operation(
+        "get": operation(
             "list_models",
             "List models",
-            {"200": {"description": "Agents and pools, in OpenAI's form", **_content(ref("ModelList"))}},
+            {"200": {"description": "Agents and pools, in OpenAI's form", **content(ref("ModelList"))}},
             tag="openai",
         )
     },
     "/v1/models/{id}": {
-        "get": _operation(
+        "get": operation(
             "get_a_model",
             "Get a model",
-            {"200": {"description": "The agent or pool of that name, in OpenAI's form", **_content(ref("Model"))}},
+            {"200": {"description": "The agent or pool of that name, in OpenAI's form", **content(ref("Model"))}},
             404,
             tag="openai",
             parameters=[MODEL_ID],
         )
     },
     "/v1/chat/completions": {
-        "post": _operation(
+        "post": operation(
             "create_a_chat_completion",
             "Create a chat completion",
             {
@@ -187,14 +192,14 @@ PATHS: dict[str, Any] = {
         )
     },
     "/v1/embeddings": {
-        "post": _operation(
+        "post": operation(
             "create_embeddings",
             "Create embeddings",
             {
                 "200": {
                     "description": "In OpenAI's form",
                     "headers": {**RATE_LIMITS, **QUEUE, "x-truncated": _TRUNCATED},
-                    **_content(ref("EmbeddingList")),
+                    **content(ref("EmbeddingList")),
                 }
             },
             400, 404, 409, 413, 422, 429,

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from functools import partial
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route, WebSocketRoute
+from starlette.routing import Route, WebSocketRoute, compile_path
 from starlette.types import ASGIApp, Receive, Scope, Send
 from starlette.websockets import WebSocket
 
@@ -51,6 +51,11 @@ def _is_hot(scope: Scope, path: str) -> bool:
     return path in ("/v1", "/livez", "/readyz") or path.startswith(("/api/v1/tasks/", "/v1/"))
 
 
+def _any_of(methods: Iterable[str]) -> Scope:
+    """A request by one of the methods, as far as `_is_hot` looks at it."""
+    return {"type": "http", "method": next(iter(methods))}
+
+
 def _refusal(request: Request) -> Callable[[Problem], Response]:
     """How this path's callers expect to be refused."""
     return openai.failure if f"{request.url.path}/".startswith("/v1/") else answers.problem
@@ -71,13 +76,25 @@ def _unrouted(request: Request, error: Exception) -> Response:
 class Faces:
     """Routes what is hot, passes on what is not. The context is made once, by the first request, in its event loop."""
 
-    def __init__(self, behind: ASGIApp, *, database_url: str, redis_url: str, body_limit: int) -> None:
+    def __init__(
+        self,
+        behind: ASGIApp,
+        *,
+        database_url: str,
+        redis_url: str,
+        body_limit: int,
+        routes: Iterable[tuple[str, str, Handler]] = ROUTES,
+    ) -> None:
         self._behind = behind
         self._start = partial(Context.start, database_url=database_url, redis_url=redis_url, body_limit=body_limit)
         self._context: asyncio.Future[Context] | None = None
         by_path: dict[str, dict[str, Handler]] = {}
-        for method, path, handler in ROUTES:
+        for method, path, handler in routes:
             by_path.setdefault(path, {})[method] = handler
+        self._beside = [
+            compile_path(path)[0] for path, methods in by_path.items() if not _is_hot(_any_of(methods), path)
+        ]
+        """Paths that `_is_hot` does not know: of what stands above this package."""
         self._app = Starlette(
             routes=[
                 *(Route(path, self._endpoint(handlers), methods=list(handlers)) for path, handlers in by_path.items()),
@@ -89,10 +106,13 @@ class Faces:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
             await self._lifespan(receive, send)
-        elif _is_hot(scope, path := scope["path"].rstrip("/")):  # a trailing slash makes no difference
+        elif self._serves(scope, path := scope["path"].rstrip("/")):  # a trailing slash makes no difference
             await self._app({**scope, "path": path}, receive, send)
         else:
             await self._behind(scope, receive, send)
+
+    def _serves(self, scope: Scope, path: str) -> bool:
+        return _is_hot(scope, path) or any(pattern.match(path) for pattern in self._beside)
 
     async def context(self) -> Context:
         """The process's context."""

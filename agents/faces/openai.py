@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+import uuid
 from collections.abc import AsyncIterator
 from typing import Any, Protocol
 
@@ -103,6 +104,18 @@ async def abandon_when_left(request: Request, stream: Subscription) -> None:
     stream.abandon()
 
 
+async def standing_agent(context: Context, tenant: uuid.UUID, pool: str) -> AgentRef:
+    """The tenant's agent that stands for a pool, with nothing added to what is asked of it."""
+    try:
+        slug = await database_sync_to_async(agent_of_pool)(tenant_id=tenant, pool_slug=pool)
+    except (OperationalError, InterfaceError) as error:
+        raise unavailable("The database") from error
+    agent = await context.directory.agent(tenant, slug)
+    if agent is None:
+        raise Problem(503, "unavailable", "The pool's agent was just made; try again.", retry_after_s=1)
+    return agent
+
+
 async def agent_named(context: Context, principal: Principal, model: str) -> AgentRef:
     """The model's name is an agent's, or that of a pool that the tenant may use."""
     agent = await context.directory.agent(principal.tenant, model)
@@ -111,14 +124,7 @@ async def agent_named(context: Context, principal: Principal, model: str) -> Age
     pools = {row["slug"] for row in await context.db.all(database.POOLS, principal.tenant)}
     if model not in pools:
         raise no_model(model)
-    try:
-        slug = await database_sync_to_async(agent_of_pool)(tenant_id=principal.tenant, pool_slug=model)
-    except (OperationalError, InterfaceError) as error:
-        raise unavailable("The database") from error
-    agent = await context.directory.agent(principal.tenant, slug)
-    if agent is None:
-        raise Problem(503, "unavailable", "The pool's agent was just made; try again.", retry_after_s=1)
-    return agent
+    return await standing_agent(context, principal.tenant, model)
 
 
 def _message(index: int, message: ChatMessageIn) -> MessageIn:
