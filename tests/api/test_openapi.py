@@ -13,6 +13,8 @@ from django.urls import URLPattern, get_resolver
 from agents.faces.app import ROUTES
 from agents.faces.requests import ChatRequest, EmbeddingRequest, TaskRequest
 from agents.faces.socket import ClientMessage
+from knowledge.face import ROUTES as KNOWLEDGE
+from knowledge.face import SearchRequest
 from tests.conftest import ROOT
 
 HEALTH = {"/livez", "/readyz"}
@@ -42,7 +44,7 @@ def schema_of(content: dict[str, Any]) -> dict[str, Any]:
     return schema
 
 
-@pytest.mark.parametrize(("method", "path"), [(method, path) for method, path, _ in ROUTES])
+@pytest.mark.parametrize(("method", "path"), [(method, path) for method, path, _ in (*ROUTES, *KNOWLEDGE)])
 def test_every_hot_route_is_there(document: dict[str, Any], method: str, path: str) -> None:
     operation = document["paths"][path][method.lower()]
     answers = {int(status): answer for status, answer in operation["responses"].items()}
@@ -65,12 +67,12 @@ def test_every_hot_route_is_there(document: dict[str, Any], method: str, path: s
 
 def test_every_route_of_django_s_is_there(document: dict[str, Any]) -> None:
     served = {}
-    (resolver,) = (r for r in get_resolver().url_patterns if str(r.pattern) == "api/v1/")
-    for pattern in resolver.url_patterns:
+    resolvers = [r for r in get_resolver().url_patterns if str(r.pattern) == "api/v1/"]
+    for pattern in (pattern for resolver in resolvers for pattern in resolver.url_patterns):
         assert isinstance(pattern, URLPattern)
         path = re.sub(r"\(\?P<(\w+)>[^)]*\)", r"{\1}", str(pattern.pattern).removeprefix("^").removesuffix("/?$"))
         served[f"/api/v1/{path.replace('{pk}', '{id}')}"] = set(pattern.callback.actions)  # type: ignore[attr-defined]
-    assert len(served) == 7
+    assert len(served) == 11
     for path, methods in served.items():
         documented = set(document["paths"][path])
         assert methods - {"head"} <= documented, path
@@ -81,17 +83,26 @@ def test_every_route_of_django_s_is_there(document: dict[str, Any]) -> None:
 
 
 def test_nothing_else_is_there(document: dict[str, Any]) -> None:
-    hot = {path for _, path, _ in ROUTES} | {"/ws/v1/"}
+    hot = {path for _, path, _ in (*ROUTES, *KNOWLEDGE)} | {"/ws/v1/"}
     assert {path for path in document["paths"] if path not in hot} == {
         "/api/v1/agents", "/api/v1/agents/{slug}", "/api/v1/agents/{slug}/revisions", "/api/v1/conversations",
-        "/api/v1/conversations/{id}", "/api/v1/conversations/{id}/messages",
+        "/api/v1/conversations/{id}", "/api/v1/conversations/{id}/messages", "/api/v1/collections", "/api/v1/collections/{slug}",
+        "/api/v1/collections/{slug}/documents", "/api/v1/documents/{id}",
     }  # fmt: skip
     names = [operation["operationId"] for path in document["paths"].values() for operation in path.values()]
     assert len(names) == len(set(names))
 
 
 def test_every_list_is_in_pages(document: dict[str, Any]) -> None:
-    for path in ("agents", "agents/{slug}/revisions", "conversations", "conversations/{id}/messages", "tasks"):
+    for path in (
+        "collections",
+        "collections/{slug}/documents",
+        "agents",
+        "agents/{slug}/revisions",
+        "conversations",
+        "conversations/{id}/messages",
+        "tasks",
+    ):
         operation = document["paths"][f"/api/v1/{path}"]["get"]
         assert {"cursor", "page_size"} <= {p["name"] for p in operation["parameters"] if p["in"] == "query"}, path
         page = document["components"]["schemas"][schema_of(operation["responses"]["200"])["$ref"].rpartition("/")[2]]
@@ -105,7 +116,7 @@ def test_every_reference_leads_somewhere(document: dict[str, Any]) -> None:
     assert document["components"]["securitySchemes"]["ApiKey"] == {"type": "http", "scheme": "bearer"}
 
 
-@pytest.mark.parametrize("form", [TaskRequest, ChatRequest, EmbeddingRequest, ClientMessage])
+@pytest.mark.parametrize("form", [TaskRequest, ChatRequest, EmbeddingRequest, SearchRequest, ClientMessage])
 def test_the_fields_are_those_that_are_decoded(document: dict[str, Any], form: Any) -> None:
     schema = document["components"]["schemas"][form.__name__]
     assert tuple(schema["properties"]) == form.__struct_fields__

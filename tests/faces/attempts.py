@@ -17,6 +17,9 @@ from agents.api import serializers as forms
 from agents.faces import requests
 from agents.faces.app import ROUTES
 from agents.faces.socket import ClientMessage
+from knowledge.api import serializers as knowledge
+from knowledge.face import ROUTES as KNOWLEDGE
+from knowledge.face import SearchRequest
 
 HELLO = [{"role": "user", "content": "Hello"}]
 
@@ -33,6 +36,8 @@ class Names(NamedTuple):
     turn: str
     api_key: str
     idempotency_key: str
+    collection: str
+    document: str
 
     @classmethod
     def nobody(cls) -> Names:
@@ -159,6 +164,38 @@ ATTEMPTS: dict[str, tuple[Attempt, ...]] = {
         Attempt(404, ("EmbeddingRequest.model",), body=lambda theirs, own: {"model": theirs.agent, "input": "Hi"}),
         Attempt(404, ("EmbeddingRequest.model",), body=lambda theirs, own: {"model": theirs.pool, "input": "Hi"}),
     ),
+    "GET /api/v1/collections": (Attempt(200), Attempt(200, query=_cursor)),
+    "POST /api/v1/collections": (
+        Attempt(
+            400, ("CollectionInput.pool",), "pool", body=lambda theirs, own: {"slug": "mine", "pool": theirs.pool}
+        ),
+        Attempt(
+            201, ("CollectionInput.slug",), own=True,
+            body=lambda theirs, own: {"slug": theirs.collection, "pool": own.pool},
+        ),
+    ),
+    "GET /api/v1/collections/{slug}": GONE,
+    "DELETE /api/v1/collections/{slug}": GONE,
+    "GET /api/v1/collections/{slug}/documents": (
+        Attempt(404),
+        Attempt(
+            200, ("DocumentFilter.title",), at="collection", query=lambda theirs, own: {"title": theirs.document}
+        ),
+    ),
+    "POST /api/v1/collections/{slug}/documents": (
+        Attempt(404, body=lambda theirs, own: {"title": "taken", "text": "taken"}),
+        Attempt(
+            201, ("DocumentInput.title",), own=True, at="collection",
+            body=lambda theirs, own: {"title": theirs.document, "text": "mine"},
+        ),
+        Attempt(
+            400, ("UploadQuery.title",), at="collection",
+            body=lambda theirs, own: {"text": "mine"}, query=lambda theirs, own: {"title": theirs.document},
+        ),
+    ),
+    "POST /api/v1/collections/{slug}/search": (Attempt(404, body=lambda theirs, own: {"query": "secret"}),),
+    "GET /api/v1/documents/{pk}": GONE,
+    "DELETE /api/v1/documents/{pk}": GONE,
     "GET /livez": PUBLIC,
     "GET /readyz": PUBLIC,
 }  # fmt: skip
@@ -213,6 +250,12 @@ FORMS: dict[type[Any], tuple[set[str], set[str]]] = {
     ),
     requests.ChatRequest: ({"model"}, set(requests.ChatRequest.__struct_fields__) - {"model"}),
     requests.EmbeddingRequest: ({"model"}, set(requests.EmbeddingRequest.__struct_fields__) - {"model"}),
+    knowledge.CollectionInput: ({"slug", "pool"}, {"name", "chunk_size", "chunk_overlap"}),
+    knowledge.CollectionFilter: (set(), set()),
+    knowledge.DocumentInput: ({"title"}, {"text", "format", "metadata"}),
+    knowledge.DocumentFilter: ({"title"}, {"state"}),
+    knowledge.UploadQuery: ({"title"}, set()),
+    SearchRequest: (set(), {"query", "k", "metadata"}),
     ClientMessage: ({"task", "key"}, {"type", "ref", "cursor", "follow"}),
 }
 """Each form's fields: those that can name an object, and those that cannot."""
@@ -228,7 +271,7 @@ def fields_of(form: type[Any]) -> set[str]:
 
 def served_routes() -> set[str]:
     """`METHOD path` of everything that takes an API key."""
-    served = {f"{method} {path}" for method, path, _ in ROUTES}
+    served = {f"{method} {path}" for method, path, _ in (*ROUTES, *KNOWLEDGE)}
     for path, pattern in patterns(get_resolver()):
         if not path.startswith(tuple(f"/{prefix}" for prefix in NOT_TENANTS if prefix)) and path != "/":
             methods = set(pattern.callback.actions) - {"head"}  # type: ignore[attr-defined]  # REST framework's, beside GET

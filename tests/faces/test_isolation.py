@@ -19,10 +19,12 @@ import websockets
 from asgiref.sync import sync_to_async
 from django.core.serializers import serialize
 from django.urls import get_resolver
+from django.utils import timezone
 from redis import Redis
 
 from agents.faces.socket import ANSWERS
 from agents.services import append_message, create_agent
+from knowledge.models import Collection, Document
 from orchestrator.models import Pool
 from taskqueue.connections import connect as connect_redis
 from taskqueue.messages import ClaimedTurn
@@ -90,6 +92,11 @@ def belongings(party: Party) -> Names:
     pool = Pool.objects.create(slug=f"hers-{mark}", name=SECRET, engine=Pool.Engine.SIMULATED, tenant=party.tenant)
     agent = create_agent(tenant=party.tenant, slug=f"agent-{mark}", name=SECRET, pool=pool, system_prompt=SECRET)
     conversation = party.conversation(title=SECRET, agent=agent, metadata={"mark": SECRET})
+    collection = Collection.objects.create(tenant=party.tenant, slug=f"collection-{mark}", name=SECRET, pool=pool)
+    document = Document.objects.create(
+        tenant=party.tenant, collection=collection, title=SECRET, text=SECRET, metadata={"mark": SECRET},
+        uploaded_at=timezone.now(),
+    )  # fmt: skip
     message = append_message(conversation=conversation, role="user", content=SECRET)
     return Names.nobody()._replace(
         agent=agent.slug,
@@ -98,6 +105,8 @@ def belongings(party: Party) -> Names:
         conversation=str(conversation.pk),
         message=str(message.pk),
         api_key=str(ApiKey.objects.for_tenant(party.tenant).get().pk),
+        collection=collection.slug,
+        document=str(document.pk),
     )
 
 
@@ -118,9 +127,13 @@ async def ann(web: Web, worker: HandWorker, redis_url: str) -> AsyncIterator[Own
 
 async def bobs(web: Web) -> Names:
     """What the asker has himself, beside the names of others."""
-    conversation = await sync_to_async(web.scene.bob.conversation)()
+    bob = web.scene.bob
+    conversation = await sync_to_async(bob.conversation)()
+    collection = await Collection.objects.acreate(
+        tenant=bob.tenant, slug=f"of-{bob.tenant.slug}", name="x", pool=web.scene.pool
+    )
     return Names.nobody()._replace(
-        agent=web.scene.bob.agent.slug, pool=web.scene.pool.slug, conversation=str(conversation.pk)
+        agent=bob.agent.slug, pool=web.scene.pool.slug, conversation=str(conversation.pk), collection=collection.slug
     )
 
 

@@ -10,9 +10,12 @@ import httpx
 import pytest
 
 from orchestrator.models import Pool
-from tests.faces.conftest import PATIENCE_S, Web, live_scene, start, web  # noqa: F401 - fixtures
+from tests.faces import conftest as faces
+from tests.faces.conftest import PATIENCE_S, Web
 from tests.faces.embedder import embedding_pool, start_embedder
 from tests.scene import Party
+
+live_scene, start, web = faces.live_scene, faces.start, faces.web
 
 
 @pytest.fixture
