@@ -37,12 +37,12 @@ class CollectionAdmin(Deletable):
     fields = ("tenant", "slug", "name", "pool", "model", "dimensions", "chunk_size", "chunk_overlap", "created_at")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
-        return super().get_queryset(request).annotate(documents=Count("documents"))
+        return super().get_queryset(request).annotate(document_count=Count("documents"))
 
-    @display(description="documents", ordering="documents")
+    @display(description="documents", ordering="document_count")
     def documents(self, collection: Any) -> int:
         """How many it has."""
-        count: int = collection.documents
+        count: int = collection.document_count
         return count
 
     def delete_model(self, request: HttpRequest, obj: Collection) -> None:
@@ -63,7 +63,7 @@ class DocumentAdmin(Deletable):
         "uploaded_at",
         "ingested_at",
     )
-    list_filter = ("state", "tenant", "collection")
+    list_filter = ("state", "tenant")
     search_fields = ("title", "collection__slug", "tenant__slug")
     list_select_related = ("tenant", "collection")
     actions: ClassVar = ["try_again"]

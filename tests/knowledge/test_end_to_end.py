@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import signal
 import time
 from collections.abc import Callable
@@ -11,9 +12,11 @@ from typing import Any
 import pytest
 
 from agents.models import Task
+from knowledge.ingest import TEXTS_PER_TASK
 from knowledge.models import Chunk, Document
 from orchestrator.models import Pool
 from tests.faces.conftest import PATIENCE_S, Web
+from tests.faces.embedder import start_embedder
 from tests.knowledge.conftest import Application
 from tests.knowledge.corpus import DOCUMENTS
 from tests.scene import Party
@@ -73,31 +76,34 @@ def test_a_question_finds_the_right_document(
     assert bob.find("guide", "bread")
 
 
-def test_a_killed_process_goes_on(
-    web: Web, ann: Application, minilm: Pool, start: Start, redis_url: str, embedder: None
-) -> None:
-    """Killed while its document's chunks are embedded; another takes it up, and embeds nothing twice."""
+def test_a_killed_process_goes_on(web: Web, ann: Application, minilm: Pool, start: Start, redis_url: str) -> None:
+    """Killed while its document's first chunks wait to be embedded; another takes it up, and embeds nothing twice."""
     ann.make("book", minilm.slug, chunk_size=20, chunk_overlap=0)
-    text = "\n\n".join(f"Chapter {number}. {text}" for number in range(12) for text, _ in DOCUMENTS.values())
+    text = "\n\n".join(f"Chapter {number}. {text}" for number in range(4) for text, _ in DOCUMENTS.values())
     ann.put("book", "All", text)
     effects = start("effects")
     tasks = Task.objects.for_tenant(web.scene.ann.tenant).order_by("created_at")
-    until(lambda: tasks.count() >= 2)
+    until(tasks.exists)  # nobody serves the pool, so it goes no further
     effects.send_signal(signal.SIGKILL)
     effects.wait()
-    document = Document.objects.for_tenant(web.scene.ann.tenant).get()
+    documents = Document.objects.for_tenant(web.scene.ann.tenant)
+    document = documents.get()
     assert (document.state, document.chunk_count) == ("ingesting", 0)
-    assert not Chunk.objects.for_tenant(web.scene.ann.tenant).exists()  # found whole or not at all
-    # Its lease need not be waited for here.
-    Document.objects.for_tenant(web.scene.ann.tenant).update(lease_until=document.uploaded_at)
+    documents.update(lease_until=document.uploaded_at)  # which need not be waited for here
     start("effects")
     start("record")
-    ready = ann.until_settled("book")["All"]
-    assert (ready["state"], ready["chunk_count"]) == ("ready", 240)
-    numbers = Chunk.objects.for_tenant(web.scene.ann.tenant).values_list("number", flat=True)
-    assert sorted(numbers) == list(range(1, 241))
-    assert len({task.idempotency_key for task in tasks}) == tasks.count() == 8  # 240 chunks, 32 to a task
-    assert ann.find("book", "Why does the sea go in and out?", k=1)[0]["text"].count("moon") == 1
+    worker = start_embedder(minilm, redis_url)
+    try:
+        ready = ann.until_settled("book")["All"]
+        count = ready["chunk_count"]
+        assert (ready["state"], count > 80) == ("ready", True)
+        numbers = Chunk.objects.for_tenant(web.scene.ann.tenant).values_list("number", flat=True)
+        assert sorted(numbers) == list(range(1, count + 1))
+        assert tasks.count() == math.ceil(count / TEXTS_PER_TASK)
+        assert "moon" in ann.find("book", "Why does the sea go in and out?", k=1)[0]["text"]
+    finally:
+        worker.terminate()
+        worker.wait(30)
 
 
 def test_a_text_that_the_model_refuses_fails_and_says_why(
