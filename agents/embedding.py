@@ -1,4 +1,4 @@
-"""Tasks that embed texts: what they may be, and how their input is kept. Pure.
+"""Tasks that embed texts: what they may be. Pure.
 
 The engines' names are those of `orchestrator.models.Recipe.Engine`. An engine refuses by itself what it cannot do; here that is
 said before anything is accepted.
@@ -42,8 +42,3 @@ def checked_texts(texts: Sequence[Any], *, field: str) -> list[str]:
         if not text.strip():
             raise bad_field(f"{field}[{index}]", "must not be empty")
     return list(texts)
-
-
-def as_input(texts: Sequence[str], *, truncate: bool) -> dict[str, Any]:
-    """A task's `input` as it lies in Postgres, in place of messages."""
-    return {"embed": list(texts), "truncate": truncate}

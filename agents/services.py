@@ -14,6 +14,8 @@ from django.utils import timezone
 from agents.models import Agent, AgentRevision, Conversation, Message, Task, Turn
 from agents.problems import FieldError, Problem, bad_field, not_found
 from agents.sampling import validated
+from agents.tool_models import Tool
+from agents.tools.chosen import checked_limits, checked_tools
 from orchestrator.models import Pool
 from taskqueue.sync_client import Queue
 from tenants.models import Tenant
@@ -62,6 +64,8 @@ def create_agent(
     params: dict[str, Any] | None = None,
     created_by: str = "",
     stands_for: Pool | None = None,
+    tools: list[dict[str, Any]] | None = None,
+    limits: dict[str, Any] | None = None,
 ) -> Agent:
     """An agent with its first revision."""
     agent = Agent(tenant=tenant, slug=slug, name=name, stands_for=stands_for)
@@ -71,19 +75,42 @@ def create_agent(
             agent.save(force_insert=True)
     except IntegrityError as error:
         raise SlugTaken(slug) from error
-    revise_agent(agent=agent, pool=pool, system_prompt=system_prompt, params=params or {}, created_by=created_by)
+    revise_agent(
+        agent=agent,
+        pool=pool,
+        system_prompt=system_prompt,
+        params=params or {},
+        created_by=created_by,
+        tools=tools,
+        limits=limits,
+    )
     return agent
 
 
 @transaction.atomic
 def revise_agent(
-    *, agent: Agent, pool: Pool, system_prompt: str, params: dict[str, Any], created_by: str = ""
+    *,
+    agent: Agent,
+    pool: Pool,
+    system_prompt: str,
+    params: dict[str, Any],
+    created_by: str = "",
+    tools: list[dict[str, Any]] | None = None,
+    limits: dict[str, Any] | None = None,
 ) -> AgentRevision:
     """A new revision, which becomes the current one. Equal to the current one: no change, no revision."""
     check_params(params)
+    tools = _checked_tools(agent, tools or [])
+    limits = checked_limits(limits or {})
     locked = Agent.objects.for_tenant(agent.tenant_id).select_for_update().get(pk=agent.pk)
     current = locked.current_revision
-    if current and (current.pool_id, current.system_prompt, current.params) == (pool.pk, system_prompt, params):
+    if current and (current.pool_id, current.system_prompt, current.params, current.tools, current.limits) == (
+        pool.pk,
+        system_prompt,
+        params,
+        tools,
+        limits,
+    ):
         return current
     last = locked.revisions.aggregate(last=Max("number"))["last"] or 0
     revision = AgentRevision.objects.create(
@@ -93,6 +120,8 @@ def revise_agent(
         pool=pool,
         system_prompt=system_prompt,
         params=params,
+        tools=tools,
+        limits=limits,
         created_by=created_by,
     )
     locked.current_revision = revision
@@ -101,9 +130,17 @@ def revise_agent(
     return revision
 
 
+def _checked_tools(agent: Agent, tools: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    if not tools:
+        return []
+    known = Tool.objects.for_tenant(agent.tenant_id).values_list("name", flat=True)
+    agents = Agent.objects.for_tenant(agent.tenant_id).filter(archived_at__isnull=True).values_list("slug", flat=True)
+    return checked_tools(tools, known=list(known), agents=list(agents))
+
+
 @transaction.atomic
 def change_agent(*, agent: Agent, tenant: Tenant, changes: dict[str, Any], changed_by: str) -> None:
-    """Apply `changes` (name, pool, system_prompt, params); what is left out stays."""
+    """Apply `changes` (name, pool, system_prompt, params, tools, limits); what is left out stays."""
     # Two changes at a time are one after the other: neither undoes what the other changed.
     locked = Agent.objects.for_tenant(tenant).select_for_update().get(pk=agent.pk)
     if locked.stands_for_id is not None:
@@ -119,6 +156,8 @@ def change_agent(*, agent: Agent, tenant: Tenant, changes: dict[str, Any], chang
         system_prompt=changes.get("system_prompt", current.system_prompt),
         params=changes.get("params", current.params),
         created_by=changed_by,
+        tools=changes.get("tools", current.tools),
+        limits=changes.get("limits", current.limits),
     )
 
 

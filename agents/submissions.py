@@ -10,18 +10,29 @@ import msgspec
 
 from taskqueue.messages import ChatMessage, SamplingParams, Submission, TurnBody
 
+TOOLS_CHANNEL = "opsite_tools"
+"""Postgres' NOTIFY: there are tool calls to make."""
 CHARS_PER_TOKEN = 4
 """A rough estimate before the tokenizer has seen the prompt; fair share corrects it when the turn ends."""
 
 
-def body_of(messages: Sequence[dict[str, Any]] | dict[str, Any], params: dict[str, Any]) -> TurnBody:
-    """Messages (or texts to embed, `agents.embedding.as_input`) and parameters as they lie in Postgres."""
-    if isinstance(messages, dict):
-        return TurnBody(embed=tuple(messages["embed"]), truncate=messages["truncate"])
-    return TurnBody(
+def body_of(
+    messages: Sequence[dict[str, Any]], params: dict[str, Any], options: dict[str, Any] | None = None
+) -> TurnBody:
+    """Messages, parameters and options as they lie in Postgres."""
+    rest = msgspec.convert(options or {}, TurnBody)
+    return msgspec.structs.replace(
+        rest,
         messages=tuple(msgspec.convert(message, ChatMessage) for message in messages),
         params=msgspec.convert(params, SamplingParams),
     )
+
+
+def options_of(body: TurnBody) -> dict[str, Any]:
+    """What of a body is neither messages nor parameters, to be stored; its inverse is `body_of`."""
+    bare = msgspec.structs.replace(body, messages=(), params=SamplingParams())
+    plain: dict[str, Any] = msgspec.to_builtins(bare)
+    return plain
 
 
 def reserved_tokens(body: TurnBody) -> int:
@@ -31,8 +42,13 @@ def reserved_tokens(body: TurnBody) -> int:
     """
     if body.embed:
         return sum(map(len, body.embed)) // CHARS_PER_TOKEN + 1
-    prompt = sum(len(message.content) for message in body.messages) + len(body.prompt or "")
+    prompt = sum(map(_length, body.messages)) + len(body.prompt or "")
+    prompt += sum(len(tool.name) + len(tool.description) + len(str(tool.parameters)) for tool in body.tools)
     return prompt // CHARS_PER_TOKEN + body.params.max_tokens // 2 + 1
+
+
+def _length(message: ChatMessage) -> int:
+    return len(message.content) + sum(len(call.name) + len(call.arguments) for call in message.tool_calls)
 
 
 def estimated_tokens(body: TurnBody, *, answer_tokens: float | None = None) -> int:

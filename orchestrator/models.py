@@ -41,6 +41,7 @@ class Recipe(models.Model):
         TRANSFORMERS = "transformers", "transformers"
         EMBEDDING = "embedding", "embedding (texts to vectors, by transformers)"
         SIMULATED = "simulated", "simulated (a stand-in for load tests)"
+        SCRIPTED = "scripted", "scripted (says what its arguments say, for tests and demonstrations)"
 
     class Runtime(models.TextChoices):
         PROCESS = "process", "process on this host"

@@ -8,7 +8,10 @@ from typing import NamedTuple
 
 PREFIX = "ops_"
 SHOWN_CHARS = 10
-SCOPES = ("tasks:write", "tasks:read", "agents:write", "agents:read", "knowledge:write", "knowledge:read")
+SCOPES = (
+    "tasks:write", "tasks:read", "agents:write", "agents:read", "secrets:write", "secrets:read", "webhooks:write", "webhooks:read",
+    "knowledge:write", "knowledge:read",
+)  # fmt: skip
 
 
 class NewKey(NamedTuple):

@@ -20,21 +20,21 @@ from starlette.responses import Response
 
 from agents import waits
 from agents.embedding import require_generating
-from agents.faces import answers, database, leaving
+from agents.faces import answers, database, leaving, openai_tools
 from agents.faces.context import Context
 from agents.faces.principals import AgentRef, Principal
-from agents.faces.requests import ChatMessageIn, ChatRequest, MessageIn, TaskRequest, decode
+from agents.faces.requests import ChatRequest, TaskRequest, decode
 from agents.faces.submit import submit_to
 from agents.faces.submitted import Submitted
 from agents.problems import Problem, bad_field, no_model, stream_lost, unavailable
 from agents.services import agent_of_pool
 from taskqueue.inbox import Subscription
-from taskqueue.messages import Event
+from taskqueue.messages import Event, ToolCall
 
 KEEP_ALIVE_S = 15.0
 _TYPES = {400: "invalid_request_error", 401: "authentication_error", 403: "permission_error", 404: "not_found_error",
           413: "invalid_request_error", 422: "invalid_request_error", 429: "rate_limit_error"}  # fmt: skip
-_FINISH = {"length": "length"}
+_FINISH = {"length": "length", "tool_calls": "tool_calls"}
 _FAILURE_STATUS = {"context_length_exceeded": 400, "wrong_kind_of_model": 400}
 
 
@@ -45,6 +45,7 @@ class Outcome(msgspec.Struct):
     finish_reason: str | None = None
     error: dict[str, str] | None = None
     usage: dict[str, int] = {}
+    tool_calls: tuple[ToolCall, ...] = ()
 
 
 def failure(problem: Problem) -> Response:
@@ -72,8 +73,10 @@ async def chat(context: Context, request: Request) -> Response:
     require_generating(agent.engine, field="model")
     task = TaskRequest(
         agent=agent.slug,
-        messages=[_message(index, message) for index, message in enumerate(wanted.messages)],
+        messages=[openai_tools.message(index, message) for index, message in enumerate(wanted.messages)],
         parameters=_parameters(wanted),
+        tools=openai_tools.tools(wanted),
+        tool_choice=openai_tools.tool_choice(wanted),
         idempotency_key=request.headers.get("idempotency-key"),
         cancel_on_disconnect=wanted.cancel_on_disconnect,
     )
@@ -125,18 +128,6 @@ async def agent_named(context: Context, principal: Principal, model: str) -> Age
     if model not in pools:
         raise no_model(model)
     return await standing_agent(context, principal.tenant, model)
-
-
-def _message(index: int, message: ChatMessageIn) -> MessageIn:
-    role = "system" if message.role == "developer" else message.role
-    if isinstance(message.content, str):
-        return MessageIn(role, message.content)
-    for position, part in enumerate(message.content):
-        if part.type != "text":
-            raise bad_field(
-                f"messages[{index}].content[{position}].type", f"{part.type!r} is not supported here; only text"
-            )
-    return MessageIn(role, "".join(part.text for part in message.content))
 
 
 def _parameters(wanted: ChatRequest) -> dict[str, Any]:
@@ -224,7 +215,11 @@ def _ending(
     outcome = msgspec.json.decode(event.data, type=Outcome)
     if outcome.state != "succeeded":
         return b"data: " + msgspec.json.encode(_error(problem_of(outcome))) + b"\n\ndata: [DONE]\n\n"
-    ending = chunk("{}", f'"{_FINISH.get(outcome.finish_reason or "", "stop")}"')
+    ending = b""
+    if outcome.tool_calls:
+        wanted = msgspec.json.encode({"tool_calls": openai_tools.calls(outcome.tool_calls, indexed=True)}).decode()
+        ending += chunk(wanted)
+    ending += chunk("{}", f'"{_FINISH.get(outcome.finish_reason or "", "stop")}"')
     if include_usage:
         ending += b"data: " + msgspec.json.encode(
             {
@@ -245,7 +240,7 @@ async def _whole(submitted: Submitted, created: int, model: str) -> Response:
     subscription = _followed(submitted)
     try:
         async for event in subscription:
-            if event.kind == "restart":
+            if event.kind in ("restart", "tool_calls"):  # the answer is what the last turn says
                 pieces.clear()
             elif event.kind == "text":
                 pieces.append(msgspec.json.decode(event.data, type=str))
@@ -266,7 +261,7 @@ async def _whole(submitted: Submitted, created: int, model: str) -> Response:
             "choices": [
                 {
                     "index": 0,
-                    "message": {"role": "assistant", "content": "".join(pieces), "refusal": None},
+                    "message": _answer("".join(pieces), outcome),
                     "logprobs": None,
                     "finish_reason": _FINISH.get(outcome.finish_reason or "", "stop"),
                 }
@@ -275,6 +270,14 @@ async def _whole(submitted: Submitted, created: int, model: str) -> Response:
         },
         headers=_headers(submitted),
     )
+
+
+def _answer(text: str, outcome: Outcome) -> dict[str, Any]:
+    message: dict[str, Any] = {"role": "assistant", "content": text, "refusal": None}
+    if outcome.tool_calls:
+        message["tool_calls"] = openai_tools.calls(outcome.tool_calls)
+        message["content"] = text or None
+    return message
 
 
 def _usage(outcome: Outcome) -> dict[str, int]:

@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from agents.embedding import as_input, checked_texts, require_embedding, require_generating
+from agents.embedding import checked_texts, require_embedding, require_generating
 from agents.faces import database
 from agents.faces.acceptance import Candidate
 from agents.faces.context import Context
@@ -26,11 +26,11 @@ from agents.lifecycle import TaskState
 from agents.limits import bill, headers
 from agents.problems import LIMIT_CODES, Problem, bad_field, not_found, unavailable
 from agents.sampling import layered, validated
-from agents.submissions import body_of, reserved_tokens, submission
+from agents.submissions import options_of, reserved_tokens, submission
 from agents.waits import shown
 from taskqueue.failures import QueueUnavailable
 from taskqueue.inbox import Subscription
-from taskqueue.messages import ChatMessage, TurnBody
+from taskqueue.messages import ChatMessage, ToolSpec, TurnBody
 from taskqueue.outlook import Place
 from tenants.identifiers import new_id
 
@@ -43,20 +43,34 @@ PLACE_S = 1.0
 WANTED_DEFAULTS: dict[str, Any] = {"max_tokens": 256}
 
 
-async def submit(context: Context, principal: Principal, request: TaskRequest, *, follow: bool = False) -> Submitted:
+async def submit(
+    context: Context,
+    principal: Principal,
+    request: TaskRequest,
+    *,
+    follow: bool = False,
+    parent_call: uuid.UUID | None = None,
+) -> Submitted:
     """Accept a task; raises the `Problem` that refuses it."""
     agent = await context.directory.agent(principal.tenant, request.agent)
     if agent is None:
         raise bad_field("agent", f"there is no agent {request.agent!r}")
-    return await submit_to(context, principal, agent, request, follow=follow)
+    return await submit_to(context, principal, agent, request, follow=follow, parent_call=parent_call)
 
 
 async def submit_to(
-    context: Context, principal: Principal, agent: AgentRef, request: TaskRequest, *, follow: bool = False
+    context: Context,
+    principal: Principal,
+    agent: AgentRef,
+    request: TaskRequest,
+    *,
+    follow: bool = False,
+    parent_call: uuid.UUID | None = None,
 ) -> Submitted:
-    """As `submit`, with the agent known."""
+    """As `submit`, with the agent known. `parent_call` is the tool call by which another task hands this one over."""
     embed = _to_embed(request, agent)
     said = [] if embed else _said(request, agent)
+    tools = _tools(agent, request)
     params = {} if embed else layered(WANTED_DEFAULTS, agent.default_params, agent.params, request.parameters)
     sampling = validated(params)
     conversation, history = await _history(context, principal, request.conversation)
@@ -68,6 +82,15 @@ async def submit_to(
         raise bad_field("priority", "must be between 0 (first) and 9 (last)")
 
     task, turn = new_id(), new_id()
+    body = TurnBody(
+        messages=tuple(msgspec.convert(message, ChatMessage) for message in messages),
+        params=sampling,
+        tools=tools,
+        tool_choice=request.tool_choice,
+        tools_run_here=bool(agent.tools),
+        embed=embed,
+        truncate=request.truncate,
+    )
     row: Row = {
         "id": task,
         "turn": turn,
@@ -77,8 +100,10 @@ async def submit_to(
         "pool": agent.pool_id,
         "conversation": conversation,
         "api_key": principal.key,
-        "input": embed or messages,
+        "input": messages,
         "params": params,
+        "options": options_of(body),
+        "parent_call": parent_call,
         "priority": request.priority,
         "deadline_at": deadline_at,
         "metadata": request.metadata,
@@ -92,9 +117,7 @@ async def submit_to(
         task=str(task),
         tenant=str(principal.tenant),
         key=str(principal.key),
-        body=body_of(embed, params)
-        if embed
-        else TurnBody(messages=tuple(ChatMessage(m["role"], m["content"]) for m in messages), params=sampling),
+        body=body,
         weight=principal.weight,
         priority=request.priority,
         deadline_ms=round(deadline_at.timestamp() * 1000) if deadline_at else 0,
@@ -107,7 +130,7 @@ async def submit_to(
         answer_tokens=agent.answer_tokens,
         is_new=True,
     )
-    row["estimated_tokens"] = reserved_tokens(turn_message.body)
+    row["estimated_tokens"] = reserved_tokens(body)
     costs = bill(
         tenant=principal.tenant,
         limits=principal.limits,
@@ -198,7 +221,11 @@ async def find(context: Context, principal: Principal, task: str) -> Row:
         wanted = uuid.UUID(task)
     except ValueError:
         raise not_found("task") from None
-    row = await context.db.one(database.TASK_BY_ID, principal.tenant, wanted)
+    return await _find(context, principal.tenant, wanted)
+
+
+async def _find(context: Context, tenant: uuid.UUID, task: uuid.UUID) -> Row:
+    row = await context.db.one(database.TASK_BY_ID, tenant, task)
     if row is None:
         raise not_found("task")
     return row
@@ -217,13 +244,21 @@ async def place_of(context: Context, row: Row) -> Place | None:
 async def cancel(context: Context, principal: Principal, task: str) -> Row:
     """Ask for a task's end. It ends when its worker has let it go; one that has ended stays as it is."""
     row = await find(context, principal, task)
-    if row["finished_at"] is None:
-        (answer,) = await context.hub.queue(row["pool"]).cancel([str(row["turn"])])
-        if answer == "unknown":
-            await context.db.cancel_unknown(principal.tenant, row["id"])
-        if answer != "stopping":
-            row = await find(context, principal, task)
-    return row
+    return await cancel_of(context, principal.tenant, row["id"])
+
+
+async def cancel_of(context: Context, tenant: uuid.UUID, task: uuid.UUID) -> Row:
+    """As `cancel`, in the tenant's name."""
+    row = await _find(context, tenant, task)
+    if row["finished_at"] is not None:
+        return row
+    queue = context.hub.queue(row["pool"])
+    (answer,) = await queue.cancel([str(row["turn"])])
+    if answer in ("over", "unknown") and await queue.end_task(str(task), turn=str(row["turn"]), state="cancelled"):
+        return row  # it was between two turns, and ends there
+    if answer == "unknown":
+        await context.db.cancel_unknown(tenant, task)
+    return row if answer == "stopping" else await _find(context, tenant, task)
 
 
 def public(row: Row, place: Place | None = None) -> dict[str, Any]:
@@ -240,6 +275,7 @@ def public(row: Row, place: Place | None = None) -> dict[str, Any]:
         "deadline_at": row["deadline_at"],
         "metadata": row["metadata"],
         "output": row["output"],
+        "tool_calls": row["tool_calls"],
         "finish_reason": row["finish_reason"],
         "error": row["error"],
         "usage": {"prompt_tokens": row["prompt_tokens"], "completion_tokens": row["completion_tokens"]},
@@ -261,6 +297,7 @@ def _fresh(row: Row, agent: AgentRef, created_at: datetime) -> Row:
         "pool": agent.pool,
         "state": "queued",
         "output": "",
+        "tool_calls": None,
         "finish_reason": "",
         "error": None,
         "prompt_tokens": 0,
@@ -274,21 +311,23 @@ def _fresh(row: Row, agent: AgentRef, created_at: datetime) -> Row:
     }
 
 
-def _to_embed(request: TaskRequest, agent: AgentRef) -> dict[str, Any]:
-    """The input of a task that embeds; empty for any other."""
+def _to_embed(request: TaskRequest, agent: AgentRef) -> tuple[str, ...]:
+    """The texts of a task that embeds; none for any other."""
     if request.embed is None:
         if request.truncate:
             raise bad_field("truncate", "goes with `embed` only")
-        return {}
+        return ()
     require_embedding(agent.engine, field="agent")
     others = {"input": request.input, "messages": request.messages, "conversation": request.conversation}
     if beside := next((name for name, value in others.items() if value is not None), None):
         raise bad_field(beside, "does not go with `embed`")
     if request.parameters:
         raise bad_field("parameters", "texts are embedded without any")
+    if agent.tools or request.tools:
+        raise bad_field("tools", "texts are embedded without any")
     if agent.system_prompt:
         raise bad_field("agent", f"{agent.slug!r} has a system prompt, which no embedding has; name one without it")
-    return as_input(checked_texts(request.embed, field="embed"), truncate=request.truncate)
+    return tuple(checked_texts(request.embed, field="embed"))
 
 
 def _said(request: TaskRequest, agent: AgentRef) -> list[dict[str, Any]]:
@@ -299,7 +338,32 @@ def _said(request: TaskRequest, agent: AgentRef) -> list[dict[str, Any]]:
     messages: Sequence[MessageIn] = request.messages or [MessageIn("user", request.input or "")]
     if not messages:
         raise bad_field("messages", "at least one message is needed")
-    return [{"role": message.role, "content": message.content} for message in messages]
+    for index, message in enumerate(messages):
+        if message.tool_calls and message.role != "assistant":
+            raise bad_field(f"messages[{index}].tool_calls", "only an assistant's message has them")
+        if bool(message.tool_call_id) != (message.role == "tool"):
+            raise bad_field(
+                f"messages[{index}].tool_call_id", "a tool's message, and no other, names the call that it answers"
+            )
+        if request.conversation and (message.tool_calls or message.role == "tool"):
+            raise bad_field(
+                f"messages[{index}]",
+                "a conversation keeps no tool calls of its client's; send them as `messages` alone",
+            )
+    return [{"content": "", **msgspec.to_builtins(message)} for message in messages]
+
+
+def _tools(agent: AgentRef, request: TaskRequest) -> tuple[ToolSpec, ...]:
+    """The agent's own tools, or those that the client offers to call."""
+    if request.tools and agent.tools:
+        raise bad_field("tools", f"the agent {agent.slug!r} calls tools of its own; use an agent without")
+    tools = agent.tools or tuple(ToolSpec(tool.name, tool.description, tool.parameters) for tool in request.tools)
+    names = [tool.name for tool in tools]
+    if twice := next((name for name in names if names.count(name) > 1), None):
+        raise bad_field("tools", f"there are two of the name {twice!r}")
+    if request.tool_choice not in ("auto", "none"):
+        raise bad_field("tool_choice", "only `auto` and `none` are supported here")
+    return tools
 
 
 async def _history(

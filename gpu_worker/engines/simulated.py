@@ -18,7 +18,7 @@ import signal
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 import msgspec
 from msgspec import Meta
@@ -38,7 +38,7 @@ from gpu_worker.engines.simulated_text import (
 from gpu_worker.phases import StartPhases
 from gpu_worker.settings import Settings, read_engine_args
 from taskqueue.messages import TaskError
-from taskqueue.vectors import WHOLE, encoded
+from taskqueue.vectors import encoded
 
 CATCH_UP_S = 1.0
 
@@ -81,15 +81,17 @@ class _Sequence:
     length: int
     reason: Literal["stop", "length"]
     stops: StopStrings | None
-    vectors: str = ""
-    """The whole answer to a turn that embeds."""
+    pieces: tuple[str, ...]
+    """The text of the tokens where the answer must have a form; its ids then only count."""
 
 
 class SimulatedEngine:
     """One simulated GPU; its single task is the scheduler."""
 
+    ARGS: ClassVar[type[SimulatedArgs]] = SimulatedArgs
+
     def __init__(self, settings: Settings) -> None:
-        self._args = read_engine_args(settings.engine_args, SimulatedArgs)
+        self._args = read_engine_args(settings.engine_args, self.ARGS)
         self._outbox = Outbox()
         self._sequences: dict[str, _Sequence] = {}
         self._work = asyncio.Event()
@@ -138,10 +140,10 @@ class SimulatedEngine:
             self._outbox.put([self._advance(one) for one in batch if one.id in self._sequences])
 
     def _advance(self, one: _Sequence) -> EngineOutput:
-        token_id = WHOLE if one.vectors else token_at(one.key, one.position)
+        token_id = one.position if one.pieces else token_at(one.key, one.position)
+        text = one.pieces[one.position] if one.pieces else text_of((token_id,))
         one.position += 1
         one.prefill = 0
-        text = one.vectors or text_of((token_id,))
         ending = one.reason if one.position >= one.length else None
         if one.stops:
             text, stopped = one.stops.push(text)
@@ -165,7 +167,11 @@ class SimulatedEngine:
         if request.body.embed:
             return self._embedding(request)
         prompt_length = prompt_tokens(prompt)
+        pieces = self._pieces(request)
         length, reason = answer_length(request.body, self._args.answer_tokens)
+        if pieces:
+            length = min(len(pieces), request.body.params.max_tokens)
+            reason = "stop" if length == len(pieces) else "length"
         if self._args.context_tokens:
             room = self._args.context_tokens - prompt_length
             if room <= 0:
@@ -177,7 +183,8 @@ class SimulatedEngine:
         stops = StopStrings(request.body.params.stop) if request.body.params.stop else None
         stopped = False
         if stops:
-            stopped = any(stops.push(text_of((token_id,)))[1] for token_id in request.streamed)
+            said = pieces[: len(request.streamed)] or [text_of((token_id,)) for token_id in request.streamed]
+            stopped = any(stops.push(piece)[1] for piece in said)
         if stopped or len(request.streamed) >= length:
             return EngineOutput(id=request.id, prompt_tokens=prompt_length, ending="stop" if stopped else reason)
         return _Sequence(
@@ -189,7 +196,12 @@ class SimulatedEngine:
             length=length,
             reason=reason,
             stops=stops,
+            pieces=pieces,
         )
+
+    def _pieces(self, request: EngineRequest) -> tuple[str, ...]:
+        """The tokens of an answer that is not made up of words, as text; none: it is."""
+        return ()
 
     def _embedding(self, request: EngineRequest) -> _Sequence | EngineOutput:
         """A sequence of one token, which brings the whole answer."""
@@ -213,7 +225,7 @@ class SimulatedEngine:
             length=1,
             reason=reason,
             stops=None,
-            vectors=encoded(vector_of(text, self._args.embedding_dimensions) for text in texts),
+            pieces=(encoded(vector_of(text, self._args.embedding_dimensions) for text in texts),),
         )
 
 

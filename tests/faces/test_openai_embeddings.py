@@ -120,7 +120,7 @@ async def test_it_is_a_task_as_any_other(web: Web, worker: HandWorker) -> None:
         assert [one["embedding"] for one in first.json()["data"]] == [[1, 0], [0, 1]]
         assert (await ask()).json() == first.json()
     task = await Task.objects.for_tenant(web.scene.ann.tenant).aget(pk=turn.task)
-    assert (task.input, task.params) == ({"embed": ["a", "b"], "truncate": False}, {})
+    assert (task.input, task.params, task.options) == ([], {}, {"embed": ["a", "b"], "params": {}})
 
 
 async def test_texts_by_rest(web: Web, worker: HandWorker) -> None:
