@@ -16,8 +16,11 @@ from django.conf import settings
 
 from agents.faces.context import Context
 from agents.runner.chore import Runner
+from batches.runner.chore import run_batches
 from knowledge.ingest import ingest
 from outbound.client import Outbound
+from schedules.firing import fire_schedules
+from webhooks.delivery import deliver
 
 log = logging.getLogger(__name__)
 
@@ -32,7 +35,13 @@ async def _tools(context: Context, stop: asyncio.Event) -> None:
         await Runner(context, outbound, elsewhere={}).run(stop)
 
 
-CHORES: dict[str, Chore] = {"tools": _tools, "ingestion of documents": ingest}
+CHORES: dict[str, Chore] = {
+    "tools": _tools,
+    "webhooks": deliver,
+    "schedules": fire_schedules,
+    "batches": run_batches,
+    "ingestion of documents": ingest,
+}
 
 
 async def run(

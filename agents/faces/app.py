@@ -49,6 +49,8 @@ def _is_hot(scope: Scope, path: str) -> bool:
         return path == SOCKET
     if path == "/api/v1/tasks":
         return bool(scope["method"] == "POST")  # the list is Django's
+    if path.startswith("/api/v1/tasks/") and path.endswith("/steps"):
+        return False  # history, as the list
     return path in ("/v1", "/livez", "/readyz") or path.startswith(("/api/v1/tasks/", "/v1/"))
 
 

@@ -50,10 +50,11 @@ class Outcome(msgspec.Struct):
 
 def failure(problem: Problem) -> Response:
     """A refusal in OpenAI's form."""
-    return answers.json(_error(problem), problem.status, problem.headers())
+    return answers.json(error_of(problem), problem.status, problem.headers())
 
 
-def _error(problem: Problem) -> dict[str, Any]:
+def error_of(problem: Problem) -> dict[str, Any]:
+    """The body of a refusal."""
     return {
         "error": {
             "message": problem.detail,
@@ -69,17 +70,9 @@ async def chat(context: Context, request: Request) -> Response:
     principal = await context.directory.principal(request.headers.get("authorization"))
     principal.require("tasks:write")
     wanted = decode(await answers.body_of(request, context.body_limit), ChatRequest)
-    agent = await agent_named(context, principal, wanted.model)
+    agent = await agent_of(context, principal, wanted.model)
     require_generating(agent.engine, field="model")
-    task = TaskRequest(
-        agent=agent.slug,
-        messages=[openai_tools.message(index, message) for index, message in enumerate(wanted.messages)],
-        parameters=_parameters(wanted),
-        tools=openai_tools.tools(wanted),
-        tool_choice=openai_tools.tool_choice(wanted),
-        idempotency_key=request.headers.get("idempotency-key"),
-        cancel_on_disconnect=wanted.cancel_on_disconnect,
-    )
+    task = task_request(wanted, agent, idempotency_key=request.headers.get("idempotency-key"))
     submitted = await submit_to(context, principal, agent, task, follow=True)
     created = int(time.time())
     if wanted.stream:
@@ -119,7 +112,21 @@ async def standing_agent(context: Context, tenant: uuid.UUID, pool: str) -> Agen
     return agent
 
 
-async def agent_named(context: Context, principal: Principal, model: str) -> AgentRef:
+def task_request(wanted: ChatRequest, agent: AgentRef, *, idempotency_key: str | None) -> TaskRequest:
+    """A chat completion as the task that answers it."""
+    return TaskRequest(
+        agent=agent.slug,
+        messages=[openai_tools.message(index, message) for index, message in enumerate(wanted.messages)],
+        parameters=_parameters(wanted),
+        tools=openai_tools.tools(wanted),
+        tool_choice=openai_tools.tool_choice(wanted),
+        idempotency_key=idempotency_key,
+        split_key=wanted.user or None,
+        cancel_on_disconnect=wanted.cancel_on_disconnect,
+    )
+
+
+async def agent_of(context: Context, principal: Principal, model: str) -> AgentRef:
     """The model's name is an agent's, or that of a pool that the tenant may use."""
     agent = await context.directory.agent(principal.tenant, model)
     if agent is not None:
@@ -186,7 +193,7 @@ async def _chunks(
             events = await subscription.batch(timeout_s=KEEP_ALIVE_S)
             if subscription.lost or any(event.kind == "restart" for event in events):
                 # This form of a stream has no word for "forget what you have read": the client must ask again.
-                yield b"data: " + msgspec.json.encode(_error(stream_lost())) + b"\n\ndata: [DONE]\n\n"
+                yield b"data: " + msgspec.json.encode(error_of(stream_lost())) + b"\n\ndata: [DONE]\n\n"
                 return
             pieces = [
                 chunk(f'{{"content":{event.data}}}') for event in events if event.kind == "text" and event.data != '""'
@@ -214,7 +221,7 @@ def _ending(
 ) -> bytes:
     outcome = msgspec.json.decode(event.data, type=Outcome)
     if outcome.state != "succeeded":
-        return b"data: " + msgspec.json.encode(_error(problem_of(outcome))) + b"\n\ndata: [DONE]\n\n"
+        return b"data: " + msgspec.json.encode(error_of(problem_of(outcome))) + b"\n\ndata: [DONE]\n\n"
     ending = b""
     if outcome.tool_calls:
         wanted = msgspec.json.encode({"tool_calls": openai_tools.calls(outcome.tool_calls, indexed=True)}).decode()
@@ -252,24 +259,27 @@ async def _whole(submitted: Submitted, created: int, model: str) -> Response:
         return failure(stream_lost())
     if outcome.state != "succeeded":
         return failure(problem_of(outcome))
-    return answers.json(
-        {
-            "id": f"chatcmpl-{submitted.task}",
-            "object": "chat.completion",
-            "created": created,
-            "model": model,
-            "choices": [
-                {
-                    "index": 0,
-                    "message": _answer("".join(pieces), outcome),
-                    "logprobs": None,
-                    "finish_reason": _FINISH.get(outcome.finish_reason or "", "stop"),
-                }
-            ],
-            "usage": _usage(outcome),
-        },
-        headers=_headers(submitted),
-    )
+    answer = completion(task=submitted.task, created=created, model=model, text="".join(pieces), outcome=outcome)
+    return answers.json(answer, headers=_headers(submitted))
+
+
+def completion(*, task: uuid.UUID, created: int, model: str, text: str, outcome: Outcome) -> dict[str, Any]:
+    """The whole answer of a task that succeeded; `created` is in seconds since 1970."""
+    return {
+        "id": f"chatcmpl-{task}",
+        "object": "chat.completion",
+        "created": created,
+        "model": model,
+        "choices": [
+            {
+                "index": 0,
+                "message": _answer(text, outcome),
+                "logprobs": None,
+                "finish_reason": _FINISH.get(outcome.finish_reason or "", "stop"),
+            }
+        ],
+        "usage": _usage(outcome),
+    }
 
 
 def _answer(text: str, outcome: Outcome) -> dict[str, Any]:
@@ -286,7 +296,7 @@ def _usage(outcome: Outcome) -> dict[str, int]:
 
 
 def problem_of(outcome: Outcome) -> Problem:
-    """What an outcome that is no success is to a caller who waits for the answer."""
+    """Why a task that did not succeed has no answer."""
     if outcome.error:
         code = outcome.error.get("code", "failed")
         return Problem(_FAILURE_STATUS.get(code, 500), code, outcome.error.get("message", "The task failed."))

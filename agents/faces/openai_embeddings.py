@@ -14,7 +14,7 @@ from agents.embedding import checked_texts, require_embedding
 from agents.faces import answers, leaving
 from agents.faces.context import Context
 from agents.faces.embeddings import Embedded, embedded, submit_texts
-from agents.faces.openai import abandon_when_left, agent_named
+from agents.faces.openai import abandon_when_left, agent_of
 from agents.faces.principals import Principal
 from agents.faces.requests import EmbeddingRequest, decode
 from agents.faces.submitted import Submitted
@@ -32,7 +32,7 @@ async def embeddings(context: Context, request: Request) -> Response:
     wanted = decode(await answers.body_of(request, context.body_limit), EmbeddingRequest)
     if wanted.dimensions is not None:
         raise bad_field("dimensions", "not supported here: a model's vectors have their own length")
-    agent = await agent_named(context, principal, wanted.model)
+    agent = await agent_of(context, principal, wanted.model)
     require_embedding(agent.engine, field="model")
     given = [wanted.input] if isinstance(wanted.input, str) else wanted.input
     submitted = await submit_texts(

@@ -68,20 +68,21 @@ async def submit_to(
     parent_call: uuid.UUID | None = None,
 ) -> Submitted:
     """As `submit`, with the agent known. `parent_call` is the tool call by which another task hands this one over."""
+    said = [] if request.embed is not None else _said(request)
+    task, turn = new_id(), new_id()
+    conversation, history, kept = await _history(context, principal, request.conversation, agent)
+    agent = agent.serving(key=_split_key(request, task), kept=kept)
     embed = _to_embed(request, agent)
-    said = [] if embed else _said(request, agent)
     tools = _tools(agent, request)
     params = {} if embed else layered(WANTED_DEFAULTS, agent.default_params, agent.params, request.parameters)
     sampling = validated(params)
-    conversation, history = await _history(context, principal, request.conversation)
     messages = [*([{"role": "system", "content": agent.system_prompt}] if agent.system_prompt else []), *history, *said]
     deadline_at = _deadline(request)
-    key, digest = _idempotency(request)
+    key, digest = _idempotency(request, agent)
     ends = ends_with_client(request, by_default=principal.cancel_on_disconnect, followed=follow)
     if not 0 <= request.priority <= 9:
         raise bad_field("priority", "must be between 0 (first) and 9 (last)")
 
-    task, turn = new_id(), new_id()
     body = TurnBody(
         messages=tuple(msgspec.convert(message, ChatMessage) for message in messages),
         params=sampling,
@@ -316,6 +317,7 @@ def _to_embed(request: TaskRequest, agent: AgentRef) -> tuple[str, ...]:
     if request.embed is None:
         if request.truncate:
             raise bad_field("truncate", "goes with `embed` only")
+        require_generating(agent.engine, field="agent")
         return ()
     require_embedding(agent.engine, field="agent")
     others = {"input": request.input, "messages": request.messages, "conversation": request.conversation}
@@ -330,9 +332,8 @@ def _to_embed(request: TaskRequest, agent: AgentRef) -> tuple[str, ...]:
     return tuple(checked_texts(request.embed, field="embed"))
 
 
-def _said(request: TaskRequest, agent: AgentRef) -> list[dict[str, Any]]:
+def _said(request: TaskRequest) -> list[dict[str, Any]]:
     """The input as messages."""
-    require_generating(agent.engine, field="agent")
     if (request.input is None) == (request.messages is None):
         raise bad_field("input", "give either `input` (a string) or `messages`, or texts to `embed`")
     messages: Sequence[MessageIn] = request.messages or [MessageIn("user", request.input or "")]
@@ -367,17 +368,25 @@ def _tools(agent: AgentRef, request: TaskRequest) -> tuple[ToolSpec, ...]:
 
 
 async def _history(
-    context: Context, principal: Principal, conversation: str | None
-) -> tuple[uuid.UUID | None, list[dict[str, Any]]]:
+    context: Context, principal: Principal, conversation: str | None, agent: AgentRef
+) -> tuple[uuid.UUID | None, list[dict[str, Any]], uuid.UUID | None]:
+    """The conversation, its messages, and the revision of the agent that its last task had."""
     if conversation is None:
-        return None, []
+        return None, [], None
     try:
-        row = await context.db.one(database.HISTORY, principal.tenant, uuid.UUID(conversation))
+        row = await context.db.one(database.HISTORY, agent.id, principal.tenant, uuid.UUID(conversation))
     except ValueError:
         row = None
     if row is None:
         raise bad_field("conversation", "there is no such conversation")
-    return row["id"], row["messages"]
+    return row["id"], row["messages"], row["revision"]
+
+
+def _split_key(request: TaskRequest, task: uuid.UUID) -> str:
+    """What decides the revision where several serve. Two first tasks of a conversation at a time get the same one."""
+    if request.split_key == "":
+        raise bad_field("split_key", "must not be empty; leave it out")
+    return request.split_key or request.conversation or str(task)
 
 
 def _deadline(request: TaskRequest) -> datetime | None:
@@ -395,11 +404,12 @@ def _deadline(request: TaskRequest) -> datetime | None:
     return request.deadline_at
 
 
-def _idempotency(request: TaskRequest) -> tuple[str | None, str]:
+def _idempotency(request: TaskRequest, agent: AgentRef) -> tuple[str | None, str]:
     key = request.idempotency_key
     if key is None:
         return None, ""
     if not 0 < len(key) <= IDEMPOTENCY_KEY_MAX:
         raise bad_field("idempotency_key", f"must have 1 to {IDEMPOTENCY_KEY_MAX} characters")
-    body = msgspec.json.encode(msgspec.structs.replace(request, idempotency_key=None), order="sorted")
+    said = msgspec.structs.replace(request, agent=agent.name, idempotency_key=None)
+    body = msgspec.json.encode(said, order="sorted")
     return key, hashlib.sha256(body).hexdigest()
