@@ -69,6 +69,7 @@ class Recipe(models.Model):
     class Engine(models.TextChoices):
         VLLM = "vllm", "vLLM"
         TRANSFORMERS = "transformers", "transformers"
+        EMBEDDING = "embedding", "embedding (texts to vectors, by transformers)"
         SIMULATED = "simulated", "simulated (a stand-in for load tests)"
         SCRIPTED = "scripted", "scripted (says what its arguments say, for tests and demonstrations)"
 

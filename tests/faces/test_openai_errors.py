@@ -72,6 +72,10 @@ def test_each_refusal_has_its_class(web: Web) -> None:
 
 def full(create: Callable[..., Any], as_class: type[openai.APIStatusError]) -> None:
     """Fill the line, whose bound is 20 or an edited one of which the process will hear."""
-    with pytest.raises(as_class):
+
+    def fill() -> None:
         for _ in range(21):
             create(model="poet", input="Hello", background=True)
+
+    with pytest.raises(as_class):
+        fill()

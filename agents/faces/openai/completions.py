@@ -19,7 +19,7 @@ from agents.faces.openai.chunks import chunks, left_by_client
 from agents.faces.openai.completion_form import CompletionForm, whole_choice
 from agents.faces.openai.completion_request import CompletionRequest, parameters, prompts
 from agents.faces.openai.following import headers
-from agents.faces.openai.lookup import agent_of
+from agents.faces.openai.lookup import generating_agent_of
 from agents.faces.openai.naming import as_asked
 from agents.faces.openai.outcome import usage
 from agents.faces.requests import TaskRequest, decode
@@ -31,7 +31,7 @@ async def complete(context: Context, request: Request) -> Response:
     principal = await context.directory.principal(request.headers.get("authorization"))
     principal.require("tasks:write")
     wanted = decode(await answers.body_of(request, context.body_limit), CompletionRequest)
-    agent = await agent_of(context, principal, wanted.model)
+    agent = await generating_agent_of(context, principal, wanted.model)
     n, texts = wanted_n(wanted.n), prompts(wanted)
     common: dict[str, Any] = {
         "agent": agent.slug,
