@@ -344,7 +344,7 @@ OPSITE_FILES_LIMIT_BYTES = int(os.environ.get("OPSITE_FILES_LIMIT_BYTES", str(10
 """How much a tenant's files may hold together when one more is uploaded; what batches write counts as well."""
 OPSITE_BATCH_MAX_LINES = int(os.environ.get("OPSITE_BATCH_MAX_LINES", "50000"))
 OPSITE_BATCH_WINDOW = int(os.environ.get("OPSITE_BATCH_WINDOW", "256"))
-"""Lines of one batch that are in the queue or running at a time; of a tenant's limits its batches take half at most."""
+"""Lines of a tenant's batches that are in the queue or running at a time, together; half of each of its limits at most."""
 OPSITE_HISTORY_DAYS = int(os.environ.get("OPSITE_HISTORY_DAYS", "30"))
 """How long decisions and ended workers are kept."""
 OPSITE_DEMAND_HISTORY_DAYS = int(os.environ.get("OPSITE_DEMAND_HISTORY_DAYS", "28"))

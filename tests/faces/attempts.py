@@ -18,6 +18,8 @@ from agents.api import secret_forms, webhook_forms
 from agents.api import serializers as forms
 from agents.faces import requests
 from agents.faces.app import ROUTES
+from agents.faces.openai.completion_request import CompletionRequest
+from agents.faces.openai.response_request import ResponseRequest
 from agents.faces.socket import ClientMessage
 from batches.faces import routes as batches
 from batches.faces.batches import BatchRequest
@@ -38,6 +40,7 @@ class Names(NamedTuple):
     message: str
     task: str
     turn: str
+    response: str
     api_key: str
     idempotency_key: str
     secret: str
@@ -260,6 +263,37 @@ ATTEMPTS: dict[str, tuple[Attempt, ...]] = {
     "GET /v1/batches": (Attempt(200), Attempt(400, query=lambda theirs, own: {"after": theirs.batch})),
     "GET /v1/batches/{id}": GONE,
     "POST /v1/batches/{id}/cancel": GONE,
+    "POST /v1/completions": (
+        Attempt(404, ("CompletionRequest.model",), body=lambda theirs, own: {"model": theirs.agent, "prompt": "Hi"}),
+        Attempt(404, ("CompletionRequest.model",), body=lambda theirs, own: {"model": theirs.pool, "prompt": "Hi"}),
+        Attempt(
+            200, own=True,
+            body=lambda theirs, own: {"model": own.agent, "prompt": "Hi", "echo": True, "stream": True},
+        ),
+    ),
+    "POST /v1/responses": (
+        Attempt(404, ("ResponseRequest.model",), body=lambda theirs, own: {"model": theirs.agent, "input": "Hi"}),
+        Attempt(404, ("ResponseRequest.model",), body=lambda theirs, own: {"model": theirs.pool, "input": "Hi"}),
+        Attempt(
+            404, ("ResponseRequest.previous_response_id",),
+            body=lambda theirs, own: {"model": own.agent, "input": "Hi", "previous_response_id": theirs.response},
+        ),
+        Attempt(
+            400, ("ResponseRequest.conversation",),
+            body=lambda theirs, own: {"model": own.agent, "input": "Hi", "conversation": theirs.conversation},
+        ),
+        Attempt(
+            200, own=True,
+            body=lambda theirs, own: {"model": own.agent, "input": "Hi", "background": True},
+        ),
+    ),
+    "GET /v1/responses/{id}": (Attempt(404), Attempt(404, query=lambda theirs, own: {"stream": "true"})),
+    "DELETE /v1/responses/{id}": GONE,
+    "POST /v1/responses/{id}/cancel": GONE,
+    "GET /v1/responses/{id}/input_items": (
+        Attempt(404),
+        Attempt(404, query=lambda theirs, own: {"after": theirs.response}),
+    ),
     "GET /livez": PUBLIC,
     "GET /readyz": PUBLIC,
 }  # fmt: skip
@@ -289,6 +323,7 @@ MESSAGES: dict[str, tuple[Attempt, ...]] = {
     "ping": (Attempt(0, answer="pong", body=lambda theirs, own: {"task": theirs.task}),),
 }  # fmt: skip
 
+RESPONSE_NAMES = {"model", "previous_response_id", "conversation"}
 FORMS: dict[type[Any], tuple[set[str], set[str]]] = {
     forms.AgentInput: ({"slug", "pool"}, {"name", "system_prompt", "params"}),
     forms.AgentChange: ({"pool"}, {"name", "system_prompt", "params"}),
@@ -324,8 +359,11 @@ FORMS: dict[type[Any], tuple[set[str], set[str]]] = {
             "metadata",
             "split_key",
             "cancel_on_disconnect",
+            "prompt",
         },
     ),
+    CompletionRequest: ({"model"}, set(CompletionRequest.__struct_fields__) - {"model"}),
+    ResponseRequest: (RESPONSE_NAMES, set(ResponseRequest.__struct_fields__) - RESPONSE_NAMES),
     requests.ChatRequest: ({"model"}, set(requests.ChatRequest.__struct_fields__) - {"model"}),
     BatchRequest: ({"input_file_id"}, {"endpoint", "completion_window", "metadata"}),
     ClientMessage: ({"task", "key"}, {"type", "ref", "cursor", "follow"}),
