@@ -12,13 +12,14 @@ from django.utils import timezone
 from orchestrator.demand_rows import DemandMinute
 from orchestrator.history.forecasts import renew
 from orchestrator.models import ScalingDecision, Worker
+from schedules.services import forget_firings
 from webhooks.services import forget_deliveries
 
 
 @shared_task(name="opsite.jobs.retention")
 def retention() -> dict[str, int]:
-    """Forget decisions and ended workers older than OPSITE_HISTORY_DAYS, demand older than OPSITE_DEMAND_HISTORY_DAYS, and
-    deliveries of webhooks older than OPSITE_WEBHOOK_HISTORY_DAYS.
+    """Forget decisions, ended workers and firings of schedules older than OPSITE_HISTORY_DAYS, demand older than
+    OPSITE_DEMAND_HISTORY_DAYS, and deliveries of webhooks older than OPSITE_WEBHOOK_HISTORY_DAYS.
 
     Returns how many rows went.
     """
@@ -30,7 +31,14 @@ def retention() -> dict[str, int]:
         minute__lt=now - timedelta(days=settings.OPSITE_DEMAND_HISTORY_DAYS)
     ).delete()
     deliveries = forget_deliveries(before=now - timedelta(days=settings.OPSITE_WEBHOOK_HISTORY_DAYS))
-    return {"decisions": decisions, "workers": workers, "demand_minutes": minutes, "deliveries": deliveries}
+    firings = forget_firings(before=oldest)
+    return {
+        "decisions": decisions,
+        "workers": workers,
+        "demand_minutes": minutes,
+        "deliveries": deliveries,
+        "firings": firings,
+    }
 
 
 @shared_task(name="opsite.jobs.forecasts")
