@@ -37,6 +37,7 @@ async def complete(context: Context, request: Request) -> Response:
         "agent": agent.slug,
         "parameters": parameters(wanted, below=(agent.default_params, agent.params)),
         "idempotency_key": request.headers.get("idempotency-key"),
+        "split_key": wanted.user or None,
         "cancel_on_disconnect": wanted.cancel_on_disconnect,
     }
     tasks = [one for text in texts for one in several(TaskRequest(prompt=text, **common), agent, n)]

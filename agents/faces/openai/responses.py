@@ -49,6 +49,7 @@ async def create(context: Context, request: Request) -> Response:
         parameters=response_request.parameters(wanted),
         metadata=dict(wanted.metadata or {}),
         idempotency_key=request.headers.get("idempotency-key"),
+        split_key=wanted.user or None,
         cancel_on_disconnect=False if background else wanted.cancel_on_disconnect,
     )
     response = await _as_response(context, principal, wanted)
