@@ -108,7 +108,7 @@ def _task(status: int, description: str) -> dict[str, Any]:
 
 
 def _either(schema: str) -> dict[str, Any]:
-    return {JSON: {"schema": ref(schema)}, STREAM: {"schema": {"type": "string"}}}
+    return {JSON: {"schema": ref(schema)}, STREAM: {"schema": ref("StreamEvent")}}
 
 
 def _told(description: str, schema: str) -> dict[str, Any]:
@@ -157,7 +157,7 @@ PATHS: dict[str, Any] = {
                     "description": "Server-sent events: `state`, `attempt` (another worker goes on; nothing is to be done), "
                     "`text`, and last `outcome`; `id` is the cursor. "
                     "After `restart` (Redis has lost its data) forget the text so far: it comes anew.",
-                    **_content({"type": "string"}, STREAM),
+                    **_content(ref("StreamEvent"), STREAM),
                 }
             },
             400, 404,
