@@ -132,7 +132,7 @@ def _task(status: int, description: str) -> dict[str, Any]:
 
 
 def _either(schema: str) -> dict[str, Any]:
-    return {JSON: {"schema": ref(schema)}, STREAM: {"schema": {"type": "string"}}}
+    return {JSON: {"schema": ref(schema)}, STREAM: {"schema": ref("StreamEvent")}}
 
 
 def _told(description: str, schema: str) -> dict[str, Any]:
@@ -193,7 +193,7 @@ PATHS: dict[str, Any] = {
                     "`text`, `tool_calls` and `tool_result` (the agent calls its tools, between two turns), and last `outcome`; "
                     "`id` is the cursor. "
                     "After `restart` (Redis has lost its data) forget the text so far: it comes anew.",
-                    **content({"type": "string"}, STREAM),
+                    **content(ref("StreamEvent"), STREAM),
                 }
             },
             400, 404,

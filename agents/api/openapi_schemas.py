@@ -287,6 +287,10 @@ _ANSWERS: dict[str, Schema] = {
         ),
         "description": "Of all choices: each is a task of its own, and reads its prompt itself.",
     },
+    "StreamEvent": {
+        **object_of(("data",), event=_TEXT, data=_TEXT, id=_TEXT),
+        "description": "A server-sent event; `data` is JSON text, or `[DONE]` at the end of OpenAI's older streams.",
+    },
     "Health": object_of(("status",), status=_TEXT, postgres=_TEXT, redis=_TEXT),
     "EmbeddingList": object_of(
         ("object", "model", "data", "usage"),
@@ -330,6 +334,7 @@ def schemas() -> dict[str, Schema]:
             field: {**_required(asked), **_DETAILS.get(name, {}).get(field, {})}
             for field, asked in schema["properties"].items()
         }
+    requests["TaskRequest"]["oneOf"] = [{"required": [way]} for way in ("input", "messages", "prompt")]
     return {**_ANSWERS, **requests}
 
 
