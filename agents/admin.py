@@ -19,6 +19,7 @@ from agents import dead_letters, services
 from agents.lifecycle import DEAD_LETTER_CODES, TaskState
 from agents.models import Agent, AgentRevision, Conversation, Message, Task, Turn
 from agents.problems import Problem
+from agents.publications import StandsForPool
 from agents.revision_admin import PublishAction, TrafficActions
 from agents.sampling import validated
 from orchestrator.models import Pool
@@ -92,7 +93,7 @@ class AgentForm(forms.ModelForm[Agent]):
     def clean(self) -> dict[str, Any] | None:
         """Refuse to change what stands for a bare pool."""
         if self.instance.stands_for_id is not None:
-            raise ValidationError(services.StandsForPool(self.instance).detail)
+            raise ValidationError(StandsForPool(self.instance).detail)
         return super().clean()
 
     def clean_params(self) -> dict[str, Any]:
@@ -141,7 +142,9 @@ class AgentAdmin(TrafficActions, AcrossTenants):
             )
             self.message_user(request, f"Revision {draft.number} is a draft; publish it on its own page.")
         else:
-            services.revise_agent(agent=obj, created_by=str(request.user), **definition)
+            now = obj.current_revision  # what this form does not show stays
+            kept = {} if now is None else {"tools": now.tools, "limits": now.limits}
+            services.revise_agent(agent=obj, created_by=str(request.user), **definition, **kept)
 
     @display(description="revision")
     def revision(self, agent: Agent) -> str:
@@ -158,7 +161,7 @@ class AgentAdmin(TrafficActions, AcrossTenants):
         for agent in queryset:
             try:
                 services.archive_agent(agent=agent)
-            except services.StandsForPool as refusal:
+            except StandsForPool as refusal:
                 self.message_user(request, refusal.detail, messages.ERROR)
 
 

@@ -17,20 +17,19 @@ CHARS_PER_TOKEN = 4
 
 
 def body_of(
-    messages: Sequence[dict[str, Any]], params: dict[str, Any], options: dict[str, Any] | None = None
+    asked: str | Sequence[dict[str, Any]], params: dict[str, Any], options: dict[str, Any] | None = None
 ) -> TurnBody:
-    """Messages, parameters and options as they lie in Postgres."""
-    rest = msgspec.convert(options or {}, TurnBody)
-    return msgspec.structs.replace(
-        rest,
-        messages=tuple(msgspec.convert(message, ChatMessage) for message in messages),
-        params=msgspec.convert(params, SamplingParams),
-    )
+    """What a task asks for as it lies in Postgres: messages, or a plain prompt as a string; its parameters and options."""
+    rest = msgspec.convert({**(options or {}), "params": params}, TurnBody)
+    if isinstance(asked, str):
+        return msgspec.structs.replace(rest, prompt=asked)
+    messages = tuple(msgspec.convert(message, ChatMessage) for message in asked)
+    return msgspec.structs.replace(rest, messages=messages)
 
 
 def options_of(body: TurnBody) -> dict[str, Any]:
     """What of a body is neither messages nor parameters, to be stored; its inverse is `body_of`."""
-    bare = msgspec.structs.replace(body, messages=(), params=SamplingParams())
+    bare = msgspec.structs.replace(body, messages=(), prompt=None, params=SamplingParams())
     plain: dict[str, Any] = msgspec.to_builtins(bare)
     return plain
 

@@ -18,6 +18,7 @@ from agents.faces.context import Context
 from agents.runner.chore import Runner
 from batches.runner.chore import run_batches
 from billing.budgets import watch as watch_budgets
+from comparisons.running import run_comparisons
 from outbound.client import Outbound
 from schedules.firing import fire_schedules
 from webhooks.delivery import deliver
@@ -39,6 +40,7 @@ CHORES: dict[str, Chore] = {
     "tools": _tools,
     "webhooks": deliver,
     "schedules": fire_schedules,
+    "comparisons": run_comparisons,
     "batches": run_batches,
     "budgets": watch_budgets,
 }

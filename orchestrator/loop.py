@@ -15,7 +15,7 @@ from contextlib import contextmanager, suppress
 
 from django.conf import settings
 from django.db import close_old_connections, connection
-from django.db.utils import DatabaseError, InterfaceError
+from django.db.utils import DatabaseError, InterfaceError, OperationalError
 
 from orchestrator import records
 from orchestrator.control import PoolControl
@@ -34,6 +34,7 @@ from orchestrator.reaper import Limits, Reaper
 from orchestrator.replay import turn_cost
 from orchestrator.runtimes.process import ProcessRuntime
 from orchestrator.spoilt import allot_the_sound
+from orchestrator.stock.items import Item, merged
 from orchestrator.stock_rows import StockRows
 from orchestrator.watch import Watch
 from taskqueue.connections import connect
@@ -90,10 +91,10 @@ class Orchestrator:
                     self._safely(self._learn_pools)
                 stop.wait(max(0.05, self._tick_s - (time.monotonic() - begun)))
         finally:
+            self._host.fleet.close()  # before a standby may look for what these starts come to
             self._leadership.resign()
             self._reaper.stop()
             self._host.stock.close()
-            self._host.fleet.close()
             self._host.access.close()
             self._redis.close()
             connection.close()
@@ -103,7 +104,7 @@ class Orchestrator:
         pools = self._learn_pools()
         self._restock(pools)
         rows = records.live_workers()
-        outcomes = self._host.fleet.outcomes()
+        outcomes = self._host.fleet.outcomes({str(row.pk) for row in rows})
         names = {Pool.Runtime.PROCESS.value} | self._host.fleet.unfinished
         names |= {row.runtime for row in rows} | records.runtimes_of(pools)
         sight = self._host.fleet.look(self._host.fleet.runtimes if self._first else names)
@@ -113,6 +114,7 @@ class Orchestrator:
         self._host.access.tend(living(rows, pools, sight))
         of_pool = records.by_pool(rows)
         demand = self.queues.signals([pool.slug for pool in pools], records.running_limits())
+        heard_at = time.time()
         self._book.hear(pools, demand)
         self._work.hear(rows, demand, now=time.time())
         spent = self._meter.spent(pools, rows, time.time())
@@ -122,7 +124,7 @@ class Orchestrator:
                 seen, control = self._seen(pool.slug, demand[pool.slug]), self._control(pool)
                 control.spent_h = spent.get(pool.pk)
                 control.curve = self._book.curves.get(pool.pk)
-                ticks[pool.pk] = control.tick(pool, of_pool.get(pool.pk, []), sight, outcomes, seen)
+                ticks[pool.pk] = control.tick(pool, of_pool.get(pool.pk, []), sight, outcomes, seen, heard_at)
                 drafts.append(next(ticks[pool.pk]))
         allotments = allot_the_sound(capacity, sight, pools=pools, rows=rows, drafts=drafts)
         for draft in drafts:
@@ -138,7 +140,11 @@ class Orchestrator:
     def _restock(self, pools: list[Pool]) -> None:
         """Have fetched what the pools need, before a worker is needed, and tell how far that is."""
         host = self._host
-        host.stock.want(needed_by(pools, image=host.site.image, base_folder=host.site.base_folder))
+        wanted: list[Item] = []
+        for pool in pools:
+            with apart(pool):
+                wanted += needed_by([pool], image=host.site.image, base_folder=host.site.base_folder)
+        host.stock.want(merged(wanted))
         self._stock_rows.write(host.stock.statuses(), now=time.time())
 
     def keep_history(self) -> None:
@@ -221,10 +227,13 @@ class Orchestrator:
 
 @contextmanager
 def apart(pool: Pool) -> Iterator[None]:
-    """One pool's failure is logged and does not stop the others; a lost lead, or Postgres, stops all."""
+    """One pool's failure is logged and does not stop the others; a lost lead, or a Postgres that is away, stops all.
+
+    Other errors of Postgres are about what was written: a value of that pool that no column takes.
+    """
     try:
         yield
-    except (LeadLost, DatabaseError, InterfaceError):
+    except (LeadLost, OperationalError, InterfaceError):
         raise
     except Exception:
         log.exception("pool %s: this tick failed; the others go on", pool.slug)

@@ -14,6 +14,7 @@ SCOPES = (
     "schedules:write", "schedules:read",
     "usage:read",
     "files:write", "files:read", "batches:write", "batches:read",
+    "comparisons:write", "comparisons:read",
 )  # fmt: skip
 
 

@@ -9,12 +9,24 @@ from typing import Any
 
 from django.conf import settings
 
-from agents.api.openapi_schemas import Schema, ref, schemas
+from agents.api.openapi_forms import Schema, ref
+from agents.api.openapi_schemas import schemas
+from agents.faces.idempotency import IDEMPOTENCY_KEY_MAX
+from agents.faces.openai.response_query import LIMIT, LIMIT_MAX
+from agents.faces.requests import CURSOR_MAX
 
 JSON = "application/json"
 STREAM = "text/event-stream"
 MODEL_ID = {"name": "id", "in": "path", "required": True, "schema": {"type": "string"}}
 TASK_ID = {"name": "id", "in": "path", "required": True, "schema": {"type": "string", "format": "uuid"}}
+RESPONSE_ID = {
+    "name": "id", "in": "path", "required": True, "schema": {"type": "string", "pattern": "^resp_[0-9a-f-]{36}$"}
+}  # fmt: skip
+IDEMPOTENCY_KEY = {
+    "name": "Idempotency-Key",
+    "in": "header",
+    "schema": {"type": "string", "minLength": 1, "maxLength": IDEMPOTENCY_KEY_MAX},
+}
 SECURITY: list[dict[str, list[str]]] = [{"ApiKey": []}]
 REFUSALS = {
     400: "A field does not fit; it is named",
@@ -26,6 +38,7 @@ REFUSALS = {
     413: "The body is too large, or may cost more tokens than a limit ever allows",
     422: "The idempotency key was used for another body in the last 24 hours, or the deadline comes too early",
     429: "A limit of the tenant or of the key is reached; see Retry-After",
+    500: "The task failed, or something went wrong on our side",
     503: "The queue or the database is away, too much work waits, or no worker can come; nothing was accepted",
 }
 ALWAYS = (401, 403, 503)
@@ -48,6 +61,8 @@ CONFLICTS = {
     ("post", "/api/v1/webhooks"),
     ("post", "/api/v1/webhooks/{id}/test"),
     ("post", "/api/v1/webhooks/{id}/deliveries/{delivery}/replay"),
+    ("post", "/api/v1/input-sets"),
+    ("delete", "/api/v1/input-sets/{id}"),
     ("post", "/api/v1/schedules"),
     ("patch", "/api/v1/schedules/{id}"),
 }
@@ -111,6 +126,15 @@ def _task(status: int, description: str) -> dict[str, Any]:
     return {str(status): {"description": description, **_content(ref("TaskInQueue"))}}
 
 
+def _either(schema: str) -> dict[str, Any]:
+    return {JSON: {"schema": ref(schema)}, STREAM: {"schema": {"type": "string"}}}
+
+
+def _told(description: str, schema: str) -> dict[str, Any]:
+    """An answer of a task that was just accepted, whole or streamed."""
+    return {"200": {"description": description, "headers": {**RATE_LIMITS, **QUEUE}, "content": _either(schema)}}
+
+
 def _health(name: str, summary: str, *statuses: int) -> dict[str, Any]:
     answers = {str(status): {"description": "As `status` says", **_content(ref("Health"))} for status in statuses}
     return {"operationId": name, "summary": summary, "tags": ["health"], "security": [], "responses": answers}
@@ -133,7 +157,7 @@ PATHS: dict[str, Any] = {
             },
             400, 413, 422, 429,
             body="TaskRequest",
-            parameters=[{"name": "Idempotency-Key", "in": "header", "schema": {"type": "string", "maxLength": 255}}],
+            parameters=[IDEMPOTENCY_KEY],
         )
     },
     "/api/v1/tasks/{id}": {
@@ -201,16 +225,106 @@ PATHS: dict[str, Any] = {
         "post": _operation(
             "create_a_chat_completion",
             "Create a chat completion",
-            {
-                "200": {
-                    "description": "In OpenAI's form; with `stream`, as server-sent events",
-                    "headers": {**RATE_LIMITS, **QUEUE},
-                    "content": {JSON: {"schema": ref("ChatCompletion")}, STREAM: {"schema": {"type": "string"}}},
-                }
-            },
-            400, 404, 409, 413, 422, 429,
+            _told("In OpenAI's form; with `stream`, as server-sent events", "ChatCompletion"),
+            400, 404, 409, 413, 422, 429, 500,
             tag="openai",
             body="ChatRequest",
+            parameters=[IDEMPOTENCY_KEY],
+        )
+    },
+    "/v1/completions": {
+        "post": _operation(
+            "create_a_completion",
+            "Create a completion of a plain prompt",
+            _told("In OpenAI's form; with `stream`, as server-sent events", "Completion"),
+            400, 404, 409, 413, 422, 429, 500,
+            tag="openai",
+            body="CompletionRequest",
+            parameters=[IDEMPOTENCY_KEY],
+        )
+    },
+    "/v1/responses": {
+        "post": _operation(
+            "create_a_response",
+            "Create a response",
+            _told("In OpenAI's form; with `stream`, as server-sent events", "Response"),
+            400, 404, 409, 413, 422, 429, 500,
+            tag="openai",
+            body="ResponseRequest",
+            parameters=[IDEMPOTENCY_KEY],
+        )
+    },
+    "/v1/responses/{id}": {
+        "get": _operation(
+            "get_a_response",
+            "Get or follow a response",
+            {
+                "200": {
+                    "description": "The response as it is now; with `stream=true`, its events, under the same numbers whenever "
+                    "they are told. Where their log is gone (an hour after the end), a reader who has some is told the end.",
+                    "content": _either("Response"),
+                }
+            },
+            400, 404,
+            tag="openai",
+            parameters=[
+                RESPONSE_ID,
+                {"name": "stream", "in": "query", "schema": {"type": "boolean"}},
+                {
+                    "name": "starting_after",
+                    "in": "query",
+                    "description": "The `sequence_number` of the last event that was seen; with `stream=true` only.",
+                    "schema": {"type": "integer", "minimum": 0, "maximum": CURSOR_MAX},
+                },
+                {"name": "include_obfuscation", "in": "query", "schema": {"type": "boolean", "enum": [False]}},
+            ],
+        ),
+        "delete": _operation(
+            "delete_a_response",
+            "Delete a response",
+            {
+                "200": {
+                    "description": "It can be neither retrieved nor continued any more; the record of its task stays",
+                    **_content(ref("ResponseDeleted")),
+                }
+            },
+            404, 409,
+            tag="openai",
+            parameters=[RESPONSE_ID],
+        ),
+    },
+    "/v1/responses/{id}/cancel": {
+        "post": _operation(
+            "cancel_a_response",
+            "Cancel a response that runs in the background",
+            {"200": {"description": "What has become of it", **_content(ref("Response"))}},
+            400, 404,
+            tag="openai",
+            parameters=[RESPONSE_ID],
+        )
+    },
+    "/v1/responses/{id}/input_items": {
+        "get": _operation(
+            "list_the_input_of_a_response",
+            "List the items that came with a response's request",
+            {"200": {"description": "A page of them, the newest first", **_content(ref("ResponseItemList"))}},
+            400, 404,
+            tag="openai",
+            parameters=[
+                RESPONSE_ID,
+                {
+                    "name": "limit",
+                    "in": "query",
+                    "schema": {"type": "integer", "minimum": 1, "maximum": LIMIT_MAX, "default": LIMIT},
+                },
+                {"name": "order", "in": "query", "schema": {"type": "string", "enum": ["asc", "desc"], "default": "desc"}},
+                {
+                    "name": "after",
+                    "in": "query",
+                    "description": "The id of an item: the page begins behind it.",
+                    "schema": {"type": "string"},
+                },
+            ],
         )
     },
     "/livez": {"get": _health("livez", "The process serves", 200)},

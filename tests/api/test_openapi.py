@@ -11,6 +11,8 @@ from django.test import Client
 from django.urls import URLPattern, get_resolver
 
 from agents.faces.app import ROUTES
+from agents.faces.openai.completion_request import CompletionRequest
+from agents.faces.openai.response_request import ResponseRequest
 from agents.faces.requests import ChatRequest, TaskRequest
 from agents.faces.socket import ClientMessage
 from batches.faces import routes as batches
@@ -123,7 +125,9 @@ def test_every_reference_leads_somewhere(document: dict[str, Any]) -> None:
     assert document["components"]["securitySchemes"]["ApiKey"] == {"type": "http", "scheme": "bearer"}
 
 
-@pytest.mark.parametrize("form", [TaskRequest, ChatRequest, ClientMessage, BatchRequest])
+@pytest.mark.parametrize(
+    "form", [TaskRequest, ChatRequest, CompletionRequest, ResponseRequest, ClientMessage, BatchRequest]
+)
 def test_the_fields_are_those_that_are_decoded(document: dict[str, Any], form: Any) -> None:
     schema = document["components"]["schemas"][form.__name__]
     assert tuple(schema["properties"]) == form.__struct_fields__

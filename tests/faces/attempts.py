@@ -18,11 +18,16 @@ from agents.api import secret_forms, webhook_forms
 from agents.api import serializers as forms
 from agents.faces import requests
 from agents.faces.app import ROUTES
+from agents.faces.openai.completion_request import CompletionRequest
+from agents.faces.openai.response_request import ResponseRequest
 from agents.faces.socket import ClientMessage
 from batches.faces import routes as batches
 from batches.faces.batches import BatchRequest
 from billing.api import forms as usage_forms
+from comparisons.api import serializers as comparison_forms
+from schedules.api import serializers as schedule_forms
 
+NIGHTLY = {"name": "nightly", "cron": "0 3 * * *"}
 HELLO = [{"role": "user", "content": "Hello"}]
 
 
@@ -36,6 +41,7 @@ class Names(NamedTuple):
     message: str
     task: str
     turn: str
+    response: str
     api_key: str
     idempotency_key: str
     secret: str
@@ -110,6 +116,10 @@ ATTEMPTS: dict[str, tuple[Attempt, ...]] = {
     "POST /api/v1/agents/{slug}/revisions": (
         Attempt(404, body=lambda theirs, own: {"system_prompt": "taken"}),
         Attempt(400, ("DraftInput.pool",), "pool", at="agent", body=lambda theirs, own: {"pool": theirs.pool}),
+        Attempt(
+            400, ("DraftInput.tools",), "tools[0]", at="agent",
+            body=lambda theirs, own: {"tools": [{"tool": theirs.agent}]},
+        ),
     ),
     "GET /api/v1/agents/{slug}/revisions/{number}": GONE,
     "POST /api/v1/agents/{slug}/revisions/{number}/publish": GONE,
@@ -119,6 +129,50 @@ ATTEMPTS: dict[str, tuple[Attempt, ...]] = {
     ),
     "GET /api/v1/agents/{slug}/publications": GONE,
     "POST /api/v1/agents/{slug}/roll-back": (Attempt(404, body=lambda theirs, own: {}),),
+    "GET /api/v1/schedules": (
+        Attempt(200),
+        Attempt(200, ("ScheduleFilter.agent",), query=lambda theirs, own: {"agent": theirs.agent}),
+    ),
+    "POST /api/v1/schedules": (
+        Attempt(
+            400, ("ScheduleInput.task",), "task.agent",
+            body=lambda theirs, own: {**NIGHTLY, "task": {"agent": theirs.agent, "input": "Hi"}},
+        ),
+        Attempt(
+            400, ("ScheduleInput.task",), "task.conversation",
+            body=lambda theirs, own: {
+                **NIGHTLY, "task": {"agent": own.agent, "input": "Hi", "conversation": theirs.conversation},
+            },
+        ),
+    ),
+    "GET /api/v1/schedules/{pk}": GONE,
+    "PATCH /api/v1/schedules/{pk}": (Attempt(404, body=lambda theirs, own: {"name": "taken"}),),
+    "DELETE /api/v1/schedules/{pk}": GONE,
+    "GET /api/v1/schedules/{pk}/next": GONE,
+    "GET /api/v1/schedules/{pk}/firings": GONE,
+    "GET /api/v1/input-sets": (
+        Attempt(200),
+        Attempt(200, ("OfAgent.agent",), query=lambda theirs, own: {"agent": theirs.agent}),
+    ),
+    "POST /api/v1/input-sets": (
+        Attempt(
+            400, ("InputSetInput.agent",), "agent",
+            body=lambda theirs, own: {"agent": theirs.agent, "name": "mine", "items": [{"input": "Hi"}]},
+        ),
+    ),
+    "GET /api/v1/input-sets/{pk}": GONE,
+    "DELETE /api/v1/input-sets/{pk}": GONE,
+    "GET /api/v1/comparisons": (Attempt(200), Attempt(200, query=lambda theirs, own: {"agent": theirs.agent})),
+    "POST /api/v1/comparisons": (
+        Attempt(
+            400, ("ComparisonInput.input_set",), "input_set",
+            body=lambda theirs, own: {"input_set": theirs.task, "left": 1, "right": 2},
+        ),
+    ),
+    "GET /api/v1/comparisons/{pk}": GONE,
+    "DELETE /api/v1/comparisons/{pk}": GONE,
+    "GET /api/v1/comparisons/{pk}/report": GONE,
+    "GET /api/v1/comparisons/{pk}/csv": GONE,
     "GET /api/v1/conversations": (
         Attempt(200),
         Attempt(200, query=_cursor),
@@ -220,6 +274,37 @@ ATTEMPTS: dict[str, tuple[Attempt, ...]] = {
     "GET /v1/batches": (Attempt(200), Attempt(400, query=lambda theirs, own: {"after": theirs.batch})),
     "GET /v1/batches/{id}": GONE,
     "POST /v1/batches/{id}/cancel": GONE,
+    "POST /v1/completions": (
+        Attempt(404, ("CompletionRequest.model",), body=lambda theirs, own: {"model": theirs.agent, "prompt": "Hi"}),
+        Attempt(404, ("CompletionRequest.model",), body=lambda theirs, own: {"model": theirs.pool, "prompt": "Hi"}),
+        Attempt(
+            200, own=True,
+            body=lambda theirs, own: {"model": own.agent, "prompt": "Hi", "echo": True, "stream": True},
+        ),
+    ),
+    "POST /v1/responses": (
+        Attempt(404, ("ResponseRequest.model",), body=lambda theirs, own: {"model": theirs.agent, "input": "Hi"}),
+        Attempt(404, ("ResponseRequest.model",), body=lambda theirs, own: {"model": theirs.pool, "input": "Hi"}),
+        Attempt(
+            404, ("ResponseRequest.previous_response_id",),
+            body=lambda theirs, own: {"model": own.agent, "input": "Hi", "previous_response_id": theirs.response},
+        ),
+        Attempt(
+            400, ("ResponseRequest.conversation",),
+            body=lambda theirs, own: {"model": own.agent, "input": "Hi", "conversation": theirs.conversation},
+        ),
+        Attempt(
+            200, own=True,
+            body=lambda theirs, own: {"model": own.agent, "input": "Hi", "background": True},
+        ),
+    ),
+    "GET /v1/responses/{id}": (Attempt(404), Attempt(404, query=lambda theirs, own: {"stream": "true"})),
+    "DELETE /v1/responses/{id}": GONE,
+    "POST /v1/responses/{id}/cancel": GONE,
+    "GET /v1/responses/{id}/input_items": (
+        Attempt(404),
+        Attempt(404, query=lambda theirs, own: {"after": theirs.response}),
+    ),
     "GET /livez": PUBLIC,
     "GET /readyz": PUBLIC,
 }  # fmt: skip
@@ -249,11 +334,17 @@ MESSAGES: dict[str, tuple[Attempt, ...]] = {
     "ping": (Attempt(0, answer="pong", body=lambda theirs, own: {"task": theirs.task}),),
 }  # fmt: skip
 
+RESPONSE_NAMES = {"model", "previous_response_id", "conversation"}
 FORMS: dict[type[Any], tuple[set[str], set[str]]] = {
     forms.AgentInput: ({"slug", "pool"}, {"name", "system_prompt", "params"}),
     forms.AgentChange: ({"pool"}, {"name", "system_prompt", "params"}),
     forms.AgentFilter: (set(), {"archived"}),
-    revision_forms.DraftInput: ({"pool"}, {"system_prompt", "params"}),
+    revision_forms.DraftInput: ({"pool", "tools"}, {"system_prompt", "params", "limits"}),
+    schedule_forms.ScheduleInput: ({"task"}, {"name", "cron", "time_zone", "catch_up", "overlap", "is_enabled"}),
+    schedule_forms.ScheduleFilter: ({"agent"}, set()),
+    comparison_forms.InputSetInput: ({"agent"}, {"name", "items"}),
+    comparison_forms.OfAgent: ({"agent"}, set()),
+    comparison_forms.ComparisonInput: ({"input_set"}, {"left", "right"}),
     revision_forms.TrafficInput: (set(), {"shares"}),
     revision_forms.RollBackInput: (set(), {"publication"}),
     forms.ConversationInput: ({"agent"}, {"title", "metadata"}),
@@ -281,8 +372,11 @@ FORMS: dict[type[Any], tuple[set[str], set[str]]] = {
             "metadata",
             "split_key",
             "cancel_on_disconnect",
+            "prompt",
         },
     ),
+    CompletionRequest: ({"model"}, set(CompletionRequest.__struct_fields__) - {"model"}),
+    ResponseRequest: (RESPONSE_NAMES, set(ResponseRequest.__struct_fields__) - RESPONSE_NAMES),
     requests.ChatRequest: ({"model"}, set(requests.ChatRequest.__struct_fields__) - {"model"}),
     BatchRequest: ({"input_file_id"}, {"endpoint", "completion_window", "metadata"}),
     ClientMessage: ({"task", "key"}, {"type", "ref", "cursor", "follow"}),

@@ -24,6 +24,7 @@ from django.utils import timezone
 from redis import Redis
 
 from agents.faces.socket import ANSWERS
+from agents.models import StoredResponse
 from agents.services import append_message, create_agent
 from batches.models import Batch, File, FileChunk
 from orchestrator.models import Pool
@@ -132,7 +133,11 @@ async def ann(web: Web, worker: HandWorker, redis_url: str) -> AsyncIterator[Own
     (turn,) = await worker.claim()
     await worker.say(turn, SECRET)
     redis = connect_redis(redis_url)
-    yield Owner(party, names._replace(task=accepted.json()["id"], turn=turn.turn), turn, redis)
+    task = accepted.json()["id"]
+    await StoredResponse.objects.acreate(
+        tenant=party.tenant, task_id=task, model="poet", instructions=SECRET, preface=0, said=1, background=True
+    )
+    yield Owner(party, names._replace(task=task, turn=turn.turn, response=f"resp_{task}"), turn, redis)
     redis.close()
 
 
@@ -154,7 +159,7 @@ async def answer_to(client: httpx.AsyncClient, request: Asked) -> tuple[int, str
 
 def nameless(said: str, names: Names) -> str:
     """An answer without the names that it repeats: it must be the same for names of nothing."""
-    for field, name in names._asdict().items():
+    for field, name in sorted(names._asdict().items(), key=lambda one: -len(one[1])):  # some are part of others
         said = said.replace(name, f"<{field}>")
     return said
 
