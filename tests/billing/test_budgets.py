@@ -26,6 +26,8 @@ from tenants.services import issue_key
 from tests.billing.conftest import price
 from tests.faces.conftest import HandWorker, Web, await_ready, free_port
 from tests.scene import Party, Scene
+from webhooks.models import Delivery
+from webhooks.services import create_endpoint
 
 NOON = datetime.fromisoformat("2026-03-15T12:00:00+00:00")
 APRIL = datetime.fromisoformat("2026-04-01T00:00:00+00:00")
@@ -166,6 +168,18 @@ def test_what_a_notice_says(scene: Scene) -> None:
     assert said_of(said) == {
         "key": None, "month": "2026-03", "currency": "USD", "amount": "10.00", "spent": "8.1234567",
     }  # fmt: skip
+
+
+@pytest.mark.django_db
+def test_a_notice_is_announced_once_to_those_who_listen(scene: Scene) -> None:
+    create_endpoint(tenant=scene.ann.tenant, url="https://hooks.example/", event_types=["budget.spent"])
+    create_endpoint(tenant=scene.bob.tenant, url="https://hooks.example/")
+    budget(scene.ann, 10)
+    used(scene.ann, "10")
+    look(now=NOON)
+    look(now=NOON)
+    (told,) = Delivery.objects.across_tenants()
+    assert (told.tenant, told.type, told.payload["data"]["spent"]) == (scene.ann.tenant, "budget.spent", "10.00")
 
 
 @pytest.mark.django_db
