@@ -11,7 +11,7 @@ from datetime import timedelta
 from typing import NamedTuple
 
 from django.db import transaction
-from django.db.models import F, Q
+from django.db.models import Count, F, Min, Q
 from django.db.models.functions import Now
 
 from agents.problems import Problem
@@ -20,6 +20,10 @@ from knowledge.models import Chunk, Collection, Document
 from tenants.scoping import TenantQuerySet
 
 LEASE_S = 30.0
+PER_TENANT = 8
+"""Documents of a tenant that are under way at a time, all processes together (a claim more, where two meet)."""
+TENANTS_TRIED = 4
+"""Other processes may just take the same."""
 ATTEMPTS_MAX = 5
 """So often is a document tried again after failures that may pass."""
 WRITE_AT_ONCE = 200
@@ -60,19 +64,38 @@ class ModelChanged(Problem):
 
 @transaction.atomic
 def claim() -> Claim | None:
-    """The document that waits longest, or was left by a process that is gone; None if there is none."""
-    open_ = Q(state=Document.State.WAITING) & (Q(retry_at__isnull=True) | Q(retry_at__lte=Now()))
-    left = Q(state=Document.State.INGESTING, lease_until__lt=Now())
-    document = (
-        Document.objects.across_tenants()
-        .filter(open_ | left)
-        .order_by("uploaded_at")
-        .select_related("collection__pool")
-        .select_for_update(skip_locked=True, of=("self",))
-        .first()
+    """A document that waits, or was left by a process that is gone; None if there is none that may be taken up now.
+
+    It is the oldest of the tenant that has the fewest under way, so that nobody waits behind another's thousands.
+    """
+    free = (Q(state=Document.State.WAITING) & (Q(retry_at__isnull=True) | Q(retry_at__lte=Now()))) | Q(
+        state=Document.State.INGESTING, lease_until__lt=Now()
     )
-    if document is None:
-        return None
+    held = Q(state=Document.State.INGESTING, lease_until__gte=Now())
+    tenants = (
+        Document.objects.across_tenants()
+        .filter(state__in=(Document.State.WAITING, Document.State.INGESTING))
+        .order_by()
+        .values("tenant")
+        .annotate(under_way=Count("pk", filter=held), first=Min("uploaded_at", filter=free))
+        .filter(under_way__lt=PER_TENANT, first__isnull=False)
+        .order_by("under_way", "first")
+    )
+    for row in tenants[:TENANTS_TRIED]:
+        document = (
+            Document.objects.for_tenant(row["tenant"])
+            .filter(free)
+            .order_by("uploaded_at")
+            .select_related("collection__pool")
+            .select_for_update(skip_locked=True, of=("self",))
+            .first()
+        )
+        if document is not None:
+            return _claimed(document)
+    return None
+
+
+def _claimed(document: Document) -> Claim:
     lease = uuid.uuid4()
     Document.objects.for_tenant(document.tenant_id).filter(pk=document.pk).update(
         state=Document.State.INGESTING, lease=lease, lease_until=Now() + timedelta(seconds=LEASE_S)
@@ -106,7 +129,10 @@ def fail(held: Claim, problem: Problem) -> None:
 def complete(held: Claim, made: Ingested) -> None:
     """Put the chunks in the place of those that were. Raises `ClaimLost`, and `ModelChanged`; then nothing is written."""
     document = held.document
-    collection = Collection.objects.for_tenant(document.tenant_id).select_for_update().get(pk=document.collection_id)
+    # Against a deletion of the collection, which locks it first, too; uploads to it go on meanwhile.
+    collection = (
+        Collection.objects.for_tenant(document.tenant_id).select_for_update(no_key=True).get(pk=document.collection_id)
+    )
     if not _held(held).select_for_update().exists():
         raise ClaimLost
     if made.vectors:

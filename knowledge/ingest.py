@@ -30,8 +30,8 @@ from taskqueue.vectors import decoded
 
 log = logging.getLogger(__name__)
 
-AT_ONCE = 8
-"""Documents that a process works on at a time; each has one task under way."""
+AT_ONCE = 128
+"""Documents that a process works on at a time. Each has one task under way, and most of its time waits for it."""
 TEXTS_PER_TASK = 32
 PRIORITY = 8
 """Of the tenant's own tasks those that somebody waits for go first."""

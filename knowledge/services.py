@@ -9,7 +9,7 @@ from django.db.models import F
 from django.utils import timezone
 
 from agents.embedding import require_embedding
-from agents.problems import FieldError, Problem, bad_field
+from agents.problems import FieldError, Problem, bad_field, not_found
 from agents.services import usable_pool
 from knowledge.models import Collection, Document
 from tenants.models import ApiKey, Tenant
@@ -50,11 +50,14 @@ def put_document(
     if not text.strip():
         raise bad_field("text", "must not be empty")
     content = {"text": text, "format": format, "metadata": metadata or {}, "api_key": api_key}
-    document, created = Document.objects.for_tenant(collection.tenant_id).get_or_create(
-        collection=collection,
-        title=title,
-        defaults={"tenant_id": collection.tenant_id, "uploaded_at": timezone.now(), **content},
-    )
+    try:
+        document, created = Document.objects.for_tenant(collection.tenant_id).get_or_create(
+            collection=collection,
+            title=title,
+            defaults={"tenant_id": collection.tenant_id, "uploaded_at": timezone.now(), **content},
+        )
+    except IntegrityError:
+        raise not_found("collection") from None  # it was deleted meanwhile
     if not created:
         _requeue(document, version=F("version") + 1, **content)
     return document, created

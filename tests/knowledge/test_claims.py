@@ -6,7 +6,7 @@ import pytest
 
 from agents.problems import Problem
 from knowledge.chunking import Piece
-from knowledge.claims import ClaimLost, Ingested, ModelChanged, claim, complete, fail, give_back, renew
+from knowledge.claims import PER_TENANT, ClaimLost, Ingested, ModelChanged, claim, complete, fail, give_back, renew
 from knowledge.models import Chunk, Collection, Document
 from knowledge.services import create_collection, ingest_again, put_document
 from tenants.models import ApiKey
@@ -104,3 +104,17 @@ def test_what_is_tried_again_waits_its_time(document: Document) -> None:
     waiting = Document.objects.for_tenant(document.tenant_id).get()
     assert (waiting.state, waiting.attempts) == ("waiting", 1)
     assert claim() is None
+
+
+def test_nobody_waits_behind_another_s_thousands(document: Document, scene: Scene) -> None:
+    key = ApiKey.objects.for_tenant(scene.ann.tenant).get()
+    for number in range(PER_TENANT + 2):
+        put_document(collection=document.collection, title=f"More {number}", text="x", api_key=key)
+    other = create_collection(tenant=scene.bob.tenant, slug="other", name="Other", pool=scene.pool.slug)
+    for title in ("late", "later"):
+        put_document(collection=other, title=title, text="x", api_key=ApiKey.objects.for_tenant(scene.bob.tenant).get())
+    taken = []
+    while (held := claim()) is not None:
+        taken.append(held.document.title)
+    assert taken[:4] == ["T", "late", "More 0", "later"]
+    assert len(taken) == PER_TENANT + 2  # the rest waits until some are done
