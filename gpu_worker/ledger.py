@@ -21,6 +21,7 @@ class _Held:
     text: list[str]
     completion_tokens: int
     prompt_tokens: int = 0
+    cached_tokens: int = 0
     first_token_ms: int = 0
     stop: StopReason | None = None
     calls: ToolCalls | None = None
@@ -98,6 +99,7 @@ class Ledger:
                 continue
             if output.prompt_tokens:
                 held.prompt_tokens = output.prompt_tokens
+                held.cached_tokens = max(held.cached_tokens, min(output.cached_tokens, output.prompt_tokens))
             if output.token_ids or output.text:
                 texts, ids = grown.setdefault(output.id, ([], []))
                 texts.append(output.text)
@@ -170,7 +172,7 @@ class Ledger:
                 seq=held.seq + 1,
                 state=state,
                 finish_reason=reason,
-                usage=Usage(held.prompt_tokens, held.completion_tokens),
+                usage=Usage(held.prompt_tokens, held.completion_tokens, held.cached_tokens),
                 error=error,
                 text="".join(held.text),
                 first_token_ms=held.first_token_ms,

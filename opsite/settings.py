@@ -158,6 +158,7 @@ CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_BEAT_SCHEDULE_FILENAME = str(OPSITE_DATA_DIR / "celerybeat")
 CELERY_BEAT_SCHEDULE = {
     "retention": {"task": "opsite.jobs.retention", "schedule": 24 * 3600.0},
+    "gpu_bill": {"task": "opsite.jobs.gpu_bill", "schedule": 120.0, "options": {"expires": 110.0}},
     "forecasts": {"task": "opsite.jobs.forecasts", "schedule": 300.0, "options": {"expires": 240.0}},
 }
 
@@ -282,6 +283,34 @@ UNFOLD = {
                 ],
             },
             {
+                "title": "Billing",
+                "items": [
+                    {
+                        "title": "Usage",
+                        "icon": "bar_chart",
+                        "link": reverse_lazy("admin:billing_tenantusage_changelist"),
+                    },
+                    {
+                        "title": "Usage by hour",
+                        "icon": "schedule",
+                        "link": reverse_lazy("admin:billing_usagehour_changelist"),
+                    },
+                    {"title": "Prices", "icon": "sell", "link": reverse_lazy("admin:billing_price_changelist")},
+                    {"title": "Budgets", "icon": "savings", "link": reverse_lazy("admin:billing_budget_changelist")},
+                    {
+                        "title": "Budget notices",
+                        "icon": "notifications",
+                        "link": reverse_lazy("admin:billing_budgetnotice_changelist"),
+                    },
+                    {
+                        "title": "GPU bill",
+                        "icon": "receipt_long",
+                        "link": reverse_lazy("admin:billing_billedhour_changelist"),
+                    },
+                    {"title": "GPU time", "icon": "timer", "link": reverse_lazy("admin:billing_gpuhour_changelist")},
+                ],
+            },
+            {
                 "title": "Tenants",
                 "items": [
                     {"title": "Tenants", "icon": "apartment", "link": reverse_lazy("admin:tenants_tenant_changelist")},
@@ -349,6 +378,8 @@ OPSITE_HISTORY_DAYS = int(os.environ.get("OPSITE_HISTORY_DAYS", "30"))
 """How long decisions and ended workers are kept."""
 OPSITE_DEMAND_HISTORY_DAYS = int(os.environ.get("OPSITE_DEMAND_HISTORY_DAYS", "28"))
 """How long each pool's demand is kept, minute by minute: what the policy `forecast` learns from. It uses four weeks at most."""
+OPSITE_CURRENCY = os.environ.get("OPSITE_CURRENCY", "USD")
+"""The money of all prices, costs and budgets, by its code (ISO 4217)."""
 OPSITE_GPUS = os.environ.get("OPSITE_GPUS")
 """GPUs that workers may be given, as `0,1,2` (with their memory in MiB: `0:81920,1:81920`); empty: none; unset: what NVML finds."""
 OPSITE_CPUS = int(os.environ.get("OPSITE_CPUS") or 0)

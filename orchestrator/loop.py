@@ -21,6 +21,7 @@ from orchestrator import records
 from orchestrator.control import PoolControl
 from orchestrator.fleet import Sight
 from orchestrator.history.book import Book
+from orchestrator.history.work import WorkBook
 from orchestrator.holdings import write_down
 from orchestrator.host import Host, LeadLost
 from orchestrator.hours import Meter
@@ -63,6 +64,7 @@ class Orchestrator:
         self._meter = Meter()
         self._stock_rows = StockRows(self._host.stock.host)
         self._book = Book()
+        self._work = WorkBook()
         self._first = True
 
     def run(self, stop: threading.Event) -> None:
@@ -114,6 +116,7 @@ class Orchestrator:
         demand = self.queues.signals([pool.slug for pool in pools], records.running_limits())
         heard_at = time.time()
         self._book.hear(pools, demand)
+        self._work.hear(rows, demand, now=time.time())
         spent = self._meter.spent(pools, rows, time.time())
         ticks, drafts = {}, []
         for pool in pools:
@@ -148,8 +151,9 @@ class Orchestrator:
         """What a tick leaves for later. It stands behind the tick, so that its failure keeps no fleet from following its work."""
         try:
             self._book.keep()
+            self._work.keep(now=time.time())
         except (DatabaseError, InterfaceError) as error:
-            log.warning("demand is not recorded now: %s", " ".join(str(error).split()))
+            log.warning("demand and work are not recorded now: %s", " ".join(str(error).split()))
             connection.close()
 
     def _foretell(self, pools: list[Pool]) -> None:
@@ -187,6 +191,7 @@ class Orchestrator:
         self._meter = Meter()
         self._stock_rows = StockRows(self._host.stock.host)
         self._book = Book()
+        self._work = WorkBook()
         self._host.access.begin()
         self._first = True
         runtime = self._host.fleet.runtimes[Pool.Runtime.PROCESS]

@@ -12,7 +12,8 @@ from django.db import models
 from django.db.models import F, Func, Q
 from django.db.models.lookups import Exact
 
-import orchestrator.stock_models  # noqa: F401 - Django looks for models from here
+import orchestrator.stock_models
+import orchestrator.work_rows  # noqa: F401 - the same
 from orchestrator.demand_rows import LEAST_HISTORY_DAYS  # Django learns of those rows by it
 from orchestrator.policies.schedule import BadSchedule, parse, zone_of
 from orchestrator.recipe_fields import BadField, engine_args_of, env_of, mounts_of, params_of

@@ -165,10 +165,14 @@ class Delta(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Usage(msgspec.Struct, frozen=True):
-    """Tokens of a turn; `completion_tokens` counts those of earlier attempts too."""
+    """Tokens of a turn; `completion_tokens` counts those of earlier attempts too.
+
+    `cached_tokens`: those of the prompt that the engine had not to read anew (its prefix cache), where it tells of them.
+    """
 
     prompt_tokens: int = 0
     completion_tokens: int = 0
+    cached_tokens: int = 0
 
 
 class TaskError(msgspec.Struct, frozen=True):

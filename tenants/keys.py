@@ -12,6 +12,7 @@ SCOPES = (
     "tasks:write", "tasks:read", "agents:write", "agents:read", "secrets:write", "secrets:read", "webhooks:write", "webhooks:read",
     "tools:write", "tools:read",
     "schedules:write", "schedules:read",
+    "usage:read",
     "files:write", "files:read", "batches:write", "batches:read",
     "comparisons:write", "comparisons:read",
 )  # fmt: skip

@@ -281,7 +281,7 @@ def schemas() -> dict[str, Schema]:
             AnswerRequest,
             SamplingParams,
             ClientMessage,
-        ],  # fmt: skip
+        ],
         ref_template="#/components/schemas/{name}",
     )
     for name, schema in requests.items():

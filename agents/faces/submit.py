@@ -25,7 +25,7 @@ from agents.faces.prompts import plain_prompt, preface
 from agents.faces.requests import MessageIn, TaskRequest
 from agents.faces.submitted import Submitted
 from agents.lifecycle import TaskState
-from agents.limits import bill, headers
+from agents.limits import bill, headers, refusal_of_spent
 from agents.problems import LIMIT_CODES, Problem, bad_field, not_found, unavailable
 from agents.sampling import layered, validated
 from agents.submissions import body_of, options_of, reserved_tokens, submission
@@ -110,6 +110,10 @@ async def submit_together(
     followed: list[Subscription | None] = [None] * len(drafts)
     candidates = [draft.candidate for draft in drafts]
     try:
+        if spent := refusal_of_spent(
+            tenant_until=principal.budget_spent_until, key_until=principal.key_budget_spent_until, now=datetime.now(UTC)
+        ):
+            raise spent
         if follow:
             for number, candidate in enumerate(candidates):
                 followed[number] = await _expected(context, agent.pool, candidate.submission.task)

@@ -23,6 +23,7 @@ from agents.faces.openai.response_request import ResponseRequest
 from agents.faces.socket import ClientMessage
 from batches.faces import routes as batches
 from batches.faces.batches import BatchRequest
+from billing.api import forms as usage_forms
 from comparisons.api import serializers as comparison_forms
 from schedules.api import serializers as schedule_forms
 
@@ -220,6 +221,16 @@ ATTEMPTS: dict[str, tuple[Attempt, ...]] = {
     "DELETE /api/v1/tasks/{id}": GONE,
     "POST /api/v1/tasks/{id}/cancel": GONE,
     "GET /api/v1/tasks/{id}/events": (Attempt(404), Attempt(404, query=lambda theirs, own: {"after": "1"})),
+    "GET /api/v1/usage": (
+        Attempt(200),
+        Attempt(200, ("UsageFilter.key",), query=lambda theirs, own: {"key": theirs.api_key}),
+        Attempt(200, ("UsageFilter.agent",), query=lambda theirs, own: {"agent": theirs.agent, "group_by": "agent"}),
+        Attempt(200, ("UsageFilter.model",), query=lambda theirs, own: {"model": theirs.pool, "format": "csv"}),
+    ),
+    "GET /api/v1/usage/gpu": (
+        Attempt(200),
+        Attempt(200, ("GpuFilter.model",), query=lambda theirs, own: {"model": theirs.pool}),
+    ),
     "GET /api/v1/secrets": (Attempt(200), Attempt(200, query=_cursor)),
     "PUT /api/v1/secrets/{name}": (Attempt(201, own=True, body=lambda theirs, own: {"value": "mine"}),),
     "DELETE /api/v1/secrets/{name}": GONE,
@@ -340,6 +351,8 @@ FORMS: dict[type[Any], tuple[set[str], set[str]]] = {
     forms.ConversationFilter: ({"agent"}, set()),
     forms.MessageInput: (set(), {"role", "content"}),
     forms.TaskFilter: ({"agent", "conversation"}, {"state", "created_after", "created_before"}),
+    usage_forms.UsageFilter: ({"key", "agent", "model"}, {"from", "to", "interval", "format", "group_by"}),
+    usage_forms.GpuFilter: ({"model"}, {"from", "to", "interval", "format"}),
     secret_forms.SecretInput: (set(), {"value"}),
     secret_forms.SecretFilter: (set(), set()),
     webhook_forms.EndpointInput: (set(), {"url", "description", "event_types", "enabled"}),

@@ -9,9 +9,7 @@ from orchestrator.models import Pool
 from tests.orchestrator.conftest import Site
 
 
-@pytest.mark.parametrize(
-    ("field", "empty"), [("env", {}), ("engine_args", {}), ("default_params", {}), ("mounts", [])]
-)
+@pytest.mark.parametrize(("field", "empty"), [("env", {}), ("engine_args", {}), ("default_params", {}), ("mounts", [])])
 @pytest.mark.parametrize("sent", ["", "null", "[]", "{}"])
 def test_an_emptied_field_is_an_empty_one(site: Site, field: str, empty: object, sent: str) -> None:
     pool = site.pool()

@@ -15,9 +15,7 @@ from tests.orchestrator.conftest import ROOT, Site
 from tests.orchestrator.engine import engine_that_says
 
 
-def test_an_engine_that_answers_with_an_error_stops_no_other_pool(
-    site: Site, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_engine_that_answers_with_an_error_stops_no_other_pool(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     with engine_that_says((500, '{"message": "boom"}')) as address:
         monkeypatch.setenv("DOCKER_HOST", address)
         with pytest.raises(RuntimeUnavailable, match="The Docker engine fails, see its log: boom"):
