@@ -172,7 +172,9 @@ class Ledger:
                 seq=held.seq + 1,
                 state=state,
                 finish_reason=reason,
-                usage=Usage(held.prompt_tokens, held.completion_tokens, held.cached_tokens),
+                usage=Usage(
+                    held.prompt_tokens, 0 if held.turn.body.embed else held.completion_tokens, held.cached_tokens
+                ),
                 error=error,
                 text="".join(held.text),
                 first_token_ms=held.first_token_ms,

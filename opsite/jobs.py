@@ -14,6 +14,7 @@ from orchestrator.demand_rows import DemandMinute
 from orchestrator.history.forecasts import renew
 from orchestrator.models import ScalingDecision, Worker
 from orchestrator.work_rows import WorkMinute
+from schedules.services import forget_firings
 from webhooks.services import forget_deliveries
 
 WORK_DAYS = 3
@@ -22,8 +23,8 @@ WORK_DAYS = 3
 
 @shared_task(name="opsite.jobs.retention")
 def retention() -> dict[str, int]:
-    """Forget decisions and ended workers older than OPSITE_HISTORY_DAYS, demand older than OPSITE_DEMAND_HISTORY_DAYS, and
-    deliveries of webhooks older than OPSITE_WEBHOOK_HISTORY_DAYS.
+    """Forget decisions, ended workers and firings of schedules older than OPSITE_HISTORY_DAYS, demand older than
+    OPSITE_DEMAND_HISTORY_DAYS, and deliveries of webhooks older than OPSITE_WEBHOOK_HISTORY_DAYS.
 
     What goes has been billed before. Returns how many rows went.
     """
@@ -37,12 +38,14 @@ def retention() -> dict[str, int]:
     ).delete()
     work, _ = WorkMinute.objects.filter(minute__lt=now - timedelta(days=WORK_DAYS)).delete()
     deliveries = forget_deliveries(before=now - timedelta(days=settings.OPSITE_WEBHOOK_HISTORY_DAYS))
+    firings = forget_firings(before=oldest)
     return {
         "decisions": decisions,
         "workers": workers,
         "demand_minutes": minutes,
         "work_minutes": work,
         "deliveries": deliveries,
+        "firings": firings,
     }
 
 

@@ -185,11 +185,14 @@ SPECTACULAR_SETTINGS = {
         "drf_spectacular.hooks.postprocess_schema_enums",
         "agents.api.openapi.add_hot_routes",
         "batches.openapi.add_routes",
+        "knowledge.api.openapi.add_search",
     ],
     "ENUM_NAME_OVERRIDES": {
         "TaskStateEnum": "agents.models.STATES",
         "ComparisonStateEnum": "comparisons.models.COMPARISON_STATES",
         "FiringStateEnum": "schedules.models.FIRING_STATES",
+        "DocumentStateEnum": "knowledge.models.Document.State",
+        "DocumentFormatEnum": "knowledge.models.Document.Format",
     },
 }
 
@@ -254,6 +257,21 @@ UNFOLD = {
                     {"title": "Files", "icon": "description", "link": reverse_lazy("admin:batches_file_changelist")},
                     {"title": "Messages", "icon": "chat", "link": reverse_lazy("admin:agents_message_changelist")},
                     {"title": "Turns", "icon": "repeat", "link": reverse_lazy("admin:agents_turn_changelist")},
+                ],
+            },
+            {
+                "title": "Knowledge",
+                "items": [
+                    {
+                        "title": "Collections",
+                        "icon": "library_books",
+                        "link": reverse_lazy("admin:knowledge_collection_changelist"),
+                    },
+                    {
+                        "title": "Documents",
+                        "icon": "description",
+                        "link": reverse_lazy("admin:knowledge_document_changelist"),
+                    },
                 ],
             },
             {

@@ -66,6 +66,7 @@ class Orchestrator:
         self._book = Book()
         self._work = WorkBook()
         self._first = True
+        self._begun = False
 
     def run(self, stop: threading.Event) -> None:
         """Work until `stop`. Workers are left as they are."""
@@ -78,10 +79,13 @@ class Orchestrator:
                 if self._leadership.campaign():
                     if not led:
                         log.info("this orchestrator leads")
-                        self._begin()
+                        self._begun = False
                     standing_by = False
-                    self._safely(self.tick)
-                    if self._leadership.leads:
+                    if not self._begun:
+                        self._safely(self._begin)  # until that is done nobody knows what runs: nothing may be started
+                    if self._begun:
+                        self._safely(self.tick)
+                    if self._begun and self._leadership.leads:
                         self._safely(self.keep_history)
                 else:
                     if not standing_by:
@@ -124,7 +128,7 @@ class Orchestrator:
                 seen, control = self._seen(pool.slug, demand[pool.slug]), self._control(pool)
                 control.spent_h = spent.get(pool.pk)
                 control.curve = self._book.curves.get(pool.pk)
-                ticks[pool.pk] = control.tick(pool, of_pool.get(pool.pk, []), sight, outcomes, seen, heard_at)
+                ticks[pool.pk] = control.tick(pool, of_pool.get(pool.pk, []), sight, outcomes, seen, heard_at=heard_at)
                 drafts.append(next(ticks[pool.pk]))
         allotments = allot_the_sound(capacity, sight, pools=pools, rows=rows, drafts=drafts)
         for draft in drafts:
@@ -197,6 +201,7 @@ class Orchestrator:
         runtime = self._host.fleet.runtimes[Pool.Runtime.PROCESS]
         if isinstance(runtime, ProcessRuntime):
             runtime.adopt()
+        self._begun = True
 
     def _seen(self, pool: str, answer: PoolSignals | Exception) -> PoolSignals | None:
         """What the queue said; None, and a word in the log the first time, if it could not be read."""

@@ -237,9 +237,7 @@ class Watch:
         counts: bool = True,
     ) -> None:
         """Record a worker's end; unless it does not count, the backoff learns of it."""
-        records.end(
-            row, state=state, now=now, exit_code=exit_code, error=error, log_tail=log_tail, counts=counts
-        )
+        records.end(row, state=state, now=now, exit_code=exit_code, error=error, log_tail=log_tail, counts=counts)
         if counts:
             revision = str(row.revision_id)
             self.backoffs[revision] = after(self.backoff(revision), records.ending(row))

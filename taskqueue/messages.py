@@ -73,7 +73,8 @@ class TurnBody(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     """What the engine needs to run a turn: chat messages (the model's own template is applied), a plain prompt, or texts to embed.
 
     `tool_choice` is `auto`, `none`, `required`, or the name of the one tool to call. `tools_run_here`: the calls are Opsite's to
-    make, so a turn that ends in calls does not end its task. `embed` are texts for an embedding engine.
+    make, so a turn that ends in calls does not end its task. `embed` are texts for an embedding engine;
+    `truncate` lets it cut those that are longer than its model takes, where it would refuse them.
     """
 
     messages: tuple[ChatMessage, ...] = ()
@@ -84,6 +85,7 @@ class TurnBody(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     tools_run_here: bool = False
     output: OutputForm | None = None
     embed: tuple[str, ...] = ()
+    truncate: bool = False
 
 
 class Submission(msgspec.Struct, frozen=True, kw_only=True):

@@ -15,6 +15,7 @@ SCOPES = (
     "usage:read",
     "files:write", "files:read", "batches:write", "batches:read",
     "comparisons:write", "comparisons:read",
+    "knowledge:write", "knowledge:read",
 )  # fmt: skip
 
 

@@ -6,6 +6,7 @@ import msgspec
 
 from agents.api.openapi_forms import Schema, object_of, ref
 from agents.api.openapi_responses import RESPONSES
+from agents.embedding import TEXTS_MAX
 from agents.faces.idempotency import IDEMPOTENCY_KEY_MAX
 from agents.faces.openai.choices import N_MAX
 from agents.faces.openai.completion_request import MAX_TOKENS, PROMPTS_MAX, CompletionRequest
@@ -16,7 +17,7 @@ from agents.faces.openai.response_request import (
     ResponseItem,
     ResponseRequest,
 )
-from agents.faces.requests import AnswerRequest, ChatRequest, TaskRequest
+from agents.faces.requests import AnswerRequest, ChatRequest, EmbeddingRequest, TaskRequest
 from agents.faces.socket import ANSWERS, ClientMessage
 from agents.sampling import RANGES, STOPS_MAX
 from taskqueue.messages import SamplingParams
@@ -53,9 +54,18 @@ _DETAILS: dict[str, dict[str, Schema]] = {
     },
     "TaskRequest": {
         "agent": {"description": "The agent's slug; `slug@3` asks for its third revision, published or not."},
-        "input": {"description": "One user message. Give one of this, `messages` and `prompt`."},
+        "input": {"description": "One user message. Give one of this, `messages`, `prompt` and `embed`."},
         "prompt": {
             "description": "A plain prompt, for which no chat template is applied; not for an agent with a system prompt."
+        },
+        "embed": {
+            "minItems": 1,
+            "maxItems": TEXTS_MAX,
+            "description": "Texts for vectors, in place of `input`; for an agent on a pool that embeds. The output is a JSON list "
+            "of as many strings: each vector's components in base64, single precision, little-endian.",
+        },
+        "truncate": {
+            "description": "With `embed`: cut texts that are longer than the model takes. The finish reason is then `length`."
         },
         "conversation": {
             "format": "uuid",
@@ -83,6 +93,18 @@ _DETAILS: dict[str, dict[str, Schema]] = {
             "description": "By websocket: whether the task is cancelled when the connection that submitted and follows it is lost. "
             "Left out: as the tenant has it. Not with an idempotency key, and not by POST, where the answer comes otherwise."
         },
+    },
+    "EmbeddingRequest": {
+        "model": {"description": "A pool that embeds, or an agent on one."},
+        "input": {
+            "anyOf": [
+                {"type": "string"},
+                {"type": "array", "items": {"type": "string"}, "minItems": 1, "maxItems": TEXTS_MAX},
+            ],
+            "description": "One text, or several. Token ids are refused.",
+        },
+        "dimensions": {"description": "Refused: a model's vectors have their own length."},
+        "truncate": {"description": "Cut texts that are longer than the model takes; without it they are refused."},
     },
     "ClientMessage": {"type": {"enum": ["auth", *ANSWERS]}},
     "ChatRequest": {
@@ -265,7 +287,29 @@ _ANSWERS: dict[str, Schema] = {
         ),
         "description": "Of all choices: each is a task of its own, and reads its prompt itself.",
     },
+    "StreamEvent": {
+        **object_of(("data",), event=_TEXT, data=_TEXT, id=_TEXT),
+        "description": "A server-sent event; `data` is JSON text, or `[DONE]` at the end of OpenAI's older streams.",
+    },
     "Health": object_of(("status",), status=_TEXT, postgres=_TEXT, redis=_TEXT),
+    "EmbeddingList": object_of(
+        ("object", "model", "data", "usage"),
+        object={"const": "list"},
+        model=_TEXT,
+        data={
+            "type": "array",
+            "items": object_of(
+                ("object", "index", "embedding"),
+                object={"const": "embedding"},
+                index=_COUNT,
+                embedding={
+                    "anyOf": [{"type": "array", "items": {"type": "number"}}, _TEXT],
+                    "description": "With `encoding_format` `base64`: single precision, little-endian.",
+                },
+            ),
+        },
+        usage=object_of(("prompt_tokens", "total_tokens"), prompt_tokens=_COUNT, total_tokens=_COUNT),
+    ),
 }
 
 
@@ -278,6 +322,7 @@ def schemas() -> dict[str, Schema]:
             CompletionRequest,
             ResponseRequest,
             ResponseItem,
+            EmbeddingRequest,
             AnswerRequest,
             SamplingParams,
             ClientMessage,
@@ -289,6 +334,7 @@ def schemas() -> dict[str, Schema]:
             field: {**_required(asked), **_DETAILS.get(name, {}).get(field, {})}
             for field, asked in schema["properties"].items()
         }
+    requests["TaskRequest"]["oneOf"] = [{"required": [way]} for way in ("input", "messages", "prompt")]
     return {**_ANSWERS, **requests}
 
 

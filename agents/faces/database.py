@@ -42,7 +42,7 @@ NOTE_USE = """
 
 _AGENT = """
     SELECT a.id, a.slug, r.id AS revision, r.number, r.system_prompt, r.params, r.tools, p.id AS pool_id, p.slug AS pool,
-           p.default_params, p.max_waiting AS pool_max_waiting, l.tokens AS answer_tokens, {percent} AS percent
+           p.engine, p.default_params, p.max_waiting AS pool_max_waiting, l.tokens AS answer_tokens, {percent} AS percent
     FROM agents_agent a {joins}
     JOIN orchestrator_pool p ON p.id = r.pool_id
     LEFT JOIN agents_answerlength l ON l.agent_id = a.id

@@ -80,6 +80,7 @@ class AgentRef(NamedTuple):
     tools: tuple[ToolSpec, ...]
     pool_id: uuid.UUID
     pool: str
+    engine: str
     default_params: dict[str, Any]
     pool_max_waiting: int
     answer_tokens: float | None

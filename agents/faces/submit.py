@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import msgspec
 from msgspec import UNSET
 
+from agents.embedding import checked_texts, require_embedding, require_generating
 from agents.faces import database
 from agents.faces.acceptance import Candidate
 from agents.faces.as_response import AsResponse
@@ -169,9 +170,10 @@ def _draft(
     parent_call: uuid.UUID | None,
 ) -> _Draft:
     """One task of a call, ready to be accepted. `counts`: as the call's one request."""
-    params = layered(WANTED_DEFAULTS, agent.default_params, agent.params, request.parameters)
+    embed = _to_embed(request, agent)
+    params = {} if embed else layered(WANTED_DEFAULTS, agent.default_params, agent.params, request.parameters)
     validated(params)
-    asked, said = _asked(agent, request, past, response)
+    asked, said = ([], []) if embed else _asked(agent, request, past, response)
     tools = _tools(agent, request)
     deadline_at = _deadline(request)
     ends = ends_with_client(request, by_default=principal.cancel_on_disconnect, followed=follow)
@@ -179,7 +181,14 @@ def _draft(
         raise bad_field("priority", "must be between 0 (first) and 9 (last)")
 
     turn, conversation = new_id(), past.conversation
-    options = options_of(TurnBody(tools=tools, tool_choice=request.tool_choice, tools_run_here=bool(agent.tools)))
+    beside = TurnBody(
+        tools=tools,
+        tool_choice=request.tool_choice,
+        tools_run_here=bool(agent.tools),
+        embed=embed,
+        truncate=request.truncate,
+    )
+    options = options_of(beside)
     body = body_of(asked, params, options)
     row: Row = {
         "id": task,
@@ -407,10 +416,36 @@ def _asked(
     return [*([before] if before else []), *continued, *past.messages, *said], said
 
 
+def _to_embed(request: TaskRequest, agent: AgentRef) -> tuple[str, ...]:
+    """The texts of a task that embeds; none for any other."""
+    if request.embed is None:
+        if request.truncate:
+            raise bad_field("truncate", "goes with `embed` only")
+        require_generating(agent.engine, field="agent")
+        return ()
+    require_embedding(agent.engine, field="agent")
+    prompt = None if request.prompt is UNSET else request.prompt
+    others = {
+        "prompt": prompt,
+        "input": request.input,
+        "messages": request.messages,
+        "conversation": request.conversation,
+    }
+    if beside := next((name for name, value in others.items() if value is not None), None):
+        raise bad_field(beside, "does not go with `embed`")
+    if request.parameters:
+        raise bad_field("parameters", "texts are embedded without any")
+    if agent.tools or request.tools:
+        raise bad_field("tools", "texts are embedded without any")
+    if agent.system_prompt:
+        raise bad_field("agent", f"{agent.slug!r} has a system prompt, which no embedding has; name one without it")
+    return tuple(checked_texts(request.embed, field="embed"))
+
+
 def _said(request: TaskRequest) -> list[dict[str, Any]]:
     """The input as messages."""
     if (request.input is None) == (request.messages is None):
-        raise bad_field("input", "give either `input` (a string) or `messages`")
+        raise bad_field("input", "give either `input` (a string) or `messages`, or texts to `embed`")
     messages: Sequence[MessageIn] = request.messages or [MessageIn("user", request.input or "")]
     if not messages:
         raise bad_field("messages", "at least one message is needed")

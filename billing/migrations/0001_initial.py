@@ -14,7 +14,7 @@ class Migration(migrations.Migration):
 
     dependencies = [
         ('agents', '0009_cached_tokens'),
-        ('orchestrator', '0013_work_minutes'),
+        ('orchestrator', '0016_work_minutes'),
         ('tenants', '0007_budget_spent_until'),
     ]
 

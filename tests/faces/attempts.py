@@ -25,6 +25,9 @@ from batches.faces import routes as batches
 from batches.faces.batches import BatchRequest
 from billing.api import forms as usage_forms
 from comparisons.api import serializers as comparison_forms
+from knowledge.api import serializers as knowledge
+from knowledge.face import ROUTES as KNOWLEDGE
+from knowledge.face import SearchRequest
 from schedules.api import serializers as schedule_forms
 
 NIGHTLY = {"name": "nightly", "cron": "0 3 * * *"}
@@ -44,6 +47,8 @@ class Names(NamedTuple):
     response: str
     api_key: str
     idempotency_key: str
+    collection: str
+    document: str
     secret: str
     endpoint: str
     delivery: str
@@ -305,6 +310,42 @@ ATTEMPTS: dict[str, tuple[Attempt, ...]] = {
         Attempt(404),
         Attempt(404, query=lambda theirs, own: {"after": theirs.response}),
     ),
+    "POST /v1/embeddings": (
+        Attempt(404, ("EmbeddingRequest.model",), body=lambda theirs, own: {"model": theirs.agent, "input": "Hi"}),
+        Attempt(404, ("EmbeddingRequest.model",), body=lambda theirs, own: {"model": theirs.pool, "input": "Hi"}),
+    ),
+    "GET /api/v1/collections": (Attempt(200), Attempt(200, query=_cursor)),
+    "POST /api/v1/collections": (
+        Attempt(
+            400, ("CollectionInput.pool",), "pool", body=lambda theirs, own: {"slug": "mine", "pool": theirs.pool}
+        ),
+        Attempt(
+            201, ("CollectionInput.slug",), own=True,
+            body=lambda theirs, own: {"slug": theirs.collection, "pool": own.pool},
+        ),
+    ),
+    "GET /api/v1/collections/{slug}": GONE,
+    "DELETE /api/v1/collections/{slug}": GONE,
+    "GET /api/v1/collections/{slug}/documents": (
+        Attempt(404),
+        Attempt(
+            200, ("DocumentFilter.title",), at="collection", query=lambda theirs, own: {"title": theirs.document}
+        ),
+    ),
+    "POST /api/v1/collections/{slug}/documents": (
+        Attempt(404, body=lambda theirs, own: {"title": "taken", "text": "taken"}),
+        Attempt(
+            201, ("DocumentInput.title",), own=True, at="collection",
+            body=lambda theirs, own: {"title": theirs.document, "text": "mine"},
+        ),
+        Attempt(
+            400, ("UploadQuery.title",), at="collection",
+            body=lambda theirs, own: {"text": "mine"}, query=lambda theirs, own: {"title": theirs.document},
+        ),
+    ),
+    "POST /api/v1/collections/{slug}/search": (Attempt(404, body=lambda theirs, own: {"query": "secret"}),),
+    "GET /api/v1/documents/{pk}": GONE,
+    "DELETE /api/v1/documents/{pk}": GONE,
     "GET /livez": PUBLIC,
     "GET /readyz": PUBLIC,
 }  # fmt: skip
@@ -365,6 +406,8 @@ FORMS: dict[type[Any], tuple[set[str], set[str]]] = {
         {
             "input",
             "messages",
+            "embed",
+            "truncate",
             "parameters",
             "priority",
             "deadline_s",
@@ -379,6 +422,13 @@ FORMS: dict[type[Any], tuple[set[str], set[str]]] = {
     ResponseRequest: (RESPONSE_NAMES, set(ResponseRequest.__struct_fields__) - RESPONSE_NAMES),
     requests.ChatRequest: ({"model"}, set(requests.ChatRequest.__struct_fields__) - {"model"}),
     BatchRequest: ({"input_file_id"}, {"endpoint", "completion_window", "metadata"}),
+    requests.EmbeddingRequest: ({"model"}, set(requests.EmbeddingRequest.__struct_fields__) - {"model"}),
+    knowledge.CollectionInput: ({"slug", "pool"}, {"name", "chunk_size", "chunk_overlap"}),
+    knowledge.CollectionFilter: (set(), set()),
+    knowledge.DocumentInput: ({"title"}, {"text", "format", "metadata"}),
+    knowledge.DocumentFilter: ({"title"}, {"state"}),
+    knowledge.UploadQuery: ({"title"}, set()),
+    SearchRequest: (set(), {"query", "k", "metadata"}),
     ClientMessage: ({"task", "key"}, {"type", "ref", "cursor", "follow"}),
 }
 """Each form's fields: those that can name an object, and those that cannot."""
@@ -394,7 +444,7 @@ def fields_of(form: type[Any]) -> set[str]:
 
 def served_routes() -> set[str]:
     """`METHOD path` of everything that takes an API key."""
-    served = {f"{method} {path}" for method, path, _ in [*ROUTES, *batches.ROUTES]}
+    served = {f"{method} {path}" for method, path, _ in [*ROUTES, *batches.ROUTES, *KNOWLEDGE]}
     for path, pattern in patterns(get_resolver()):
         if not path.startswith(tuple(f"/{prefix}" for prefix in NOT_TENANTS if prefix)) and path != "/":
             methods = set(pattern.callback.actions) - {"head"}  # type: ignore[attr-defined]  # REST framework's, beside GET

@@ -24,6 +24,7 @@ from orchestrator.policies.decide import STALE_S
 from orchestrator.policies.demand import Demand
 from orchestrator.revisions import note_edit
 from orchestrator.runtimes import WorkerSpec
+from orchestrator.runtimes.process import ProcessRuntime
 from orchestrator.services import stop_fleet
 from orchestrator.specs import BadPool, fingerprint, worker_spec
 from orchestrator.specs import Site as SpecSite
@@ -79,10 +80,10 @@ def test_one_pools_failure_does_not_stop_the_others(
     bad = site.pool(slug="a-bad-one")
     tick = PoolControl.tick
 
-    def broken(self: PoolControl, pool: Pool, *args: Any) -> Any:
+    def broken(self: PoolControl, pool: Pool, *args: Any, **more: Any) -> Any:
         if pool.pk == bad.pk:
             raise ZeroDivisionError
-        return tick(self, pool, *args)
+        return tick(self, pool, *args, **more)
 
     monkeypatch.setattr(PoolControl, "tick", broken)
     good = site.pool(policy={"min_workers": 1})
@@ -253,6 +254,31 @@ def test_a_fingerprint_changes_with_what_starts_a_worker_only() -> None:
     assert fingerprint(pool) == before
     pool.model = "b"
     assert fingerprint(pool) != before
+
+
+def test_a_begin_that_fails_is_tried_again_at_the_next_tick(
+    site: Site, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    tries = []
+
+    def adopt(self: ProcessRuntime) -> None:
+        tries.append(Worker.objects.count())
+        if len(tries) == 1:
+            raise OSError("the disk is gone")
+
+    monkeypatch.setattr(ProcessRuntime, "adopt", adopt)
+    pool = site.pool(policy={"min_workers": 1})
+    stop = threading.Event()
+    thread = threading.Thread(target=Orchestrator(tick_s=0.05).run, args=(stop,))
+    thread.start()
+    try:
+        wait_for(lambda: site.live(pool), what="it leads all the same")
+    finally:
+        stop.set()
+        thread.join(20)
+        monkeypatch.undo()
+    assert tries == [0, 0]  # and starts nothing before it knows what runs
+    assert "the disk is gone" in caplog.text
 
 
 def test_what_a_start_came_to_is_not_lost_with_a_tick_that_fails(

@@ -99,7 +99,9 @@ def test_a_pool_that_has_spent_its_day_promises_no_more_than_its_minimum(
         spend(pool)
     leading.tick()
     spent, kept, free = (outlook_of(redis, pool) for pool in (empty, least, rich))
-    assert spent is not None and kept is not None and free is not None
+    assert spent is not None
+    assert kept is not None
+    assert free is not None
     assert spent.no_capacity == "This model's GPU-hours of the day (UTC) are spent. No worker serves it."
     assert spent.earliest == spent.latest == ()
     assert abs(spent.retry_s - (day_of(time.time()) + DAY_S - time.time())) < 60

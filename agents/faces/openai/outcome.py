@@ -9,7 +9,8 @@ from taskqueue.messages import ToolCall
 
 _FINISH = {"length": "length", "tool_calls": "tool_calls"}
 _FAILURE_STATUS = dict.fromkeys(
-    ("context_length_exceeded", "empty_prompt", "chat_template_missing", "chat_template_error"), 400
+    ("context_length_exceeded", "empty_prompt", "chat_template_missing", "chat_template_error", "wrong_kind_of_model"),
+    400,
 )
 """Failures of a task for which its sender can do something."""
 

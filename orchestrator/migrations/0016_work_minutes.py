@@ -8,7 +8,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('orchestrator', '0012_scripted_engine'),
+        ('orchestrator', '0015_embedding_engine'),
     ]
 
     operations = [
