@@ -57,8 +57,6 @@ class TaskRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     agent: str
     input: str | None = None
     messages: list[MessageIn] | None = None
-    embed: list[str] | None = None
-    truncate: bool = False
     conversation: str | None = None
     parameters: dict[str, Any] = {}
     tools: list[ToolIn] = []
@@ -71,6 +69,8 @@ class TaskRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     split_key: str | None = None
     cancel_on_disconnect: bool | UnsetType = UNSET
     prompt: str | UnsetType = UNSET
+    embed: list[str] | UnsetType = UNSET
+    truncate: bool | UnsetType = UNSET
 
 
 class AnswerRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

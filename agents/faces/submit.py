@@ -186,7 +186,7 @@ def _draft(
         tool_choice=request.tool_choice,
         tools_run_here=bool(agent.tools),
         embed=embed,
-        truncate=request.truncate,
+        truncate=request.truncate is True,
     )
     options = options_of(beside)
     body = body_of(asked, params, options)
@@ -418,8 +418,8 @@ def _asked(
 
 def _to_embed(request: TaskRequest, agent: AgentRef) -> tuple[str, ...]:
     """The texts of a task that embeds; none for any other."""
-    if request.embed is None:
-        if request.truncate:
+    if request.embed is UNSET:
+        if request.truncate is not UNSET:
             raise bad_field("truncate", "goes with `embed` only")
         require_generating(agent.engine, field="agent")
         return ()
