@@ -8,6 +8,8 @@ from django.core.validators import MaxValueValidator
 from django.db import models
 from django.db.models import F, Q
 
+import agents.revision_models  # Django looks for models from here
+import agents.tool_models  # noqa: F401
 from agents.lifecycle import DEAD_LETTER_CODES, OUTCOMES, TaskState
 from tenants.identifiers import new_id
 from tenants.scoping import TenantOwned
@@ -63,6 +65,14 @@ class AgentRevision(TenantOwned):
     pool = models.ForeignKey("orchestrator.Pool", on_delete=models.PROTECT, related_name="+")
     system_prompt = models.TextField(blank=True)
     params = models.JSONField(default=dict, blank=True, help_text="Sampling parameters.")
+    tools = models.JSONField(
+        default=list,
+        blank=True,
+        help_text='What it may call: {"tool": "<name>"} of the tenant\'s, or {"builtin": "<name>"} with its options.',
+    )
+    limits = models.JSONField(
+        default=dict, blank=True, help_text="How far a task may go: max_turns, max_tokens, max_seconds."
+    )
     created_by = models.CharField(max_length=200, blank=True)
     created_at = models.DateTimeField(auto_now_add=True)
 
@@ -134,6 +144,19 @@ class Task(TenantOwned):
         help_text="The messages as they are sent to the model, system prompt and history included; a plain prompt as a string."
     )
     params = models.JSONField(default=dict, blank=True)
+    options = models.JSONField(
+        default=dict,
+        blank=True,
+        help_text="What each of its turns takes to a worker beside messages and parameters, as in `TurnBody`.",
+    )
+    parent_call = models.OneToOneField(
+        "ToolCall",
+        null=True,
+        blank=True,
+        on_delete=models.SET_NULL,
+        related_name="child",
+        help_text="The call by which another task handed this one over.",
+    )
     priority = models.PositiveSmallIntegerField(
         default=5, validators=[MaxValueValidator(9)], help_text="0 first, 9 last, within the tenant."
     )
@@ -142,6 +165,7 @@ class Task(TenantOwned):
     idempotency_key = models.CharField(max_length=255, null=True, blank=True)  # noqa: DJ001 - NULLs are not unique
     idempotency_digest = models.CharField(max_length=64, blank=True)
     output = models.TextField(blank=True)
+    tool_calls = models.JSONField(null=True, blank=True, help_text="What its client is to call, if it ended so.")
     finish_reason = models.CharField(max_length=32, blank=True)
     error = models.JSONField(null=True, blank=True)
     estimated_tokens = models.PositiveIntegerField(
@@ -149,6 +173,9 @@ class Task(TenantOwned):
     )
     prompt_tokens = models.PositiveIntegerField(default=0)
     completion_tokens = models.PositiveIntegerField(default=0)
+    cached_tokens = models.PositiveIntegerField(
+        default=0, db_default=0, help_text="Prompt tokens that the engine had in its prefix cache, where it says so."
+    )
     attempts = models.PositiveSmallIntegerField(default=0)
     rerun_of = models.OneToOneField(
         "self",
@@ -232,8 +259,11 @@ class Turn(TenantOwned):
     state = models.CharField(max_length=10, choices=STATES, default=TaskState.QUEUED.value)
     attempts = models.PositiveSmallIntegerField(default=0)
     worker = models.CharField(max_length=100, blank=True, help_text="The last holder.")
+    context = models.JSONField(default=list, blank=True, help_text="The messages that came since the turn before.")
+    output = models.TextField(blank=True, help_text="What it said, if it ended in tool calls; else the task has it.")
     prompt_tokens = models.PositiveIntegerField(default=0)
     completion_tokens = models.PositiveIntegerField(default=0)
+    cached_tokens = models.PositiveIntegerField(default=0, db_default=0)
     created_at = models.DateTimeField(auto_now_add=True)
     queued_at = models.DateTimeField()
     claimed_at = models.DateTimeField(null=True, blank=True)

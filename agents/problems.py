@@ -22,6 +22,7 @@ TITLES = {
     422: "Unprocessable",
     429: "Too many requests",
     500: "Internal error",
+    502: "Another server failed",
     503: "Temporarily unavailable",
 }
 
@@ -152,6 +153,16 @@ def over_limit(*, code: str, limit: str, owner: str, retry_after_s: int, headers
         f"The limit of {limit} of {owner} is reached; try again in {retry_after_s} s.",
         retry_after_s=retry_after_s,
         more_headers=headers,
+    )
+
+
+def budget_spent(owner: str, retry_after_s: int) -> Problem:
+    """429: the money of the month is spent."""
+    return Problem(
+        429,
+        "insufficient_quota",
+        f"The month's budget of {owner} is spent; have it raised, or try again in {retry_after_s} s, when the next month begins.",
+        retry_after_s=retry_after_s,
     )
 
 

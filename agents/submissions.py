@@ -10,16 +10,28 @@ import msgspec
 
 from taskqueue.messages import ChatMessage, SamplingParams, Submission, TurnBody
 
+TOOLS_CHANNEL = "opsite_tools"
+"""Postgres' NOTIFY: there are tool calls to make."""
 CHARS_PER_TOKEN = 4
 """A rough estimate before the tokenizer has seen the prompt; fair share corrects it when the turn ends."""
 
 
-def body_of(asked: str | Sequence[dict[str, Any]], params: dict[str, Any]) -> TurnBody:
-    """What a task asks for, and its parameters, as they lie in Postgres: messages, or a plain prompt as a string."""
-    sampling = msgspec.convert(params, SamplingParams)
+def body_of(
+    asked: str | Sequence[dict[str, Any]], params: dict[str, Any], options: dict[str, Any] | None = None
+) -> TurnBody:
+    """What a task asks for as it lies in Postgres: messages, or a plain prompt as a string; its parameters and options."""
+    rest = msgspec.convert({**(options or {}), "params": params}, TurnBody)
     if isinstance(asked, str):
-        return TurnBody(prompt=asked, params=sampling)
-    return TurnBody(messages=tuple(msgspec.convert(message, ChatMessage) for message in asked), params=sampling)
+        return msgspec.structs.replace(rest, prompt=asked)
+    messages = tuple(msgspec.convert(message, ChatMessage) for message in asked)
+    return msgspec.structs.replace(rest, messages=messages)
+
+
+def options_of(body: TurnBody) -> dict[str, Any]:
+    """What of a body is neither messages nor parameters, to be stored; its inverse is `body_of`."""
+    bare = msgspec.structs.replace(body, messages=(), prompt=None, params=SamplingParams())
+    plain: dict[str, Any] = msgspec.to_builtins(bare)
+    return plain
 
 
 def reserved_tokens(body: TurnBody) -> int:
@@ -27,8 +39,15 @@ def reserved_tokens(body: TurnBody) -> int:
 
     Not what its agent's answers are like: a flood of requests that may answer at length must not pass for short ones.
     """
-    prompt = sum(len(message.content) for message in body.messages) + len(body.prompt or "")
+    if body.embed:
+        return sum(map(len, body.embed)) // CHARS_PER_TOKEN + 1
+    prompt = sum(map(_length, body.messages)) + len(body.prompt or "")
+    prompt += sum(len(tool.name) + len(tool.description) + len(str(tool.parameters)) for tool in body.tools)
     return prompt // CHARS_PER_TOKEN + body.params.max_tokens // 2 + 1
+
+
+def _length(message: ChatMessage) -> int:
+    return len(message.content) + sum(len(call.name) + len(call.arguments) for call in message.tool_calls)
 
 
 def estimated_tokens(body: TurnBody, *, answer_tokens: float | None = None) -> int:
@@ -36,6 +55,8 @@ def estimated_tokens(body: TurnBody, *, answer_tokens: float | None = None) -> i
 
     Fair share charges it at claim, and scaling counts it as work that waits.
     """
+    if body.embed:
+        return reserved_tokens(body)
     most = body.params.max_tokens
     answer = most // 2 if answer_tokens is None else min(most, math.ceil(answer_tokens))
     return reserved_tokens(body) - most // 2 + answer

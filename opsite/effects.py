@@ -12,15 +12,40 @@ import logging
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 
+from django.conf import settings
+
 from agents.faces.context import Context
+from agents.runner.chore import Runner
+from batches.runner.chore import run_batches
+from billing.budgets import watch as watch_budgets
+from comparisons.running import run_comparisons
+from knowledge.ingest import ingest
+from outbound.client import Outbound
+from schedules.firing import fire_schedules
+from webhooks.delivery import deliver
 
 log = logging.getLogger(__name__)
 
 Chore = Callable[[Context, asyncio.Event], Awaitable[None]]
 """Works until the event is set. What it raises is logged, and it begins again after a pause."""
 
-CHORES: dict[str, Chore] = {}
 AGAIN_S = 1.0
+
+
+async def _tools(context: Context, stop: asyncio.Event) -> None:
+    async with Outbound(settings.OPSITE_OUTBOUND_POLICY) as outbound:
+        await Runner(context, outbound, elsewhere={}).run(stop)
+
+
+CHORES: dict[str, Chore] = {
+    "tools": _tools,
+    "webhooks": deliver,
+    "schedules": fire_schedules,
+    "comparisons": run_comparisons,
+    "batches": run_batches,
+    "budgets": watch_budgets,
+    "ingestion of documents": ingest,
+}
 
 
 async def run(

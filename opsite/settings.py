@@ -17,6 +17,8 @@ from django.urls import reverse_lazy
 
 from opsite.embedded.stack import EmbeddedStack
 from opsite.postgres import bounded
+from outbound.policy import Policy
+from tenants.vault import configured_keys
 
 django_stubs_ext.monkeypatch()
 
@@ -93,6 +95,8 @@ INSTALLED_APPS = [
     "webhooks",
     "agents",
     "batches",
+    "schedules",
+    "comparisons",
     "knowledge",
     "billing",
 ]
@@ -154,6 +158,7 @@ CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_BEAT_SCHEDULE_FILENAME = str(OPSITE_DATA_DIR / "celerybeat")
 CELERY_BEAT_SCHEDULE = {
     "retention": {"task": "opsite.jobs.retention", "schedule": 24 * 3600.0},
+    "gpu_bill": {"task": "opsite.jobs.gpu_bill", "schedule": 120.0, "options": {"expires": 110.0}},
     "forecasts": {"task": "opsite.jobs.forecasts", "schedule": 300.0, "options": {"expires": 240.0}},
 }
 
@@ -179,8 +184,16 @@ SPECTACULAR_SETTINGS = {
     "POSTPROCESSING_HOOKS": [
         "drf_spectacular.hooks.postprocess_schema_enums",
         "agents.api.openapi.add_hot_routes",
+        "batches.openapi.add_routes",
+        "knowledge.api.openapi.add_search",
     ],
-    "ENUM_NAME_OVERRIDES": {"TaskStateEnum": "agents.models.STATES"},
+    "ENUM_NAME_OVERRIDES": {
+        "TaskStateEnum": "agents.models.STATES",
+        "ComparisonStateEnum": "comparisons.models.COMPARISON_STATES",
+        "FiringStateEnum": "schedules.models.FIRING_STATES",
+        "DocumentStateEnum": "knowledge.models.Document.State",
+        "DocumentFormatEnum": "knowledge.models.Document.Format",
+    },
 }
 
 UNFOLD = {
@@ -221,12 +234,44 @@ UNFOLD = {
                         "link": reverse_lazy("admin:agents_agentrevision_changelist"),
                     },
                     {
+                        "title": "Publications",
+                        "icon": "publish",
+                        "link": reverse_lazy("admin:agents_publication_changelist"),
+                    },
+                    {
                         "title": "Conversations",
                         "icon": "forum",
                         "link": reverse_lazy("admin:agents_conversation_changelist"),
                     },
+                    {
+                        "title": "Comparisons",
+                        "icon": "compare",
+                        "link": reverse_lazy("admin:comparisons_comparison_changelist"),
+                    },
+                    {
+                        "title": "Schedules",
+                        "icon": "schedule",
+                        "link": reverse_lazy("admin:schedules_schedule_changelist"),
+                    },
+                    {"title": "Batches", "icon": "stacks", "link": reverse_lazy("admin:batches_batch_changelist")},
+                    {"title": "Files", "icon": "description", "link": reverse_lazy("admin:batches_file_changelist")},
                     {"title": "Messages", "icon": "chat", "link": reverse_lazy("admin:agents_message_changelist")},
                     {"title": "Turns", "icon": "repeat", "link": reverse_lazy("admin:agents_turn_changelist")},
+                ],
+            },
+            {
+                "title": "Knowledge",
+                "items": [
+                    {
+                        "title": "Collections",
+                        "icon": "library_books",
+                        "link": reverse_lazy("admin:knowledge_collection_changelist"),
+                    },
+                    {
+                        "title": "Documents",
+                        "icon": "description",
+                        "link": reverse_lazy("admin:knowledge_document_changelist"),
+                    },
                 ],
             },
             {
@@ -256,10 +301,49 @@ UNFOLD = {
                 ],
             },
             {
+                "title": "Billing",
+                "items": [
+                    {
+                        "title": "Usage",
+                        "icon": "bar_chart",
+                        "link": reverse_lazy("admin:billing_tenantusage_changelist"),
+                    },
+                    {
+                        "title": "Usage by hour",
+                        "icon": "schedule",
+                        "link": reverse_lazy("admin:billing_usagehour_changelist"),
+                    },
+                    {"title": "Prices", "icon": "sell", "link": reverse_lazy("admin:billing_price_changelist")},
+                    {"title": "Budgets", "icon": "savings", "link": reverse_lazy("admin:billing_budget_changelist")},
+                    {
+                        "title": "Budget notices",
+                        "icon": "notifications",
+                        "link": reverse_lazy("admin:billing_budgetnotice_changelist"),
+                    },
+                    {
+                        "title": "GPU bill",
+                        "icon": "receipt_long",
+                        "link": reverse_lazy("admin:billing_billedhour_changelist"),
+                    },
+                    {"title": "GPU time", "icon": "timer", "link": reverse_lazy("admin:billing_gpuhour_changelist")},
+                ],
+            },
+            {
                 "title": "Tenants",
                 "items": [
                     {"title": "Tenants", "icon": "apartment", "link": reverse_lazy("admin:tenants_tenant_changelist")},
                     {"title": "API keys", "icon": "key", "link": reverse_lazy("admin:tenants_apikey_changelist")},
+                    {"title": "Secrets", "icon": "lock", "link": reverse_lazy("admin:tenants_secret_changelist")},
+                    {
+                        "title": "Webhooks",
+                        "icon": "webhook",
+                        "link": reverse_lazy("admin:webhooks_endpoint_changelist"),
+                    },
+                    {
+                        "title": "Deliveries",
+                        "icon": "outbox",
+                        "link": reverse_lazy("admin:webhooks_delivery_changelist"),
+                    },
                     {"title": "Staff", "icon": "badge", "link": reverse_lazy("admin:auth_user_changelist")},
                 ],
             },
@@ -292,10 +376,28 @@ OPSITE_REDIS_SOCKET_DIR = os.environ.get("OPSITE_REDIS_SOCKET_DIR", "")
 OPSITE_WORKER_USERS = os.environ.get("OPSITE_WORKER_USERS", "auto")
 """Whether each worker gets a Redis user of its own: `auto`, unless Redis refuses; `required`, or it is not started; `off`."""
 OPSITE_BODY_LIMIT_BYTES = int(os.environ.get("OPSITE_BODY_LIMIT_BYTES", "1048576"))
+OPSITE_OUTBOUND_POLICY = Policy.parse(os.environ.get("OPSITE_OUTBOUND_ALLOW", ""))
+"""Where tools and webhooks may call: public addresses, and the networks that OPSITE_OUTBOUND_ALLOW lists (`10.1.0.0/16, …`).
+Each is a hole in the wall, for tool servers of the operator's own: every tenant can then reach all of it."""
+OPSITE_SECRETS_KEYS = os.environ.get("OPSITE_SECRETS_KEYS", "")
+"""Keys of tenants' secrets at rest (32 bytes each in URL-safe base64, the newest first); empty: one derived from SECRET_KEY.
+To rotate, put a new one in front, restart, run `manage.py reencrypt_secrets`, and take the old one away."""
+configured_keys(OPSITE_SECRETS_KEYS, secret_key=SECRET_KEY)  # what is no key is said at the start
+OPSITE_WEBHOOK_HISTORY_DAYS = int(os.environ.get("OPSITE_WEBHOOK_HISTORY_DAYS", "14"))
+"""How long deliveries of webhooks are kept, with their attempts."""
+OPSITE_FILE_LIMIT_BYTES = int(os.environ.get("OPSITE_FILE_LIMIT_BYTES", str(200 * 1024 * 1024)))
+"""How long one uploaded file may be."""
+OPSITE_FILES_LIMIT_BYTES = int(os.environ.get("OPSITE_FILES_LIMIT_BYTES", str(10 * 1024 * 1024 * 1024)))
+"""How much a tenant's files may hold together when one more is uploaded; what batches write counts as well."""
+OPSITE_BATCH_MAX_LINES = int(os.environ.get("OPSITE_BATCH_MAX_LINES", "50000"))
+OPSITE_BATCH_WINDOW = int(os.environ.get("OPSITE_BATCH_WINDOW", "256"))
+"""Lines of a tenant's batches that are in the queue or running at a time, together; half of each of its limits at most."""
 OPSITE_HISTORY_DAYS = int(os.environ.get("OPSITE_HISTORY_DAYS", "30"))
 """How long decisions and ended workers are kept."""
 OPSITE_DEMAND_HISTORY_DAYS = int(os.environ.get("OPSITE_DEMAND_HISTORY_DAYS", "28"))
 """How long each pool's demand is kept, minute by minute: what the policy `forecast` learns from. It uses four weeks at most."""
+OPSITE_CURRENCY = os.environ.get("OPSITE_CURRENCY", "USD")
+"""The money of all prices, costs and budgets, by its code (ISO 4217)."""
 OPSITE_GPUS = os.environ.get("OPSITE_GPUS")
 """GPUs that workers may be given, as `0,1,2` (with their memory in MiB: `0:81920,1:81920`); empty: none; unset: what NVML finds."""
 OPSITE_CPUS = int(os.environ.get("OPSITE_CPUS") or 0)

@@ -12,7 +12,7 @@ import msgspec
 
 from taskqueue.outlook import Place
 
-EventKind = Literal["state", "attempt", "text", "outcome", "restart"]
+EventKind = Literal["state", "attempt", "text", "tool_calls", "tool_result", "outcome", "restart"]
 OutcomeState = Literal["succeeded", "failed", "cancelled", "expired"]
 StopReason = Literal["cancelled", "expired", "lost"]
 WorkerPhase = Literal["starting", "ready", "draining"]
@@ -73,7 +73,8 @@ class TurnBody(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     """What the engine needs to run a turn: chat messages (the model's own template is applied), a plain prompt, or texts to embed.
 
     `tool_choice` is `auto`, `none`, `required`, or the name of the one tool to call. `tools_run_here`: the calls are Opsite's to
-    make, so a turn that ends in calls does not end its task. `embed` are texts for an embedding engine.
+    make, so a turn that ends in calls does not end its task. `embed` are texts for an embedding engine;
+    `truncate` lets it cut those that are longer than its model takes, where it would refuse them.
     """
 
     messages: tuple[ChatMessage, ...] = ()
@@ -84,6 +85,7 @@ class TurnBody(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     tools_run_here: bool = False
     output: OutputForm | None = None
     embed: tuple[str, ...] = ()
+    truncate: bool = False
 
 
 class Submission(msgspec.Struct, frozen=True, kw_only=True):
@@ -134,7 +136,8 @@ class Enqueued(msgspec.Struct, frozen=True):
 class ClaimedTurn(msgspec.Struct, frozen=True, kw_only=True):
     """A turn that a worker now holds. `seq` is the last event number used; the holder's first event is `seq + 1`.
 
-    `streamed` holds the token ids that earlier attempts already streamed: the engine continues behind them.
+    `streamed` holds the token ids that earlier attempts already streamed: the engine continues behind them. `first` is the number
+    of the turn's first event: what lies before it in the log is of the task's earlier turns.
     """
 
     turn: str
@@ -146,23 +149,32 @@ class ClaimedTurn(msgspec.Struct, frozen=True, kw_only=True):
     deadline_ms: int
     body: TurnBody
     streamed: tuple[int, ...] = ()
+    first: int = 0
 
 
 class Delta(msgspec.Struct, frozen=True, kw_only=True):
-    """New text of one turn in one engine step: `text` may be empty while `token_ids` wait for a complete character."""
+    """New text of one turn in one engine step: `text` may be empty while `token_ids` wait for a complete character.
+
+    `raw` is what the model wrote where that is not what is shown (the text of tool calls), None elsewhere.
+    """
 
     turn: str
     attempt: int
     seq: int
     text: str
     token_ids: tuple[int, ...]
+    raw: str | None = None
 
 
 class Usage(msgspec.Struct, frozen=True):
-    """Tokens of a turn; `completion_tokens` counts those of earlier attempts too."""
+    """Tokens of a turn; `completion_tokens` counts those of earlier attempts too.
+
+    `cached_tokens`: those of the prompt that the engine had not to read anew (its prefix cache), where it tells of them.
+    """
 
     prompt_tokens: int = 0
     completion_tokens: int = 0
+    cached_tokens: int = 0
 
 
 class TaskError(msgspec.Struct, frozen=True):
@@ -173,7 +185,10 @@ class TaskError(msgspec.Struct, frozen=True):
 
 
 class Finish(msgspec.Struct, frozen=True, kw_only=True):
-    """The end of a turn, from its holder. `text` is the whole answer, earlier attempts included."""
+    """The end of a turn, from its holder. `text` is the whole answer, earlier attempts included.
+
+    `tool_calls` are what the model wants called. With `goes_on` they are Opsite's to call: the task waits for their results.
+    """
 
     turn: str
     task: str
@@ -185,6 +200,8 @@ class Finish(msgspec.Struct, frozen=True, kw_only=True):
     error: TaskError | None = None
     text: str | None = None
     first_token_ms: int = 0
+    tool_calls: tuple[ToolCall, ...] = ()
+    goes_on: bool = False
 
 
 class Stop(msgspec.Struct, frozen=True):
@@ -236,12 +253,13 @@ class WorkerStatus(msgspec.Struct, frozen=True, kw_only=True):
 class Record(msgspec.Struct, frozen=True, kw_only=True):
     """A change that the recorder brings to Postgres. `id` is the entry's id in the `record` stream.
 
-    `kind` is `claimed`, `requeued` or `finished`. `text` is absent where the queue itself ended the turn: then the log has it.
+    `kind` is `claimed`, `requeued`, `finished`, or `closed` (a task ended between two turns; `turn` is its last). `text` is absent
+    where the queue itself ended the turn: then the log has it, from the event `after` on. With `goes_on` the task did not end.
     """
 
     id: str
     at_ms: int
-    kind: Literal["claimed", "requeued", "finished"]
+    kind: Literal["claimed", "requeued", "finished", "closed"]
     turn: str
     task: str
     attempt: int
@@ -252,6 +270,9 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     error: TaskError | None = None
     text: str | None = None
     first_token_ms: int = 0
+    tool_calls: tuple[ToolCall, ...] = ()
+    goes_on: bool = False
+    after: int = 0
 
 
 class Event(msgspec.Struct, frozen=True, array_like=True):

@@ -34,6 +34,8 @@ REFUSALS = {
     403: "The key lacks the scope",
     404: "There is no such object, or it is another tenant's",
     409: "It conflicts with what is there",
+    502: "A server that was asked for this failed; the detail says how",
+    415: "The body is of a kind that is not read here",
     413: "The body is too large, or may cost more tokens than a limit ever allows",
     422: "The idempotency key was used for another body in the last 24 hours, or the deadline comes too early",
     429: "A limit of the tenant or of the key is reached; see Retry-After",
@@ -45,7 +47,27 @@ CONFLICTS = {
     ("post", "/api/v1/agents"),
     ("patch", "/api/v1/agents/{slug}"),
     ("delete", "/api/v1/agents/{slug}"),
+    ("post", "/api/v1/agents/{slug}/revisions"),
+    ("post", "/api/v1/agents/{slug}/revisions/{number}/publish"),
+    ("put", "/api/v1/agents/{slug}/traffic"),
+    ("post", "/api/v1/agents/{slug}/roll-back"),
     ("delete", "/api/v1/conversations/{id}"),
+    ("post", "/api/v1/tools"),
+    ("patch", "/api/v1/tools/{name}"),
+    ("delete", "/api/v1/tools/{name}"),
+    ("post", "/api/v1/tools/import"),
+    ("post", "/api/v1/mcp-servers"),
+    ("delete", "/api/v1/mcp-servers/{name}"),
+    ("post", "/api/v1/mcp-servers/{name}/discover"),
+    ("post", "/api/v1/webhooks"),
+    ("post", "/api/v1/webhooks/{id}/test"),
+    ("post", "/api/v1/webhooks/{id}/deliveries/{delivery}/replay"),
+    ("post", "/api/v1/input-sets"),
+    ("delete", "/api/v1/input-sets/{id}"),
+    ("post", "/api/v1/schedules"),
+    ("patch", "/api/v1/schedules/{id}"),
+    ("post", "/api/v1/collections"),
+    ("post", "/api/v1/collections/{slug}/documents"),
 }
 """Django's operations that 409 may refuse."""
 RATE_LIMITS: dict[str, Any] = {
@@ -70,12 +92,13 @@ QUEUE: dict[str, Any] = {
 }
 
 
-def _content(schema: Schema, media_type: str = JSON) -> dict[str, Any]:
+def content(schema: Schema, media_type: str = JSON) -> dict[str, Any]:
+    """A body of that schema."""
     return {"content": {media_type: {"schema": schema}}}
 
 
 def _refused(*statuses: int, openai: bool = False) -> dict[str, Any]:
-    form = _content(ref("OpenAIError")) if openai else _content(ref("Problem"), "application/problem+json")
+    form = content(ref("OpenAIError")) if openai else content(ref("Problem"), "application/problem+json")
     wait = {"Retry-After": {"schema": {"type": "integer"}, "description": "Seconds."}}
     return {
         str(status): {
@@ -87,10 +110,11 @@ def _refused(*statuses: int, openai: bool = False) -> dict[str, Any]:
     }
 
 
-def _operation(
+def operation(
     name: str, summary: str, answers: dict[str, Any], *refused: int, tag: str = "tasks", body: str = "", **more: Any
 ) -> dict[str, Any]:
-    operation = {
+    """An operation of a hot route with its refusals; `body` names the schema of what it takes."""
+    described = {
         "operationId": name,
         "summary": summary,
         "tags": [tag],
@@ -99,12 +123,12 @@ def _operation(
         **more,
     }
     if body:
-        operation["requestBody"] = {"required": True, **_content(ref(body))}
-    return operation
+        described["requestBody"] = {"required": True, **content(ref(body))}
+    return described
 
 
 def _task(status: int, description: str) -> dict[str, Any]:
-    return {str(status): {"description": description, **_content(ref("TaskInQueue"))}}
+    return {str(status): {"description": description, **content(ref("TaskInQueue"))}}
 
 
 def _either(schema: str) -> dict[str, Any]:
@@ -117,23 +141,24 @@ def _told(description: str, schema: str) -> dict[str, Any]:
 
 
 def _health(name: str, summary: str, *statuses: int) -> dict[str, Any]:
-    answers = {str(status): {"description": "As `status` says", **_content(ref("Health"))} for status in statuses}
+    answers = {str(status): {"description": "As `status` says", **content(ref("Health"))} for status in statuses}
     return {"operationId": name, "summary": summary, "tags": ["health"], "security": [], "responses": answers}
 
 
 _CANCEL = (_task(202, "It will end as cancelled, unless it has ended already"), 404)
+_TRUNCATED = {"schema": {"const": "true"}, "description": "Sent where a text was cut to what the model takes."}
 _PARAMETERS: dict[str, Any] = {"parameters": [TASK_ID]}
 
 PATHS: dict[str, Any] = {
     "/api/v1/tasks": {
-        "post": _operation(
+        "post": operation(
             "submit_a_task",
             "Submit a task",
             {
                 "202": {
                     "description": "Accepted: it will end in exactly one outcome",
                     "headers": {"Location": {"schema": {"type": "string"}}, **RATE_LIMITS},
-                    **_content(ref("TaskInQueue")),
+                    **content(ref("TaskInQueue")),
                 }
             },
             400, 413, 422, 429,
@@ -142,22 +167,33 @@ PATHS: dict[str, Any] = {
         )
     },
     "/api/v1/tasks/{id}": {
-        "get": _operation("get_a_task", "Get a task", _task(200, "The task"), 404, **_PARAMETERS),
-        "delete": _operation("cancel_a_task", "Cancel a task", *_CANCEL, **_PARAMETERS),
+        "get": operation("get_a_task", "Get a task", _task(200, "The task"), 404, **_PARAMETERS),
+        "delete": operation("cancel_a_task", "Cancel a task", *_CANCEL, **_PARAMETERS),
     },
     "/api/v1/tasks/{id}/cancel": {
-        "post": _operation("cancel_a_task_by_post", "Cancel a task", *_CANCEL, **_PARAMETERS)
+        "post": operation("cancel_a_task_by_post", "Cancel a task", *_CANCEL, **_PARAMETERS)
+    },
+    "/api/v1/tasks/{id}/answers": {
+        "post": operation(
+            "answer_an_agent",
+            "Answer an agent that asked a person",
+            _task(202, "The task goes on with the answer"),
+            400, 404, 409, 413,
+            body="AnswerRequest",
+            **_PARAMETERS,
+        )
     },
     "/api/v1/tasks/{id}/events": {
-        "get": _operation(
+        "get": operation(
             "follow_a_task",
             "Follow a task's events",
             {
                 "200": {
                     "description": "Server-sent events: `state`, `attempt` (another worker goes on; nothing is to be done), "
-                    "`text`, and last `outcome`; `id` is the cursor. "
+                    "`text`, `tool_calls` and `tool_result` (the agent calls its tools, between two turns), and last `outcome`; "
+                    "`id` is the cursor. "
                     "After `restart` (Redis has lost its data) forget the text so far: it comes anew.",
-                    **_content(ref("StreamEvent"), STREAM),
+                    **content(ref("StreamEvent"), STREAM),
                 }
             },
             400, 404,
@@ -174,25 +210,25 @@ PATHS: dict[str, Any] = {
         )
     },
     "/v1/models": {
-        "get": _operation(
+        "get": operation(
             "list_models",
             "List models",
-            {"200": {"description": "Agents and pools, in OpenAI's form", **_content(ref("ModelList"))}},
+            {"200": {"description": "Agents and pools, in OpenAI's form", **content(ref("ModelList"))}},
             tag="openai",
         )
     },
     "/v1/models/{id}": {
-        "get": _operation(
+        "get": operation(
             "get_a_model",
             "Get a model",
-            {"200": {"description": "The agent or pool of that name, in OpenAI's form", **_content(ref("Model"))}},
+            {"200": {"description": "The agent or pool of that name, in OpenAI's form", **content(ref("Model"))}},
             404,
             tag="openai",
             parameters=[MODEL_ID],
         )
     },
     "/v1/chat/completions": {
-        "post": _operation(
+        "post": operation(
             "create_a_chat_completion",
             "Create a chat completion",
             _told("In OpenAI's form; with `stream`, as server-sent events", "ChatCompletion"),
@@ -203,7 +239,7 @@ PATHS: dict[str, Any] = {
         )
     },
     "/v1/completions": {
-        "post": _operation(
+        "post": operation(
             "create_a_completion",
             "Create a completion of a plain prompt",
             _told("In OpenAI's form; with `stream`, as server-sent events", "Completion"),
@@ -214,7 +250,7 @@ PATHS: dict[str, Any] = {
         )
     },
     "/v1/responses": {
-        "post": _operation(
+        "post": operation(
             "create_a_response",
             "Create a response",
             _told("In OpenAI's form; with `stream`, as server-sent events", "Response"),
@@ -225,7 +261,7 @@ PATHS: dict[str, Any] = {
         )
     },
     "/v1/responses/{id}": {
-        "get": _operation(
+        "get": operation(
             "get_a_response",
             "Get or follow a response",
             {
@@ -249,13 +285,13 @@ PATHS: dict[str, Any] = {
                 {"name": "include_obfuscation", "in": "query", "schema": {"type": "boolean", "enum": [False]}},
             ],
         ),
-        "delete": _operation(
+        "delete": operation(
             "delete_a_response",
             "Delete a response",
             {
                 "200": {
                     "description": "It can be neither retrieved nor continued any more; the record of its task stays",
-                    **_content(ref("ResponseDeleted")),
+                    **content(ref("ResponseDeleted")),
                 }
             },
             404, 409,
@@ -264,20 +300,20 @@ PATHS: dict[str, Any] = {
         ),
     },
     "/v1/responses/{id}/cancel": {
-        "post": _operation(
+        "post": operation(
             "cancel_a_response",
             "Cancel a response that runs in the background",
-            {"200": {"description": "What has become of it", **_content(ref("Response"))}},
+            {"200": {"description": "What has become of it", **content(ref("Response"))}},
             400, 404,
             tag="openai",
             parameters=[RESPONSE_ID],
         )
     },
     "/v1/responses/{id}/input_items": {
-        "get": _operation(
+        "get": operation(
             "list_the_input_of_a_response",
             "List the items that came with a response's request",
-            {"200": {"description": "A page of them, the newest first", **_content(ref("ResponseItemList"))}},
+            {"200": {"description": "A page of them, the newest first", **content(ref("ResponseItemList"))}},
             400, 404,
             tag="openai",
             parameters=[
@@ -295,6 +331,22 @@ PATHS: dict[str, Any] = {
                     "schema": {"type": "string"},
                 },
             ],
+        )
+    },
+    "/v1/embeddings": {
+        "post": operation(
+            "create_embeddings",
+            "Create embeddings",
+            {
+                "200": {
+                    "description": "In OpenAI's form",
+                    "headers": {**RATE_LIMITS, **QUEUE, "x-truncated": _TRUNCATED},
+                    **content(ref("EmbeddingList")),
+                }
+            },
+            400, 404, 409, 413, 422, 429,
+            tag="openai",
+            body="EmbeddingRequest",
         )
     },
     "/livez": {"get": _health("livez", "The process serves", 200)},
@@ -343,5 +395,7 @@ def _add_refusals(operation: dict[str, Any], *, method: str, path: str) -> None:
         statuses.add(400)
     if (method, path.rstrip("/")) in CONFLICTS:
         statuses.add(409)
+    if path.endswith("/discover"):
+        statuses |= {400, 502}
     for status, answer in _refused(*statuses).items():
         operation["responses"].setdefault(status, answer)

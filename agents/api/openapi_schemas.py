@@ -6,6 +6,7 @@ import msgspec
 
 from agents.api.openapi_forms import Schema, object_of, ref
 from agents.api.openapi_responses import RESPONSES
+from agents.embedding import TEXTS_MAX
 from agents.faces.idempotency import IDEMPOTENCY_KEY_MAX
 from agents.faces.openai.choices import N_MAX
 from agents.faces.openai.completion_request import MAX_TOKENS, PROMPTS_MAX, CompletionRequest
@@ -16,7 +17,7 @@ from agents.faces.openai.response_request import (
     ResponseItem,
     ResponseRequest,
 )
-from agents.faces.requests import ChatRequest, TaskRequest
+from agents.faces.requests import AnswerRequest, ChatRequest, EmbeddingRequest, TaskRequest
 from agents.faces.socket import ANSWERS, ClientMessage
 from agents.sampling import RANGES, STOPS_MAX
 from taskqueue.messages import SamplingParams
@@ -25,7 +26,7 @@ _TEXT: Schema = {"type": "string"}
 _COUNT: Schema = {"type": "integer", "minimum": 0}
 
 # What the structs cannot say, because it is checked behind them.
-_MODEL: Schema = {"description": "An agent or a pool, as `GET /v1/models` lists them."}
+_MODEL: Schema = {"description": "An agent or a pool, as `GET /v1/models` lists them; `agent@3` asks for a revision."}
 _N: Schema = {
     "minimum": 1,
     "maximum": N_MAX,
@@ -52,10 +53,19 @@ _DETAILS: dict[str, dict[str, Schema]] = {
         "stop": {"maxItems": STOPS_MAX, "items": {"type": "string", "minLength": 1}},
     },
     "TaskRequest": {
-        "agent": {"description": "The agent's slug."},
-        "input": {"description": "One user message. Give one of this, `messages` and `prompt`."},
+        "agent": {"description": "The agent's slug; `slug@3` asks for its third revision, published or not."},
+        "input": {"description": "One user message. Give one of this, `messages`, `prompt` and `embed`."},
         "prompt": {
             "description": "A plain prompt, for which no chat template is applied; not for an agent with a system prompt."
+        },
+        "embed": {
+            "minItems": 1,
+            "maxItems": TEXTS_MAX,
+            "description": "Texts for vectors, in place of `input`; for an agent on a pool that embeds. The output is a JSON list "
+            "of as many strings: each vector's components in base64, single precision, little-endian.",
+        },
+        "truncate": {
+            "description": "With `embed`: cut texts that are longer than the model takes. The finish reason is then `length`."
         },
         "conversation": {
             "format": "uuid",
@@ -74,14 +84,32 @@ _DETAILS: dict[str, dict[str, Schema]] = {
             "maxLength": IDEMPOTENCY_KEY_MAX,
             "description": "For 24 hours an equal request with the same key is answered with the same task, and costs nothing.",
         },
+        "split_key": {
+            "minLength": 1,
+            "description": "Such as a user's id: where several revisions share the agent's traffic, tasks of one key get the same "
+            "one. A conversation stays with its own, as long as that has a share.",
+        },
         "cancel_on_disconnect": {
             "description": "By websocket: whether the task is cancelled when the connection that submitted and follows it is lost. "
             "Left out: as the tenant has it. Not with an idempotency key, and not by POST, where the answer comes otherwise."
         },
     },
+    "EmbeddingRequest": {
+        "model": {"description": "A pool that embeds, or an agent on one."},
+        "input": {
+            "anyOf": [
+                {"type": "string"},
+                {"type": "array", "items": {"type": "string"}, "minItems": 1, "maxItems": TEXTS_MAX},
+            ],
+            "description": "One text, or several. Token ids are refused.",
+        },
+        "dimensions": {"description": "Refused: a model's vectors have their own length."},
+        "truncate": {"description": "Cut texts that are longer than the model takes; without it they are refused."},
+    },
     "ClientMessage": {"type": {"enum": ["auth", *ANSWERS]}},
     "ChatRequest": {
         "model": _MODEL,
+        "user": {"description": "As a task's `split_key`."},
         "n": _N,
         "cancel_on_disconnect": _LEAVING,
         "messages": {"minItems": 1},
@@ -222,8 +250,13 @@ _ANSWERS: dict[str, Schema] = {
             "items": object_of(
                 ("index", "message", "finish_reason"),
                 index=_COUNT,
-                message=object_of(("role", "content"), role={"const": "assistant"}, content=_TEXT),
-                finish_reason={"enum": ["stop", "length"]},
+                message=object_of(
+                    ("role", "content"),
+                    role={"const": "assistant"},
+                    content={"type": ["string", "null"]},
+                    tool_calls={"type": "array", "items": ref("ChatToolCall")},
+                ),
+                finish_reason={"enum": ["stop", "length", "tool_calls"]},
             ),
         },
         usage=ref("CompletionUsage"),
@@ -259,13 +292,41 @@ _ANSWERS: dict[str, Schema] = {
         "description": "A server-sent event; `data` is JSON text, or `[DONE]` at the end of OpenAI's older streams.",
     },
     "Health": object_of(("status",), status=_TEXT, postgres=_TEXT, redis=_TEXT),
+    "EmbeddingList": object_of(
+        ("object", "model", "data", "usage"),
+        object={"const": "list"},
+        model=_TEXT,
+        data={
+            "type": "array",
+            "items": object_of(
+                ("object", "index", "embedding"),
+                object={"const": "embedding"},
+                index=_COUNT,
+                embedding={
+                    "anyOf": [{"type": "array", "items": {"type": "number"}}, _TEXT],
+                    "description": "With `encoding_format` `base64`: single precision, little-endian.",
+                },
+            ),
+        },
+        usage=object_of(("prompt_tokens", "total_tokens"), prompt_tokens=_COUNT, total_tokens=_COUNT),
+    ),
 }
 
 
 def schemas() -> dict[str, Schema]:
     """All components, by name."""
     _, requests = msgspec.json.schema_components(
-        [TaskRequest, ChatRequest, CompletionRequest, ResponseRequest, ResponseItem, SamplingParams, ClientMessage],
+        [
+            TaskRequest,
+            ChatRequest,
+            CompletionRequest,
+            ResponseRequest,
+            ResponseItem,
+            EmbeddingRequest,
+            AnswerRequest,
+            SamplingParams,
+            ClientMessage,
+        ],
         ref_template="#/components/schemas/{name}",
     )
     for name, schema in requests.items():

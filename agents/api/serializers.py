@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 from django.http import QueryDict
 from rest_framework import serializers
@@ -13,10 +13,22 @@ from agents.models import Agent, AgentRevision, Conversation, Message, Task
 from agents.problems import bad_field
 
 SYSTEM_PROMPT_MAX = 200_000
+TOOLS = (
+    'What it may call: `{"tool": "<name>"}` of the tenant\'s, or `{"builtin": "<name>"}`: `calculator`, `current_time`, '
+    "`ask_human`, `knowledge_search` (with `collections`), `hand_off` (with `agents`)."
+)
+LIMITS = "How far one task may go: `max_turns` (10), `max_tokens` and `max_seconds` (0: no limit)."
 
 
 class Form(serializers.Serializer[Any]):
     """What a caller says. A field that is not known is refused by its name: a typo must not pass for a wish that was granted."""
+
+    @classmethod
+    def read(cls, data: Any) -> dict[str, Any]:
+        """What was said, checked; what does not fit is raised by its name."""
+        form = cls(data=data)
+        form.is_valid(raise_exception=True)
+        return cast("dict[str, Any]", form.validated_data)
 
     def to_internal_value(self, data: Any) -> Any:
         if isinstance(data, Mapping):
@@ -53,7 +65,7 @@ class RevisionSerializer(serializers.ModelSerializer[AgentRevision]):
 
     class Meta:
         model = AgentRevision
-        fields = ("id", "number", "pool", "system_prompt", "params", "created_by", "created_at")
+        fields = ("id", "number", "pool", "system_prompt", "params", "tools", "limits", "created_by", "created_at")
 
 
 class AgentSerializer(serializers.ModelSerializer[Agent]):
@@ -76,6 +88,8 @@ class AgentInput(Form):
         allow_blank=True, default="", max_length=SYSTEM_PROMPT_MAX, trim_whitespace=False
     )
     params = serializers.DictField(default=dict)
+    tools = serializers.ListField(child=serializers.DictField(), default=list, help_text=TOOLS)
+    limits = serializers.DictField(default=dict, help_text=LIMITS)
 
 
 class AgentChange(Form):
@@ -87,6 +101,8 @@ class AgentChange(Form):
         allow_blank=True, required=False, max_length=SYSTEM_PROMPT_MAX, trim_whitespace=False
     )
     params = serializers.DictField(required=False)
+    tools = serializers.ListField(child=serializers.DictField(), required=False, help_text=TOOLS)
+    limits = serializers.DictField(required=False, help_text=LIMITS)
 
 
 class ConversationSerializer(serializers.ModelSerializer[Conversation]):
@@ -154,7 +170,8 @@ class TaskSerializer(serializers.ModelSerializer[Task]):
         model = Task
         fields = (
             "id", "agent", "revision", "pool", "conversation", "state", "priority", "deadline_at", "metadata", "output",
-            "finish_reason", "error", "usage", "attempts", "rerun_of", "created_at", "started_at", "first_token_at", "finished_at",
+            "tool_calls", "finish_reason", "error", "usage", "attempts", "rerun_of", "created_at", "started_at", "first_token_at",
+            "finished_at",
         )  # fmt: skip
 
     def get_usage(self, task: Task) -> dict[str, int]:

@@ -16,6 +16,7 @@ import psycopg
 from psycopg.rows import dict_row
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
+from agents.announcing import ENDED_COLUMNS, announcing
 from agents.lifecycle import OPEN
 from agents.postgres import with_settings
 from agents.problems import unavailable
@@ -25,6 +26,7 @@ Row = dict[str, Any]
 _PRINCIPAL = """
     SELECT k.id AS key, t.id AS tenant, k.scopes, t.weight, t.max_waiting, t.max_running, t.cancel_on_disconnect, k.expires_at,
            k.max_waiting AS key_max_waiting, k.max_running AS key_max_running,
+           t.budget_spent_until, k.budget_spent_until AS key_budget_spent_until,
            ARRAY[t.requests_per_minute, t.tokens_per_minute, t.tokens_per_month] AS limits,
            ARRAY[k.requests_per_minute, k.tokens_per_minute, k.tokens_per_month] AS key_limits
     FROM tenants_apikey k JOIN tenants_tenant t ON t.id = k.tenant_id
@@ -38,23 +40,37 @@ NOTE_USE = """
     WHERE id = %s AND (last_used_at IS NULL OR last_used_at < now() - interval '1 minute')
 """
 
-AGENT = """
-    SELECT a.id, a.slug, r.id AS revision, r.number, r.system_prompt, r.params, p.id AS pool_id, p.slug AS pool,
-           p.default_params, p.max_waiting AS pool_max_waiting, l.tokens AS answer_tokens
-    FROM agents_agent a
-    JOIN agents_agentrevision r ON r.id = a.current_revision_id
+_AGENT = """
+    SELECT a.id, a.slug, r.id AS revision, r.number, r.system_prompt, r.params, r.tools, p.id AS pool_id, p.slug AS pool,
+           p.engine, p.default_params, p.max_waiting AS pool_max_waiting, l.tokens AS answer_tokens, {percent} AS percent
+    FROM agents_agent a {joins}
     JOIN orchestrator_pool p ON p.id = r.pool_id
     LEFT JOIN agents_answerlength l ON l.agent_id = a.id
     WHERE a.tenant_id = %s AND a.archived_at IS NULL AND a.slug = %s
 """
+# A row for each revision that new tasks may get, as the last publication says, the earliest first.
+AGENT = _AGENT.format(
+    percent="coalesce(s.percent, 100)",
+    joins="""
+    LEFT JOIN LATERAL (SELECT id FROM agents_publication WHERE agent_id = a.id ORDER BY number DESC LIMIT 1) n ON true
+    LEFT JOIN agents_trafficshare s ON s.publication_id = n.id
+    JOIN agents_agentrevision r ON r.id = coalesce(s.revision_id, a.current_revision_id)""",
+) + " ORDER BY r.number"  # fmt: skip
+AGENT_REVISION = (
+    _AGENT.format(percent="100", joins="JOIN agents_agentrevision r ON r.agent_id = a.id") + " AND r.number = %s"
+)
+TOOLS = "SELECT name, description, parameters FROM agents_tool WHERE tenant_id = %s AND name = ANY(%s)"
 AGENTS = """
     SELECT slug, created_at FROM agents_agent
     WHERE tenant_id = %s AND archived_at IS NULL AND current_revision_id IS NOT NULL AND stands_for_id IS NULL ORDER BY slug
 """
 POOLS = "SELECT slug, created_at FROM orchestrator_pool WHERE tenant_id IS NULL OR tenant_id = %s ORDER BY slug"
 
+# With the revision of an agent that the conversation's last task had: by an aggregate, so that tasks are found by conversation.
 HISTORY = """
-    SELECT c.id, coalesce(jsonb_agg(jsonb_build_object('role', m.role, 'content', m.content) ORDER BY m.number)
+    SELECT c.id, (SELECT (array_agg(t.revision_id ORDER BY t.id DESC))[1] FROM agents_task t
+                  WHERE t.conversation_id = c.id AND t.agent_id = %s) AS revision,
+           coalesce(jsonb_agg(jsonb_build_object('role', m.role, 'content', m.content) ORDER BY m.number)
                           FILTER (WHERE m.id IS NOT NULL), '[]'::jsonb) AS messages
     FROM agents_conversation c LEFT JOIN agents_message m ON m.conversation_id = c.id
     WHERE c.tenant_id = %s AND c.id = %s GROUP BY c.id
@@ -62,7 +78,7 @@ HISTORY = """
 
 TASK = """
     SELECT t.id, a.slug AS agent, r.number AS revision, p.slug AS pool, t.conversation_id AS conversation, t.state,
-           t.params, t.priority, t.deadline_at, t.metadata, t.output, t.finish_reason, t.error, t.prompt_tokens,
+           t.params, t.priority, t.deadline_at, t.metadata, t.output, t.tool_calls, t.finish_reason, t.error, t.prompt_tokens,
            t.completion_tokens, t.attempts, t.rerun_of_id AS rerun_of, t.created_at, t.started_at, t.first_token_at, t.finished_at,
            t.idempotency_digest, u.id AS turn
     FROM agents_task t
@@ -112,20 +128,21 @@ ACCEPT = """
     WITH rows AS MATERIALIZED (
         SELECT * FROM jsonb_to_recordset(%s::jsonb) AS x(
             id uuid, turn uuid, tenant uuid, agent uuid, revision uuid, pool uuid, conversation uuid, api_key uuid, input jsonb,
-            params jsonb, priority int, deadline_at timestamptz, metadata jsonb, idempotency_key text, idempotency_digest text,
-            estimated_tokens int, new_messages jsonb, response jsonb)
+            params jsonb, options jsonb, parent_call uuid, priority int, deadline_at timestamptz, metadata jsonb,
+            idempotency_key text, idempotency_digest text, estimated_tokens int, new_messages jsonb, response jsonb)
     ), accepted AS (
         INSERT INTO agents_task (id, tenant_id, agent_id, revision_id, pool_id, conversation_id, api_key_id, state, input, params,
-            priority, deadline_at, metadata, idempotency_key, idempotency_digest, estimated_tokens, output, finish_reason,
-            prompt_tokens, completion_tokens, attempts, created_at)
-        SELECT id, tenant, agent, revision, pool, conversation, api_key, 'queued', input, params, priority, deadline_at, metadata,
-            idempotency_key, idempotency_digest, estimated_tokens, '', '', 0, 0, 0, now()
+            options, parent_call_id, priority, deadline_at, metadata, idempotency_key, idempotency_digest, estimated_tokens, output,
+            finish_reason, prompt_tokens, completion_tokens, attempts, created_at)
+        SELECT id, tenant, agent, revision, pool, conversation, api_key, 'queued', input, params,
+            options, parent_call, priority, deadline_at, metadata, idempotency_key, idempotency_digest, estimated_tokens, '', '',
+            0, 0, 0, now()
         FROM rows ON CONFLICT (tenant_id, idempotency_key) DO NOTHING
         RETURNING id, created_at
     ), turns AS (
-        INSERT INTO agents_turn (id, tenant_id, task_id, number, state, attempts, worker, prompt_tokens, completion_tokens,
-            created_at, queued_at)
-        SELECT r.turn, r.tenant, r.id, 1, 'queued', 0, '', 0, 0, a.created_at, a.created_at
+        INSERT INTO agents_turn (id, tenant_id, task_id, number, state, attempts, worker, context, output, prompt_tokens,
+            completion_tokens, created_at, queued_at)
+        SELECT r.turn, r.tenant, r.id, 1, 'queued', 0, '', '[]'::jsonb, '', 0, 0, a.created_at, a.created_at
         FROM rows r JOIN accepted a ON a.id = r.id
     ), said AS (
         INSERT INTO agents_message (id, tenant_id, conversation_id, task_id, number, role, content, created_at)
@@ -147,6 +164,12 @@ ACCEPT = """
     SELECT id, created_at FROM accepted
 """
 
+# A call that waits for another task is not a person's to answer.
+ANSWER_CALL = """
+    UPDATE agents_toolcall c SET state = 'succeeded', result = %s, finished_at = now()
+    WHERE c.tenant_id = %s AND c.task_id = %s AND c.call_id = %s AND c.state = 'waiting' AND c.name = 'ask_human' RETURNING c.name
+"""
+
 # Whatever the state: of tasks that were to be accepted together one may have been claimed before another was refused.
 WITHDRAW = [
     "DELETE FROM agents_message WHERE task_id = ANY(%s)",
@@ -155,11 +178,12 @@ WITHDRAW = [
     "DELETE FROM agents_task WHERE id = ANY(%s)",
 ]
 
-CANCEL_UNKNOWN = """
+CANCEL_UNKNOWN = f"""
     WITH ended AS (
-        UPDATE agents_task SET state = 'cancelled', finished_at = now()
-        WHERE tenant_id = %s AND id = %s AND state = ANY(%s) RETURNING id
-    ) UPDATE agents_turn SET state = 'cancelled', finished_at = now() WHERE task_id IN (SELECT id FROM ended)
+        UPDATE agents_task t SET state = 'cancelled', finished_at = now()
+        WHERE tenant_id = %s AND id = %s AND state = ANY(%s) RETURNING {ENDED_COLUMNS}
+    ), announced AS ({announcing("ended")})
+    UPDATE agents_turn SET state = 'cancelled', finished_at = now() WHERE task_id IN (SELECT id FROM ended)
 """
 
 
@@ -218,10 +242,10 @@ class Database:
         async with self.connection(timeout_s=timeout_s) as connection:
             return await (await connection.execute(statement, arguments)).fetchone()
 
-    async def all(self, statement: str, *arguments: Any) -> list[Row]:
-        """All rows."""
+    async def all(self, statement: str, *arguments: Any, **named: Any) -> list[Row]:
+        """All rows; of a statement with positions or with names."""
         async with self.connection() as connection:
-            return await (await connection.execute(statement, arguments)).fetchall()
+            return await (await connection.execute(statement, named or arguments)).fetchall()
 
     async def run(self, statement: str, *arguments: Any) -> None:
         """A statement without an answer."""

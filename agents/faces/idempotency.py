@@ -22,14 +22,16 @@ class Idempotency(NamedTuple):
     digest: str
 
 
-def idempotency(requests: Sequence[TaskRequest], response: AsResponse | None = None) -> list[Idempotency]:
-    """The first task of a call has the call's key, each further one a key that is made of it."""
+def idempotency(
+    requests: Sequence[TaskRequest], response: AsResponse | None = None, *, agent: str
+) -> list[Idempotency]:
+    """The first task of a call has the call's key, each further one a key that is made of it. `agent`: as it was asked for."""
     key = requests[0].idempotency_key
     if key is None:
         return [Idempotency(None, "")] * len(requests)
     if not 0 < len(key) <= IDEMPOTENCY_KEY_MAX:
         raise bad_field("idempotency_key", f"must have 1 to {IDEMPOTENCY_KEY_MAX} characters")
-    call: list[Any] = [msgspec.structs.replace(request, idempotency_key=None) for request in requests]
+    call: list[Any] = [msgspec.structs.replace(request, agent=agent, idempotency_key=None) for request in requests]
     if response is not None:
         call.append(response.asked)
     body = msgspec.json.encode(call if len(call) > 1 else call[0], order="sorted")

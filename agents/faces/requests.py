@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import datetime
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
 from msgspec import UNSET, UnsetType
@@ -22,31 +22,62 @@ _UNKNOWN = re.compile(r"Object contains unknown field `([^`]*)`")
 _MISSING = re.compile(r"Object missing required field `([^`]*)`")
 
 
-class MessageIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One message of the input."""
+class ToolCallIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A call that an earlier answer asked for; `arguments` is JSON text."""
 
-    role: Literal["system", "user", "assistant"]
-    content: str
+    id: str
+    name: str
+    arguments: str
+
+
+class ToolIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A function that the client offers to call; `parameters` is a JSON schema of an object."""
+
+    name: Annotated[str, msgspec.Meta(pattern=r"^[a-zA-Z0-9_-]{1,64}$")]
+    description: str = ""
+    parameters: dict[str, Any] = {}
+
+
+class MessageIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """One message of the input. `tool_calls` stand in an assistant's, `tool_call_id` in a tool's: the call that it answers."""
+
+    role: Literal["system", "user", "assistant", "tool"]
+    content: str = ""
+    tool_calls: list[ToolCallIn] = []
+    tool_call_id: str = ""
 
 
 class TaskRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """`POST /api/v1/tasks`, and the websocket's `submit`. One of `input`, `messages` and `prompt`.
+    """`POST /api/v1/tasks`, and the websocket's `submit`. One of `input`, `messages`, `prompt`, and `embed` (texts for vectors).
 
-    Fields that came later are `UNSET` where they were left out, so that the digest of what leaves them out stays as it was.
+    `truncate` lets texts to embed be cut to what the model takes; without it one that is too long is refused. Fields that came
+    later are `UNSET` where they were left out, so that the digest of what leaves them out stays as it was.
     """
 
     agent: str
     input: str | None = None
     messages: list[MessageIn] | None = None
+    embed: list[str] | None = None
+    truncate: bool = False
     conversation: str | None = None
     parameters: dict[str, Any] = {}
+    tools: list[ToolIn] = []
+    tool_choice: str = "auto"
     priority: int = 5
     deadline_s: float | None = None
     deadline_at: datetime | None = None
     metadata: dict[str, Any] = {}
     idempotency_key: str | None = None
+    split_key: str | None = None
     cancel_on_disconnect: bool | UnsetType = UNSET
     prompt: str | UnsetType = UNSET
+
+
+class AnswerRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a person says to the call `call` (the id in the event `tool_calls`)."""
+
+    call: str
+    answer: Annotated[str, msgspec.Meta(min_length=1, max_length=32_000)]
 
 
 class ContentPart(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -56,11 +87,57 @@ class ContentPart(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     text: str = ""
 
 
+class ChatFunctionCall(msgspec.Struct, frozen=True):
+    """The function of a call in OpenAI's form."""
+
+    name: str
+    arguments: str
+
+
+class ChatToolCall(msgspec.Struct, frozen=True):
+    """A call in OpenAI's form."""
+
+    id: str
+    function: ChatFunctionCall
+    type: Literal["function"] = "function"
+
+
 class ChatMessageIn(msgspec.Struct, frozen=True):
     """A message in OpenAI's form."""
 
-    role: Literal["system", "developer", "user", "assistant"]
-    content: str | list[ContentPart]
+    role: Literal["system", "developer", "user", "assistant", "tool"]
+    content: str | list[ContentPart] | None = None
+    tool_calls: list[ChatToolCall] | None = None
+    tool_call_id: str | None = None
+
+
+class ChatFunction(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A function in OpenAI's form; `strict` is refused where it is true."""
+
+    name: Annotated[str, msgspec.Meta(pattern=r"^[a-zA-Z0-9_-]{1,64}$")]
+    description: str | None = None
+    parameters: dict[str, Any] | None = None
+    strict: bool | None = None
+
+
+class ChatTool(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A tool in OpenAI's form."""
+
+    function: ChatFunction
+    type: Literal["function"] = "function"
+
+
+class ChosenFunction(msgspec.Struct, frozen=True):
+    """The name of a function."""
+
+    name: str
+
+
+class ChatToolChoice(msgspec.Struct, frozen=True):
+    """The one function to call, in OpenAI's form."""
+
+    function: ChosenFunction
+    type: Literal["function"] = "function"
 
 
 class StreamOptions(msgspec.Struct, frozen=True):
@@ -72,8 +149,8 @@ class StreamOptions(msgspec.Struct, frozen=True):
 class ChatRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """`POST /v1/chat/completions`: what is served. Any other field of OpenAI's API is refused by its name.
 
-    `top_k` and `ignore_eos` are vLLM's extensions, `cancel_on_disconnect` is Opsite's. `user`, `metadata`, `store` and
-    `service_tier` change nothing here.
+    `top_k` and `ignore_eos` are vLLM's extensions, `cancel_on_disconnect` is Opsite's. `user` is the task's
+    `split_key`. `metadata`, `store` and `service_tier` change nothing here.
     """
 
     model: str
@@ -89,11 +166,30 @@ class ChatRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     stop: str | list[str] | None = None
     ignore_eos: bool | None = None
     cancel_on_disconnect: bool | UnsetType = UNSET
+    tools: list[ChatTool] | None = None
+    tool_choice: Literal["auto", "none", "required"] | ChatToolChoice | None = None
+    parallel_tool_calls: bool | None = None
     n: int | None = None
     user: str | None = None
     metadata: dict[str, Any] | None = None
     store: bool | None = None
     service_tier: str | None = None
+
+
+class EmbeddingRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """`POST /v1/embeddings`: what is served. Any other field of OpenAI's API is refused by its name.
+
+    `truncate` and `cancel_on_disconnect` are Opsite's. `user` changes nothing here. `dimensions` and token ids have a place here
+    only so that their refusal says why.
+    """
+
+    model: str
+    input: str | list[str | int | list[int]]
+    encoding_format: Literal["float", "base64"] = "float"
+    dimensions: int | None = None
+    truncate: bool = False
+    cancel_on_disconnect: bool | UnsetType = UNSET
+    user: str | None = None
 
 
 def decode(body: bytes, form: type[S]) -> S:

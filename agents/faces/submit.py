@@ -10,8 +10,10 @@ from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
+import msgspec
 from msgspec import UNSET
 
+from agents.embedding import checked_texts, require_embedding, require_generating
 from agents.faces import database
 from agents.faces.acceptance import Candidate
 from agents.faces.as_response import AsResponse
@@ -24,13 +26,14 @@ from agents.faces.prompts import plain_prompt, preface
 from agents.faces.requests import MessageIn, TaskRequest
 from agents.faces.submitted import Submitted
 from agents.lifecycle import TaskState
-from agents.limits import bill, headers
+from agents.limits import bill, headers, refusal_of_spent
 from agents.problems import LIMIT_CODES, Problem, bad_field, not_found, unavailable
 from agents.sampling import layered, validated
-from agents.submissions import body_of, reserved_tokens, submission
+from agents.submissions import body_of, options_of, reserved_tokens, submission
 from agents.waits import shown
 from taskqueue.failures import QueueUnavailable
 from taskqueue.inbox import Subscription
+from taskqueue.messages import ToolSpec, TurnBody
 from taskqueue.outlook import Place
 from tenants.identifiers import new_id
 
@@ -42,12 +45,19 @@ PLACE_S = 1.0
 WANTED_DEFAULTS: dict[str, Any] = {"max_tokens": 256}
 
 
-async def submit(context: Context, principal: Principal, request: TaskRequest, *, follow: bool = False) -> Submitted:
+async def submit(
+    context: Context,
+    principal: Principal,
+    request: TaskRequest,
+    *,
+    follow: bool = False,
+    parent_call: uuid.UUID | None = None,
+) -> Submitted:
     """Accept a task; raises the `Problem` that refuses it."""
     agent = await context.directory.agent(principal.tenant, request.agent)
     if agent is None:
         raise bad_field("agent", f"there is no agent {request.agent!r}")
-    return await submit_to(context, principal, agent, request, follow=follow)
+    return await submit_to(context, principal, agent, request, follow=follow, parent_call=parent_call)
 
 
 async def submit_to(
@@ -58,9 +68,12 @@ async def submit_to(
     *,
     follow: bool = False,
     response: AsResponse | None = None,
+    parent_call: uuid.UUID | None = None,
 ) -> Submitted:
-    """As `submit`, with the agent known."""
-    (submitted,) = await submit_together(context, principal, agent, [request], follow=follow, response=response)
+    """As `submit`, with the agent known. `parent_call` is the tool call by which another task hands this one over."""
+    (submitted,) = await submit_together(
+        context, principal, agent, [request], follow=follow, response=response, parent_call=parent_call
+    )
     return submitted
 
 
@@ -72,16 +85,36 @@ async def submit_together(
     *,
     follow: bool = False,
     response: AsResponse | None = None,
+    parent_call: uuid.UUID | None = None,
 ) -> list[Submitted]:
-    """Several tasks of one call, which counts as one request: all of them are accepted, or none."""
-    keyed = idempotency(requests, response)
+    """Several tasks of one call, which counts as one request: all of them are accepted, or none. One revision answers all."""
+    keyed = idempotency(requests, response, agent=agent.name)
+    ids = [new_id() for _ in requests]
+    past = await _history(context, principal, requests[0].conversation, agent)
+    agent = agent.serving(key=_split_key(requests[0], ids[0]), kept=past.revision)
     drafts = [
-        await _draft(context, principal, agent, request, by, number=number, follow=follow, response=response)
-        for number, (request, by) in enumerate(zip(requests, keyed, strict=True))
+        _draft(
+            context,
+            principal,
+            agent,
+            request,
+            by,
+            task=task,
+            past=past,
+            counts=number == 0,
+            follow=follow,
+            response=response,
+            parent_call=parent_call,
+        )
+        for number, (task, request, by) in enumerate(zip(ids, requests, keyed, strict=True))
     ]
     followed: list[Subscription | None] = [None] * len(drafts)
     candidates = [draft.candidate for draft in drafts]
     try:
+        if spent := refusal_of_spent(
+            tenant_until=principal.budget_spent_until, key_until=principal.key_budget_spent_until, now=datetime.now(UTC)
+        ):
+            raise spent
         if follow:
             for number, candidate in enumerate(candidates):
                 followed[number] = await _expected(context, agent.pool, candidate.submission.task)
@@ -114,27 +147,49 @@ class _Draft(NamedTuple):
     ends_with_client: bool
 
 
-async def _draft(
+class _Past(NamedTuple):
+    """A conversation, its messages, and the revision of the agent that its last task had."""
+
+    conversation: uuid.UUID | None = None
+    messages: Sequence[dict[str, Any]] = ()
+    revision: uuid.UUID | None = None
+
+
+def _draft(
     context: Context,
     principal: Principal,
     agent: AgentRef,
     request: TaskRequest,
     by: Idempotency,
     *,
-    number: int,
+    task: uuid.UUID,
+    past: _Past,
+    counts: bool,
     follow: bool,
     response: AsResponse | None,
+    parent_call: uuid.UUID | None,
 ) -> _Draft:
-    """One task of a call, the `number`th, ready to be accepted."""
-    params = layered(WANTED_DEFAULTS, agent.default_params, agent.params, request.parameters)
+    """One task of a call, ready to be accepted. `counts`: as the call's one request."""
+    embed = _to_embed(request, agent)
+    params = {} if embed else layered(WANTED_DEFAULTS, agent.default_params, agent.params, request.parameters)
     validated(params)
-    conversation, asked, said = await _asked(context, principal, agent, request, response)
+    asked, said = ([], []) if embed else _asked(agent, request, past, response)
+    tools = _tools(agent, request)
     deadline_at = _deadline(request)
     ends = ends_with_client(request, by_default=principal.cancel_on_disconnect, followed=follow)
     if not 0 <= request.priority <= 9:
         raise bad_field("priority", "must be between 0 (first) and 9 (last)")
 
-    task, turn = new_id(), new_id()
+    turn, conversation = new_id(), past.conversation
+    beside = TurnBody(
+        tools=tools,
+        tool_choice=request.tool_choice,
+        tools_run_here=bool(agent.tools),
+        embed=embed,
+        truncate=request.truncate,
+    )
+    options = options_of(beside)
+    body = body_of(asked, params, options)
     row: Row = {
         "id": task,
         "turn": turn,
@@ -146,6 +201,8 @@ async def _draft(
         "api_key": principal.key,
         "input": asked,
         "params": params,
+        "options": options,
+        "parent_call": parent_call,
         "priority": request.priority,
         "deadline_at": deadline_at,
         "metadata": request.metadata,
@@ -161,7 +218,7 @@ async def _draft(
         task=str(task),
         tenant=str(principal.tenant),
         key=str(principal.key),
-        body=body_of(asked, params),
+        body=body,
         weight=principal.weight,
         priority=request.priority,
         deadline_ms=round(deadline_at.timestamp() * 1000) if deadline_at else 0,
@@ -174,14 +231,14 @@ async def _draft(
         answer_tokens=agent.answer_tokens,
         is_new=True,
     )
-    row["estimated_tokens"] = reserved_tokens(turn_message.body)
+    row["estimated_tokens"] = reserved_tokens(body)
     costs = bill(
         tenant=principal.tenant,
         limits=principal.limits,
         key=principal.key,
         key_limits=principal.key_limits,
         at=datetime.now(UTC),
-        requests=1 if number == 0 else 0,
+        requests=1 if counts else 0,
         tokens=row["estimated_tokens"],
     )
     return _Draft(Candidate(row, agent.pool, turn_message, costs), ends)
@@ -257,7 +314,11 @@ async def find(context: Context, principal: Principal, task: str) -> Row:
         wanted = uuid.UUID(task)
     except ValueError:
         raise not_found("task") from None
-    row = await context.db.one(database.TASK_BY_ID, principal.tenant, wanted)
+    return await _find(context, principal.tenant, wanted)
+
+
+async def _find(context: Context, tenant: uuid.UUID, task: uuid.UUID) -> Row:
+    row = await context.db.one(database.TASK_BY_ID, tenant, task)
     if row is None:
         raise not_found("task")
     return row
@@ -276,13 +337,21 @@ async def place_of(context: Context, row: Row) -> Place | None:
 async def cancel(context: Context, principal: Principal, task: str) -> Row:
     """Ask for a task's end. It ends when its worker has let it go; one that has ended stays as it is."""
     row = await find(context, principal, task)
-    if row["finished_at"] is None:
-        (answer,) = await context.hub.queue(row["pool"]).cancel([str(row["turn"])])
-        if answer == "unknown":
-            await context.db.cancel_unknown(principal.tenant, row["id"])
-        if answer != "stopping":
-            row = await find(context, principal, task)
-    return row
+    return await cancel_of(context, principal.tenant, row["id"])
+
+
+async def cancel_of(context: Context, tenant: uuid.UUID, task: uuid.UUID) -> Row:
+    """As `cancel`, in the tenant's name."""
+    row = await _find(context, tenant, task)
+    if row["finished_at"] is not None:
+        return row
+    queue = context.hub.queue(row["pool"])
+    (answer,) = await queue.cancel([str(row["turn"])])
+    if answer in ("over", "unknown") and await queue.end_task(str(task), turn=str(row["turn"]), state="cancelled"):
+        return row  # it was between two turns, and ends there
+    if answer == "unknown":
+        await context.db.cancel_unknown(tenant, task)
+    return row if answer == "stopping" else await _find(context, tenant, task)
 
 
 def public(row: Row, place: Place | None = None) -> dict[str, Any]:
@@ -299,6 +368,7 @@ def public(row: Row, place: Place | None = None) -> dict[str, Any]:
         "deadline_at": row["deadline_at"],
         "metadata": row["metadata"],
         "output": row["output"],
+        "tool_calls": row["tool_calls"],
         "finish_reason": row["finish_reason"],
         "error": row["error"],
         "usage": {"prompt_tokens": row["prompt_tokens"], "completion_tokens": row["completion_tokens"]},
@@ -320,6 +390,7 @@ def _fresh(row: Row, agent: AgentRef, created_at: datetime) -> Row:
         "pool": agent.pool,
         "state": "queued",
         "output": "",
+        "tool_calls": None,
         "finish_reason": "",
         "error": None,
         "prompt_tokens": 0,
@@ -333,41 +404,96 @@ def _fresh(row: Row, agent: AgentRef, created_at: datetime) -> Row:
     }
 
 
-async def _asked(
-    context: Context, principal: Principal, agent: AgentRef, request: TaskRequest, response: AsResponse | None
-) -> tuple[uuid.UUID | None, str | list[dict[str, Any]], list[dict[str, Any]]]:
-    """The conversation, all that the model is sent, and the messages among it that come with this request."""
+def _asked(
+    agent: AgentRef, request: TaskRequest, past: _Past, response: AsResponse | None
+) -> tuple[str | list[dict[str, Any]], list[dict[str, Any]]]:
+    """All that the model is sent, and the messages among it that come with this request."""
     if request.prompt is not UNSET:
-        return None, plain_prompt(request, request.prompt, system_prompt=agent.system_prompt), []
+        return plain_prompt(request, request.prompt, system_prompt=agent.system_prompt), []
     said = _said(request)
-    conversation, history = await _history(context, principal, request.conversation)
     before = preface(agent.system_prompt, response)
     continued = response.history if response else ()
-    return conversation, [*([before] if before else []), *continued, *history, *said], said
+    return [*([before] if before else []), *continued, *past.messages, *said], said
+
+
+def _to_embed(request: TaskRequest, agent: AgentRef) -> tuple[str, ...]:
+    """The texts of a task that embeds; none for any other."""
+    if request.embed is None:
+        if request.truncate:
+            raise bad_field("truncate", "goes with `embed` only")
+        require_generating(agent.engine, field="agent")
+        return ()
+    require_embedding(agent.engine, field="agent")
+    prompt = None if request.prompt is UNSET else request.prompt
+    others = {
+        "prompt": prompt,
+        "input": request.input,
+        "messages": request.messages,
+        "conversation": request.conversation,
+    }
+    if beside := next((name for name, value in others.items() if value is not None), None):
+        raise bad_field(beside, "does not go with `embed`")
+    if request.parameters:
+        raise bad_field("parameters", "texts are embedded without any")
+    if agent.tools or request.tools:
+        raise bad_field("tools", "texts are embedded without any")
+    if agent.system_prompt:
+        raise bad_field("agent", f"{agent.slug!r} has a system prompt, which no embedding has; name one without it")
+    return tuple(checked_texts(request.embed, field="embed"))
 
 
 def _said(request: TaskRequest) -> list[dict[str, Any]]:
     """The input as messages."""
     if (request.input is None) == (request.messages is None):
-        raise bad_field("input", "give either `input` (a string) or `messages`")
+        raise bad_field("input", "give either `input` (a string) or `messages`, or texts to `embed`")
     messages: Sequence[MessageIn] = request.messages or [MessageIn("user", request.input or "")]
     if not messages:
         raise bad_field("messages", "at least one message is needed")
-    return [{"role": message.role, "content": message.content} for message in messages]
+    for index, message in enumerate(messages):
+        if message.tool_calls and message.role != "assistant":
+            raise bad_field(f"messages[{index}].tool_calls", "only an assistant's message has them")
+        if bool(message.tool_call_id) != (message.role == "tool"):
+            raise bad_field(
+                f"messages[{index}].tool_call_id", "a tool's message, and no other, names the call that it answers"
+            )
+        if request.conversation and (message.tool_calls or message.role == "tool"):
+            raise bad_field(
+                f"messages[{index}]",
+                "a conversation keeps no tool calls of its client's; send them as `messages` alone",
+            )
+    return [{"content": "", **msgspec.to_builtins(message)} for message in messages]
 
 
-async def _history(
-    context: Context, principal: Principal, conversation: str | None
-) -> tuple[uuid.UUID | None, list[dict[str, Any]]]:
+def _tools(agent: AgentRef, request: TaskRequest) -> tuple[ToolSpec, ...]:
+    """The agent's own tools, or those that the client offers to call."""
+    if request.tools and agent.tools:
+        raise bad_field("tools", f"the agent {agent.slug!r} calls tools of its own; use an agent without")
+    tools = agent.tools or tuple(ToolSpec(tool.name, tool.description, tool.parameters) for tool in request.tools)
+    names = [tool.name for tool in tools]
+    if twice := next((name for name in names if names.count(name) > 1), None):
+        raise bad_field("tools", f"there are two of the name {twice!r}")
+    if request.tool_choice not in ("auto", "none"):
+        raise bad_field("tool_choice", "only `auto` and `none` are supported here")
+    return tools
+
+
+async def _history(context: Context, principal: Principal, conversation: str | None, agent: AgentRef) -> _Past:
     if conversation is None:
-        return None, []
+        return _Past()
     try:
-        row = await context.db.one(database.HISTORY, principal.tenant, uuid.UUID(conversation))
+        row = await context.db.one(database.HISTORY, agent.id, principal.tenant, uuid.UUID(conversation))
     except ValueError:
         row = None
     if row is None:
         raise bad_field("conversation", "there is no such conversation")
-    return row["id"], row["messages"]
+    return _Past(row["id"], row["messages"], row["revision"])
+
+
+def _split_key(request: TaskRequest, task: uuid.UUID) -> str:
+    """What decides the revision where several serve. Two first tasks of a conversation at a time get the same one."""
+    if request.split_key == "":
+        raise bad_field("split_key", "must not be empty; leave it out")
+    return request.split_key or request.conversation or str(task)
 
 
 def _deadline(request: TaskRequest) -> datetime | None:

@@ -26,14 +26,15 @@ class EngineRequest(msgspec.Struct, frozen=True, kw_only=True):
 class EngineOutput(msgspec.Struct, frozen=True, kw_only=True):
     """What one engine step made for one request: new token ids, and the text that they complete.
 
-    `prompt_tokens` is the length of the original prompt, set from the first output on. After an output with `ending`
-    no other follows.
+    `prompt_tokens` is the length of the original prompt, set from the first output on; `cached_tokens` are those of it that
+    the engine had in its prefix cache, where it says so. After an output with `ending` no other follows.
     """
 
     id: str
     token_ids: tuple[int, ...] = ()
     text: str = ""
     prompt_tokens: int = 0
+    cached_tokens: int = 0
     ending: Ending | None = None
     error: TaskError | None = None
 

@@ -18,7 +18,7 @@ import signal
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 import msgspec
 from msgspec import Meta
@@ -33,10 +33,12 @@ from gpu_worker.engines.simulated_text import (
     prompt_tokens,
     text_of,
     token_at,
+    vector_of,
 )
 from gpu_worker.phases import StartPhases
 from gpu_worker.settings import Settings, read_engine_args
 from taskqueue.messages import TaskError
+from taskqueue.vectors import encoded
 
 CATCH_UP_S = 1.0
 
@@ -48,6 +50,7 @@ class SimulatedArgs(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     `answer_tokens`: the answer ends by itself after so many tokens (null: it always fills `max_tokens`).
     `context_tokens`: prompts longer than this are refused, budgets clamped (null: no limit).
+    `embedding_dimensions`: the length of the vectors that it gives for texts to embed.
     Two faults that a request can have: a prompt with `killing_words` in it ends the whole process without a word (as the kernel
     does when memory is out), one with `breaking_words` ends the engine (as an error on the GPU does).
     """
@@ -58,6 +61,7 @@ class SimulatedArgs(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     step_per_sequence_s: Seconds = 0.0
     answer_tokens: Annotated[int, Meta(ge=1)] | None = None
     context_tokens: Annotated[int, Meta(ge=2)] | None = None
+    embedding_dimensions: Annotated[int, Meta(ge=1, le=16_000)] = 64
     killing_words: Annotated[str, Meta(min_length=1)] | None = None
     breaking_words: Annotated[str, Meta(min_length=1)] | None = None
 
@@ -77,13 +81,17 @@ class _Sequence:
     length: int
     reason: Literal["stop", "length"]
     stops: StopStrings | None
+    pieces: tuple[str, ...]
+    """The text of the tokens where the answer must have a form; its ids then only count."""
 
 
 class SimulatedEngine:
     """One simulated GPU; its single task is the scheduler."""
 
+    ARGS: ClassVar[type[SimulatedArgs]] = SimulatedArgs
+
     def __init__(self, settings: Settings) -> None:
-        self._args = read_engine_args(settings.engine_args, SimulatedArgs)
+        self._args = read_engine_args(settings.engine_args, self.ARGS)
         self._outbox = Outbox()
         self._sequences: dict[str, _Sequence] = {}
         self._work = asyncio.Event()
@@ -132,10 +140,10 @@ class SimulatedEngine:
             self._outbox.put([self._advance(one) for one in batch if one.id in self._sequences])
 
     def _advance(self, one: _Sequence) -> EngineOutput:
-        token_id = token_at(one.key, one.position)
+        token_id = one.position if one.pieces else token_at(one.key, one.position)
+        text = one.pieces[one.position] if one.pieces else text_of((token_id,))
         one.position += 1
         one.prefill = 0
-        text = text_of((token_id,))
         ending = one.reason if one.position >= one.length else None
         if one.stops:
             text, stopped = one.stops.push(text)
@@ -156,8 +164,14 @@ class SimulatedEngine:
     def _sequence(self, request: EngineRequest) -> _Sequence | EngineOutput:
         prompt = prompt_text(request.body)
         self._suffer(prompt)
+        if request.body.embed:
+            return self._embedding(request)
         prompt_length = prompt_tokens(prompt)
+        pieces = self._pieces(request)
         length, reason = answer_length(request.body, self._args.answer_tokens)
+        if pieces:
+            length = min(len(pieces), request.body.params.max_tokens)
+            reason = "stop" if length == len(pieces) else "length"
         if self._args.context_tokens:
             room = self._args.context_tokens - prompt_length
             if room <= 0:
@@ -169,7 +183,8 @@ class SimulatedEngine:
         stops = StopStrings(request.body.params.stop) if request.body.params.stop else None
         stopped = False
         if stops:
-            stopped = any(stops.push(text_of((token_id,)))[1] for token_id in request.streamed)
+            said = pieces[: len(request.streamed)] or [text_of((token_id,)) for token_id in request.streamed]
+            stopped = any(stops.push(piece)[1] for piece in said)
         if stopped or len(request.streamed) >= length:
             return EngineOutput(id=request.id, prompt_tokens=prompt_length, ending="stop" if stopped else reason)
         return _Sequence(
@@ -181,6 +196,36 @@ class SimulatedEngine:
             length=length,
             reason=reason,
             stops=stops,
+            pieces=pieces,
+        )
+
+    def _pieces(self, request: EngineRequest) -> tuple[str, ...]:
+        """The tokens of an answer that is not made up of words, as text; none: it is."""
+        return ()
+
+    def _embedding(self, request: EngineRequest) -> _Sequence | EngineOutput:
+        """A sequence of one token, which brings the whole answer."""
+        context, cut = self._args.context_tokens, False
+        lengths = [prompt_tokens(text) for text in request.body.embed]
+        texts = list(request.body.embed)
+        if context and max(lengths) > context:
+            if not request.body.truncate:
+                return EngineOutput(id=request.id, ending="failed", error=too_long(max(lengths), context))
+            texts = [" ".join(text.split()[:context]) for text in texts]
+            lengths, cut = [min(length, context) for length in lengths], True
+        reason: Literal["stop", "length"] = "length" if cut else "stop"
+        if request.streamed:
+            return EngineOutput(id=request.id, prompt_tokens=sum(lengths), ending=reason)
+        return _Sequence(
+            id=request.id,
+            key=0,
+            prompt_tokens=sum(lengths),
+            prefill=sum(lengths),
+            position=0,
+            length=1,
+            reason=reason,
+            stops=None,
+            pieces=(encoded(vector_of(text, self._args.embedding_dimensions) for text in texts),),
         )
 
 

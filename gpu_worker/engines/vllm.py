@@ -150,6 +150,7 @@ class VllmEngine:
             async for output in outputs:
                 completion = output.outputs[0]
                 grown = _grown(request.id, answer, list(completion.token_ids), len(prompt), completion.finish_reason)
+                grown = msgspec.structs.replace(grown, cached_tokens=output.num_cached_tokens or 0)
                 if grown.ending:
                     return grown
                 self._outbox.put([grown])

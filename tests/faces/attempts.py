@@ -13,13 +13,24 @@ from typing import Any, NamedTuple
 import msgspec
 from django.urls import URLPattern, URLResolver, get_resolver
 
+from agents.api import revision_serializers as revision_forms
+from agents.api import secret_forms, webhook_forms
 from agents.api import serializers as forms
 from agents.faces import requests
 from agents.faces.app import ROUTES
 from agents.faces.openai.completion_request import CompletionRequest
 from agents.faces.openai.response_request import ResponseRequest
 from agents.faces.socket import ClientMessage
+from batches.faces import routes as batches
+from batches.faces.batches import BatchRequest
+from billing.api import forms as usage_forms
+from comparisons.api import serializers as comparison_forms
+from knowledge.api import serializers as knowledge
+from knowledge.face import ROUTES as KNOWLEDGE
+from knowledge.face import SearchRequest
+from schedules.api import serializers as schedule_forms
 
+NIGHTLY = {"name": "nightly", "cron": "0 3 * * *"}
 HELLO = [{"role": "user", "content": "Hello"}]
 
 
@@ -36,11 +47,19 @@ class Names(NamedTuple):
     response: str
     api_key: str
     idempotency_key: str
+    collection: str
+    document: str
+    secret: str
+    endpoint: str
+    delivery: str
+    file: str
+    batch: str
 
     @classmethod
     def nobody(cls) -> Names:
         """Names of nothing at all."""
-        return cls(*(str(uuid.uuid4()) for _ in cls._fields))
+        names = cls(*(str(uuid.uuid4()) for _ in cls._fields))
+        return names._replace(file=f"file-{names.file}", batch=f"batch_{names.batch}")
 
 
 Filled = Callable[[Names, Names], dict[str, Any]]
@@ -99,6 +118,66 @@ ATTEMPTS: dict[str, tuple[Attempt, ...]] = {
     ),
     "DELETE /api/v1/agents/{slug}": GONE,
     "GET /api/v1/agents/{slug}/revisions": GONE,
+    "POST /api/v1/agents/{slug}/revisions": (
+        Attempt(404, body=lambda theirs, own: {"system_prompt": "taken"}),
+        Attempt(400, ("DraftInput.pool",), "pool", at="agent", body=lambda theirs, own: {"pool": theirs.pool}),
+        Attempt(
+            400, ("DraftInput.tools",), "tools[0]", at="agent",
+            body=lambda theirs, own: {"tools": [{"tool": theirs.agent}]},
+        ),
+    ),
+    "GET /api/v1/agents/{slug}/revisions/{number}": GONE,
+    "POST /api/v1/agents/{slug}/revisions/{number}/publish": GONE,
+    "GET /api/v1/agents/{slug}/traffic": GONE,
+    "PUT /api/v1/agents/{slug}/traffic": (
+        Attempt(404, body=lambda theirs, own: {"shares": [{"revision": 1, "percent": 100}]}),
+    ),
+    "GET /api/v1/agents/{slug}/publications": GONE,
+    "POST /api/v1/agents/{slug}/roll-back": (Attempt(404, body=lambda theirs, own: {}),),
+    "GET /api/v1/schedules": (
+        Attempt(200),
+        Attempt(200, ("ScheduleFilter.agent",), query=lambda theirs, own: {"agent": theirs.agent}),
+    ),
+    "POST /api/v1/schedules": (
+        Attempt(
+            400, ("ScheduleInput.task",), "task.agent",
+            body=lambda theirs, own: {**NIGHTLY, "task": {"agent": theirs.agent, "input": "Hi"}},
+        ),
+        Attempt(
+            400, ("ScheduleInput.task",), "task.conversation",
+            body=lambda theirs, own: {
+                **NIGHTLY, "task": {"agent": own.agent, "input": "Hi", "conversation": theirs.conversation},
+            },
+        ),
+    ),
+    "GET /api/v1/schedules/{pk}": GONE,
+    "PATCH /api/v1/schedules/{pk}": (Attempt(404, body=lambda theirs, own: {"name": "taken"}),),
+    "DELETE /api/v1/schedules/{pk}": GONE,
+    "GET /api/v1/schedules/{pk}/next": GONE,
+    "GET /api/v1/schedules/{pk}/firings": GONE,
+    "GET /api/v1/input-sets": (
+        Attempt(200),
+        Attempt(200, ("OfAgent.agent",), query=lambda theirs, own: {"agent": theirs.agent}),
+    ),
+    "POST /api/v1/input-sets": (
+        Attempt(
+            400, ("InputSetInput.agent",), "agent",
+            body=lambda theirs, own: {"agent": theirs.agent, "name": "mine", "items": [{"input": "Hi"}]},
+        ),
+    ),
+    "GET /api/v1/input-sets/{pk}": GONE,
+    "DELETE /api/v1/input-sets/{pk}": GONE,
+    "GET /api/v1/comparisons": (Attempt(200), Attempt(200, query=lambda theirs, own: {"agent": theirs.agent})),
+    "POST /api/v1/comparisons": (
+        Attempt(
+            400, ("ComparisonInput.input_set",), "input_set",
+            body=lambda theirs, own: {"input_set": theirs.task, "left": 1, "right": 2},
+        ),
+    ),
+    "GET /api/v1/comparisons/{pk}": GONE,
+    "DELETE /api/v1/comparisons/{pk}": GONE,
+    "GET /api/v1/comparisons/{pk}/report": GONE,
+    "GET /api/v1/comparisons/{pk}/csv": GONE,
     "GET /api/v1/conversations": (
         Attempt(200),
         Attempt(200, query=_cursor),
@@ -147,6 +226,32 @@ ATTEMPTS: dict[str, tuple[Attempt, ...]] = {
     "DELETE /api/v1/tasks/{id}": GONE,
     "POST /api/v1/tasks/{id}/cancel": GONE,
     "GET /api/v1/tasks/{id}/events": (Attempt(404), Attempt(404, query=lambda theirs, own: {"after": "1"})),
+    "GET /api/v1/usage": (
+        Attempt(200),
+        Attempt(200, ("UsageFilter.key",), query=lambda theirs, own: {"key": theirs.api_key}),
+        Attempt(200, ("UsageFilter.agent",), query=lambda theirs, own: {"agent": theirs.agent, "group_by": "agent"}),
+        Attempt(200, ("UsageFilter.model",), query=lambda theirs, own: {"model": theirs.pool, "format": "csv"}),
+    ),
+    "GET /api/v1/usage/gpu": (
+        Attempt(200),
+        Attempt(200, ("GpuFilter.model",), query=lambda theirs, own: {"model": theirs.pool}),
+    ),
+    "GET /api/v1/secrets": (Attempt(200), Attempt(200, query=_cursor)),
+    "PUT /api/v1/secrets/{name}": (Attempt(201, own=True, body=lambda theirs, own: {"value": "mine"}),),
+    "DELETE /api/v1/secrets/{name}": GONE,
+    "GET /api/v1/webhooks": (
+        Attempt(200),
+        Attempt(200, query=_cursor),
+        Attempt(200, query=lambda theirs, own: {"enabled": "true"}),
+    ),
+    "POST /api/v1/webhooks": (Attempt(201, own=True, body=lambda theirs, own: {"url": "https://hooks.example/"}),),
+    "GET /api/v1/webhooks/{pk}": GONE,
+    "PATCH /api/v1/webhooks/{pk}": (Attempt(404, body=lambda theirs, own: {"enabled": False}),),
+    "DELETE /api/v1/webhooks/{pk}": GONE,
+    "POST /api/v1/webhooks/{pk}/rotate": (Attempt(404, body=lambda theirs, own: {}),),
+    "POST /api/v1/webhooks/{pk}/test": GONE,
+    "GET /api/v1/webhooks/{pk}/deliveries": GONE,
+    "POST /api/v1/webhooks/{pk}/deliveries/{delivery}/replay": GONE,
     "GET /v1/models": (Attempt(200),),
     "GET /v1/models/{id}": GONE,
     "POST /v1/chat/completions": (
@@ -158,6 +263,22 @@ ATTEMPTS: dict[str, tuple[Attempt, ...]] = {
             headers=lambda theirs, own: {"Idempotency-Key": theirs.idempotency_key},
         ),
     ),
+    "POST /v1/files": (Attempt(400),),
+    "GET /v1/files": (Attempt(200), Attempt(400, query=lambda theirs, own: {"after": theirs.file})),
+    "GET /v1/files/{id}": GONE,
+    "DELETE /v1/files/{id}": GONE,
+    "GET /v1/files/{id}/content": GONE,
+    "POST /v1/batches": (
+        Attempt(
+            400, ("BatchRequest.input_file_id",),
+            body=lambda theirs, own: {
+                "input_file_id": theirs.file, "endpoint": "/v1/chat/completions", "completion_window": "24h",
+            },
+        ),
+    ),
+    "GET /v1/batches": (Attempt(200), Attempt(400, query=lambda theirs, own: {"after": theirs.batch})),
+    "GET /v1/batches/{id}": GONE,
+    "POST /v1/batches/{id}/cancel": GONE,
     "POST /v1/completions": (
         Attempt(404, ("CompletionRequest.model",), body=lambda theirs, own: {"model": theirs.agent, "prompt": "Hi"}),
         Attempt(404, ("CompletionRequest.model",), body=lambda theirs, own: {"model": theirs.pool, "prompt": "Hi"}),
@@ -189,6 +310,42 @@ ATTEMPTS: dict[str, tuple[Attempt, ...]] = {
         Attempt(404),
         Attempt(404, query=lambda theirs, own: {"after": theirs.response}),
     ),
+    "POST /v1/embeddings": (
+        Attempt(404, ("EmbeddingRequest.model",), body=lambda theirs, own: {"model": theirs.agent, "input": "Hi"}),
+        Attempt(404, ("EmbeddingRequest.model",), body=lambda theirs, own: {"model": theirs.pool, "input": "Hi"}),
+    ),
+    "GET /api/v1/collections": (Attempt(200), Attempt(200, query=_cursor)),
+    "POST /api/v1/collections": (
+        Attempt(
+            400, ("CollectionInput.pool",), "pool", body=lambda theirs, own: {"slug": "mine", "pool": theirs.pool}
+        ),
+        Attempt(
+            201, ("CollectionInput.slug",), own=True,
+            body=lambda theirs, own: {"slug": theirs.collection, "pool": own.pool},
+        ),
+    ),
+    "GET /api/v1/collections/{slug}": GONE,
+    "DELETE /api/v1/collections/{slug}": GONE,
+    "GET /api/v1/collections/{slug}/documents": (
+        Attempt(404),
+        Attempt(
+            200, ("DocumentFilter.title",), at="collection", query=lambda theirs, own: {"title": theirs.document}
+        ),
+    ),
+    "POST /api/v1/collections/{slug}/documents": (
+        Attempt(404, body=lambda theirs, own: {"title": "taken", "text": "taken"}),
+        Attempt(
+            201, ("DocumentInput.title",), own=True, at="collection",
+            body=lambda theirs, own: {"title": theirs.document, "text": "mine"},
+        ),
+        Attempt(
+            400, ("UploadQuery.title",), at="collection",
+            body=lambda theirs, own: {"text": "mine"}, query=lambda theirs, own: {"title": theirs.document},
+        ),
+    ),
+    "POST /api/v1/collections/{slug}/search": (Attempt(404, body=lambda theirs, own: {"query": "secret"}),),
+    "GET /api/v1/documents/{pk}": GONE,
+    "DELETE /api/v1/documents/{pk}": GONE,
     "GET /livez": PUBLIC,
     "GET /readyz": PUBLIC,
 }  # fmt: skip
@@ -223,20 +380,40 @@ FORMS: dict[type[Any], tuple[set[str], set[str]]] = {
     forms.AgentInput: ({"slug", "pool"}, {"name", "system_prompt", "params"}),
     forms.AgentChange: ({"pool"}, {"name", "system_prompt", "params"}),
     forms.AgentFilter: (set(), {"archived"}),
+    revision_forms.DraftInput: ({"pool", "tools"}, {"system_prompt", "params", "limits"}),
+    schedule_forms.ScheduleInput: ({"task"}, {"name", "cron", "time_zone", "catch_up", "overlap", "is_enabled"}),
+    schedule_forms.ScheduleFilter: ({"agent"}, set()),
+    comparison_forms.InputSetInput: ({"agent"}, {"name", "items"}),
+    comparison_forms.OfAgent: ({"agent"}, set()),
+    comparison_forms.ComparisonInput: ({"input_set"}, {"left", "right"}),
+    revision_forms.TrafficInput: (set(), {"shares"}),
+    revision_forms.RollBackInput: (set(), {"publication"}),
     forms.ConversationInput: ({"agent"}, {"title", "metadata"}),
     forms.ConversationFilter: ({"agent"}, set()),
     forms.MessageInput: (set(), {"role", "content"}),
     forms.TaskFilter: ({"agent", "conversation"}, {"state", "created_after", "created_before"}),
+    usage_forms.UsageFilter: ({"key", "agent", "model"}, {"from", "to", "interval", "format", "group_by"}),
+    usage_forms.GpuFilter: ({"model"}, {"from", "to", "interval", "format"}),
+    secret_forms.SecretInput: (set(), {"value"}),
+    secret_forms.SecretFilter: (set(), set()),
+    webhook_forms.EndpointInput: (set(), {"url", "description", "event_types", "enabled"}),
+    webhook_forms.EndpointChange: (set(), {"url", "description", "event_types", "enabled"}),
+    webhook_forms.EndpointFilter: (set(), {"enabled"}),
+    webhook_forms.RotateInput: (set(), {"overlap_s"}),
+    webhook_forms.DeliveryFilter: (set(), {"state"}),
     requests.TaskRequest: (
         {"agent", "conversation", "idempotency_key"},
         {
             "input",
             "messages",
+            "embed",
+            "truncate",
             "parameters",
             "priority",
             "deadline_s",
             "deadline_at",
             "metadata",
+            "split_key",
             "cancel_on_disconnect",
             "prompt",
         },
@@ -244,6 +421,14 @@ FORMS: dict[type[Any], tuple[set[str], set[str]]] = {
     CompletionRequest: ({"model"}, set(CompletionRequest.__struct_fields__) - {"model"}),
     ResponseRequest: (RESPONSE_NAMES, set(ResponseRequest.__struct_fields__) - RESPONSE_NAMES),
     requests.ChatRequest: ({"model"}, set(requests.ChatRequest.__struct_fields__) - {"model"}),
+    BatchRequest: ({"input_file_id"}, {"endpoint", "completion_window", "metadata"}),
+    requests.EmbeddingRequest: ({"model"}, set(requests.EmbeddingRequest.__struct_fields__) - {"model"}),
+    knowledge.CollectionInput: ({"slug", "pool"}, {"name", "chunk_size", "chunk_overlap"}),
+    knowledge.CollectionFilter: (set(), set()),
+    knowledge.DocumentInput: ({"title"}, {"text", "format", "metadata"}),
+    knowledge.DocumentFilter: ({"title"}, {"state"}),
+    knowledge.UploadQuery: ({"title"}, set()),
+    SearchRequest: (set(), {"query", "k", "metadata"}),
     ClientMessage: ({"task", "key"}, {"type", "ref", "cursor", "follow"}),
 }
 """Each form's fields: those that can name an object, and those that cannot."""
@@ -259,7 +444,7 @@ def fields_of(form: type[Any]) -> set[str]:
 
 def served_routes() -> set[str]:
     """`METHOD path` of everything that takes an API key."""
-    served = {f"{method} {path}" for method, path, _ in ROUTES}
+    served = {f"{method} {path}" for method, path, _ in [*ROUTES, *batches.ROUTES, *KNOWLEDGE]}
     for path, pattern in patterns(get_resolver()):
         if not path.startswith(tuple(f"/{prefix}" for prefix in NOT_TENANTS if prefix)) and path != "/":
             methods = set(pattern.callback.actions) - {"head"}  # type: ignore[attr-defined]  # REST framework's, beside GET

@@ -14,14 +14,15 @@ from starlette.responses import Response
 
 from agents.faces import answers
 from agents.faces.context import Context
-from agents.faces.openai.chat_form import ChatForm, whole_choice
+from agents.faces.openai import chat_tools
+from agents.faces.openai.chat_form import ChatForm, completion
 from agents.faces.openai.choices import all_gathered, several, wanted_n
 from agents.faces.openai.chunks import chunks, left_by_client
 from agents.faces.openai.following import headers
-from agents.faces.openai.lookup import agent_of
+from agents.faces.openai.lookup import generating_agent_of
 from agents.faces.openai.naming import as_asked
-from agents.faces.openai.outcome import usage
-from agents.faces.requests import ChatMessageIn, ChatRequest, MessageIn, TaskRequest, decode
+from agents.faces.principals import AgentRef
+from agents.faces.requests import ChatRequest, TaskRequest, decode
 from agents.faces.submit import submit_together
 from agents.problems import bad_field
 
@@ -31,14 +32,8 @@ async def chat(context: Context, request: Request) -> Response:
     principal = await context.directory.principal(request.headers.get("authorization"))
     principal.require("tasks:write")
     wanted = decode(await answers.body_of(request, context.body_limit), ChatRequest)
-    agent = await agent_of(context, principal, wanted.model)
-    task = TaskRequest(
-        agent=agent.slug,
-        messages=[_message(index, message) for index, message in enumerate(wanted.messages)],
-        parameters=_parameters(wanted),
-        idempotency_key=request.headers.get("idempotency-key"),
-        cancel_on_disconnect=wanted.cancel_on_disconnect,
-    )
+    agent = await generating_agent_of(context, principal, wanted.model)
+    task = task_request(wanted, agent, idempotency_key=request.headers.get("idempotency-key"))
     with as_asked({"max_tokens": "max_tokens" if wanted.max_completion_tokens is None else "max_completion_tokens"}):
         choices = await submit_together(
             context, principal, agent, several(task, agent, wanted_n(wanted.n)), follow=True
@@ -50,27 +45,21 @@ async def chat(context: Context, request: Request) -> Response:
         stream = chunks(context, choices, said, ChatForm(), include_usage=include_usage)
         return answers.EventStream(stream, partial(left_by_client, choices), headers(choices[0]))
     whole = await all_gathered(context, request, choices)
-    return answers.json(
-        {
-            **head,
-            "object": "chat.completion",
-            "choices": [whole_choice(index, one) for index, one in enumerate(whole)],
-            "usage": usage(*(one.outcome for one in whole if one.outcome)),
-        },
-        headers=headers(choices[0]),
+    return answers.json(completion(head, whole), headers=headers(choices[0]))
+
+
+def task_request(wanted: ChatRequest, agent: AgentRef, *, idempotency_key: str | None) -> TaskRequest:
+    """A chat completion as the task that answers it."""
+    return TaskRequest(
+        agent=agent.slug,
+        messages=[chat_tools.message(index, message) for index, message in enumerate(wanted.messages)],
+        parameters=_parameters(wanted),
+        tools=chat_tools.tools(wanted),
+        tool_choice=chat_tools.tool_choice(wanted),
+        idempotency_key=idempotency_key,
+        split_key=wanted.user or None,
+        cancel_on_disconnect=wanted.cancel_on_disconnect,
     )
-
-
-def _message(index: int, message: ChatMessageIn) -> MessageIn:
-    role = "system" if message.role == "developer" else message.role
-    if isinstance(message.content, str):
-        return MessageIn(role, message.content)
-    for position, part in enumerate(message.content):
-        if part.type != "text":
-            raise bad_field(
-                f"messages[{index}].content[{position}].type", f"{part.type!r} is not supported here; only text"
-            )
-    return MessageIn(role, "".join(part.text for part in message.content))
 
 
 def _parameters(wanted: ChatRequest) -> dict[str, Any]:

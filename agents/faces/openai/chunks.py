@@ -16,7 +16,7 @@ from agents.faces.context import Context
 from agents.faces.openai.choices import give_up, heard
 from agents.faces.openai.errors import error_body
 from agents.faces.openai.following import followed
-from agents.faces.openai.outcome import Outcome, finish_reason, problem_of, usage
+from agents.faces.openai.outcome import Outcome, problem_of, usage
 from agents.faces.submitted import Submitted
 from agents.problems import Problem, stream_lost
 from taskqueue.messages import Event
@@ -33,8 +33,8 @@ class Form(Protocol):
     def text(self, index: int, literal: str) -> str:
         """Some more text."""
 
-    def end(self, index: int, reason: str) -> str:
-        """Behind all text."""
+    def end(self, index: int, outcome: Outcome) -> list[str]:
+        """Behind all text, in one or more chunks."""
 
 
 def left_by_client(choices: Sequence[Submitted]) -> None:
@@ -72,7 +72,7 @@ class _Call:
         if outcome.state != "succeeded":
             return said, problem_of(outcome)
         self._outcomes.append(outcome)
-        return said + self._chunk(self._form.end(index, finish_reason(outcome))), None
+        return said + "".join(map(self._chunk, self._form.end(index, outcome))), None
 
     def end(self, *, include_usage: bool) -> str:
         counted = msgspec.json.encode(usage(*self._outcomes)).decode()

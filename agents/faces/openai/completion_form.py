@@ -23,8 +23,8 @@ class CompletionForm:
     def text(self, index: int, literal: str) -> str:
         return self._choice(index, literal)
 
-    def end(self, index: int, reason: str) -> str:
-        return self._choice(index, '""', f'"{reason}"')
+    def end(self, index: int, outcome: Outcome) -> list[str]:
+        return [self._choice(index, '""', f'"{finish_reason(outcome)}"')]
 
     def _choice(self, index: int, literal: str, reason: str = "null") -> str:
         return f'{{"text":{literal},"index":{index},"logprobs":null,"finish_reason":{reason}}}'

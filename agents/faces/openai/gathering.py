@@ -30,7 +30,7 @@ class Gathering:
 
     def take(self, event: Event) -> None:
         """One more event."""
-        if event.kind == "restart":
+        if event.kind in ("restart", "tool_calls"):  # the answer is what the last turn says
             self._pieces.clear()
         elif event.kind == "text":
             self._pieces.append(msgspec.json.decode(event.data, type=str))

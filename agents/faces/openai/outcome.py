@@ -5,10 +5,12 @@ from __future__ import annotations
 import msgspec
 
 from agents.problems import Problem
+from taskqueue.messages import ToolCall
 
-_FINISH = {"length": "length"}
+_FINISH = {"length": "length", "tool_calls": "tool_calls"}
 _FAILURE_STATUS = dict.fromkeys(
-    ("context_length_exceeded", "empty_prompt", "chat_template_missing", "chat_template_error"), 400
+    ("context_length_exceeded", "empty_prompt", "chat_template_missing", "chat_template_error", "wrong_kind_of_model"),
+    400,
 )
 """Failures of a task for which its sender can do something."""
 
@@ -20,6 +22,7 @@ class Outcome(msgspec.Struct):
     finish_reason: str | None = None
     error: dict[str, str] | None = None
     usage: dict[str, int] = {}
+    tool_calls: tuple[ToolCall, ...] = ()
 
 
 def finish_reason(outcome: Outcome) -> str:
