@@ -18,6 +18,7 @@ from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextareaWidget
 from agents import dead_letters, services
 from agents.lifecycle import DEAD_LETTER_CODES, TaskState
 from agents.models import Agent, AgentRevision, Conversation, Message, Task, Turn
+from agents.output_forms import given
 from agents.problems import Problem
 from agents.sampling import validated
 from orchestrator.models import Pool
@@ -59,7 +60,7 @@ class RevisionInline(ReadOnlyInline):
 
     model = AgentRevision
     fk_name = "agent"
-    fields = ("number", "pool", "system_prompt", "params", "created_by", "created_at")
+    fields = ("number", "pool", "system_prompt", "params", "output_form", "created_by", "created_at")
     readonly_fields = fields
 
 
@@ -71,6 +72,12 @@ class AgentForm(forms.ModelForm[Agent]):
     params = forms.JSONField(
         required=False, initial=dict, widget=UnfoldAdminTextareaWidget, help_text="Sampling parameters."
     )
+    output = forms.JSONField(
+        required=False,
+        widget=UnfoldAdminTextareaWidget,
+        help_text="What answers must look like where a task does not say: {\"kind\": \"json_schema\", \"json_schema\": {…}}, "
+        '{"kind": "json_object"} or {"kind": "regex", "regex": "…"}. Empty: free text.',
+    )
 
     class Meta:
         model = Agent
@@ -81,12 +88,19 @@ class AgentForm(forms.ModelForm[Agent]):
         revision = self.instance.current_revision if self.instance.pk and not self.instance._state.adding else None
         if revision:
             self.initial.update(pool=revision.pool_id, system_prompt=revision.system_prompt, params=revision.params)
+            self.initial.update(output=given(revision.output_form))
 
     def clean(self) -> dict[str, Any] | None:
-        """Refuse to change what stands for a bare pool."""
+        """Refuse to change what stands for a bare pool, and an output form that the pool cannot hold answers to."""
         if self.instance.stands_for_id is not None:
             raise ValidationError(services.StandsForPool(self.instance).detail)
-        return super().clean()
+        cleaned = super().clean() or self.cleaned_data
+        if (pool := cleaned.get("pool")) and (output := cleaned.get("output")):
+            try:
+                services.check_output(output, pool=pool)
+            except Problem as problem:
+                self.add_error("output", problem.detail)
+        return cleaned
 
     def clean_params(self) -> dict[str, Any]:
         """Refuse parameters that the queue would not understand."""
@@ -110,7 +124,7 @@ class AgentAdmin(AcrossTenants):
     autocomplete_fields = ("tenant",)
     inlines: ClassVar = [RevisionInline]
     actions: ClassVar = ["archive"]
-    fields = ("tenant", "slug", "name", "pool", "system_prompt", "params")
+    fields = ("tenant", "slug", "name", "pool", "system_prompt", "params", "output")
 
     def get_readonly_fields(self, request: HttpRequest, obj: Agent | None = None) -> tuple[str, ...]:
         return () if obj is None else ("tenant", "slug")
@@ -125,6 +139,7 @@ class AgentAdmin(AcrossTenants):
             pool=form.cleaned_data["pool"],
             system_prompt=form.cleaned_data["system_prompt"],
             params=form.cleaned_data["params"],
+            output=form.cleaned_data["output"],
             created_by=str(request.user),
         )
 

@@ -12,6 +12,7 @@ from agents.lifecycle import DEAD_LETTER_CODES, OUTCOMES, TaskState
 from tenants.identifiers import new_id
 from tenants.scoping import TenantOwned
 
+OUTPUT_FORM = "What answers must look like, as JSON text; empty: free text."
 STATES = [(state.value, state.value) for state in TaskState]
 
 
@@ -63,6 +64,7 @@ class AgentRevision(TenantOwned):
     pool = models.ForeignKey("orchestrator.Pool", on_delete=models.PROTECT, related_name="+")
     system_prompt = models.TextField(blank=True)
     params = models.JSONField(default=dict, blank=True, help_text="Sampling parameters.")
+    output_form = models.TextField(blank=True, default="", db_default="", help_text=OUTPUT_FORM)
     created_by = models.CharField(max_length=200, blank=True)
     created_at = models.DateTimeField(auto_now_add=True)
 
@@ -134,6 +136,7 @@ class Task(TenantOwned):
         help_text="The messages as they are sent to the model, system prompt and history included."
     )
     params = models.JSONField(default=dict, blank=True)
+    output_form = models.TextField(blank=True, default="", db_default="", help_text=OUTPUT_FORM)
     priority = models.PositiveSmallIntegerField(
         default=5, validators=[MaxValueValidator(9)], help_text="0 first, 9 last, within the tenant."
     )

@@ -12,6 +12,7 @@ from django.db.models import Max, Q
 from django.utils import timezone
 
 from agents.models import Agent, AgentRevision, Conversation, Message, Task, Turn
+from agents.output_forms import checked, converted, given, require_guiding, stored
 from agents.problems import FieldError, Problem, bad_field, not_found
 from agents.sampling import validated
 from orchestrator.models import Pool
@@ -25,6 +26,14 @@ def check_params(params: dict[str, Any], *, field: str = "params") -> dict[str, 
     """Sampling parameters that the queue understands, or a problem that names the one that does not fit."""
     validated(params, field=field)
     return params
+
+
+def check_output(output: dict[str, Any] | None, *, pool: Pool, field: str = "output") -> str:
+    """The form of answers as it lies in Postgres, or a problem that names what the pool's engine cannot hold them to."""
+    form = None if output is None else checked(converted(output, field=field), field=field)
+    if form is not None:
+        require_guiding(form, engine=pool.engine, pool=pool.slug, field=field)
+    return stored(form)
 
 
 def usable_pool(*, tenant: Tenant, slug: str) -> Pool:
@@ -60,6 +69,7 @@ def create_agent(
     pool: Pool,
     system_prompt: str = "",
     params: dict[str, Any] | None = None,
+    output: dict[str, Any] | None = None,
     created_by: str = "",
     stands_for: Pool | None = None,
 ) -> Agent:
@@ -71,19 +81,36 @@ def create_agent(
             agent.save(force_insert=True)
     except IntegrityError as error:
         raise SlugTaken(slug) from error
-    revise_agent(agent=agent, pool=pool, system_prompt=system_prompt, params=params or {}, created_by=created_by)
+    revise_agent(
+        agent=agent, pool=pool, system_prompt=system_prompt, params=params or {}, output=output, created_by=created_by
+    )
     return agent
 
 
 @transaction.atomic
 def revise_agent(
-    *, agent: Agent, pool: Pool, system_prompt: str, params: dict[str, Any], created_by: str = ""
+    *,
+    agent: Agent,
+    pool: Pool,
+    system_prompt: str,
+    params: dict[str, Any],
+    output: dict[str, Any] | None = None,
+    created_by: str = "",
 ) -> AgentRevision:
-    """A new revision, which becomes the current one. Equal to the current one: no change, no revision."""
+    """A new revision, which becomes the current one. Equal to the current one: no change, no revision.
+
+    `output` is the form of answers where a task asks for none; None: free text.
+    """
     check_params(params)
+    output_form = check_output(output, pool=pool)
     locked = Agent.objects.for_tenant(agent.tenant_id).select_for_update().get(pk=agent.pk)
     current = locked.current_revision
-    if current and (current.pool_id, current.system_prompt, current.params) == (pool.pk, system_prompt, params):
+    if current and (current.pool_id, current.system_prompt, current.params, current.output_form) == (
+        pool.pk,
+        system_prompt,
+        params,
+        output_form,
+    ):
         return current
     last = locked.revisions.aggregate(last=Max("number"))["last"] or 0
     revision = AgentRevision.objects.create(
@@ -93,6 +120,7 @@ def revise_agent(
         pool=pool,
         system_prompt=system_prompt,
         params=params,
+        output_form=output_form,
         created_by=created_by,
     )
     locked.current_revision = revision
@@ -103,7 +131,7 @@ def revise_agent(
 
 @transaction.atomic
 def change_agent(*, agent: Agent, tenant: Tenant, changes: dict[str, Any], changed_by: str) -> None:
-    """Apply `changes` (name, pool, system_prompt, params); what is left out stays."""
+    """Apply `changes` (name, pool, system_prompt, params, output); what is left out stays."""
     # Two changes at a time are one after the other: neither undoes what the other changed.
     locked = Agent.objects.for_tenant(tenant).select_for_update().get(pk=agent.pk)
     if locked.stands_for_id is not None:
@@ -118,6 +146,7 @@ def change_agent(*, agent: Agent, tenant: Tenant, changes: dict[str, Any], chang
         pool=usable_pool(tenant=tenant, slug=changes["pool"]) if "pool" in changes else current.pool,
         system_prompt=changes.get("system_prompt", current.system_prompt),
         params=changes.get("params", current.params),
+        output=changes["output"] if "output" in changes else given(current.output_form),
         created_by=changed_by,
     )
 

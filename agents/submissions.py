@@ -8,17 +8,19 @@ from typing import Any
 
 import msgspec
 
+from agents.output_forms import restored
 from taskqueue.messages import ChatMessage, SamplingParams, Submission, TurnBody
 
 CHARS_PER_TOKEN = 4
 """A rough estimate before the tokenizer has seen the prompt; fair share corrects it when the turn ends."""
 
 
-def body_of(messages: Sequence[dict[str, Any]], params: dict[str, Any]) -> TurnBody:
-    """Messages and parameters as they lie in Postgres."""
+def body_of(messages: Sequence[dict[str, Any]], params: dict[str, Any], output_form: str = "") -> TurnBody:
+    """Messages, parameters and output form as they lie in Postgres."""
     return TurnBody(
         messages=tuple(msgspec.convert(message, ChatMessage) for message in messages),
         params=msgspec.convert(params, SamplingParams),
+        output=restored(output_form),
     )
 
 

@@ -10,7 +10,18 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from gpu_worker.engines import EngineOutput, EngineRequest
-from taskqueue.messages import ClaimedTurn, Delta, Finish, OutcomeState, Stop, StopReason, TaskError, Usage
+from gpu_worker.output_check import fault
+from taskqueue.messages import (
+    INVALID_OUTPUT,
+    ClaimedTurn,
+    Delta,
+    Finish,
+    OutcomeState,
+    Stop,
+    StopReason,
+    TaskError,
+    Usage,
+)
 
 
 @dataclass(slots=True)
@@ -144,6 +155,8 @@ class Ledger:
             return []
         elif output.ending in ("stop", "length"):
             state, reason = "succeeded", output.ending
+            if error := _not_in_form(held, reason):
+                state = "failed"
         else:
             state = "failed"
             error = output.error or TaskError("engine_error", "The engine ended this request without saying why.")
@@ -161,3 +174,15 @@ class Ledger:
                 first_token_ms=held.first_token_ms,
             )
         ]
+
+
+def _not_in_form(held: _Held, reason: str) -> TaskError | None:
+    """What is wrong with an answer that was to have a form, whoever wrote its parts."""
+    form = held.turn.body.output
+    why = fault("".join(held.text), form) if form else ""
+    if not why:
+        return None
+    if reason == "length":
+        tokens = held.completion_tokens
+        why = f"it was cut after {tokens} tokens, its limit or all that the model holds, before it was complete ({why})"
+    return TaskError(INVALID_OUTPUT, f"The answer does not have the form that was asked for: {why}.")

@@ -21,6 +21,10 @@ StartPhase = Literal["interpreter", "import", "engine", "load", "compile", "firs
 engine could not tell apart."""
 
 
+INVALID_OUTPUT = "invalid_output"
+"""The code of a task whose answer does not have the form that was asked for; the answer is kept with it."""
+
+
 class ToolCall(msgspec.Struct, frozen=True):
     """A function that the model wants called; `arguments` is the JSON text that it wrote, which may not be valid."""
 

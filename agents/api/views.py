@@ -82,6 +82,7 @@ class AgentViewSet(mixins.RetrieveModelMixin, Listed[Agent]):
             pool=services.usable_pool(tenant=tenant, slug=data["pool"]),
             system_prompt=data["system_prompt"],
             params=data["params"],
+            output=data["output"],
             created_by=str(request.auth),
         )
         return Response(self.get_serializer(agent).data, status=status.HTTP_201_CREATED)

@@ -39,8 +39,8 @@ NOTE_USE = """
 """
 
 AGENT = """
-    SELECT a.id, a.slug, r.id AS revision, r.number, r.system_prompt, r.params, p.id AS pool_id, p.slug AS pool,
-           p.default_params, p.max_waiting AS pool_max_waiting, l.tokens AS answer_tokens
+    SELECT a.id, a.slug, r.id AS revision, r.number, r.system_prompt, r.params, r.output_form, p.id AS pool_id, p.slug AS pool,
+           p.engine, p.default_params, p.max_waiting AS pool_max_waiting, l.tokens AS answer_tokens
     FROM agents_agent a
     JOIN agents_agentrevision r ON r.id = a.current_revision_id
     JOIN orchestrator_pool p ON p.id = r.pool_id
@@ -102,14 +102,14 @@ ACCEPT = """
     WITH rows AS MATERIALIZED (
         SELECT * FROM jsonb_to_recordset(%s::jsonb) AS x(
             id uuid, turn uuid, tenant uuid, agent uuid, revision uuid, pool uuid, conversation uuid, api_key uuid, input jsonb,
-            params jsonb, priority int, deadline_at timestamptz, metadata jsonb, idempotency_key text, idempotency_digest text,
+            params jsonb, output_form text, priority int, deadline_at timestamptz, metadata jsonb, idempotency_key text, idempotency_digest text,
             estimated_tokens int, new_messages jsonb)
     ), accepted AS (
         INSERT INTO agents_task (id, tenant_id, agent_id, revision_id, pool_id, conversation_id, api_key_id, state, input, params,
-            priority, deadline_at, metadata, idempotency_key, idempotency_digest, estimated_tokens, output, finish_reason,
+            output_form, priority, deadline_at, metadata, idempotency_key, idempotency_digest, estimated_tokens, output, finish_reason,
             prompt_tokens, completion_tokens, attempts, created_at)
-        SELECT id, tenant, agent, revision, pool, conversation, api_key, 'queued', input, params, priority, deadline_at, metadata,
-            idempotency_key, idempotency_digest, estimated_tokens, '', '', 0, 0, 0, now()
+        SELECT id, tenant, agent, revision, pool, conversation, api_key, 'queued', input, params, output_form, priority,
+            deadline_at, metadata, idempotency_key, idempotency_digest, estimated_tokens, '', '', 0, 0, 0, now()
         FROM rows ON CONFLICT (tenant_id, idempotency_key) DO NOTHING
         RETURNING id, created_at
     ), turns AS (

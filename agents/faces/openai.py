@@ -7,6 +7,7 @@ already, so a chunk is the task's prefix, that literal, and a suffix.
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from collections.abc import AsyncIterator
 from typing import Any, Protocol
@@ -21,19 +22,22 @@ from agents import waits
 from agents.faces import answers, database, leaving
 from agents.faces.context import Context
 from agents.faces.principals import AgentRef, Principal
-from agents.faces.requests import ChatMessageIn, ChatRequest, MessageIn, TaskRequest, decode
+from agents.faces.requests import ChatMessageIn, ChatRequest, MessageIn, ResponseFormat, TaskRequest, decode
 from agents.faces.submit import submit_to
 from agents.faces.submitted import Submitted
+from agents.output_forms import OutputIn
 from agents.problems import Problem, bad_field, no_model, stream_lost, unavailable
 from agents.services import agent_of_pool
 from taskqueue.inbox import Subscription
-from taskqueue.messages import Event
+from taskqueue.messages import INVALID_OUTPUT, Event
 
 KEEP_ALIVE_S = 15.0
 _TYPES = {400: "invalid_request_error", 401: "authentication_error", 403: "permission_error", 404: "not_found_error",
           413: "invalid_request_error", 422: "invalid_request_error", 429: "rate_limit_error"}  # fmt: skip
 _FINISH = {"length": "length"}
-_FAILURE_STATUS = {"context_length_exceeded": 400}
+_FAILURE_STATUS = {"context_length_exceeded": 400, "unsupported_output": 400, INVALID_OUTPUT: 422}
+_FIELDS = {"output.json_schema": "response_format.json_schema.schema", "output.": "response_format."}
+_NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 
 
 class Outcome(msgspec.Struct):
@@ -53,12 +57,21 @@ def failure(problem: Problem) -> Response:
 def _error(problem: Problem) -> dict[str, Any]:
     return {
         "error": {
-            "message": problem.detail,
+            "message": _in_openais_words(problem.detail),
             "type": _TYPES.get(problem.status, "server_error"),
-            "param": problem.errors[0].field if problem.errors else None,
+            "param": _in_openais_words(problem.errors[0].field) if problem.errors else None,
             "code": problem.code,
+            **({"output": problem.more["output"]} if "output" in problem.more else {}),
         }
     }
+
+
+def _in_openais_words(text: str) -> str:
+    """What begins with a field of a task's `output`, by the name that it has here."""
+    for field, name in _FIELDS.items():
+        if text.startswith(field):
+            return name + text.removeprefix(field)
+    return text
 
 
 async def chat(context: Context, request: Request) -> Response:
@@ -71,6 +84,7 @@ async def chat(context: Context, request: Request) -> Response:
         agent=agent.slug,
         messages=[_message(index, message) for index, message in enumerate(wanted.messages)],
         parameters=_parameters(wanted),
+        output=_output(wanted.response_format),
         idempotency_key=request.headers.get("idempotency-key"),
         cancel_on_disconnect=wanted.cancel_on_disconnect,
     )
@@ -147,6 +161,19 @@ def _parameters(wanted: ChatRequest) -> dict[str, Any]:
     return {name: value for name, value in given.items() if value is not None}
 
 
+def _output(wanted: ResponseFormat | None) -> OutputIn | None:
+    """OpenAI's response format as an output form; the checks of the whole say where it does not fit."""
+    if wanted is None:
+        return None
+    if (wanted.json_schema is not None) != (wanted.type == "json_schema"):
+        raise bad_field("response_format.json_schema", f"belongs to the type 'json_schema', and this is {wanted.type!r}")
+    if wanted.json_schema is None:
+        return OutputIn(wanted.type)
+    if not _NAME.fullmatch(wanted.json_schema.name):
+        raise bad_field("response_format.json_schema.name", "must have 1 to 64 of the characters a-z, A-Z, 0-9, _ and -")
+    return OutputIn(wanted.type, wanted.json_schema.schema)
+
+
 def _headers(submitted: Submitted) -> dict[str, str]:
     return {"x-request-id": str(submitted.task), **submitted.headers, **waits.headers(submitted.place)}
 
@@ -213,7 +240,7 @@ def _ending(
     include_usage: bool,
 ) -> bytes:
     outcome = msgspec.json.decode(event.data, type=Outcome)
-    if outcome.state != "succeeded":
+    if outcome.state != "succeeded" and not _is_cut(outcome):
         return b"data: " + msgspec.json.encode(_error(_problem_of(outcome))) + b"\n\ndata: [DONE]\n\n"
     ending = chunk("{}", f'"{_FINISH.get(outcome.finish_reason or "", "stop")}"')
     if include_usage:
@@ -246,8 +273,8 @@ async def _whole(submitted: Submitted, created: int, model: str) -> Response:
         await subscription.close()
     if subscription.lost:
         return failure(stream_lost())
-    if outcome.state != "succeeded":
-        return failure(_problem_of(outcome))
+    if outcome.state != "succeeded" and not _is_cut(outcome):
+        return failure(_problem_of(outcome, "".join(pieces)))
     return answers.json(
         {
             "id": f"chatcmpl-{submitted.task}",
@@ -273,8 +300,14 @@ def _usage(outcome: Outcome) -> dict[str, int]:
     return {"prompt_tokens": prompt, "completion_tokens": completion, "total_tokens": prompt + completion}
 
 
-def _problem_of(outcome: Outcome) -> Problem:
+def _is_cut(outcome: Outcome) -> bool:
+    """An answer of an output form that was cut by its token limit: an answer here, with the finish reason `length`, as at OpenAI."""
+    return outcome.error is not None and outcome.error.get("code") == INVALID_OUTPUT and outcome.finish_reason == "length"
+
+
+def _problem_of(outcome: Outcome, text: str = "") -> Problem:
     if outcome.error:
         code = outcome.error.get("code", "failed")
-        return Problem(_FAILURE_STATUS.get(code, 500), code, outcome.error.get("message", "The task failed."))
+        more = {"output": text} if code == INVALID_OUTPUT and text else None
+        return Problem(_FAILURE_STATUS.get(code, 500), code, outcome.error.get("message", "The task failed."), more=more)
     return Problem(409, outcome.state, f"The task was {outcome.state} before it succeeded.")

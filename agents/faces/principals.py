@@ -66,8 +66,10 @@ class AgentRef(NamedTuple):
     number: int
     system_prompt: str
     params: dict[str, Any]
+    output_form: str
     pool_id: uuid.UUID
     pool: str
+    engine: str
     default_params: dict[str, Any]
     pool_max_waiting: int
     answer_tokens: float | None

@@ -23,13 +23,14 @@ from agents.faces.requests import MessageIn, TaskRequest
 from agents.faces.submitted import Submitted
 from agents.lifecycle import TaskState
 from agents.limits import bill, headers
+from agents.output_forms import checked, require_guiding, restored, stored
 from agents.problems import LIMIT_CODES, Problem, bad_field, not_found, unavailable
 from agents.sampling import layered, validated
 from agents.submissions import reserved_tokens, submission
 from agents.waits import shown
 from taskqueue.failures import QueueUnavailable
 from taskqueue.inbox import Subscription
-from taskqueue.messages import ChatMessage, TurnBody
+from taskqueue.messages import ChatMessage, OutputForm, SamplingParams, TurnBody
 from taskqueue.outlook import Place
 from tenants.identifiers import new_id
 
@@ -57,6 +58,7 @@ async def submit_to(
     said = _said(request)
     params = layered(WANTED_DEFAULTS, agent.default_params, agent.params, request.parameters)
     sampling = validated(params)
+    form = await _output_form(agent, request, sampling)
     conversation, history = await _history(context, principal, request.conversation)
     messages = [*([{"role": "system", "content": agent.system_prompt}] if agent.system_prompt else []), *history, *said]
     deadline_at = _deadline(request)
@@ -77,6 +79,7 @@ async def submit_to(
         "api_key": principal.key,
         "input": messages,
         "params": params,
+        "output_form": stored(form),
         "priority": request.priority,
         "deadline_at": deadline_at,
         "metadata": request.metadata,
@@ -90,7 +93,9 @@ async def submit_to(
         task=str(task),
         tenant=str(principal.tenant),
         key=str(principal.key),
-        body=TurnBody(messages=tuple(ChatMessage(m["role"], m["content"]) for m in messages), params=sampling),
+        body=TurnBody(
+            messages=tuple(ChatMessage(m["role"], m["content"]) for m in messages), params=sampling, output=form
+        ),
         weight=principal.weight,
         priority=request.priority,
         deadline_ms=round(deadline_at.timestamp() * 1000) if deadline_at else 0,
@@ -292,6 +297,19 @@ async def _history(
     if row is None:
         raise bad_field("conversation", "there is no such conversation")
     return row["id"], row["messages"]
+
+
+async def _output_form(agent: AgentRef, request: TaskRequest, sampling: SamplingParams) -> OutputForm | None:
+    """The request's output form, or the agent's own. A large schema takes a while to be checked: it is done on a thread."""
+    if request.output is None:
+        form = restored(agent.output_form)
+    else:
+        form = await asyncio.to_thread(checked, request.output, field="output")
+    if form is not None:
+        require_guiding(form, engine=agent.engine, pool=agent.pool, field="output")
+        if sampling.ignore_eos:
+            raise bad_field("parameters.ignore_eos", "an answer of an output form ends where the form is complete")
+    return form
 
 
 def _deadline(request: TaskRequest) -> datetime | None:
