@@ -25,6 +25,7 @@ from gpu_worker.engines.child_noise import ChildNoise
 from gpu_worker.engines.leash import leash_children
 from gpu_worker.engines.outbox import Outbox
 from gpu_worker.engines.prompting import PromptRefused, budget, decoder, end_ids, prompt_ids
+from gpu_worker.engines.vllm_guide import SCHEDULER, guided, structured_config
 from gpu_worker.engines.vllm_phases import SMALL_TALK, VllmPhases
 from gpu_worker.failures import BadSetting, EngineCannotStart, WorkerFailure, sentence
 from gpu_worker.phases import StartPhases
@@ -144,6 +145,7 @@ class VllmEngine:
             stop_token_ids=sorted(ends),
             detokenize=False,
             output_kind=RequestOutputKind.DELTA,
+            **guided(request.body.output, request.streamed),
         )
         outputs = self._loaded.llm.generate(self._salted([*prompt, *request.streamed], request), sampling, request.id)
         try:
@@ -228,6 +230,7 @@ def _few_cores(engine_args: dict[str, Any]) -> dict[str, Any]:
 
 def _load(settings: Settings, phases: Phases) -> _Loaded:
     from vllm.engine.arg_utils import AsyncEngineArgs
+    from vllm.usage.usage_lib import UsageContext
     from vllm.v1.engine.async_llm import AsyncLLM
 
     phases.enter("engine")
@@ -237,7 +240,15 @@ def _load(settings: Settings, phases: Phases) -> _Loaded:
     if unknown:
         raise BadSetting(f"OPSITE_ENGINE_ARGS: vLLM's AsyncEngineArgs has no {', '.join(unknown)}")
     defaults = {"max_num_seqs": settings.slots, "disable_log_stats": True} | _few_cores(settings.engine_args)
-    llm = AsyncLLM.from_engine_args(AsyncEngineArgs(model=settings.model, **(defaults | settings.engine_args)))
+    given = defaults | settings.engine_args
+    given["structured_outputs_config"] = structured_config(given.get("structured_outputs_config") or {})
+    args = AsyncEngineArgs(model=settings.model, **given)
+    vllm_config = args.create_engine_config(UsageContext.ENGINE_CONTEXT)
+    if vllm_config.scheduler_config.scheduler_cls is None:
+        vllm_config.scheduler_config.scheduler_cls = SCHEDULER
+    llm = AsyncLLM.from_vllm_config(
+        vllm_config, enable_log_requests=args.enable_log_requests, disable_log_stats=args.disable_log_stats
+    )
     config = llm.model_config
     generation = config.try_get_generation_config() or {}
     tokenizer = llm.renderer.tokenizer
