@@ -75,7 +75,7 @@ class AgentForm(forms.ModelForm[Agent]):
     output = forms.JSONField(
         required=False,
         widget=UnfoldAdminTextareaWidget,
-        help_text="What answers must look like where a task does not say: {\"kind\": \"json_schema\", \"json_schema\": {…}}, "
+        help_text='What answers must look like where a task does not say: {"kind": "json_schema", "json_schema": {…}}, '
         '{"kind": "json_object"} or {"kind": "regex", "regex": "…"}. Empty: free text.',
     )
 

@@ -90,7 +90,6 @@ def restored(text: str) -> OutputForm | None:
     return msgspec.json.decode(text, type=OutputForm) if text else None
 
 
-
 def given(text: str) -> dict[str, Any] | None:
     """The form as callers give it, out of what `stored` made of it; None for none."""
     return msgspec.json.decode(text, type=dict[str, Any]) if text else None

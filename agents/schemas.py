@@ -27,9 +27,12 @@ DRAFTS: dict[str, Any] = {
 }
 
 UNGUIDED = frozenset(
-    "not if then else contains minContains maxContains uniqueItems patternProperties propertyNames dependencies "
-    "dependentRequired dependentSchemas unevaluatedItems unevaluatedProperties $dynamicRef $recursiveRef x-guidance".split()
-)
+    {
+        "not", "if", "then", "else", "contains", "minContains", "maxContains", "uniqueItems", "patternProperties",
+        "propertyNames", "dependencies", "dependentRequired", "dependentSchemas", "unevaluatedItems",
+        "unevaluatedProperties", "$dynamicRef", "$recursiveRef", "x-guidance",
+    }
+)  # fmt: skip
 """Keywords that say what an answer may be, and that no grammar is made of."""
 
 _OF_ONE = ("items", "additionalItems", "additionalProperties")

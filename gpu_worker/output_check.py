@@ -95,7 +95,8 @@ def _against(value: Any, schema: dict[str, Any]) -> str:
     draft = validator_for(schema, default=Draft202012Validator)
     checks = {**draft.VALIDATORS, "pattern": _pattern, "multipleOf": _multiple_of}
     # An empty registry: nothing is fetched for a `$ref`, whatever it says.
-    checker = extend(draft, {name: counted(check) for name, check in checks.items()})(schema, registry=Registry())
+    made: Any = extend(draft, {name: counted(check) for name, check in checks.items()})  # type: ignore[no-untyped-call]
+    checker = made(schema, registry=Registry())
     error = next(checker.iter_errors(value), None)
     return "" if error is None else f"at {error.json_path}: {error.message}"[:SHOWN]
 
@@ -111,9 +112,9 @@ def _multiple_of(_: Any, divisor: float, instance: Any, __: Any) -> Iterator[Any
     """Of the numbers as they are written: 0.3 is a multiple of 0.1."""
     from jsonschema import ValidationError
 
-    if isinstance(instance, int | float) and not isinstance(instance, bool) and divisor:
-        if Fraction(repr(instance)) % Fraction(repr(divisor)):
-            yield ValidationError(f"{instance!r} is not a multiple of {divisor!r}")
+    is_number = isinstance(instance, int | float) and not isinstance(instance, bool)
+    if is_number and Fraction(repr(instance)) % Fraction(repr(divisor)):
+        yield ValidationError(f"{instance!r} is not a multiple of {divisor!r}")
 
 
 def _refuse(constant: str) -> NoReturn:

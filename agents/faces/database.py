@@ -102,12 +102,12 @@ ACCEPT = """
     WITH rows AS MATERIALIZED (
         SELECT * FROM jsonb_to_recordset(%s::jsonb) AS x(
             id uuid, turn uuid, tenant uuid, agent uuid, revision uuid, pool uuid, conversation uuid, api_key uuid, input jsonb,
-            params jsonb, output_form text, priority int, deadline_at timestamptz, metadata jsonb, idempotency_key text, idempotency_digest text,
-            estimated_tokens int, new_messages jsonb)
+            params jsonb, output_form text, priority int, deadline_at timestamptz, metadata jsonb, idempotency_key text,
+            idempotency_digest text, estimated_tokens int, new_messages jsonb)
     ), accepted AS (
         INSERT INTO agents_task (id, tenant_id, agent_id, revision_id, pool_id, conversation_id, api_key_id, state, input, params,
-            output_form, priority, deadline_at, metadata, idempotency_key, idempotency_digest, estimated_tokens, output, finish_reason,
-            prompt_tokens, completion_tokens, attempts, created_at)
+            output_form, priority, deadline_at, metadata, idempotency_key, idempotency_digest, estimated_tokens, output,
+            finish_reason, prompt_tokens, completion_tokens, attempts, created_at)
         SELECT id, tenant, agent, revision, pool, conversation, api_key, 'queued', input, params, output_form, priority,
             deadline_at, metadata, idempotency_key, idempotency_digest, estimated_tokens, '', '', 0, 0, 0, now()
         FROM rows ON CONFLICT (tenant_id, idempotency_key) DO NOTHING

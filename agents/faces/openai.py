@@ -166,11 +166,15 @@ def _output(wanted: ResponseFormat | None) -> OutputIn | None:
     if wanted is None:
         return None
     if (wanted.json_schema is not None) != (wanted.type == "json_schema"):
-        raise bad_field("response_format.json_schema", f"belongs to the type 'json_schema', and this is {wanted.type!r}")
+        raise bad_field(
+            "response_format.json_schema", f"belongs to the type 'json_schema', and this is {wanted.type!r}"
+        )
     if wanted.json_schema is None:
         return OutputIn(wanted.type)
     if not _NAME.fullmatch(wanted.json_schema.name):
-        raise bad_field("response_format.json_schema.name", "must have 1 to 64 of the characters a-z, A-Z, 0-9, _ and -")
+        raise bad_field(
+            "response_format.json_schema.name", "must have 1 to 64 of the characters a-z, A-Z, 0-9, _ and -"
+        )
     return OutputIn(wanted.type, wanted.json_schema.schema)
 
 
@@ -301,13 +305,17 @@ def _usage(outcome: Outcome) -> dict[str, int]:
 
 
 def _is_cut(outcome: Outcome) -> bool:
-    """An answer of an output form that was cut by its token limit: an answer here, with the finish reason `length`, as at OpenAI."""
-    return outcome.error is not None and outcome.error.get("code") == INVALID_OUTPUT and outcome.finish_reason == "length"
+    """An answer of an output form that its token limit has cut: an answer here, with the finish reason `length`, as at OpenAI."""
+    return (
+        outcome.error is not None and outcome.error.get("code") == INVALID_OUTPUT and outcome.finish_reason == "length"
+    )
 
 
 def _problem_of(outcome: Outcome, text: str = "") -> Problem:
     if outcome.error:
         code = outcome.error.get("code", "failed")
         more = {"output": text} if code == INVALID_OUTPUT and text else None
-        return Problem(_FAILURE_STATUS.get(code, 500), code, outcome.error.get("message", "The task failed."), more=more)
+        return Problem(
+            _FAILURE_STATUS.get(code, 500), code, outcome.error.get("message", "The task failed."), more=more
+        )
     return Problem(409, outcome.state, f"The task was {outcome.state} before it succeeded.")

@@ -48,8 +48,7 @@ class Ready(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """What a step did. Where a forward pass raised, the sequences in it have left the batch and stand in `failed`, and so does one
-    whose guide failed."""
+    """What a step did. Sequences whose forward pass raised, or whose guide failed, have left the batch and stand in `failed`."""
 
     chosen: list[Chosen] = field(default_factory=list)
     failed: dict[str, Exception] = field(default_factory=dict)

@@ -26,6 +26,7 @@ from msgspec import Meta
 from gpu_worker.detokenize import StopStrings
 from gpu_worker.engines import EngineOutput, EngineRequest, Phases
 from gpu_worker.engines.outbox import Outbox
+from gpu_worker.engines.simulated_json import CannotImitate, pieces_of
 from gpu_worker.engines.simulated_text import (
     answer_length,
     key_of,
@@ -77,6 +78,8 @@ class _Sequence:
     length: int
     reason: Literal["stop", "length"]
     stops: StopStrings | None
+    pieces: tuple[str, ...]
+    """The text of the tokens where the answer must have a form; its ids then only count."""
 
 
 class SimulatedEngine:
@@ -132,10 +135,10 @@ class SimulatedEngine:
             self._outbox.put([self._advance(one) for one in batch if one.id in self._sequences])
 
     def _advance(self, one: _Sequence) -> EngineOutput:
-        token_id = token_at(one.key, one.position)
+        token_id = one.position if one.pieces else token_at(one.key, one.position)
+        text = one.pieces[one.position] if one.pieces else text_of((token_id,))
         one.position += 1
         one.prefill = 0
-        text = text_of((token_id,))
         ending = one.reason if one.position >= one.length else None
         if one.stops:
             text, stopped = one.stops.push(text)
@@ -157,7 +160,16 @@ class SimulatedEngine:
         prompt = prompt_text(request.body)
         self._suffer(prompt)
         prompt_length = prompt_tokens(prompt)
+        form = request.body.output
+        try:
+            pieces = pieces_of(form) if form else ()
+        except CannotImitate as refusal:
+            error = TaskError("unsupported_output", f"The simulated engine makes no answer of this form: {refusal}")
+            return EngineOutput(id=request.id, prompt_tokens=prompt_length, ending="failed", error=error)
         length, reason = answer_length(request.body, self._args.answer_tokens)
+        if pieces:
+            length = min(len(pieces), request.body.params.max_tokens)
+            reason = "stop" if length == len(pieces) else "length"
         if self._args.context_tokens:
             room = self._args.context_tokens - prompt_length
             if room <= 0:
@@ -169,7 +181,8 @@ class SimulatedEngine:
         stops = StopStrings(request.body.params.stop) if request.body.params.stop else None
         stopped = False
         if stops:
-            stopped = any(stops.push(text_of((token_id,)))[1] for token_id in request.streamed)
+            said = pieces[: len(request.streamed)] or [text_of((token_id,)) for token_id in request.streamed]
+            stopped = any(stops.push(piece)[1] for piece in said)
         if stopped or len(request.streamed) >= length:
             return EngineOutput(id=request.id, prompt_tokens=prompt_length, ending="stop" if stopped else reason)
         return _Sequence(
@@ -181,6 +194,7 @@ class SimulatedEngine:
             length=length,
             reason=reason,
             stops=stops,
+            pieces=pieces,
         )
 
 

@@ -257,7 +257,9 @@ def load(name: str, args: TransformersArgs, slots: int, phases: Phases | None = 
     _warm_up(batch)
     ends = end_ids(model.generation_config.eos_token_id, model.config.eos_token_id, tokenizer.eos_token_id)
     try:
-        guides: Guides | TaskError = Guides(tokenizer, vocabulary=model.config.get_text_config().vocab_size, end_ids=ends)
+        guides: Guides | TaskError = Guides(
+            tokenizer, vocabulary=model.config.get_text_config().vocab_size, end_ids=ends
+        )
     except ValueError as error:
         guides = TaskError("unsupported_output", f"This model cannot be guided: {sentence(error)}")
     return _Loaded(tokenizer, batch, context, ends, guides)

@@ -1,9 +1,9 @@
 """Guided decoding in vLLM, for answers that must have a form; and how it goes on behind what earlier attempts have streamed.
 
-vLLM's grammar begins with the first token behind the prompt, and a continued turn has the streamed tokens in its prompt. So these go
-along with the request, and the scheduler's grammars are advanced by them as soon as they are compiled. vLLM has no public way for
-this: `scheduler_cls`, which it has, is told here, and one method of its `StructuredOutputManager` is wrapped. The tests of the
-continuation hold both when vLLM is updated.
+vLLM's grammar begins with the first token behind the prompt, and a continued turn has the streamed tokens in its prompt. So they go
+along with the request, and a grammar is advanced by them as soon as it is compiled. vLLM has no public way for this: its setting
+`scheduler_cls` lets us in, and one method of its `StructuredOutputManager` is wrapped. Where a newer vLLM has it no more, the
+engine does not start.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ CONFIG = {"backend": "guidance", "disable_any_whitespace": True}
 
 
 def structured_config(given: dict[str, Any]) -> Any:
-    """vLLM's `structured_outputs_config`; `given` are the fields that the pool's engine arguments set."""
+    """The `structured_outputs_config`; `given` are the fields that the pool's engine arguments set."""
     from vllm.config import StructuredOutputsConfig
 
     return StructuredOutputsConfig(**(CONFIG | given))
