@@ -185,8 +185,8 @@ MESSAGES: dict[str, tuple[Attempt, ...]] = {
 }  # fmt: skip
 
 FORMS: dict[type[Any], tuple[set[str], set[str]]] = {
-    forms.AgentInput: ({"slug", "pool"}, {"name", "system_prompt", "params"}),
-    forms.AgentChange: ({"pool"}, {"name", "system_prompt", "params"}),
+    forms.AgentInput: ({"slug", "pool"}, {"name", "system_prompt", "params", "output"}),
+    forms.AgentChange: ({"pool"}, {"name", "system_prompt", "params", "output"}),
     forms.AgentFilter: (set(), {"archived"}),
     forms.ConversationInput: ({"agent"}, {"title", "metadata"}),
     forms.ConversationFilter: ({"agent"}, set()),
@@ -198,6 +198,7 @@ FORMS: dict[type[Any], tuple[set[str], set[str]]] = {
             "input",
             "messages",
             "parameters",
+            "output",
             "priority",
             "deadline_s",
             "deadline_at",
