@@ -55,3 +55,26 @@ def move(current: TaskState, target: TaskState) -> TaskState:
 def sources(target: TaskState) -> frozenset[TaskState]:
     """The states from which `target` can be reached: the guard of a bulk update."""
     return frozenset(state for state, following in TRANSITIONS.items() if target in following)
+
+
+class CallState(StrEnum):
+    """Where a tool call is. `waiting`: for a person's answer, or for the task that it was handed over to."""
+
+    PENDING = "pending"
+    RUNNING = "running"
+    WAITING = "waiting"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+
+
+CALL_TRANSITIONS: dict[CallState, frozenset[CallState]] = {
+    # From `pending` it also fails at once: its task ended, or it names no tool.
+    CallState.PENDING: frozenset({CallState.RUNNING, CallState.FAILED}),
+    # Back to `pending`: its runner was lost, and the tool is idempotent.
+    CallState.RUNNING: frozenset({CallState.PENDING, CallState.WAITING, CallState.SUCCEEDED, CallState.FAILED}),
+    CallState.WAITING: frozenset({CallState.SUCCEEDED, CallState.FAILED}),
+    CallState.SUCCEEDED: frozenset(),
+    CallState.FAILED: frozenset(),
+}
+
+ENDED_CALLS = frozenset(state for state, following in CALL_TRANSITIONS.items() if not following)

@@ -8,6 +8,7 @@ from django.core.validators import MaxValueValidator
 from django.db import models
 from django.db.models import F, Q
 
+import agents.tool_models  # noqa: F401 - Django looks for models from here
 from agents.lifecycle import DEAD_LETTER_CODES, OUTCOMES, TaskState
 from tenants.identifiers import new_id
 from tenants.scoping import TenantOwned
@@ -65,6 +66,14 @@ class AgentRevision(TenantOwned):
     system_prompt = models.TextField(blank=True)
     params = models.JSONField(default=dict, blank=True, help_text="Sampling parameters.")
     output_form = models.TextField(blank=True, default="", db_default="", help_text=OUTPUT_FORM)
+    tools = models.JSONField(
+        default=list,
+        blank=True,
+        help_text='What it may call: {"tool": "<name>"} of the tenant\'s, or {"builtin": "<name>"} with its options.',
+    )
+    limits = models.JSONField(
+        default=dict, blank=True, help_text="How far a task may go: max_turns, max_tokens, max_seconds."
+    )
     created_by = models.CharField(max_length=200, blank=True)
     created_at = models.DateTimeField(auto_now_add=True)
 
@@ -137,6 +146,19 @@ class Task(TenantOwned):
     )
     params = models.JSONField(default=dict, blank=True)
     output_form = models.TextField(blank=True, default="", db_default="", help_text=OUTPUT_FORM)
+    options = models.JSONField(
+        default=dict,
+        blank=True,
+        help_text="What each of its turns takes to a worker beside messages and parameters, as in `TurnBody`.",
+    )
+    parent_call = models.OneToOneField(
+        "ToolCall",
+        null=True,
+        blank=True,
+        on_delete=models.SET_NULL,
+        related_name="child",
+        help_text="The call by which another task handed this one over.",
+    )
     priority = models.PositiveSmallIntegerField(
         default=5, validators=[MaxValueValidator(9)], help_text="0 first, 9 last, within the tenant."
     )
@@ -145,6 +167,7 @@ class Task(TenantOwned):
     idempotency_key = models.CharField(max_length=255, null=True, blank=True)  # noqa: DJ001 - NULLs are not unique
     idempotency_digest = models.CharField(max_length=64, blank=True)
     output = models.TextField(blank=True)
+    tool_calls = models.JSONField(null=True, blank=True, help_text="What its client is to call, if it ended so.")
     finish_reason = models.CharField(max_length=32, blank=True)
     error = models.JSONField(null=True, blank=True)
     estimated_tokens = models.PositiveIntegerField(
@@ -206,6 +229,8 @@ class Turn(TenantOwned):
     state = models.CharField(max_length=10, choices=STATES, default=TaskState.QUEUED.value)
     attempts = models.PositiveSmallIntegerField(default=0)
     worker = models.CharField(max_length=100, blank=True, help_text="The last holder.")
+    context = models.JSONField(default=list, blank=True, help_text="The messages that came since the turn before.")
+    output = models.TextField(blank=True, help_text="What it said, if it ended in tool calls; else the task has it.")
     prompt_tokens = models.PositiveIntegerField(default=0)
     completion_tokens = models.PositiveIntegerField(default=0)
     created_at = models.DateTimeField(auto_now_add=True)

@@ -20,6 +20,7 @@ from agents.lifecycle import OPEN
 from agents.limits import Bill, Limits, bill
 from agents.postgres import with_settings
 from agents.recording import TurnChange, fold
+from agents.submissions import TOOLS_CHANNEL
 from agents.sweep import Sweep
 from taskqueue.async_budget import AsyncBudget
 from taskqueue.async_client import AsyncQueue
@@ -39,18 +40,31 @@ _ROWS = """
            to_timestamp(nullif(first_token_ms, 0) / 1000.0) AS token_at,
            to_timestamp(nullif(finished_ms, 0) / 1000.0) AS ended_at
     FROM jsonb_to_recordset(%(rows)s::jsonb) AS x(
-        turn uuid, task uuid, message uuid, state text, attempts int, worker text, claimed_ms bigint, first_token_ms bigint,
-        finished_ms bigint, finish_reason text, error jsonb, prompt_tokens int, completion_tokens int, text text)
+        turn uuid, task uuid, message uuid, state text, task_state text, goes_on bool, closes bool, attempts int, worker text,
+        claimed_ms bigint, first_token_ms bigint, finished_ms bigint, finish_reason text, error jsonb, prompt_tokens int,
+        completion_tokens int, text text, tool_calls jsonb)
 """
 
-TURNS = f"""
-    WITH rows AS ({_ROWS})
+# A turn's end is written once, so what it adds to its task is added once.
+_TURNED = """
     UPDATE agents_turn t SET
         state = r.state, attempts = greatest(t.attempts, r.attempts),
         worker = coalesce(r.worker, t.worker),
         claimed_at = coalesce(t.claimed_at, r.claimed_at), first_token_at = coalesce(t.first_token_at, r.token_at),
-        finished_at = r.ended_at, prompt_tokens = r.prompt_tokens, completion_tokens = r.completion_tokens
-    FROM rows r WHERE t.id = r.turn AND t.state = ANY(%(open)s)
+        finished_at = r.ended_at, prompt_tokens = r.prompt_tokens, completion_tokens = r.completion_tokens,
+        output = CASE WHEN r.goes_on THEN coalesce(r.text, '') ELSE '' END
+    FROM rows r WHERE t.id = r.turn AND NOT r.closes AND t.state = ANY(%(open)s)
+    RETURNING t.id
+"""
+
+_CALLED = """
+    INSERT INTO agents_toolcall (id, tenant_id, task_id, turn_id, number, call_id, name, arguments, state, attempts, result,
+        created_at)
+    SELECT gen_random_uuid(), t.tenant_id, t.id, r.turn, c.number, c.value->>'id', left(c.value->>'name', 200),
+           c.value->>'arguments', 'pending', 0, '', r.ended_at
+    FROM rows r JOIN turned d ON d.id = r.turn JOIN agents_task t ON t.id = r.task
+    CROSS JOIN LATERAL jsonb_array_elements(
+        CASE WHEN r.goes_on THEN r.tool_calls ELSE '[]'::jsonb END) WITH ORDINALITY AS c(value, number)
 """
 
 ANSWERS_WEIGHED = 20
@@ -59,8 +73,8 @@ ANSWERS_WEIGHED = 20
 # Each end is written once, so it is learnt from once. Rows are locked in order: two recorders cannot wait for each other.
 _LEARN = f"""
     INSERT INTO agents_answerlength AS l (agent_id, tenant_id, tokens, answers)
-    SELECT agent_id, tenant_id, avg(completion_tokens), count(*) FROM written
-    WHERE state = 'succeeded' AND completion_tokens > 0 GROUP BY agent_id, tenant_id ORDER BY agent_id
+    SELECT agent_id, tenant_id, avg(answer_tokens), count(*) FROM written
+    WHERE state = 'succeeded' AND answer_tokens > 0 GROUP BY agent_id, tenant_id ORDER BY agent_id
     ON CONFLICT (agent_id) DO UPDATE SET answers = l.answers + excluded.answers,
         tokens = excluded.tokens + (l.tokens - excluded.tokens) * least(
             power(1 - 1.0 / {ANSWERS_WEIGHED}, excluded.answers), l.answers::float / (l.answers + excluded.answers))
@@ -69,14 +83,19 @@ _LEARN = f"""
 # Answers with what a task took beyond its reservation, where its tenant or its key has a limit of tokens: once, since only the one
 # end of a task is written.
 TASKS = f"""
-    WITH rows AS ({_ROWS}), written AS (
+    WITH rows AS ({_ROWS}), turned AS ({_TURNED}), called AS ({_CALLED}),
+    written AS (
     UPDATE agents_task t SET
-        state = r.state, attempts = greatest(t.attempts, r.attempts),
+        state = r.task_state, attempts = greatest(t.attempts, r.attempts),
         started_at = coalesce(t.started_at, r.claimed_at), first_token_at = coalesce(t.first_token_at, r.token_at),
-        finished_at = r.ended_at, finish_reason = r.finish_reason, error = nullif(r.error, 'null'::jsonb),
-        prompt_tokens = r.prompt_tokens, completion_tokens = r.completion_tokens, output = coalesce(r.text, '')
-    FROM rows r WHERE t.id = r.task AND t.state = ANY(%(open)s)
-    RETURNING t.tenant_id, t.agent_id, t.api_key_id, t.state, t.created_at, t.finished_at, t.completion_tokens,
+        finished_at = CASE WHEN r.goes_on THEN NULL ELSE r.ended_at END,
+        finish_reason = CASE WHEN r.goes_on THEN '' ELSE r.finish_reason END, error = nullif(r.error, 'null'::jsonb),
+        prompt_tokens = t.prompt_tokens + r.prompt_tokens, completion_tokens = t.completion_tokens + r.completion_tokens,
+        output = CASE WHEN r.goes_on THEN '' ELSE coalesce(r.text, '') END,
+        tool_calls = CASE WHEN r.goes_on THEN NULL ELSE nullif(r.tool_calls, 'null'::jsonb) END
+    FROM rows r LEFT JOIN turned d ON d.id = r.turn
+    WHERE t.id = r.task AND t.state = ANY(%(open)s) AND CASE WHEN r.closes THEN t.state = 'waiting' ELSE d.id IS NOT NULL END
+    RETURNING t.tenant_id, t.agent_id, t.api_key_id, t.state, t.created_at, t.finished_at, r.completion_tokens AS answer_tokens,
               t.prompt_tokens + t.completion_tokens - t.estimated_tokens AS beyond), learnt AS ({_LEARN})
     SELECT w.tenant_id, n.tokens_per_minute, n.tokens_per_month, w.api_key_id, coalesce(k.tokens_per_minute, 0),
            coalesce(k.tokens_per_month, 0), w.created_at, w.beyond
@@ -88,7 +107,7 @@ TASKS = f"""
 LOCK_CONVERSATIONS = f"""
     WITH rows AS ({_ROWS})
     SELECT c.id FROM agents_conversation c
-    WHERE c.id IN (SELECT t.conversation_id FROM rows r JOIN agents_task t ON t.id = r.task WHERE r.state = 'succeeded')
+    WHERE c.id IN (SELECT t.conversation_id FROM rows r JOIN agents_task t ON t.id = r.task WHERE r.task_state = 'succeeded')
     ORDER BY c.id FOR UPDATE
 """
 
@@ -100,7 +119,7 @@ MESSAGES = f"""
                + row_number() OVER (PARTITION BY t.conversation_id ORDER BY r.ended_at, t.id),
            'assistant', coalesce(r.text, ''), r.ended_at
     FROM rows r JOIN agents_task t ON t.id = r.task
-    WHERE r.state = 'succeeded' AND t.conversation_id IS NOT NULL
+    WHERE r.task_state = 'succeeded' AND t.conversation_id IS NOT NULL
       AND NOT EXISTS (SELECT 1 FROM agents_message m WHERE m.task_id = t.id AND m.role = 'assistant')
     ON CONFLICT DO NOTHING
 """
@@ -176,15 +195,24 @@ async def record_once(connection: psycopg.AsyncConnection, queue: AsyncQueue, *,
     changes = fold(records)
     for change in changes:
         if change.finished_ms and change.text is None:
-            change.text = await _text_of_log(queue, change.task)
-    try:
-        bills = await _write(connection, changes)
-    except (psycopg.DataError, psycopg.IntegrityError):
-        log.exception("a batch of %d changes does not fit; writing them one by one", len(changes))
-        bills = [owed for change in changes for owed in await _write_or_fail(connection, change)]
+            change.text = await _text_of_log(queue, change.task, first=change.after)
+    # The end of a task between its turns comes behind the end of its last turn, which may stand in the same batch.
+    bills = []
+    for part in ([one for one in changes if not one.closes], [one for one in changes if one.closes]):
+        bills += await _write_all(connection, part)
     await _settle(AsyncBudget(queue.link), bills)
     await queue.acknowledge(records)
     return len(records)
+
+
+async def _write_all(connection: psycopg.AsyncConnection, changes: Sequence[TurnChange]) -> list[Bill]:
+    if not changes:
+        return []
+    try:
+        return await _write(connection, changes)
+    except (psycopg.DataError, psycopg.IntegrityError):
+        log.exception("a batch of %d changes does not fit; writing them one by one", len(changes))
+        return [owed for change in changes for owed in await _write_or_fail(connection, change)]
 
 
 async def _settle(budget: AsyncBudget, bills: Sequence[Bill]) -> None:
@@ -192,9 +220,10 @@ async def _settle(budget: AsyncBudget, bills: Sequence[Bill]) -> None:
     await asyncio.gather(*(budget.settle(str(bill.tenant), bill.meters) for bill in bills))
 
 
-async def _text_of_log(queue: AsyncQueue, task: str) -> str:
+async def _text_of_log(queue: AsyncQueue, task: str, *, first: int) -> str:
+    """What a turn has shown, whose events begin at `first`."""
     pieces: list[str] = []
-    after = 0
+    after = max(0, first - 1)
     while events := await queue.read_log(task, after=after):
         after = events[-1].seq
         pieces += [msgspec.json.decode(event.data, type=str) for event in events if event.kind == "text"]
@@ -208,8 +237,9 @@ async def _write(connection: psycopg.AsyncConnection, changes: Sequence[TurnChan
     async with connection.transaction():
         await connection.execute(LOCK_CONVERSATIONS, arguments)
         await connection.execute(MESSAGES, arguments)
-        await connection.execute(TURNS, arguments)
         ended = await (await connection.execute(TASKS, arguments)).fetchall()
+        if any(change.goes_on for change in changes):
+            await connection.execute("SELECT pg_notify(%s, '')", [TOOLS_CHANNEL])
     return [_correction(row) for row in ended]
 
 
@@ -238,6 +268,9 @@ async def _write_or_fail(connection: psycopg.AsyncConnection, change: TurnChange
                 msgspec.structs.replace(
                     change,
                     state="failed",
+                    task_state="failed",
+                    goes_on=False,
+                    tool_calls=None,
                     text="",
                     prompt_tokens=0,
                     completion_tokens=0,

@@ -13,11 +13,20 @@ _AFTER = {"claimed": TaskState.RUNNING, "requeued": TaskState.QUEUED}
 
 
 class TurnChange(msgspec.Struct, kw_only=True):
-    """The state to which a turn and its task come. Times are Unix milliseconds, 0 for unknown."""
+    """The state to which a turn and its task come. Times are Unix milliseconds, 0 for unknown.
+
+    `goes_on`: the turn has ended, its task waits for what its tool calls bring. `closes`: the task ends, between two turns.
+    `after` is where the turn's events begin in the log.
+    """
 
     turn: str
     task: str
     state: str
+    task_state: str = ""
+    goes_on: bool = False
+    closes: bool = False
+    tool_calls: list[dict[str, str]] | None = None
+    after: int = 0
     attempts: int
     worker: str | None = None
     claimed_ms: int = 0
@@ -31,17 +40,19 @@ class TurnChange(msgspec.Struct, kw_only=True):
 
 
 def fold(records: Iterable[Record]) -> list[TurnChange]:
-    """One change per turn: the last state, the first claim, the outcome if there is one."""
-    changes: dict[str, TurnChange] = {}
+    """One change per turn: the last state, the first claim, the outcome if there is one. One more where its task is closed."""
+    changes: dict[tuple[str, bool], TurnChange] = {}
     for record in records:
+        closes = record.kind == "closed"
         change = changes.setdefault(
-            record.turn, TurnChange(turn=record.turn, task=record.task, state=TaskState.QUEUED.value, attempts=0)
+            (record.turn, closes),
+            TurnChange(turn=record.turn, task=record.task, state=TaskState.QUEUED.value, attempts=0, closes=closes),
         )
         if change.finished_ms:
             continue
         change.attempts = max(change.attempts, record.attempt)
         change.worker = record.worker or change.worker
-        if record.kind == "finished":
+        if record.kind in ("finished", "closed"):
             change.state = record.state or TaskState.FAILED.value
             change.finished_ms = record.at_ms
             change.finish_reason = record.finish_reason or ""
@@ -50,10 +61,20 @@ def fold(records: Iterable[Record]) -> list[TurnChange]:
             change.completion_tokens = record.usage.completion_tokens
             change.first_token_ms = record.first_token_ms
             change.text = None if record.text is None else storable(record.text)
+            change.goes_on = record.goes_on
+            change.after = record.after
+            if record.tool_calls:
+                change.tool_calls = [
+                    {"id": call.id, "name": storable(call.name), "arguments": storable(call.arguments)}
+                    for call in record.tool_calls
+                ]
+            if closes:
+                change.text = ""
         else:
             change.state = _AFTER[record.kind].value
             if record.kind == "claimed" and not change.claimed_ms:
                 change.claimed_ms = record.at_ms
+        change.task_state = TaskState.WAITING.value if change.goes_on else change.state
     return list(changes.values())
 
 

@@ -15,6 +15,8 @@ from agents.models import Agent, AgentRevision, Conversation, Message, Task, Tur
 from agents.output_forms import checked, converted, given, require_guiding, stored
 from agents.problems import FieldError, Problem, bad_field, not_found
 from agents.sampling import validated
+from agents.tool_models import Tool
+from agents.tools.chosen import checked_limits, checked_tools
 from orchestrator.models import Pool
 from taskqueue.sync_client import Queue
 from tenants.models import Tenant
@@ -72,6 +74,8 @@ def create_agent(
     output: dict[str, Any] | None = None,
     created_by: str = "",
     stands_for: Pool | None = None,
+    tools: list[dict[str, Any]] | None = None,
+    limits: dict[str, Any] | None = None,
 ) -> Agent:
     """An agent with its first revision."""
     agent = Agent(tenant=tenant, slug=slug, name=name, stands_for=stands_for)
@@ -82,7 +86,14 @@ def create_agent(
     except IntegrityError as error:
         raise SlugTaken(slug) from error
     revise_agent(
-        agent=agent, pool=pool, system_prompt=system_prompt, params=params or {}, output=output, created_by=created_by
+        agent=agent,
+        pool=pool,
+        system_prompt=system_prompt,
+        params=params or {},
+        output=output,
+        created_by=created_by,
+        tools=tools,
+        limits=limits,
     )
     return agent
 
@@ -96,32 +107,32 @@ def revise_agent(
     params: dict[str, Any],
     output: dict[str, Any] | None = None,
     created_by: str = "",
+    tools: list[dict[str, Any]] | None = None,
+    limits: dict[str, Any] | None = None,
 ) -> AgentRevision:
     """A new revision, which becomes the current one. Equal to the current one: no change, no revision.
 
     `output` is the form of answers where a task asks for none; None: free text.
     """
     check_params(params)
+    tools = _checked_tools(agent, tools or [])
+    limits = checked_limits(limits or {})
     output_form = check_output(output, pool=pool)
+    said = {
+        "pool_id": pool.pk,
+        "system_prompt": system_prompt,
+        "params": params,
+        "output_form": output_form,
+        "tools": tools,
+        "limits": limits,
+    }
     locked = Agent.objects.for_tenant(agent.tenant_id).select_for_update().get(pk=agent.pk)
     current = locked.current_revision
-    if current and (current.pool_id, current.system_prompt, current.params, current.output_form) == (
-        pool.pk,
-        system_prompt,
-        params,
-        output_form,
-    ):
+    if current and all(getattr(current, name) == value for name, value in said.items()):
         return current
     last = locked.revisions.aggregate(last=Max("number"))["last"] or 0
     revision = AgentRevision.objects.create(
-        tenant_id=agent.tenant_id,
-        agent=locked,
-        number=last + 1,
-        pool=pool,
-        system_prompt=system_prompt,
-        params=params,
-        output_form=output_form,
-        created_by=created_by,
+        tenant_id=agent.tenant_id, agent=locked, number=last + 1, **said, created_by=created_by
     )
     locked.current_revision = revision
     locked.save(update_fields=["current_revision"])
@@ -129,9 +140,17 @@ def revise_agent(
     return revision
 
 
+def _checked_tools(agent: Agent, tools: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    if not tools:
+        return []
+    known = Tool.objects.for_tenant(agent.tenant_id).values_list("name", flat=True)
+    agents = Agent.objects.for_tenant(agent.tenant_id).filter(archived_at__isnull=True).values_list("slug", flat=True)
+    return checked_tools(tools, known=list(known), agents=list(agents))
+
+
 @transaction.atomic
 def change_agent(*, agent: Agent, tenant: Tenant, changes: dict[str, Any], changed_by: str) -> None:
-    """Apply `changes` (name, pool, system_prompt, params, output); what is left out stays."""
+    """Apply `changes` (name, pool, system_prompt, params, output, tools, limits); what is left out stays."""
     # Two changes at a time are one after the other: neither undoes what the other changed.
     locked = Agent.objects.for_tenant(tenant).select_for_update().get(pk=agent.pk)
     if locked.stands_for_id is not None:
@@ -148,6 +167,8 @@ def change_agent(*, agent: Agent, tenant: Tenant, changes: dict[str, Any], chang
         params=changes.get("params", current.params),
         output=changes["output"] if "output" in changes else given(current.output_form),
         created_by=changed_by,
+        tools=changes.get("tools", current.tools),
+        limits=changes.get("limits", current.limits),
     )
 
 

@@ -11,17 +11,34 @@ import msgspec
 from agents.output_forms import restored
 from taskqueue.messages import ChatMessage, SamplingParams, Submission, TurnBody
 
+TOOLS_CHANNEL = "opsite_tools"
+"""Postgres' NOTIFY: there are tool calls to make."""
 CHARS_PER_TOKEN = 4
 """A rough estimate before the tokenizer has seen the prompt; fair share corrects it when the turn ends."""
 
 
-def body_of(messages: Sequence[dict[str, Any]], params: dict[str, Any], output_form: str = "") -> TurnBody:
-    """Messages, parameters and output form as they lie in Postgres."""
-    return TurnBody(
+def body_of(
+    messages: Sequence[dict[str, Any]],
+    params: dict[str, Any],
+    options: dict[str, Any] | None = None,
+    *,
+    output_form: str = "",
+) -> TurnBody:
+    """Messages, parameters, options and output form as they lie in Postgres."""
+    rest = msgspec.convert(options or {}, TurnBody)
+    return msgspec.structs.replace(
+        rest,
         messages=tuple(msgspec.convert(message, ChatMessage) for message in messages),
         params=msgspec.convert(params, SamplingParams),
         output=restored(output_form),
     )
+
+
+def options_of(body: TurnBody) -> dict[str, Any]:
+    """What of a body is neither messages nor parameters nor output form, to be stored; its inverse is `body_of`."""
+    bare = msgspec.structs.replace(body, messages=(), params=SamplingParams(), output=None)
+    plain: dict[str, Any] = msgspec.to_builtins(bare)
+    return plain
 
 
 def reserved_tokens(body: TurnBody) -> int:
@@ -29,8 +46,13 @@ def reserved_tokens(body: TurnBody) -> int:
 
     Not what its agent's answers are like: a flood of requests that may answer at length must not pass for short ones.
     """
-    prompt = sum(len(message.content) for message in body.messages) + len(body.prompt or "")
+    prompt = sum(map(_length, body.messages)) + len(body.prompt or "") + sum(map(len, body.embed))
+    prompt += sum(len(tool.name) + len(tool.description) + len(str(tool.parameters)) for tool in body.tools)
     return prompt // CHARS_PER_TOKEN + body.params.max_tokens // 2 + 1
+
+
+def _length(message: ChatMessage) -> int:
+    return len(message.content) + sum(len(call.name) + len(call.arguments) for call in message.tool_calls)
 
 
 def estimated_tokens(body: TurnBody, *, answer_tokens: float | None = None) -> int:

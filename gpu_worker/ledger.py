@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 from gpu_worker.engines import EngineOutput, EngineRequest
 from gpu_worker.output_check import fault
+from gpu_worker.tool_calls import ToolCalls
 from taskqueue.messages import (
     INVALID_OUTPUT,
     ClaimedTurn,
@@ -33,6 +34,7 @@ class _Held:
     prompt_tokens: int = 0
     first_token_ms: int = 0
     stop: StopReason | None = None
+    calls: ToolCalls | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,13 +66,17 @@ class Ledger:
         return request_id in self._held
 
     def admit(self, turn: ClaimedTurn, *, streamed_text: str = "") -> EngineRequest:
-        """A claimed turn as the engine's request. `streamed_text` is what earlier attempts showed the client."""
+        """A claimed turn as the engine's request. `streamed_text` is what the model wrote in earlier attempts."""
         request_id = engine_id(turn)
+        may_call = bool(turn.body.tools) and turn.body.tool_choice != "none"
+        calls = ToolCalls(turn.turn) if may_call else None
+        shown = calls.push(streamed_text) if calls else streamed_text
         self._held[request_id] = _Held(
             turn=turn,
             seq=turn.seq,
-            text=[streamed_text] if streamed_text else [],
+            text=[shown] if shown else [],
             completion_tokens=len(turn.streamed),
+            calls=calls,
         )
         return EngineRequest(id=request_id, turn=turn.turn, tenant=turn.tenant, body=turn.body, streamed=turn.streamed)
 
@@ -110,9 +116,15 @@ class Ledger:
             if output.ending:
                 ended.append(output)
         for request_id, (texts, ids) in grown.items():
-            flush.deltas.extend(self._delta(self._held[request_id], "".join(texts), tuple(ids), now_ms))
+            held, written = self._held[request_id], "".join(texts)
+            shown = held.calls.push(written) if held.calls else written
+            raw = None if shown == written else written
+            flush.deltas.extend(self._delta(held, shown, tuple(ids), now_ms, raw=raw))
         for output in ended:
-            flush.finishes.extend(self._ending(self._held.pop(output.id), output))
+            held = self._held.pop(output.id)
+            if output.ending != "aborted" and held.calls and (rest := held.calls.flush()):
+                flush.deltas.extend(self._delta(held, rest, (), now_ms, raw=""))
+            flush.finishes.extend(self._ending(held, output))
         return flush
 
     def leave(self) -> list[str]:
@@ -130,7 +142,9 @@ class Ledger:
         """The engine's id of each turn that is still ours, and the turn."""
         return {request_id: held.turn.turn for request_id, held in self._held.items() if held.stop != "lost"}
 
-    def _delta(self, held: _Held, text: str, ids: tuple[int, ...], now_ms: int) -> list[Delta]:
+    def _delta(
+        self, held: _Held, text: str, ids: tuple[int, ...], now_ms: int, *, raw: str | None = None
+    ) -> list[Delta]:
         self.tokens_total += len(ids)
         if held.stop == "lost":
             return []
@@ -140,12 +154,13 @@ class Ledger:
         held.completion_tokens += len(ids)
         if text:
             held.text.append(text)
-        return [Delta(turn=held.turn.turn, attempt=held.turn.attempt, seq=held.seq, text=text, token_ids=ids)]
+        return [Delta(turn=held.turn.turn, attempt=held.turn.attempt, seq=held.seq, text=text, token_ids=ids, raw=raw)]
 
     def _ending(self, held: _Held, output: EngineOutput) -> list[Finish]:
         state: OutcomeState
         error: TaskError | None = None
         reason: str | None = None
+        called = tuple(held.calls.found) if held.calls else ()
         if held.stop == "lost":
             return []
         if output.ending == "aborted" and held.stop:
@@ -154,8 +169,8 @@ class Ledger:
             self._released.append(held.turn.turn)
             return []
         elif output.ending in ("stop", "length"):
-            state, reason = "succeeded", output.ending
-            if error := _not_in_form(held, reason):
+            state, reason = "succeeded", "tool_calls" if called else output.ending
+            if not called and (error := _not_in_form(held, reason)):
                 state = "failed"
         else:
             state = "failed"
@@ -172,6 +187,8 @@ class Ledger:
                 error=error,
                 text="".join(held.text),
                 first_token_ms=held.first_token_ms,
+                tool_calls=called if state == "succeeded" else (),
+                goes_on=bool(called) and state == "succeeded" and held.turn.body.tools_run_here,
             )
         ]
 

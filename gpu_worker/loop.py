@@ -182,19 +182,12 @@ class WorkerLoop:
         for turn in turns:
             if turn in again:
                 continue
-            shown = await self._patience.call(partial(self._shown, turn)) if turn.streamed else ""
-            requests.append(self._ledger.admit(turn, streamed_text=shown))
+            written = ""
+            if turn.streamed:  # the log is the truth about that
+                written = await self._patience.call(partial(self._queue.read_raw, turn.task, first=turn.first))
+            requests.append(self._ledger.admit(turn, streamed_text=written))
             self._meter.admitted(engine_id(turn), streamed=len(turn.streamed), now=time.monotonic())
         self._engine.submit(requests)
-
-    async def _shown(self, turn: ClaimedTurn) -> str:
-        """What earlier attempts showed the client: the log is the truth about that."""
-        pieces: list[str] = []
-        after = 0
-        while events := await self._queue.read_log(turn.task, after=after):
-            after = events[-1].seq
-            pieces += [msgspec.json.decode(event.data, type=str) for event in events if event.kind == "text"]
-        return "".join(pieces)
 
     async def _send(self, flush: Flush) -> None:
         worker = self._settings.worker_id

@@ -12,15 +12,26 @@ import logging
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 
+from django.conf import settings
+
 from agents.faces.context import Context
+from agents.runner.chore import Runner
+from outbound.client import Outbound
 
 log = logging.getLogger(__name__)
 
 Chore = Callable[[Context, asyncio.Event], Awaitable[None]]
 """Works until the event is set. What it raises is logged, and it begins again after a pause."""
 
-CHORES: dict[str, Chore] = {}
 AGAIN_S = 1.0
+
+
+async def _tools(context: Context, stop: asyncio.Event) -> None:
+    async with Outbound(settings.OPSITE_OUTBOUND_POLICY) as outbound:
+        await Runner(context, outbound, elsewhere={}).run(stop)
+
+
+CHORES: dict[str, Chore] = {"tools": _tools}
 
 
 async def run(

@@ -17,6 +17,7 @@ from django.urls import reverse_lazy
 
 from opsite.embedded.stack import EmbeddedStack
 from opsite.postgres import bounded
+from outbound.policy import Policy
 
 django_stubs_ext.monkeypatch()
 
@@ -260,6 +261,7 @@ UNFOLD = {
                 "items": [
                     {"title": "Tenants", "icon": "apartment", "link": reverse_lazy("admin:tenants_tenant_changelist")},
                     {"title": "API keys", "icon": "key", "link": reverse_lazy("admin:tenants_apikey_changelist")},
+                    {"title": "Secrets", "icon": "lock", "link": reverse_lazy("admin:tenants_secret_changelist")},
                     {"title": "Staff", "icon": "badge", "link": reverse_lazy("admin:auth_user_changelist")},
                 ],
             },
@@ -292,6 +294,12 @@ OPSITE_REDIS_SOCKET_DIR = os.environ.get("OPSITE_REDIS_SOCKET_DIR", "")
 OPSITE_WORKER_USERS = os.environ.get("OPSITE_WORKER_USERS", "auto")
 """Whether each worker gets a Redis user of its own: `auto`, unless Redis refuses; `required`, or it is not started; `off`."""
 OPSITE_BODY_LIMIT_BYTES = int(os.environ.get("OPSITE_BODY_LIMIT_BYTES", "1048576"))
+OPSITE_OUTBOUND_POLICY = Policy.parse(os.environ.get("OPSITE_OUTBOUND_ALLOW", ""))
+"""Where tools and webhooks may call: public addresses, and the networks that OPSITE_OUTBOUND_ALLOW lists (`10.1.0.0/16, …`).
+Each is a hole in the wall, for tool servers of the operator's own: every tenant can then reach all of it."""
+OPSITE_SECRETS_KEYS = os.environ.get("OPSITE_SECRETS_KEYS", "")
+"""Keys of tenants' secrets at rest (32 bytes each in URL-safe base64, the newest first); empty: one derived from SECRET_KEY.
+To rotate, put a new one in front, restart, run `manage.py reencrypt_secrets`, and take the old one away."""
 OPSITE_HISTORY_DAYS = int(os.environ.get("OPSITE_HISTORY_DAYS", "30"))
 """How long decisions and ended workers are kept."""
 OPSITE_DEMAND_HISTORY_DAYS = int(os.environ.get("OPSITE_DEMAND_HISTORY_DAYS", "28"))

@@ -40,6 +40,7 @@ class Recipe(models.Model):
         VLLM = "vllm", "vLLM"
         TRANSFORMERS = "transformers", "transformers"
         SIMULATED = "simulated", "simulated (a stand-in for load tests)"
+        SCRIPTED = "scripted", "scripted (says what its arguments say, for tests and demonstrations)"
 
     class Runtime(models.TextChoices):
         PROCESS = "process", "process on this host"

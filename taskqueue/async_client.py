@@ -16,11 +16,14 @@ from taskqueue.messages import (
     Delta,
     Enqueued,
     Event,
+    EventKind,
     Finish,
+    OutcomeState,
     PoolSignals,
     Record,
     Stop,
     Submission,
+    TaskError,
     WorkerStatus,
 )
 from taskqueue.outlook import Place
@@ -115,6 +118,16 @@ class AsyncQueue:
     async def read_log(self, task: str, *, after: int = 0, count: int = 1000) -> list[Event]:
         entries = await self._link.ask("XRANGE", keys.log(self.pool, task), f"({after}-0", "+", "COUNT", count)
         return calls.read_events(task, calls.pairs(entries))
+
+    async def read_raw(self, task: str, *, first: int) -> str:
+        entries = await self._link.ask("XRANGE", keys.log(self.pool, task), f"{first}-0", "+")
+        return calls.read_raw(calls.pairs(entries))
+
+    async def note(self, task: str, kind: EventKind, data: str) -> int:
+        return await self._run(calls.note(task, kind, data))
+
+    async def end_task(self, task: str, *, turn: str, state: OutcomeState, error: TaskError | None = None) -> bool:
+        return await self._run(calls.end_task(task, turn, state, error))
 
     async def claim(self, worker: str, slots: int, *, lease_s: float) -> list[ClaimedTurn]:
         return await self._run(calls.claim(worker, slots, lease_s=lease_s))

@@ -20,10 +20,13 @@ from taskqueue.messages import (
     Event,
     EventKind,
     Finish,
+    OutcomeState,
     PoolSignals,
     Record,
     Stop,
     Submission,
+    TaskError,
+    ToolCall,
     TurnBody,
     WorkerStatus,
 )
@@ -57,6 +60,9 @@ class _RecordBody(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True)
     error: dict[str, str] | None = None
     text: str | None = None
     first_token_ms: int = 0
+    tool_calls: tuple[ToolCall, ...] = ()
+    goes_on: bool = False
+    after: int = 0
 
 
 _record_decoder = msgspec.msgpack.Decoder(_RecordBody)
@@ -118,7 +124,8 @@ def emit(worker: str, deltas: Sequence[Delta]) -> Call[list[Stop]]:
     """Text of one engine step."""
     args: list[Any] = [worker]
     for delta in deltas:
-        args += (delta.turn, delta.attempt, delta.seq, json_text(delta.text), pack_tokens(delta.token_ids))
+        raw = "" if delta.raw is None else json_text(delta.raw)
+        args += (delta.turn, delta.attempt, delta.seq, json_text(delta.text), pack_tokens(delta.token_ids), raw)
     return Call(script("emit"), tuple(args), _stops)
 
 
@@ -139,9 +146,12 @@ def finish(worker: str, finishes: Sequence[Finish]) -> Call[list[Stop]]:
             error=None if finish.error is None else {"code": finish.error.code, "message": finish.error.message},
             text=finish.text,
             first_token_ms=finish.first_token_ms,
+            tool_calls=finish.tool_calls,
+            goes_on=finish.goes_on,
         )
         served = finish.usage.prompt_tokens + finish.usage.completion_tokens
-        args += (finish.turn, finish.attempt, finish.seq, outcome_data(finish), _encoder.encode(record), served)
+        calls = calls_data(finish) if finish.goes_on else ""
+        args += (finish.turn, finish.attempt, finish.seq, outcome_data(finish), _encoder.encode(record), served, calls)
     return Call(script("finish"), tuple(args), _stops)
 
 
@@ -176,6 +186,21 @@ def follow(task: str, inbox: str) -> Call[int]:
     return Call(script("follow"), (task, inbox), int)
 
 
+def note(task: str, kind: EventKind, data: str) -> Call[int]:
+    """An event of a task between its turns."""
+    return Call(script("note"), (task, kind, data), int)
+
+
+def end_task(task: str, turn: str, state: OutcomeState, error: TaskError | None) -> Call[bool]:
+    """The end of a task between its turns."""
+    outcome: dict[str, Any] = {"state": state}
+    record = _RecordBody(kind="closed", turn=turn, task=task, attempt=0, state=state)
+    if error is not None:
+        outcome["error"] = error
+        record = msgspec.structs.replace(record, error={"code": error.code, "message": error.message})
+    return Call(script("end_task"), (task, msgspec.json.encode(outcome).decode(), _encoder.encode(record)), bool)
+
+
 def restart(tasks: Sequence[str]) -> Call[int]:
     """Tasks of which Redis knows nothing begin anew."""
     return Call(script("restart"), tuple(tasks), int)
@@ -185,7 +210,8 @@ def acknowledge(records: Sequence[Record], *, keep_log_s: float) -> Call[None]:
     """Committed records leave."""
     args: list[Any] = [_ms(keep_log_s)]
     for record in records:
-        args += [record.id, record.turn if record.kind == "finished" else "", record.task]
+        ended = record.kind == "closed" or (record.kind == "finished" and not record.goes_on)
+        args += [record.id, record.turn if record.kind == "finished" else "", record.task if ended else ""]
     return Call(script("acknowledge"), tuple(args), lambda _: None)
 
 
@@ -197,6 +223,12 @@ def limit(running: Mapping[str, int]) -> Call[int]:
 def signals() -> Call[PoolSignals]:
     """Demand and fleet in one read."""
     return Call(script("signals"), (_ms(WORKER_STATUS_S),), _signals)
+
+
+def read_raw(entries: Sequence[tuple[bytes, dict[bytes, bytes]]]) -> str:
+    """What the model wrote, in entries of a task's log: of one turn, if they are of one."""
+    texts = [fields.get(b"r", fields[b"d"]) for _, fields in entries if fields[b"k"] == b"text"]
+    return "".join(msgspec.json.decode(text, type=str) for text in texts)
 
 
 def read_events(task: str, entries: Sequence[tuple[bytes, dict[bytes, bytes]]]) -> list[Event]:
@@ -235,6 +267,9 @@ def read_record(entry_id: bytes, fields: dict[bytes, bytes]) -> Record:
             "error": body.error,
             "text": body.text,
             "first_token_ms": body.first_token_ms,
+            "tool_calls": body.tool_calls,
+            "goes_on": body.goes_on,
+            "after": body.after,
         },
         Record,
     )
@@ -252,8 +287,15 @@ def outcome_data(finish: Finish) -> str:
         outcome["finish_reason"] = finish.finish_reason
     if finish.error is not None:
         outcome["error"] = finish.error
+    if finish.tool_calls:
+        outcome["tool_calls"] = finish.tool_calls
     outcome["usage"] = finish.usage
     return msgspec.json.encode(outcome).decode()
+
+
+def calls_data(finish: Finish) -> str:
+    """The data of the event of a turn that ends in calls of the agent's own tools."""
+    return msgspec.json.encode({"tool_calls": finish.tool_calls, "usage": finish.usage}).decode()
 
 
 def _ms(seconds: float) -> int:
@@ -301,7 +343,7 @@ def read_outlook(blob: bytes) -> Outlook | None:
 
 
 def _claimed(row: Sequence[Any]) -> ClaimedTurn:
-    turn, task, tenant, attempt, seq, enqueued, deadline, body, streamed = row
+    turn, task, tenant, attempt, seq, enqueued, deadline, body, streamed, first = row
     return ClaimedTurn(
         turn=_text(turn),
         task=_text(task),
@@ -312,6 +354,7 @@ def _claimed(row: Sequence[Any]) -> ClaimedTurn:
         deadline_ms=deadline,
         body=_body_decoder.decode(body),
         streamed=unpack_tokens(streamed),
+        first=first,
     )
 
 

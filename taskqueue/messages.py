@@ -12,7 +12,7 @@ import msgspec
 
 from taskqueue.outlook import Place
 
-EventKind = Literal["state", "attempt", "text", "outcome", "restart"]
+EventKind = Literal["state", "attempt", "text", "tool_calls", "tool_result", "outcome", "restart"]
 OutcomeState = Literal["succeeded", "failed", "cancelled", "expired"]
 StopReason = Literal["cancelled", "expired", "lost"]
 WorkerPhase = Literal["starting", "ready", "draining"]
@@ -138,7 +138,8 @@ class Enqueued(msgspec.Struct, frozen=True):
 class ClaimedTurn(msgspec.Struct, frozen=True, kw_only=True):
     """A turn that a worker now holds. `seq` is the last event number used; the holder's first event is `seq + 1`.
 
-    `streamed` holds the token ids that earlier attempts already streamed: the engine continues behind them.
+    `streamed` holds the token ids that earlier attempts already streamed: the engine continues behind them. `first` is the number
+    of the turn's first event: what lies before it in the log is of the task's earlier turns.
     """
 
     turn: str
@@ -150,16 +151,21 @@ class ClaimedTurn(msgspec.Struct, frozen=True, kw_only=True):
     deadline_ms: int
     body: TurnBody
     streamed: tuple[int, ...] = ()
+    first: int = 0
 
 
 class Delta(msgspec.Struct, frozen=True, kw_only=True):
-    """New text of one turn in one engine step: `text` may be empty while `token_ids` wait for a complete character."""
+    """New text of one turn in one engine step: `text` may be empty while `token_ids` wait for a complete character.
+
+    `raw` is what the model wrote where that is not what is shown (the text of tool calls), None elsewhere.
+    """
 
     turn: str
     attempt: int
     seq: int
     text: str
     token_ids: tuple[int, ...]
+    raw: str | None = None
 
 
 class Usage(msgspec.Struct, frozen=True):
@@ -177,7 +183,10 @@ class TaskError(msgspec.Struct, frozen=True):
 
 
 class Finish(msgspec.Struct, frozen=True, kw_only=True):
-    """The end of a turn, from its holder. `text` is the whole answer, earlier attempts included."""
+    """The end of a turn, from its holder. `text` is the whole answer, earlier attempts included.
+
+    `tool_calls` are what the model wants called. With `goes_on` they are Opsite's to call: the task waits for their results.
+    """
 
     turn: str
     task: str
@@ -189,6 +198,8 @@ class Finish(msgspec.Struct, frozen=True, kw_only=True):
     error: TaskError | None = None
     text: str | None = None
     first_token_ms: int = 0
+    tool_calls: tuple[ToolCall, ...] = ()
+    goes_on: bool = False
 
 
 class Stop(msgspec.Struct, frozen=True):
@@ -240,12 +251,13 @@ class WorkerStatus(msgspec.Struct, frozen=True, kw_only=True):
 class Record(msgspec.Struct, frozen=True, kw_only=True):
     """A change that the recorder brings to Postgres. `id` is the entry's id in the `record` stream.
 
-    `kind` is `claimed`, `requeued` or `finished`. `text` is absent where the queue itself ended the turn: then the log has it.
+    `kind` is `claimed`, `requeued`, `finished`, or `closed` (a task ended between two turns; `turn` is its last). `text` is absent
+    where the queue itself ended the turn: then the log has it, from the event `after` on. With `goes_on` the task did not end.
     """
 
     id: str
     at_ms: int
-    kind: Literal["claimed", "requeued", "finished"]
+    kind: Literal["claimed", "requeued", "finished", "closed"]
     turn: str
     task: str
     attempt: int
@@ -256,6 +268,9 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     error: TaskError | None = None
     text: str | None = None
     first_token_ms: int = 0
+    tool_calls: tuple[ToolCall, ...] = ()
+    goes_on: bool = False
+    after: int = 0
 
 
 class Event(msgspec.Struct, frozen=True, array_like=True):

@@ -14,11 +14,14 @@ from taskqueue.messages import (
     Delta,
     Enqueued,
     Event,
+    EventKind,
     Finish,
+    OutcomeState,
     PoolSignals,
     Record,
     Stop,
     Submission,
+    TaskError,
     WorkerStatus,
 )
 from taskqueue.outlook import Place
@@ -55,6 +58,19 @@ class AsyncQueuePort(Protocol):
 
     async def read_log(self, task: str, *, after: int = 0, count: int = 1000) -> list[Event]:
         """Events with a sequence number above `after`, oldest first."""
+        ...
+
+    async def read_raw(self, task: str, *, first: int) -> str:
+        """What the model has written from the event `first` on, tool calls included."""
+        ...
+
+    # -- for those who act between the turns of a task --------------------------------------------
+    async def note(self, task: str, kind: EventKind, data: str) -> int:
+        """Append an event (JSON) to the log of a task that waits between its turns; its number, 0 if it does not wait there."""
+        ...
+
+    async def end_task(self, task: str, *, turn: str, state: OutcomeState, error: TaskError | None = None) -> bool:
+        """End a task that waits between its turns; `turn` is its last. False if it does not wait, so that its end is elsewhere."""
         ...
 
     # -- for workers ---------------------------------------------------------------------------

@@ -18,11 +18,14 @@ from taskqueue.messages import (
     Delta,
     Enqueued,
     Event,
+    EventKind,
     Finish,
+    OutcomeState,
     PoolSignals,
     Record,
     Stop,
     Submission,
+    TaskError,
     WorkerStatus,
 )
 from taskqueue.outlook import OUTLOOK_S, Outlook, Place
@@ -99,6 +102,17 @@ class Queue:
         with translated():
             entries = self._redis.xrange(keys.log(self.pool, task), f"({after}-0", "+", count=count)
         return calls.read_events(task, cast("list[tuple[bytes, dict[bytes, bytes]]]", entries))
+
+    def read_raw(self, task: str, *, first: int) -> str:
+        with translated():
+            entries = self._redis.xrange(keys.log(self.pool, task), f"{first}-0", "+")
+        return calls.read_raw(cast("list[tuple[bytes, dict[bytes, bytes]]]", entries))
+
+    def note(self, task: str, kind: EventKind, data: str) -> int:
+        return self._run(calls.note(task, kind, data))
+
+    def end_task(self, task: str, *, turn: str, state: OutcomeState, error: TaskError | None = None) -> bool:
+        return self._run(calls.end_task(task, turn, state, error))
 
     def claim(self, worker: str, slots: int, *, lease_s: float) -> list[ClaimedTurn]:
         return self._run(calls.claim(worker, slots, lease_s=lease_s))

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import Any, ClassVar
 
+from django import forms
 from django.contrib import admin, messages
 from django.contrib.auth.admin import GroupAdmin as PlainGroupAdmin
 from django.contrib.auth.admin import UserAdmin as PlainUserAdmin
 from django.contrib.auth.models import Group, User
 from django.db.models import QuerySet
-from django.forms import ModelForm
+from django.forms import ModelForm, ValidationError
 from django.http import HttpRequest
 from unfold.admin import ModelAdmin
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
+from unfold.widgets import UnfoldAdminPasswordWidget
 
-from tenants import keys, services
-from tenants.models import ApiKey, Tenant
+from tenants import keys, secrets, services
+from tenants.models import ApiKey, Secret, Tenant
+from tenants.scoping import tenant_scope
 
 QUEUE_LIMITS = ("max_waiting", "max_running")
 LIMITS = ("requests_per_minute", "tokens_per_minute", "tokens_per_month")
@@ -125,3 +129,57 @@ class ApiKeyAdmin(AcrossTenants):
         for key in queryset:
             services.revoke_key(key=key)
         self.message_user(request, "The keys are refused from now on (within a second).")
+
+
+class OwnedForm(forms.ModelForm[Any]):
+    """A form of a tenant's row: whether it is unique is asked within its tenant."""
+
+    def _post_clean(self) -> None:
+        tenant = self.cleaned_data.get("tenant") or (self.instance.tenant_id and self.instance.tenant)
+        with tenant_scope(tenant) if tenant else nullcontext():
+            super()._post_clean()  # type: ignore[misc]  # ModelForm's, which the stubs leave out
+
+
+class SecretForm(OwnedForm):
+    """A secret's value goes in, and never comes out."""
+
+    value = forms.CharField(
+        widget=UnfoldAdminPasswordWidget(attrs={"autocomplete": "off"}), strip=False, help_text="It is not shown again."
+    )
+
+    class Meta:
+        model = Secret
+        fields = ("tenant", "name")
+
+    def clean(self) -> dict[str, Any] | None:
+        """Refuse what the service would."""
+        cleaned = super().clean()
+        try:
+            secrets.check_value(self.cleaned_data.get("value", ""))
+        except secrets.BadSecret as error:
+            raise ValidationError({"value": error.message}) from None
+        return cleaned
+
+
+@admin.register(Secret)
+class SecretAdmin(AcrossTenants):
+    """Tenants' secrets: which there are, and since when. Values are set here, and shown to nobody."""
+
+    form = SecretForm
+    list_display = ("name", "tenant", "created_at", "changed_at")
+    list_filter = ("tenant",)
+    search_fields = ("name", "tenant__slug")
+    list_select_related = ("tenant",)
+    autocomplete_fields = ("tenant",)
+    readonly_fields = ("created_at", "changed_at")
+
+    def get_fields(self, request: HttpRequest, obj: Secret | None = None) -> Any:
+        return ("tenant", "name", "value") if obj is None else ("tenant", "name", "value", *self.readonly_fields)
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Secret | None = None) -> Any:
+        return () if obj is None else ("tenant", "name", *self.readonly_fields)
+
+    def save_model(self, request: HttpRequest, obj: Secret, form: ModelForm[Secret], change: bool) -> None:
+        row, _ = secrets.put_secret(tenant=obj.tenant, name=obj.name, value=form.cleaned_data["value"])
+        obj.pk = row.pk
+        obj._state.adding = False

@@ -8,7 +8,9 @@ from typing import NamedTuple
 
 PREFIX = "ops_"
 SHOWN_CHARS = 10
-SCOPES = ("tasks:write", "tasks:read", "agents:write", "agents:read")
+SCOPES = (
+    "tasks:write", "tasks:read", "agents:write", "agents:read", "secrets:write", "secrets:read", "webhooks:write", "webhooks:read",
+)  # fmt: skip
 
 
 class NewKey(NamedTuple):

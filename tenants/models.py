@@ -98,3 +98,24 @@ class ApiKey(Spending, TenantOwned):
         """Neither revoked nor expired."""
         now = now or timezone.now()
         return self.revoked_at is None and (self.expires_at is None or self.expires_at > now)
+
+
+class Secret(TenantOwned):
+    """What a tenant's tools authenticate with elsewhere. The value is encrypted (tenants.vault), and shown to nobody."""
+
+    id = models.UUIDField(primary_key=True, default=new_id, editable=False)
+    name = models.SlugField(max_length=63, help_text="Headers and URLs of tools refer to it as ${secret:NAME}.")
+    ciphertext = models.TextField(editable=False)
+    created_at = models.DateTimeField(auto_now_add=True)
+    changed_at = models.DateTimeField(default=timezone.now, editable=False)
+
+    class Meta:
+        ordering: ClassVar = ["name"]
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["tenant", "name"], name="secret_name_per_tenant"),
+            models.CheckConstraint(condition=Q(name__regex=r"^[-a-zA-Z0-9_]+$"), name="secret_name_is_slug"),
+            models.CheckConstraint(condition=~Q(ciphertext=""), name="secret_is_sealed"),
+        ]
+
+    def __str__(self) -> str:
+        return self.name

@@ -161,7 +161,8 @@ class TaskSerializer(serializers.ModelSerializer[Task]):
         model = Task
         fields = (
             "id", "agent", "revision", "pool", "conversation", "state", "priority", "deadline_at", "metadata", "output",
-            "finish_reason", "error", "usage", "attempts", "rerun_of", "created_at", "started_at", "first_token_at", "finished_at",
+            "tool_calls", "finish_reason", "error", "usage", "attempts", "rerun_of", "created_at", "started_at", "first_token_at",
+            "finished_at",
         )  # fmt: skip
 
     def get_usage(self, task: Task) -> dict[str, int]:

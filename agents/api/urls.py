@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rest_framework.routers import SimpleRouter
 
-from agents.api import views
+from agents.api import secrets, views
 
 
 class Router(SimpleRouter):
@@ -19,4 +19,5 @@ router = Router()
 router.register("agents", views.AgentViewSet, basename="agent")
 router.register("conversations", views.ConversationViewSet, basename="conversation")
 router.register("tasks", views.TaskViewSet, basename="task")
+router.register("secrets", secrets.SecretViewSet, basename="secret")
 urlpatterns = router.urls

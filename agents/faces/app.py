@@ -15,7 +15,7 @@ from starlette.routing import Route, WebSocketRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 from starlette.websockets import WebSocket
 
-from agents.faces import answers, health, openai, openai_models, tasks
+from agents.faces import answering, answers, health, openai, openai_models, tasks
 from agents.faces.context import Context
 from agents.faces.socket import Session
 from agents.problems import Problem, method_not_allowed, no_route, unavailable
@@ -31,6 +31,7 @@ ROUTES: list[tuple[str, str, Handler]] = [
     ("DELETE", "/api/v1/tasks/{id}", tasks.cancel_task),
     ("POST", "/api/v1/tasks/{id}/cancel", tasks.cancel_task),
     ("GET", "/api/v1/tasks/{id}/events", tasks.get_events),
+    ("POST", "/api/v1/tasks/{id}/answers", answering.answer),
     ("GET", "/v1/models", openai_models.list_models),
     ("GET", "/v1/models/{id}", openai_models.get_model),
     ("POST", "/v1/chat/completions", openai.chat),

@@ -39,14 +39,15 @@ NOTE_USE = """
 """
 
 AGENT = """
-    SELECT a.id, a.slug, r.id AS revision, r.number, r.system_prompt, r.params, r.output_form, p.id AS pool_id, p.slug AS pool,
-           p.engine, p.default_params, p.max_waiting AS pool_max_waiting, l.tokens AS answer_tokens
+    SELECT a.id, a.slug, r.id AS revision, r.number, r.system_prompt, r.params, r.tools, r.output_form, p.id AS pool_id,
+           p.slug AS pool, p.engine, p.default_params, p.max_waiting AS pool_max_waiting, l.tokens AS answer_tokens
     FROM agents_agent a
     JOIN agents_agentrevision r ON r.id = a.current_revision_id
     JOIN orchestrator_pool p ON p.id = r.pool_id
     LEFT JOIN agents_answerlength l ON l.agent_id = a.id
     WHERE a.tenant_id = %s AND a.archived_at IS NULL AND a.slug = %s
 """
+TOOLS = "SELECT name, description, parameters FROM agents_tool WHERE tenant_id = %s AND name = ANY(%s)"
 AGENTS = """
     SELECT slug, created_at FROM agents_agent
     WHERE tenant_id = %s AND archived_at IS NULL AND current_revision_id IS NOT NULL AND stands_for_id IS NULL ORDER BY slug
@@ -62,8 +63,8 @@ HISTORY = """
 
 TASK = """
     SELECT t.id, a.slug AS agent, r.number AS revision, p.slug AS pool, t.conversation_id AS conversation, t.state,
-           t.priority, t.deadline_at, t.metadata, t.output, t.finish_reason, t.error, t.prompt_tokens, t.completion_tokens,
-           t.attempts, t.rerun_of_id AS rerun_of, t.created_at, t.started_at, t.first_token_at, t.finished_at,
+           t.priority, t.deadline_at, t.metadata, t.output, t.tool_calls, t.finish_reason, t.error, t.prompt_tokens,
+           t.completion_tokens, t.attempts, t.rerun_of_id AS rerun_of, t.created_at, t.started_at, t.first_token_at, t.finished_at,
            t.idempotency_digest, u.id AS turn
     FROM agents_task t
     JOIN agents_agent a ON a.id = t.agent_id JOIN agents_agentrevision r ON r.id = t.revision_id
@@ -102,20 +103,21 @@ ACCEPT = """
     WITH rows AS MATERIALIZED (
         SELECT * FROM jsonb_to_recordset(%s::jsonb) AS x(
             id uuid, turn uuid, tenant uuid, agent uuid, revision uuid, pool uuid, conversation uuid, api_key uuid, input jsonb,
-            params jsonb, output_form text, priority int, deadline_at timestamptz, metadata jsonb, idempotency_key text,
-            idempotency_digest text, estimated_tokens int, new_messages jsonb)
+            params jsonb, options jsonb, output_form text, parent_call uuid, priority int, deadline_at timestamptz, metadata jsonb,
+            idempotency_key text, idempotency_digest text, estimated_tokens int, new_messages jsonb)
     ), accepted AS (
         INSERT INTO agents_task (id, tenant_id, agent_id, revision_id, pool_id, conversation_id, api_key_id, state, input, params,
-            output_form, priority, deadline_at, metadata, idempotency_key, idempotency_digest, estimated_tokens, output,
-            finish_reason, prompt_tokens, completion_tokens, attempts, created_at)
-        SELECT id, tenant, agent, revision, pool, conversation, api_key, 'queued', input, params, output_form, priority,
-            deadline_at, metadata, idempotency_key, idempotency_digest, estimated_tokens, '', '', 0, 0, 0, now()
+            options, output_form, parent_call_id, priority, deadline_at, metadata, idempotency_key, idempotency_digest,
+            estimated_tokens, output, finish_reason, prompt_tokens, completion_tokens, attempts, created_at)
+        SELECT id, tenant, agent, revision, pool, conversation, api_key, 'queued', input, params,
+            options, output_form, parent_call, priority, deadline_at, metadata, idempotency_key, idempotency_digest,
+            estimated_tokens, '', '', 0, 0, 0, now()
         FROM rows ON CONFLICT (tenant_id, idempotency_key) DO NOTHING
         RETURNING id, created_at
     ), turns AS (
-        INSERT INTO agents_turn (id, tenant_id, task_id, number, state, attempts, worker, prompt_tokens, completion_tokens,
-            created_at, queued_at)
-        SELECT r.turn, r.tenant, r.id, 1, 'queued', 0, '', 0, 0, a.created_at, a.created_at
+        INSERT INTO agents_turn (id, tenant_id, task_id, number, state, attempts, worker, context, output, prompt_tokens,
+            completion_tokens, created_at, queued_at)
+        SELECT r.turn, r.tenant, r.id, 1, 'queued', 0, '', '[]'::jsonb, '', 0, 0, a.created_at, a.created_at
         FROM rows r JOIN accepted a ON a.id = r.id
     ), said AS (
         INSERT INTO agents_message (id, tenant_id, conversation_id, task_id, number, role, content, created_at)
@@ -128,6 +130,12 @@ ACCEPT = """
         WHERE r.conversation IS NOT NULL
     )
     SELECT id, created_at FROM accepted
+"""
+
+# A call that waits for another task is not a person's to answer.
+ANSWER_CALL = """
+    UPDATE agents_toolcall c SET state = 'succeeded', result = %s, finished_at = now()
+    WHERE c.tenant_id = %s AND c.task_id = %s AND c.call_id = %s AND c.state = 'waiting' AND c.name = 'ask_human' RETURNING c.name
 """
 
 WITHDRAW = [
@@ -199,10 +207,10 @@ class Database:
         async with self.connection(timeout_s=timeout_s) as connection:
             return await (await connection.execute(statement, arguments)).fetchone()
 
-    async def all(self, statement: str, *arguments: Any) -> list[Row]:
-        """All rows."""
+    async def all(self, statement: str, *arguments: Any, **named: Any) -> list[Row]:
+        """All rows; of a statement with positions or with names."""
         async with self.connection() as connection:
-            return await (await connection.execute(statement, arguments)).fetchall()
+            return await (await connection.execute(statement, named or arguments)).fetchall()
 
     async def run(self, statement: str, *arguments: Any) -> None:
         """A statement without an answer."""

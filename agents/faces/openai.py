@@ -19,24 +19,25 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from agents import waits
-from agents.faces import answers, database, leaving
+from agents.faces import answers, database, leaving, openai_tools
 from agents.faces.context import Context
 from agents.faces.principals import AgentRef, Principal
-from agents.faces.requests import ChatMessageIn, ChatRequest, MessageIn, ResponseFormat, TaskRequest, decode
+from agents.faces.requests import ChatRequest, ResponseFormat, TaskRequest, decode
 from agents.faces.submit import submit_to
 from agents.faces.submitted import Submitted
 from agents.output_forms import OutputIn
 from agents.problems import Problem, bad_field, no_model, stream_lost, unavailable
 from agents.services import agent_of_pool
 from taskqueue.inbox import Subscription
-from taskqueue.messages import INVALID_OUTPUT, Event
+from taskqueue.messages import INVALID_OUTPUT, Event, ToolCall
 
 KEEP_ALIVE_S = 15.0
 _TYPES = {400: "invalid_request_error", 401: "authentication_error", 403: "permission_error", 404: "not_found_error",
           413: "invalid_request_error", 422: "invalid_request_error", 429: "rate_limit_error"}  # fmt: skip
-_FINISH = {"length": "length"}
+_FINISH = {"length": "length", "tool_calls": "tool_calls"}
 _FAILURE_STATUS = {"context_length_exceeded": 400, "unsupported_output": 400, INVALID_OUTPUT: 422}
-_FIELDS = {"output.json_schema": "response_format.json_schema.schema", "output.": "response_format."}
+_FORM = re.compile(r"output(\.json_schema|\.kind)?(?=[.:\[]|$)")
+_FORMS = {".json_schema": ".json_schema.schema", ".kind": ".type", None: ""}
 _NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 
 
@@ -47,6 +48,7 @@ class Outcome(msgspec.Struct):
     finish_reason: str | None = None
     error: dict[str, str] | None = None
     usage: dict[str, int] = {}
+    tool_calls: tuple[ToolCall, ...] = ()
 
 
 def failure(problem: Problem) -> Response:
@@ -68,9 +70,8 @@ def _error(problem: Problem) -> dict[str, Any]:
 
 def _in_openais_words(text: str) -> str:
     """What begins with a field of a task's `output`, by the name that it has here."""
-    for field, name in _FIELDS.items():
-        if text.startswith(field):
-            return name + text.removeprefix(field)
+    if found := _FORM.match(text):
+        return f"response_format{_FORMS[found.group(1)]}{text[found.end() :]}"
     return text
 
 
@@ -82,9 +83,11 @@ async def chat(context: Context, request: Request) -> Response:
     agent = await _agent(context, principal, wanted.model)
     task = TaskRequest(
         agent=agent.slug,
-        messages=[_message(index, message) for index, message in enumerate(wanted.messages)],
+        messages=[openai_tools.message(index, message) for index, message in enumerate(wanted.messages)],
         parameters=_parameters(wanted),
         output=_output(wanted.response_format),
+        tools=openai_tools.tools(wanted),
+        tool_choice=openai_tools.tool_choice(wanted),
         idempotency_key=request.headers.get("idempotency-key"),
         cancel_on_disconnect=wanted.cancel_on_disconnect,
     )
@@ -130,18 +133,6 @@ async def _agent(context: Context, principal: Principal, model: str) -> AgentRef
     if agent is None:
         raise Problem(503, "unavailable", "The pool's agent was just made; try again.", retry_after_s=1)
     return agent
-
-
-def _message(index: int, message: ChatMessageIn) -> MessageIn:
-    role = "system" if message.role == "developer" else message.role
-    if isinstance(message.content, str):
-        return MessageIn(role, message.content)
-    for position, part in enumerate(message.content):
-        if part.type != "text":
-            raise bad_field(
-                f"messages[{index}].content[{position}].type", f"{part.type!r} is not supported here; only text"
-            )
-    return MessageIn(role, "".join(part.text for part in message.content))
 
 
 def _parameters(wanted: ChatRequest) -> dict[str, Any]:
@@ -246,7 +237,11 @@ def _ending(
     outcome = msgspec.json.decode(event.data, type=Outcome)
     if outcome.state != "succeeded" and not _is_cut(outcome):
         return b"data: " + msgspec.json.encode(_error(_problem_of(outcome))) + b"\n\ndata: [DONE]\n\n"
-    ending = chunk("{}", f'"{_FINISH.get(outcome.finish_reason or "", "stop")}"')
+    ending = b""
+    if outcome.tool_calls:
+        wanted = msgspec.json.encode({"tool_calls": openai_tools.calls(outcome.tool_calls, indexed=True)}).decode()
+        ending += chunk(wanted)
+    ending += chunk("{}", f'"{_FINISH.get(outcome.finish_reason or "", "stop")}"')
     if include_usage:
         ending += b"data: " + msgspec.json.encode(
             {
@@ -267,7 +262,7 @@ async def _whole(submitted: Submitted, created: int, model: str) -> Response:
     subscription = _followed(submitted)
     try:
         async for event in subscription:
-            if event.kind == "restart":
+            if event.kind in ("restart", "tool_calls"):  # the answer is what the last turn says
                 pieces.clear()
             elif event.kind == "text":
                 pieces.append(msgspec.json.decode(event.data, type=str))
@@ -288,7 +283,7 @@ async def _whole(submitted: Submitted, created: int, model: str) -> Response:
             "choices": [
                 {
                     "index": 0,
-                    "message": {"role": "assistant", "content": "".join(pieces), "refusal": None},
+                    "message": _answer("".join(pieces), outcome),
                     "logprobs": None,
                     "finish_reason": _FINISH.get(outcome.finish_reason or "", "stop"),
                 }
@@ -297,6 +292,14 @@ async def _whole(submitted: Submitted, created: int, model: str) -> Response:
         },
         headers=_headers(submitted),
     )
+
+
+def _answer(text: str, outcome: Outcome) -> dict[str, Any]:
+    message: dict[str, Any] = {"role": "assistant", "content": text, "refusal": None}
+    if outcome.tool_calls:
+        message["tool_calls"] = openai_tools.calls(outcome.tool_calls)
+        message["content"] = text or None
+    return message
 
 
 def _usage(outcome: Outcome) -> dict[str, int]:

@@ -21,6 +21,8 @@ from agents.faces import database
 from agents.faces.database import Database
 from agents.limits import Limits
 from agents.problems import Problem, bad_key, missing_scope
+from agents.tools.chosen import specs, tool_names
+from taskqueue.messages import ToolSpec
 from tenants import keys
 
 log = logging.getLogger(__name__)
@@ -58,7 +60,10 @@ class Principal(NamedTuple):
 
 
 class AgentRef(NamedTuple):
-    """An agent's current revision and its pool. `answer_tokens`: the mean length of its answers, None if none was measured."""
+    """An agent's current revision and its pool. `answer_tokens`: the mean length of its answers, None if none was measured.
+
+    `tools` are those that it calls by itself.
+    """
 
     id: uuid.UUID
     slug: str
@@ -66,6 +71,7 @@ class AgentRef(NamedTuple):
     number: int
     system_prompt: str
     params: dict[str, Any]
+    tools: tuple[ToolSpec, ...]
     output_form: str
     pool_id: uuid.UUID
     pool: str
@@ -185,7 +191,11 @@ class Directory:
 
         async def load() -> AgentRef | None:
             row = await self._db.one(database.AGENT, tenant, slug)
-            return None if row is None else AgentRef(**row)
+            if row is None:
+                return None
+            rows = await self._db.all(database.TOOLS, tenant, tool_names(row["tools"])) if row["tools"] else []
+            tenants = {tool["name"]: ToolSpec(**tool) for tool in rows}
+            return AgentRef(**{**row, "tools": specs(row["tools"], tenants)})
 
         return await self._agents.get((tenant, slug), load)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import datetime
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
 from msgspec import UNSET, UnsetType
@@ -23,11 +23,29 @@ _UNKNOWN = re.compile(r"Object contains unknown field `([^`]*)`")
 _MISSING = re.compile(r"Object missing required field `([^`]*)`")
 
 
-class MessageIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One message of the input."""
+class ToolCallIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A call that an earlier answer asked for; `arguments` is JSON text."""
 
-    role: Literal["system", "user", "assistant"]
-    content: str
+    id: str
+    name: str
+    arguments: str
+
+
+class ToolIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A function that the client offers to call; `parameters` is a JSON schema of an object."""
+
+    name: Annotated[str, msgspec.Meta(pattern=r"^[a-zA-Z0-9_-]{1,64}$")]
+    description: str = ""
+    parameters: dict[str, Any] = {}
+
+
+class MessageIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """One message of the input. `tool_calls` stand in an assistant's, `tool_call_id` in a tool's: the call that it answers."""
+
+    role: Literal["system", "user", "assistant", "tool"]
+    content: str = ""
+    tool_calls: list[ToolCallIn] = []
+    tool_call_id: str = ""
 
 
 class TaskRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -39,12 +57,21 @@ class TaskRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     conversation: str | None = None
     parameters: dict[str, Any] = {}
     output: OutputIn | None = None
+    tools: list[ToolIn] = []
+    tool_choice: str = "auto"
     priority: int = 5
     deadline_s: float | None = None
     deadline_at: datetime | None = None
     metadata: dict[str, Any] = {}
     idempotency_key: str | None = None
     cancel_on_disconnect: bool | UnsetType = UNSET
+
+
+class AnswerRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a person says to the call `call` (the id in the event `tool_calls`)."""
+
+    call: str
+    answer: Annotated[str, msgspec.Meta(min_length=1, max_length=32_000)]
 
 
 class ContentPart(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -54,11 +81,57 @@ class ContentPart(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     text: str = ""
 
 
+class ChatFunctionCall(msgspec.Struct, frozen=True):
+    """The function of a call in OpenAI's form."""
+
+    name: str
+    arguments: str
+
+
+class ChatToolCall(msgspec.Struct, frozen=True):
+    """A call in OpenAI's form."""
+
+    id: str
+    function: ChatFunctionCall
+    type: Literal["function"] = "function"
+
+
 class ChatMessageIn(msgspec.Struct, frozen=True):
     """A message in OpenAI's form."""
 
-    role: Literal["system", "developer", "user", "assistant"]
-    content: str | list[ContentPart]
+    role: Literal["system", "developer", "user", "assistant", "tool"]
+    content: str | list[ContentPart] | None = None
+    tool_calls: list[ChatToolCall] | None = None
+    tool_call_id: str | None = None
+
+
+class ChatFunction(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A function in OpenAI's form; `strict` is refused where it is true."""
+
+    name: Annotated[str, msgspec.Meta(pattern=r"^[a-zA-Z0-9_-]{1,64}$")]
+    description: str | None = None
+    parameters: dict[str, Any] | None = None
+    strict: bool | None = None
+
+
+class ChatTool(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A tool in OpenAI's form."""
+
+    function: ChatFunction
+    type: Literal["function"] = "function"
+
+
+class ChosenFunction(msgspec.Struct, frozen=True):
+    """The name of a function."""
+
+    name: str
+
+
+class ChatToolChoice(msgspec.Struct, frozen=True):
+    """The one function to call, in OpenAI's form."""
+
+    function: ChosenFunction
+    type: Literal["function"] = "function"
 
 
 class StreamOptions(msgspec.Struct, frozen=True):
@@ -104,6 +177,9 @@ class ChatRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     ignore_eos: bool | None = None
     response_format: ResponseFormat | None = None
     cancel_on_disconnect: bool | UnsetType = UNSET
+    tools: list[ChatTool] | None = None
+    tool_choice: Literal["auto", "none", "required"] | ChatToolChoice | None = None
+    parallel_tool_calls: bool | None = None
     n: int | None = None
     user: str | None = None
     metadata: dict[str, Any] | None = None

@@ -26,11 +26,11 @@ from agents.limits import bill, headers
 from agents.output_forms import checked, require_guiding, restored, stored
 from agents.problems import LIMIT_CODES, Problem, bad_field, not_found, unavailable
 from agents.sampling import layered, validated
-from agents.submissions import reserved_tokens, submission
+from agents.submissions import options_of, reserved_tokens, submission
 from agents.waits import shown
 from taskqueue.failures import QueueUnavailable
 from taskqueue.inbox import Subscription
-from taskqueue.messages import ChatMessage, OutputForm, SamplingParams, TurnBody
+from taskqueue.messages import ChatMessage, OutputForm, SamplingParams, ToolSpec, TurnBody
 from taskqueue.outlook import Place
 from tenants.identifiers import new_id
 
@@ -43,22 +43,36 @@ PLACE_S = 1.0
 WANTED_DEFAULTS: dict[str, Any] = {"max_tokens": 256}
 
 
-async def submit(context: Context, principal: Principal, request: TaskRequest, *, follow: bool = False) -> Submitted:
+async def submit(
+    context: Context,
+    principal: Principal,
+    request: TaskRequest,
+    *,
+    follow: bool = False,
+    parent_call: uuid.UUID | None = None,
+) -> Submitted:
     """Accept a task; raises the `Problem` that refuses it."""
     agent = await context.directory.agent(principal.tenant, request.agent)
     if agent is None:
         raise bad_field("agent", f"there is no agent {request.agent!r}")
-    return await submit_to(context, principal, agent, request, follow=follow)
+    return await submit_to(context, principal, agent, request, follow=follow, parent_call=parent_call)
 
 
 async def submit_to(
-    context: Context, principal: Principal, agent: AgentRef, request: TaskRequest, *, follow: bool = False
+    context: Context,
+    principal: Principal,
+    agent: AgentRef,
+    request: TaskRequest,
+    *,
+    follow: bool = False,
+    parent_call: uuid.UUID | None = None,
 ) -> Submitted:
-    """As `submit`, with the agent known."""
+    """As `submit`, with the agent known. `parent_call` is the tool call by which another task hands this one over."""
     said = _said(request)
+    tools = _tools(agent, request)
     params = layered(WANTED_DEFAULTS, agent.default_params, agent.params, request.parameters)
     sampling = validated(params)
-    form = await _output_form(agent, request, sampling)
+    form = await _output_form(agent, request, sampling, calls=bool(tools) and request.tool_choice != "none")
     conversation, history = await _history(context, principal, request.conversation)
     messages = [*([{"role": "system", "content": agent.system_prompt}] if agent.system_prompt else []), *history, *said]
     deadline_at = _deadline(request)
@@ -68,6 +82,14 @@ async def submit_to(
         raise bad_field("priority", "must be between 0 (first) and 9 (last)")
 
     task, turn = new_id(), new_id()
+    body = TurnBody(
+        messages=tuple(msgspec.convert(message, ChatMessage) for message in messages),
+        params=sampling,
+        tools=tools,
+        tool_choice=request.tool_choice,
+        tools_run_here=bool(agent.tools),
+        output=form,
+    )
     row: Row = {
         "id": task,
         "turn": turn,
@@ -79,7 +101,9 @@ async def submit_to(
         "api_key": principal.key,
         "input": messages,
         "params": params,
+        "options": options_of(body),
         "output_form": stored(form),
+        "parent_call": parent_call,
         "priority": request.priority,
         "deadline_at": deadline_at,
         "metadata": request.metadata,
@@ -93,9 +117,7 @@ async def submit_to(
         task=str(task),
         tenant=str(principal.tenant),
         key=str(principal.key),
-        body=TurnBody(
-            messages=tuple(ChatMessage(m["role"], m["content"]) for m in messages), params=sampling, output=form
-        ),
+        body=body,
         weight=principal.weight,
         priority=request.priority,
         deadline_ms=round(deadline_at.timestamp() * 1000) if deadline_at else 0,
@@ -108,7 +130,7 @@ async def submit_to(
         answer_tokens=agent.answer_tokens,
         is_new=True,
     )
-    row["estimated_tokens"] = reserved_tokens(turn_message.body)
+    row["estimated_tokens"] = reserved_tokens(body)
     costs = bill(
         tenant=principal.tenant,
         limits=principal.limits,
@@ -199,7 +221,11 @@ async def find(context: Context, principal: Principal, task: str) -> Row:
         wanted = uuid.UUID(task)
     except ValueError:
         raise not_found("task") from None
-    row = await context.db.one(database.TASK_BY_ID, principal.tenant, wanted)
+    return await _find(context, principal.tenant, wanted)
+
+
+async def _find(context: Context, tenant: uuid.UUID, task: uuid.UUID) -> Row:
+    row = await context.db.one(database.TASK_BY_ID, tenant, task)
     if row is None:
         raise not_found("task")
     return row
@@ -218,13 +244,21 @@ async def place_of(context: Context, row: Row) -> Place | None:
 async def cancel(context: Context, principal: Principal, task: str) -> Row:
     """Ask for a task's end. It ends when its worker has let it go; one that has ended stays as it is."""
     row = await find(context, principal, task)
-    if row["finished_at"] is None:
-        (answer,) = await context.hub.queue(row["pool"]).cancel([str(row["turn"])])
-        if answer == "unknown":
-            await context.db.cancel_unknown(principal.tenant, row["id"])
-        if answer != "stopping":
-            row = await find(context, principal, task)
-    return row
+    return await cancel_of(context, principal.tenant, row["id"])
+
+
+async def cancel_of(context: Context, tenant: uuid.UUID, task: uuid.UUID) -> Row:
+    """As `cancel`, in the tenant's name."""
+    row = await _find(context, tenant, task)
+    if row["finished_at"] is not None:
+        return row
+    queue = context.hub.queue(row["pool"])
+    (answer,) = await queue.cancel([str(row["turn"])])
+    if answer in ("over", "unknown") and await queue.end_task(str(task), turn=str(row["turn"]), state="cancelled"):
+        return row  # it was between two turns, and ends there
+    if answer == "unknown":
+        await context.db.cancel_unknown(tenant, task)
+    return row if answer == "stopping" else await _find(context, tenant, task)
 
 
 def public(row: Row, place: Place | None = None) -> dict[str, Any]:
@@ -241,6 +275,7 @@ def public(row: Row, place: Place | None = None) -> dict[str, Any]:
         "deadline_at": row["deadline_at"],
         "metadata": row["metadata"],
         "output": row["output"],
+        "tool_calls": row["tool_calls"],
         "finish_reason": row["finish_reason"],
         "error": row["error"],
         "usage": {"prompt_tokens": row["prompt_tokens"], "completion_tokens": row["completion_tokens"]},
@@ -262,6 +297,7 @@ def _fresh(row: Row, agent: AgentRef, created_at: datetime) -> Row:
         "pool": agent.pool,
         "state": "queued",
         "output": "",
+        "tool_calls": None,
         "finish_reason": "",
         "error": None,
         "prompt_tokens": 0,
@@ -282,7 +318,32 @@ def _said(request: TaskRequest) -> list[dict[str, Any]]:
     messages: Sequence[MessageIn] = request.messages or [MessageIn("user", request.input or "")]
     if not messages:
         raise bad_field("messages", "at least one message is needed")
-    return [{"role": message.role, "content": message.content} for message in messages]
+    for index, message in enumerate(messages):
+        if message.tool_calls and message.role != "assistant":
+            raise bad_field(f"messages[{index}].tool_calls", "only an assistant's message has them")
+        if bool(message.tool_call_id) != (message.role == "tool"):
+            raise bad_field(
+                f"messages[{index}].tool_call_id", "a tool's message, and no other, names the call that it answers"
+            )
+        if request.conversation and (message.tool_calls or message.role == "tool"):
+            raise bad_field(
+                f"messages[{index}]",
+                "a conversation keeps no tool calls of its client's; send them as `messages` alone",
+            )
+    return [{"content": "", **msgspec.to_builtins(message)} for message in messages]
+
+
+def _tools(agent: AgentRef, request: TaskRequest) -> tuple[ToolSpec, ...]:
+    """The agent's own tools, or those that the client offers to call."""
+    if request.tools and agent.tools:
+        raise bad_field("tools", f"the agent {agent.slug!r} calls tools of its own; use an agent without")
+    tools = agent.tools or tuple(ToolSpec(tool.name, tool.description, tool.parameters) for tool in request.tools)
+    names = [tool.name for tool in tools]
+    if twice := next((name for name in names if names.count(name) > 1), None):
+        raise bad_field("tools", f"there are two of the name {twice!r}")
+    if request.tool_choice not in ("auto", "none"):
+        raise bad_field("tool_choice", "only `auto` and `none` are supported here")
+    return tools
 
 
 async def _history(
@@ -299,7 +360,9 @@ async def _history(
     return row["id"], row["messages"]
 
 
-async def _output_form(agent: AgentRef, request: TaskRequest, sampling: SamplingParams) -> OutputForm | None:
+async def _output_form(
+    agent: AgentRef, request: TaskRequest, sampling: SamplingParams, *, calls: bool
+) -> OutputForm | None:
     """The request's output form, or the agent's own. A large schema takes a while to be checked: it is done on a thread."""
     if request.output is None:
         form = restored(agent.output_form)
@@ -309,6 +372,10 @@ async def _output_form(agent: AgentRef, request: TaskRequest, sampling: Sampling
         require_guiding(form, engine=agent.engine, pool=agent.pool, field="output")
         if sampling.ignore_eos:
             raise bad_field("parameters.ignore_eos", "an answer of an output form ends where the form is complete")
+        if calls:
+            raise bad_field(
+                "output", "an answer is held to it from its first token, so no tool could be called; ask for text"
+            )
     return form
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from gpu_worker.detokenize import Decode
-from taskqueue.messages import TaskError, TurnBody
+from taskqueue.messages import ChatMessage, TaskError, ToolCall, ToolSpec, TurnBody
 
 
 class PromptRefused(Exception):
@@ -28,9 +29,14 @@ def prompt_ids(tokenizer: Any, body: TurnBody) -> list[int]:
             )
         )
     else:
-        messages = [{"role": message.role, "content": message.content} for message in body.messages]
+        tools = [_spec(tool) for tool in body.tools] if body.tool_choice != "none" else []
         try:
-            text = tokenizer.apply_chat_template(messages, add_generation_prompt=True, tokenize=False)
+            text = tokenizer.apply_chat_template(
+                [_message(message) for message in body.messages],
+                tools=tools or None,
+                add_generation_prompt=True,
+                tokenize=False,
+            )
         except Exception as error:
             raise PromptRefused(
                 TaskError("chat_template_error", f"The model's chat template refuses these messages: {error}")
@@ -39,6 +45,31 @@ def prompt_ids(tokenizer: Any, body: TurnBody) -> list[int]:
     if not ids:
         raise PromptRefused(TaskError("empty_prompt", "The prompt is empty: this model has nothing to go on from."))
     return [int(token_id) for token_id in ids]
+
+
+def _message(message: ChatMessage) -> dict[str, Any]:
+    """A message as chat templates read it: arguments of calls are objects there."""
+    plain: dict[str, Any] = {"role": message.role, "content": message.content}
+    if message.tool_calls:
+        plain["tool_calls"] = [
+            {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": _arguments(call)}}
+            for call in message.tool_calls
+        ]
+    if message.tool_call_id:
+        plain["tool_call_id"] = message.tool_call_id
+    return plain
+
+
+def _arguments(call: ToolCall) -> Any:
+    try:
+        return json.loads(call.arguments)
+    except ValueError:
+        return call.arguments
+
+
+def _spec(tool: ToolSpec) -> dict[str, Any]:
+    function = {"name": tool.name, "description": tool.description, "parameters": tool.parameters}
+    return {"type": "function", "function": function}
 
 
 def budget(*, prompt_length: int, max_tokens: int, context: int) -> int:

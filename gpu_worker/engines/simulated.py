@@ -18,7 +18,7 @@ import signal
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 import msgspec
 from msgspec import Meta
@@ -85,8 +85,10 @@ class _Sequence:
 class SimulatedEngine:
     """One simulated GPU; its single task is the scheduler."""
 
+    ARGS: ClassVar[type[SimulatedArgs]] = SimulatedArgs
+
     def __init__(self, settings: Settings) -> None:
-        self._args = read_engine_args(settings.engine_args, SimulatedArgs)
+        self._args = read_engine_args(settings.engine_args, self.ARGS)
         self._outbox = Outbox()
         self._sequences: dict[str, _Sequence] = {}
         self._work = asyncio.Event()
@@ -160,9 +162,8 @@ class SimulatedEngine:
         prompt = prompt_text(request.body)
         self._suffer(prompt)
         prompt_length = prompt_tokens(prompt)
-        form = request.body.output
         try:
-            pieces = pieces_of(form) if form else ()
+            pieces = self._pieces(request)
         except CannotImitate as refusal:
             error = TaskError("unsupported_output", f"The simulated engine makes no answer of this form: {refusal}")
             return EngineOutput(id=request.id, prompt_tokens=prompt_length, ending="failed", error=error)
@@ -196,6 +197,10 @@ class SimulatedEngine:
             stops=stops,
             pieces=pieces,
         )
+
+    def _pieces(self, request: EngineRequest) -> tuple[str, ...]:
+        """The tokens of an answer that is not made up of words, as text; none: it is. Raises `CannotImitate`."""
+        return pieces_of(request.body.output) if request.body.output else ()
 
 
 def too_long(prompt_length: int, context: int) -> TaskError:

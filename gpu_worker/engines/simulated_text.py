@@ -35,10 +35,15 @@ class Said(NamedTuple):
 
 
 def prompt_text(body: TurnBody) -> str:
-    """The prompt as the simulated engine reads it: roles and contents, one message to a line."""
+    """The prompt as the simulated engine reads it: roles and contents, one message to a line, and the calls in it."""
     if body.prompt is not None:
         return body.prompt
-    return "\n".join(f"{message.role}: {message.content}" for message in body.messages)
+    return "\n".join(
+        " ".join(
+            (f"{message.role}: {message.content}", *(f"{call.name}({call.arguments})" for call in message.tool_calls))
+        )
+        for message in body.messages
+    )
 
 
 def prompt_tokens(prompt: str) -> int:

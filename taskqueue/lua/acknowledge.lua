@@ -1,10 +1,14 @@
--- The recorder has committed these records: they and their turns leave; logs stay a while for late readers.
+-- The recorder has committed these records: they and their turns leave; logs stay a while for late readers. A turn without a task to
+-- forget is one of a task that goes on.
 local keep = tonumber(ARGV[1])
 for i = 2, #ARGV, 3 do
   local id, turn, task = ARGV[i], ARGV[i + 1], ARGV[i + 2]
   redis.call('XDEL', key('record'), id)
   if turn ~= '' then
-    redis.call('DEL', key('turn:', turn), key('follow:', task))
+    redis.call('DEL', key('turn:', turn))
+  end
+  if task ~= '' then
+    redis.call('DEL', key('follow:', task))
     redis.call('PEXPIRE', key('log:', task), keep)
   end
 end

@@ -22,7 +22,7 @@ local function take(t)
   redis.call('XADD', key('record'), '*', 'r',
     cmsgpack.pack({ kind = 'claimed', turn = t.id, task = t.task, attempt = t.attempt, worker = worker }))
   table.insert(claimed, { t.id, t.task, t.tenant, t.attempt, t.seq, t.arrival, t.deadline,
-    redis.call('HGET', key('turn:', t.id), 'body'), t.attempt > 1 and streamed(t.task) or '' })
+    redis.call('HGET', key('turn:', t.id), 'body'), t.attempt > 1 and streamed(t) or '', t.first })
 end
 
 local function holds_nothing() return redis.call('EXISTS', key('held:', worker)) == 0 end

@@ -42,7 +42,7 @@ local last = redis.call('XREVRANGE', key('log:', task), '+', '-', 'COUNT', 1)[1]
 if last and last[2][2] == 'outcome' then return { 'known', waiting, 0 } end
 local seq = (last and number(string.match(last[1], '^%d+')) or 0) + 1
 redis.call('HSET', key('turn:', turn), 'state', 'waiting', 'task', task, 'tenant', tenant, 'worker', '', 'attempt', 0,
-  'seq', seq, 'order', order, 'arrival', now, 'deadline', deadline, 'estimate', estimate, 'charged', 0, 'weight', weight,
+  'seq', seq, 'first', seq, 'order', order, 'arrival', now, 'deadline', deadline, 'estimate', estimate, 'charged', 0, 'weight', weight,
   'failures', 0, 'key', api_key, 'body', body)
 -- Only now: a full Redis refuses a script by its first write that takes memory, and lets it pass once it has written.
 set_limit(tenant, max_running)

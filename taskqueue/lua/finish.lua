@@ -1,15 +1,16 @@
 -- Turns end, by their holder's word. The cost estimated at claim is corrected to what was served.
--- ARGV: worker, then per turn: turn, attempt, seq, outcome (JSON), record (MessagePack), tokens served.
+-- ARGV: worker, then per turn: turn, attempt, seq, outcome (JSON), record (MessagePack), tokens served, and the tool calls (JSON) for
+-- whose results the task goes on waiting ('': the task ends with this turn).
 local worker = ARGV[1]
 local stops = {}
 
-for i = 2, #ARGV, 6 do
+for i = 2, #ARGV, 7 do
   local turn, attempt, seq = ARGV[i], ARGV[i + 1], tonumber(ARGV[i + 2])
-  local outcome, record, tokens = ARGV[i + 3], ARGV[i + 4], tonumber(ARGV[i + 5])
+  local outcome, record, tokens, calls = ARGV[i + 3], ARGV[i + 4], tonumber(ARGV[i + 5]), ARGV[i + 6]
   local t = load(turn)
   if held_by(t, worker, attempt) then
     settle(t, tokens)
-    conclude(t, math.max(seq, t.seq + 1), outcome, record)
+    conclude(t, math.max(seq, t.seq + 1), outcome, record, calls ~= '' and calls or nil)
   else
     table.insert(stops, { turn, 'lost' })
   end

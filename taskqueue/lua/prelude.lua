@@ -7,6 +7,7 @@ local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
 
 local BELLS = 256
 local ORDER_CHARS = 30 -- length of the sort prefix in a member of wait:<owner>
+local WAITING = '{"state":"waiting"}' -- a task between its turns
 local FREE, BACK = 0, 1 -- scores in wait:<tenant>: may be claimed; held back, behind all that may
 
 local function key(name, id) return P .. name .. (id or '') end
@@ -34,10 +35,12 @@ local function post()
 end
 
 -- Redis itself refuses an entry id that is not above the last one: an event that comes twice is stored once.
-local function append(task, seq, kind, data, tokens)
+local function append(task, seq, kind, data, tokens, raw)
   local id = string.format('%d-0', seq)
   local added
-  if tokens then
+  if tokens and raw and raw ~= '' then
+    added = redis.pcall('XADD', key('log:', task), id, 'k', kind, 'd', data, 't', tokens, 'r', raw)
+  elseif tokens then
     added = redis.pcall('XADD', key('log:', task), id, 'k', kind, 'd', data, 't', tokens)
   else
     added = redis.pcall('XADD', key('log:', task), id, 'k', kind, 'd', data)
@@ -48,6 +51,12 @@ local function append(task, seq, kind, data, tokens)
   end
   publish(task, seq, kind, data)
   return true
+end
+
+-- Whether a task whose log ends so is between its turns.
+local function waits(entry)
+  local kind, data = entry[2][2], entry[2][4]
+  return kind == 'tool_result' or (kind == 'state' and data == WAITING)
 end
 
 local function ring()
@@ -106,14 +115,14 @@ end
 -- Turns --------------------------------------------------------------------------------------------
 
 local FIELDS = { 'state', 'task', 'tenant', 'worker', 'attempt', 'seq', 'order', 'arrival', 'deadline', 'estimate',
-  'charged', 'weight', 'failures', 'apart', 'key', 'reason', 'claimed' }
+  'charged', 'weight', 'failures', 'apart', 'key', 'reason', 'claimed', 'first' }
 
 local function load(turn)
   local values = redis.call('HMGET', key('turn:', turn), unpack(FIELDS))
   if not values[1] then return nil end
   local t = { id = turn }
   for i, field in ipairs(FIELDS) do t[field] = values[i] end
-  for _, field in ipairs({ 'attempt', 'seq', 'arrival', 'deadline', 'estimate', 'charged', 'weight', 'failures', 'apart', 'claimed' }) do
+  for _, field in ipairs({ 'attempt', 'seq', 'arrival', 'deadline', 'estimate', 'charged', 'weight', 'failures', 'apart', 'claimed', 'first' }) do
     t[field] = number(t[field])
   end
   t.key = t.key or '' -- a turn that was enqueued before there were such limits
@@ -221,10 +230,10 @@ local function let_go(t)
   redis.call('HDEL', key('stop:', t.worker), t.id)
 end
 
--- The token ids that all attempts at a task have streamed, packed as they lie in its log.
-local function streamed(task)
+-- The token ids that all attempts at a turn have streamed, packed as they lie in its task's log.
+local function streamed(t)
   local ids = {}
-  for _, entry in ipairs(redis.call('XRANGE', key('log:', task), '-', '+')) do
+  for _, entry in ipairs(redis.call('XRANGE', key('log:', t.task), string.format('%d-0', t.first), '+')) do
     if entry[2][5] == 't' then table.insert(ids, entry[2][6]) end
   end
   return table.concat(ids)
@@ -232,7 +241,7 @@ end
 
 -- The tenant pays for what it got, where no worker says what that was.
 local function settle_by_log(t)
-  if t.attempt > 0 then settle(t, #streamed(t.task) / 4) end
+  if t.attempt > 0 then settle(t, #streamed(t) / 4) end
 end
 
 -- Back to the queue; `reason` says to who follows the next attempt why there is one. What was charged in advance is given back; the next claim charges it again.
@@ -262,7 +271,8 @@ local function keep_pace(held)
 end
 
 -- The one end of a turn. It stays as `done` until the recorder has committed it, so that no sweep takes it for lost.
-local function conclude(t, seq, outcome, record)
+-- With `calls` (JSON) its task goes on: it waits for what these tool calls bring, and its stream has no outcome yet.
+local function conclude(t, seq, outcome, record, calls)
   if t.state == 'running' then
     if t.claimed > 0 then keep_pace(math.max(0, now - t.claimed)) end
     local passed_over = not redis.call('ZSCORE', key('active'), t.tenant)
@@ -275,14 +285,20 @@ local function conclude(t, seq, outcome, record)
   redis.call('ZREM', key('deadlines'), t.id)
   redis.call('HSET', key('turn:', t.id), 'state', 'done', 'seq', seq)
   redis.call('HDEL', key('turn:', t.id), 'body')
-  append(t.task, seq, 'outcome', outcome)
+  if calls then
+    append(t.task, seq, 'tool_calls', calls)
+    append(t.task, seq + 1, 'state', WAITING)
+  else
+    append(t.task, seq, 'outcome', outcome)
+  end
   redis.call('XADD', key('record'), '*', 'r', record)
 end
 
 -- An end that the queue itself decides: no text comes with it, the recorder reads the log.
 local function conclude_here(t, state, code, message)
   local outcome = { state = state }
-  local record = { kind = 'finished', turn = t.id, task = t.task, attempt = t.attempt, state = state }
+  local record = { kind = 'finished', turn = t.id, task = t.task, attempt = t.attempt, state = state,
+    after = t.first }
   if t.worker and t.worker ~= '' then record.worker = t.worker end
   if code then
     outcome.error = { code = code, message = message }

@@ -32,7 +32,7 @@ def page(client: Client, name: str, *args: Any) -> str:
 
 def test_every_model_is_there() -> None:
     assert {model.__name__ for model in OURS} == {
-        "Tenant", "ApiKey", "Agent", "AgentRevision", "Conversation", "Message", "Task", "Turn", "Pool", "ScalingPolicy",
+        "Tenant", "ApiKey", "Secret", "Agent", "AgentRevision", "Conversation", "Message", "Task", "Turn", "Pool", "ScalingPolicy",
         "PoolRevision", "Rollout", "StockItem", "Worker", "ScalingDecision",
     }  # fmt: skip
 

@@ -70,7 +70,7 @@ def test_every_route_of_django_s_is_there(document: dict[str, Any]) -> None:
         assert isinstance(pattern, URLPattern)
         path = re.sub(r"\(\?P<(\w+)>[^)]*\)", r"{\1}", str(pattern.pattern).removeprefix("^").removesuffix("/?$"))
         served[f"/api/v1/{path.replace('{pk}', '{id}')}"] = set(pattern.callback.actions)  # type: ignore[attr-defined]
-    assert len(served) == 7
+    assert len(served) == 9
     for path, methods in served.items():
         documented = set(document["paths"][path])
         assert methods - {"head"} <= documented, path
@@ -84,14 +84,21 @@ def test_nothing_else_is_there(document: dict[str, Any]) -> None:
     hot = {path for _, path, _ in ROUTES} | {"/ws/v1/"}
     assert {path for path in document["paths"] if path not in hot} == {
         "/api/v1/agents", "/api/v1/agents/{slug}", "/api/v1/agents/{slug}/revisions", "/api/v1/conversations",
-        "/api/v1/conversations/{id}", "/api/v1/conversations/{id}/messages",
+        "/api/v1/conversations/{id}", "/api/v1/conversations/{id}/messages", "/api/v1/secrets", "/api/v1/secrets/{name}",
     }  # fmt: skip
     names = [operation["operationId"] for path in document["paths"].values() for operation in path.values()]
     assert len(names) == len(set(names))
 
 
 def test_every_list_is_in_pages(document: dict[str, Any]) -> None:
-    for path in ("agents", "agents/{slug}/revisions", "conversations", "conversations/{id}/messages", "tasks"):
+    for path in (
+        "agents",
+        "agents/{slug}/revisions",
+        "conversations",
+        "conversations/{id}/messages",
+        "tasks",
+        "secrets",
+    ):
         operation = document["paths"][f"/api/v1/{path}"]["get"]
         assert {"cursor", "page_size"} <= {p["name"] for p in operation["parameters"] if p["in"] == "query"}, path
         page = document["components"]["schemas"][schema_of(operation["responses"]["200"])["$ref"].rpartition("/")[2]]

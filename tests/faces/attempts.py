@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import msgspec
 from django.urls import URLPattern, URLResolver, get_resolver
 
+from agents.api import secret_forms
 from agents.api import serializers as forms
 from agents.faces import requests
 from agents.faces.app import ROUTES
@@ -33,6 +34,7 @@ class Names(NamedTuple):
     turn: str
     api_key: str
     idempotency_key: str
+    secret: str
 
     @classmethod
     def nobody(cls) -> Names:
@@ -144,6 +146,9 @@ ATTEMPTS: dict[str, tuple[Attempt, ...]] = {
     "DELETE /api/v1/tasks/{id}": GONE,
     "POST /api/v1/tasks/{id}/cancel": GONE,
     "GET /api/v1/tasks/{id}/events": (Attempt(404), Attempt(404, query=lambda theirs, own: {"after": "1"})),
+    "GET /api/v1/secrets": (Attempt(200), Attempt(200, query=_cursor)),
+    "PUT /api/v1/secrets/{name}": (Attempt(201, own=True, body=lambda theirs, own: {"value": "mine"}),),
+    "DELETE /api/v1/secrets/{name}": GONE,
     "GET /v1/models": (Attempt(200),),
     "GET /v1/models/{id}": GONE,
     "POST /v1/chat/completions": (
@@ -192,6 +197,8 @@ FORMS: dict[type[Any], tuple[set[str], set[str]]] = {
     forms.ConversationFilter: ({"agent"}, set()),
     forms.MessageInput: (set(), {"role", "content"}),
     forms.TaskFilter: ({"agent", "conversation"}, {"state", "created_after", "created_before"}),
+    secret_forms.SecretInput: (set(), {"value"}),
+    secret_forms.SecretFilter: (set(), set()),
     requests.TaskRequest: (
         {"agent", "conversation", "idempotency_key"},
         {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from gpu_worker.engines import EngineOutput
@@ -13,6 +14,8 @@ from taskqueue.messages import (
     Stop,
     StopReason,
     TaskError,
+    ToolCall,
+    ToolSpec,
     TurnBody,
     Usage,
 )
@@ -165,3 +168,50 @@ def test_what_ended_otherwise_is_not_held_to_its_form(ending: str) -> None:
     ledger.stop([Stop("a", "cancelled")], concerning=["a:1"])
     (finish,) = ledger.book([out("a:1", 7, "{", ending)], now_ms=1).finishes
     assert finish.error is None or finish.error.code == "engine_error"
+
+
+CALLED = '<tool_call>{"name":"now"}</tool_call>'
+
+
+def with_tools(*, run_here: bool, **more: object) -> ClaimedTurn:
+    body = TurnBody(prompt="p", tools=(ToolSpec("now"),), tools_run_here=run_here)
+    return msgspec.structs.replace(turn(**more), body=body)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("run_here", [False, True])
+def test_calls_are_not_shown_but_logged_and_told_at_the_end(run_here: bool) -> None:
+    ledger = Ledger()
+    ledger.admit(with_tools(run_here=run_here))
+    flush = ledger.book([out(text="See. "), out(text=CALLED, ending="stop")], now_ms=1)
+    assert [(delta.text, delta.raw) for delta in flush.deltas] == [("See. ", "See. " + CALLED)]
+    finish = flush.finishes[0]
+    assert (finish.state, finish.finish_reason, finish.text) == ("succeeded", "tool_calls", "See. ")
+    assert (finish.tool_calls, finish.goes_on) == ((ToolCall("call_a_0", "now", "{}"),), run_here)
+
+
+def test_another_worker_goes_on_in_the_middle_of_a_call() -> None:
+    ledger = Ledger()
+    ledger.admit(with_tools(run_here=True, attempt=2, seq=9, streamed=(1, 2)), streamed_text="See. " + CALLED[:20])
+    flush = ledger.book([out("a:2", text=CALLED[20:], ending="stop")], now_ms=1)
+    assert [(delta.seq, delta.text, delta.raw) for delta in flush.deltas] == [(10, "", CALLED[20:])]
+    assert (flush.finishes[0].text, flush.finishes[0].tool_calls) == ("See. ", (ToolCall("call_a_0", "now", "{}"),))
+
+
+def test_what_was_held_back_is_shown_at_the_end() -> None:
+    ledger = Ledger()
+    ledger.admit(with_tools(run_here=True))
+    flush = ledger.book([out(text="a <tool", ending="length")], now_ms=1)
+    assert [(delta.seq, delta.text, delta.raw, delta.token_ids) for delta in flush.deltas] == [
+        (3, "a ", "a <tool", (7,)),
+        (4, "<tool", "", ()),
+    ]
+    assert (flush.finishes[0].text, flush.finishes[0].goes_on, flush.finishes[0].seq) == ("a <tool", False, 5)
+
+
+def test_a_turn_that_is_cancelled_or_cut_makes_no_calls_of_a_failed_one() -> None:
+    ledger = Ledger()
+    ledger.admit(with_tools(run_here=True))
+    ledger.book([out(text=CALLED)], now_ms=1)
+    ledger.stop([Stop("a", "cancelled")], concerning=())
+    finish = ledger.book([EngineOutput(id="a:1", ending="aborted")], now_ms=1).finishes[0]
+    assert (finish.state, finish.tool_calls, finish.goes_on) == ("cancelled", (), False)

@@ -38,6 +38,7 @@ class Workers(QueueBesideModel):
             deadline_ms=turn.deadline_ms,
             body=turn.submission.body,
             streamed=tuple(turn.streamed),
+            first=1,
         )
 
     @precondition(lambda self: self.model.at("running"))

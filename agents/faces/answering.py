@@ -1,0 +1,37 @@
+"""A person's answer to an agent that asked: `POST /api/v1/tasks/{id}/answers`."""
+
+from __future__ import annotations
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+
+from agents.faces import answers, database
+from agents.faces.context import Context
+from agents.faces.requests import AnswerRequest, decode
+from agents.faces.submit import find, public
+from agents.problems import Problem
+from agents.submissions import TOOLS_CHANNEL
+
+
+class NothingAsked(Problem):
+    """409: this call waits for no answer."""
+
+    def __init__(self, call: str) -> None:
+        message = f"The call {call!r} of this task does not wait for an answer: it was answered, or asks nobody."
+        super().__init__(409, "nothing_asked", message)
+
+
+async def answer(context: Context, request: Request) -> Response:
+    """202: the task goes on with what the person said."""
+    principal = await context.directory.principal(request.headers.get("authorization"))
+    principal.require("tasks:write")
+    given = decode(await answers.body_of(request, context.body_limit), AnswerRequest)
+    row = await find(context, principal, request.path_params["id"])
+    answered = await context.db.one(database.ANSWER_CALL, given.answer, principal.tenant, row["id"], given.call)
+    if answered is None:
+        raise NothingAsked(given.call)
+    event = {"id": given.call, "name": answered["name"], "is_error": False, "result": given.answer}
+    await context.hub.queue(row["pool"]).note(str(row["id"]), "tool_result", msgspec.json.encode(event).decode())
+    await context.db.run("SELECT pg_notify(%s, '')", TOOLS_CHANNEL)
+    return answers.json(public(row), 202)

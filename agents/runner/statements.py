@@ -1,0 +1,121 @@
+"""What the runner asks of Postgres, in whose name all of it is kept. Each claim is committed before anything is called."""
+
+from __future__ import annotations
+
+from agents.lifecycle import ENDED_CALLS, OUTCOMES
+
+_ENDED = ", ".join(f"'{state}'" for state in sorted(ENDED_CALLS))
+_OUTCOMES = ", ".join(f"'{state}'" for state in sorted(OUTCOMES))
+
+CLAIM = """
+    WITH due AS (
+        SELECT c.id FROM agents_toolcall c JOIN agents_task t ON t.id = c.task_id
+        WHERE c.state = 'pending' AND t.state = 'waiting'
+        ORDER BY c.created_at, c.number LIMIT %s FOR UPDATE OF c SKIP LOCKED
+    ), taken AS (
+        UPDATE agents_toolcall c SET state = 'running', attempts = c.attempts + 1, started_at = coalesce(c.started_at, now()),
+            lease_until = now() + make_interval(secs => %s)
+        FROM due d WHERE c.id = d.id RETURNING c.*
+    )
+    SELECT c.id, c.tenant_id AS tenant, c.task_id AS task, c.call_id, c.name, c.arguments, c.attempts, t.api_key_id AS key,
+           p.slug AS pool, a.slug AS agent, r.tools, o.kind, o.parameters, o.request, o.remote_name, o.timeout_s,
+           s.url AS server_url, s.headers AS server_headers
+    FROM taken c JOIN agents_task t ON t.id = c.task_id
+    JOIN orchestrator_pool p ON p.id = t.pool_id JOIN agents_agent a ON a.id = t.agent_id
+    JOIN agents_agentrevision r ON r.id = t.revision_id
+    LEFT JOIN agents_tool o ON o.tenant_id = c.tenant_id AND o.name = c.name
+    LEFT JOIN agents_mcpserver s ON s.id = o.server_id
+"""
+
+RENEW = """
+    UPDATE agents_toolcall SET lease_until = now() + make_interval(secs => %s) WHERE id = ANY(%s) AND state = 'running'
+"""
+
+# The attempt fences off a runner whose lease was lost.
+FINISH = """
+    UPDATE agents_toolcall SET state = %s, result = %s, finished_at = now(), lease_until = NULL
+    WHERE id = %s AND attempts = %s AND state = 'running' RETURNING id
+"""
+HAND_BACK = "UPDATE agents_toolcall SET state = 'pending', lease_until = NULL WHERE id = %s AND attempts = %s AND state = 'running'"
+SET_WAITING = """
+    UPDATE agents_toolcall SET state = 'waiting', lease_until = NULL WHERE id = %s AND attempts = %s AND state = 'running'
+"""
+ANSWER = """
+    UPDATE agents_toolcall SET state = %s, result = %s, finished_at = now() WHERE id = %s AND state = 'waiting' RETURNING id
+"""
+
+# Of calls whose runner was lost: those that may be repeated are pending again, the others are told to be unknown.
+LAPSED = """
+    WITH lost AS (
+        SELECT c.id, c.attempts < %(attempts_max)s
+            AND (coalesce(o.is_idempotent, false) OR (o.id IS NULL AND c.name = ANY(%(builtin)s))) AS again
+        FROM agents_toolcall c LEFT JOIN agents_tool o ON o.tenant_id = c.tenant_id AND o.name = c.name
+        WHERE c.state = 'running' AND c.lease_until < now() FOR UPDATE OF c SKIP LOCKED
+    )
+    UPDATE agents_toolcall c SET
+        state = CASE WHEN l.again THEN 'pending' ELSE 'failed' END, result = CASE WHEN l.again THEN '' ELSE %(unknown)s END,
+        finished_at = CASE WHEN l.again THEN NULL ELSE now() END, lease_until = NULL
+    FROM lost l, agents_task t, orchestrator_pool p WHERE c.id = l.id AND t.id = c.task_id AND p.id = t.pool_id
+    RETURNING c.id, c.task_id AS task, c.call_id, c.name, c.state, c.result, p.slug AS pool
+"""
+
+# Tasks between two turns that nothing holds up any more, and those that have waited for too long.
+READY = f"""
+    SELECT t.id AS task FROM agents_task t
+    WHERE t.state NOT IN ({_OUTCOMES}) AND t.state = 'waiting' AND (
+        t.deadline_at < now() OR NOT EXISTS (SELECT 1 FROM agents_toolcall c WHERE c.task_id = t.id AND c.state NOT IN ({_ENDED})))
+    ORDER BY t.created_at LIMIT 500
+"""
+
+CHILDREN_ENDED = f"""
+    SELECT c.id, c.task_id AS task, c.call_id, c.name, p.slug AS pool, k.id AS child, k.state, k.output, k.error
+    FROM agents_toolcall c JOIN agents_task k ON k.parent_call_id = c.id JOIN agents_task t ON t.id = c.task_id
+    JOIN orchestrator_pool p ON p.id = t.pool_id
+    WHERE c.state = 'waiting' AND c.state NOT IN ({_ENDED}) AND k.finished_at IS NOT NULL LIMIT 500
+"""
+
+# Calls of tasks that have ended meanwhile; their children, if they are still under way, are to be cancelled.
+ORPHANS = f"""
+    WITH gone AS (
+        SELECT c.id FROM agents_toolcall c JOIN agents_task t ON t.id = c.task_id
+        WHERE c.state IN ('pending', 'waiting') AND c.state NOT IN ({_ENDED}) AND t.finished_at IS NOT NULL
+        LIMIT 500 FOR UPDATE OF c SKIP LOCKED
+    ), ended AS (
+        UPDATE agents_toolcall c SET state = 'failed', result = 'The task ended before.', finished_at = now()
+        FROM gone g WHERE c.id = g.id RETURNING c.id
+    )
+    SELECT k.tenant_id AS tenant, k.id AS child FROM ended e JOIN agents_task k ON k.parent_call_id = e.id AND k.finished_at IS NULL
+"""
+
+DEPTH = """
+    WITH RECURSIVE above AS (
+        SELECT t.id, t.parent_call_id, 0 AS depth FROM agents_task t WHERE t.id = %s
+        UNION ALL
+        SELECT t.id, t.parent_call_id, a.depth + 1 FROM above a JOIN agents_toolcall c ON c.id = a.parent_call_id
+        JOIN agents_task t ON t.id = c.task_id WHERE a.depth < 100
+    )
+    SELECT max(depth) AS depth FROM above
+"""
+
+# -- the next turn -----------------------------------------------------------------------------------
+LOCK = """
+    SELECT t.id, t.tenant_id AS tenant, t.api_key_id AS key, t.params, t.options, t.output_form, t.priority,
+           t.deadline_at, t.created_at,
+           t.prompt_tokens + t.completion_tokens AS tokens, t.input, r.limits, p.slug AS pool, n.weight, n.max_running,
+           coalesce(k.max_running, 0) AS key_max_running, l.tokens AS answer_tokens, now() AS now
+    FROM agents_task t JOIN agents_agentrevision r ON r.id = t.revision_id JOIN orchestrator_pool p ON p.id = t.pool_id
+    JOIN tenants_tenant n ON n.id = t.tenant_id LEFT JOIN tenants_apikey k ON k.id = t.api_key_id
+    LEFT JOIN agents_answerlength l ON l.agent_id = t.agent_id
+    WHERE t.id = %s AND t.state = 'waiting' FOR UPDATE OF t
+"""
+TURNS = "SELECT id, number, output, context FROM agents_turn WHERE task_id = %s ORDER BY number"
+CALLS = """
+    SELECT call_id, name, arguments, state, result FROM agents_toolcall WHERE turn_id = %s ORDER BY number
+"""
+NEXT_TURN = """
+    WITH turn AS (
+        INSERT INTO agents_turn (id, tenant_id, task_id, number, state, attempts, worker, context, output, prompt_tokens,
+            completion_tokens, created_at, queued_at)
+        VALUES (%(turn)s, %(tenant)s, %(task)s, %(number)s, 'queued', 0, '', %(context)s::jsonb, '', 0, 0, now(), now())
+    ) UPDATE agents_task SET state = 'queued' WHERE id = %(task)s
+"""

@@ -1,0 +1,71 @@
+"""What comes after a turn's tool calls: the next turn, or the end. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any, NamedTuple
+
+import msgspec
+
+from agents.lifecycle import ENDED_CALLS, CallState
+from agents.tools.chosen import Limits
+from taskqueue.messages import OutcomeState, TaskError
+
+
+class Wait(NamedTuple):
+    """Calls are still under way."""
+
+
+class End(NamedTuple):
+    """The task ends."""
+
+    state: OutcomeState
+    error: TaskError | None = None
+
+
+class Next(NamedTuple):
+    """The next turn; `context` are the messages that came since the turn before, as they lie in Postgres."""
+
+    number: int
+    context: list[dict[str, Any]]
+
+
+Step = Wait | End | Next
+
+
+def next_step(
+    *,
+    task: Mapping[str, Any],
+    turn: Mapping[str, Any],
+    calls: Sequence[Mapping[str, Any]],
+    now: datetime,
+) -> Step:
+    """`task` with its deadline, limits and tokens so far; `turn` the last one; `calls` what it asked for."""
+    if task["deadline_at"] is not None and task["deadline_at"] <= now:
+        return End("expired")
+    if any(CallState(call["state"]) not in ENDED_CALLS for call in calls):
+        return Wait()
+    limits = msgspec.convert(task["limits"], Limits)
+    if (over := _over(limits, task=task, turns=turn["number"], now=now)) is not None:
+        return End("failed", over)
+    said = {
+        "role": "assistant",
+        "content": turn["output"],
+        "tool_calls": [{"id": call["call_id"], "name": call["name"], "arguments": call["arguments"]} for call in calls],
+    }
+    results = [{"role": "tool", "content": call["result"], "tool_call_id": call["call_id"]} for call in calls]
+    return Next(turn["number"] + 1, [said, *results])
+
+
+def _over(limits: Limits, *, task: Mapping[str, Any], turns: int, now: datetime) -> TaskError | None:
+    if turns >= limits.max_turns:
+        return TaskError("turn_limit", f"The agent made {turns} model calls, its limit, and wanted more tools called.")
+    if limits.max_tokens and task["tokens"] >= limits.max_tokens:
+        return TaskError(
+            "token_limit", f"The task took {task['tokens']} tokens; the agent's limit is {limits.max_tokens}."
+        )
+    seconds = (now - task["created_at"]).total_seconds()
+    if limits.max_seconds and seconds >= limits.max_seconds:
+        return TaskError("time_limit", f"The task took {seconds:.0f} s; the agent's limit is {limits.max_seconds:g} s.")
+    return None

@@ -1,0 +1,1 @@
+"""Tools: what an agent may call, how it is told to the model, and how one call is made."""
