@@ -21,6 +21,7 @@ from taskqueue.messages import (
     Stop,
     StopReason,
     TaskError,
+    TokenLogprob,
     Usage,
 )
 
@@ -35,6 +36,20 @@ class _Held:
     first_token_ms: int = 0
     stop: StopReason | None = None
     calls: ToolCalls | None = None
+
+
+@dataclass(slots=True)
+class _Grown:
+    """What came of one turn since the last flush."""
+
+    texts: list[str] = field(default_factory=list)
+    ids: list[int] = field(default_factory=list)
+    logprobs: list[TokenLogprob] = field(default_factory=list)
+
+    def take(self, output: EngineOutput) -> None:
+        self.texts.append(output.text)
+        self.ids.extend(output.token_ids)
+        self.logprobs.extend(output.logprobs)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +116,7 @@ class Ledger:
     def book(self, outputs: Sequence[EngineOutput], *, now_ms: int) -> Flush:
         """Take in the engine's outputs; outputs of one turn become one delta. `now_ms` is Unix time."""
         flush = Flush()
-        grown: dict[str, tuple[list[str], list[int]]] = {}
+        grown: dict[str, _Grown] = {}
         ended: list[EngineOutput] = []
         for output in outputs:
             held = self._held.get(output.id)
@@ -110,16 +125,15 @@ class Ledger:
             if output.prompt_tokens:
                 held.prompt_tokens = output.prompt_tokens
             if output.token_ids or output.text:
-                texts, ids = grown.setdefault(output.id, ([], []))
-                texts.append(output.text)
-                ids.extend(output.token_ids)
+                grown.setdefault(output.id, _Grown()).take(output)
             if output.ending:
                 ended.append(output)
-        for request_id, (texts, ids) in grown.items():
-            held, written = self._held[request_id], "".join(texts)
+        for request_id, more in grown.items():
+            held, written = self._held[request_id], "".join(more.texts)
             shown = held.calls.push(written) if held.calls else written
             raw = None if shown == written else written
-            flush.deltas.extend(self._delta(held, shown, tuple(ids), now_ms, raw=raw))
+            flush.deltas.extend(_logprobs(held, tuple(more.logprobs)))
+            flush.deltas.extend(self._delta(held, shown, tuple(more.ids), now_ms, raw=raw))
         for output in ended:
             held = self._held.pop(output.id)
             if output.ending != "aborted" and held.calls and (rest := held.calls.flush()):
@@ -191,6 +205,15 @@ class Ledger:
                 goes_on=bool(called) and state == "succeeded" and held.turn.body.tools_run_here,
             )
         ]
+
+
+def _logprobs(held: _Held, logprobs: tuple[TokenLogprob, ...]) -> list[Delta]:
+    """Before their text, in the same call: whoever goes on behind the text finds them in the log."""
+    if not logprobs or held.stop == "lost":
+        return []
+    held.seq += 1
+    turn = held.turn
+    return [Delta(turn=turn.turn, attempt=turn.attempt, seq=held.seq, text="", token_ids=(), logprobs=logprobs)]
 
 
 def _not_in_form(held: _Held, reason: str) -> TaskError | None:

@@ -19,7 +19,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from agents import waits
-from agents.faces import answers, database, leaving, openai_tools
+from agents.faces import answers, database, leaving, openai_logprobs, openai_tools
 from agents.faces.context import Context
 from agents.faces.principals import AgentRef, Principal
 from agents.faces.requests import ChatRequest, ResponseFormat, TaskRequest, decode
@@ -148,6 +148,7 @@ def _parameters(wanted: ChatRequest) -> dict[str, Any]:
         "seed": wanted.seed,
         "stop": [wanted.stop] if isinstance(wanted.stop, str) else wanted.stop,
         "ignore_eos": wanted.ignore_eos,
+        "logprobs": openai_logprobs.asked(wanted),
     }
     return {name: value for name, value in given.items() if value is not None}
 
@@ -180,9 +181,9 @@ def _followed(submitted: Submitted) -> Subscription:
 
 
 class Chunk(Protocol):
-    """Formats one chunk of a stream: `delta` and `finish_reason` are JSON text."""
+    """Formats one chunk of a stream: `delta`, `finish_reason` and `logprobs` are JSON text."""
 
-    def __call__(self, delta: str, finish_reason: str = "null") -> bytes: ...
+    def __call__(self, delta: str, finish_reason: str = "null", logprobs: str = "null") -> bytes: ...
 
 
 def _formatter(submitted: Submitted, created: int, model: str) -> Chunk:
@@ -191,8 +192,8 @@ def _formatter(submitted: Submitted, created: int, model: str) -> Chunk:
     ).decode()[:-1]
     prefix = f'data: {head},"choices":[{{"index":0,"delta":'
 
-    def chunk(delta: str, finish_reason: str = "null") -> bytes:
-        return f'{prefix}{delta},"logprobs":null,"finish_reason":{finish_reason}}}]}}\n\n'.encode()
+    def chunk(delta: str, finish_reason: str = "null", logprobs: str = "null") -> bytes:
+        return f'{prefix}{delta},"logprobs":{logprobs},"finish_reason":{finish_reason}}}]}}\n\n'.encode()
 
     return chunk
 
@@ -202,6 +203,7 @@ async def _chunks(
 ) -> AsyncIterator[bytes]:
     subscription = _followed(submitted)
     chunk = _formatter(submitted, created, model)
+    logprobs = openai_logprobs.Logprobs()
     try:
         yield chunk('{"role":"assistant","content":""}')
         while not subscription.ended:
@@ -210,11 +212,17 @@ async def _chunks(
                 # This form of a stream has no word for "forget what you have read": the client must ask again.
                 yield b"data: " + msgspec.json.encode(_error(stream_lost())) + b"\n\ndata: [DONE]\n\n"
                 return
-            pieces = [
-                chunk(f'{{"content":{event.data}}}') for event in events if event.kind == "text" and event.data != '""'
-            ]
+            pieces = []
+            for event in events:
+                if event.kind == "logprobs":
+                    logprobs.take(event.data)
+                elif event.kind == "text" and event.data != '""':
+                    pieces.append(chunk(f'{{"content":{event.data}}}', logprobs=logprobs.release()))
             if events and events[-1].kind == "outcome":
-                pieces.append(_ending(events[-1], chunk, submitted, created, model, include_usage=include_usage))
+                rest = logprobs.release()
+                pieces.append(
+                    _ending(events[-1], chunk, submitted, created, model, logprobs=rest, include_usage=include_usage)
+                )
             if pieces or not events:
                 yield b"".join(pieces) if pieces else b": keep-alive\n\n"
     finally:
@@ -232,6 +240,7 @@ def _ending(
     created: int,
     model: str,
     *,
+    logprobs: str,
     include_usage: bool,
 ) -> bytes:
     outcome = msgspec.json.decode(event.data, type=Outcome)
@@ -241,7 +250,7 @@ def _ending(
     if outcome.tool_calls:
         wanted = msgspec.json.encode({"tool_calls": openai_tools.calls(outcome.tool_calls, indexed=True)}).decode()
         ending += chunk(wanted)
-    ending += chunk("{}", f'"{_FINISH.get(outcome.finish_reason or "", "stop")}"')
+    ending += chunk("{}", f'"{_FINISH.get(outcome.finish_reason or "", "stop")}"', logprobs)
     if include_usage:
         ending += b"data: " + msgspec.json.encode(
             {
@@ -258,12 +267,16 @@ def _ending(
 
 async def _whole(submitted: Submitted, created: int, model: str) -> Response:
     pieces: list[str] = []
+    logprobs = openai_logprobs.Logprobs()
     outcome = Outcome("failed")
     subscription = _followed(submitted)
     try:
         async for event in subscription:
             if event.kind in ("restart", "tool_calls"):  # the answer is what the last turn says
                 pieces.clear()
+                logprobs.release()
+            elif event.kind == "logprobs":
+                logprobs.take(event.data)
             elif event.kind == "text":
                 pieces.append(msgspec.json.decode(event.data, type=str))
             elif event.kind == "outcome":
@@ -284,7 +297,7 @@ async def _whole(submitted: Submitted, created: int, model: str) -> Response:
                 {
                     "index": 0,
                     "message": _answer("".join(pieces), outcome),
-                    "logprobs": None,
+                    "logprobs": msgspec.Raw(logprobs.release().encode()),
                     "finish_reason": _FINISH.get(outcome.finish_reason or "", "stop"),
                 }
             ],

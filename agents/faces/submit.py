@@ -40,6 +40,8 @@ EXPECT_S = 5.0
 LOOK_AGAIN_S = 0.02
 PLACE_S = 1.0
 """A task is shown without its place in the queue where the queue does not say it within this time."""
+LOGPROBS_BY = frozenset({"vllm", "transformers"})
+"""The engines that tell how likely a token was."""
 WANTED_DEFAULTS: dict[str, Any] = {"max_tokens": 256}
 
 
@@ -72,7 +74,10 @@ async def submit_to(
     tools = _tools(agent, request)
     params = layered(WANTED_DEFAULTS, agent.default_params, agent.params, request.parameters)
     sampling = validated(params)
-    form = await _output_form(agent, request, sampling, calls=bool(tools) and request.tool_choice != "none")
+    calls = bool(tools) and request.tool_choice != "none"
+    form = await _output_form(agent, request, sampling, calls=calls)
+    if sampling.logprobs is not None:
+        _require_logprobs(agent, calls=calls)
     conversation, history = await _history(context, principal, request.conversation)
     messages = [*([{"role": "system", "content": agent.system_prompt}] if agent.system_prompt else []), *history, *said]
     deadline_at = _deadline(request)
@@ -358,6 +363,14 @@ async def _history(
     if row is None:
         raise bad_field("conversation", "there is no such conversation")
     return row["id"], row["messages"]
+
+
+def _require_logprobs(agent: AgentRef, *, calls: bool) -> None:
+    if agent.engine not in LOGPROBS_BY:
+        can = f"the pool {agent.pool!r} runs the engine {agent.engine!r}, which gives none"
+        raise bad_field("parameters.logprobs", f"{can}; {' and '.join(sorted(LOGPROBS_BY))} do")
+    if calls:
+        raise bad_field("parameters.logprobs", "are not given of answers that may call tools")
 
 
 async def _output_form(

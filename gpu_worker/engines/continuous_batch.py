@@ -17,7 +17,7 @@ from torch import Tensor
 
 from gpu_worker.engines.guide import Guide, GuideFailed
 from gpu_worker.engines.kv_rows import RowCache
-from gpu_worker.engines.sampling import Sampler, choose
+from gpu_worker.engines.sampling import Likelihoods, Sampler, choose, likelihoods
 
 
 @dataclass(slots=True)
@@ -29,14 +29,16 @@ class Running:
     sampler: Sampler
     prompt_length: int
     guide: Guide | None = None
+    logprobs: int | None = None
     done: int = 0
 
 
 class Chosen(NamedTuple):
-    """The next token of a sequence."""
+    """The next token of a sequence. `logprobs` are its own and those of the likeliest, with their ids, where asked for."""
 
     id: str
     token_id: int
+    logprobs: Likelihoods | None = None
 
 
 class Ready(NamedTuple):
@@ -194,10 +196,11 @@ class ContinuousBatch:
         logits = ready.logits if len(rows) == len(ready.sequences) else ready.logits[rows]
         places = [len(one.ids) - one.prompt_length for one in sequences]
         tokens = choose(logits, [one.sampler for one in sequences], places)
-        for one, token_id in zip(sequences, tokens, strict=True):
+        for row, (one, token_id) in enumerate(zip(sequences, tokens, strict=True)):
             one.ids.append(token_id)
             if self._advanced(one, token_id, step):
-                step.chosen.append(Chosen(one.id, token_id))
+                likely = None if one.logprobs is None else likelihoods(logits[row], token_id, best=one.logprobs)
+                step.chosen.append(Chosen(one.id, token_id, likely))
 
     def _barred(self, one: Running, logits: Tensor, step: Step) -> bool:
         """What the guide does not allow gets no weight; false if the guide failed."""

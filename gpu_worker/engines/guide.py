@@ -6,12 +6,10 @@ guide, and goes on exactly where the first one stood.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import torch
 from llguidance import LLMatcher, LLParserLimits, LLTokenizer
-from llguidance.hf import from_tokenizer
 from torch import Tensor
 
 from gpu_worker.engines.prompting import PromptRefused
@@ -54,17 +52,15 @@ class Guide:
 
 
 class Guides:
-    """Makes guides for one model. Raises `ValueError` where its tokenizer has no fast form."""
+    """Makes guides for one model, whose `tokens` these are."""
 
-    def __init__(self, tokenizer: Any, *, vocabulary: int, end_ids: Collection[int]) -> None:
-        self._tokenizer: LLTokenizer = from_tokenizer(
-            tokenizer, n_vocab=max(vocabulary, len(tokenizer)), eos_token=sorted(end_ids) or None
-        )
+    def __init__(self, tokens: LLTokenizer) -> None:
+        self.tokens = tokens
 
     def of(self, form: OutputForm, *, streamed: Sequence[int]) -> Guide:
         """The guide behind the ids that were streamed already. Raises `PromptRefused`."""
         limits = LLParserLimits(max_lexer_states=LEXER_STATES)
-        matcher = LLMatcher(self._tokenizer, grammar_of(form), log_level=0, limits=limits)
+        matcher = LLMatcher(self.tokens, grammar_of(form), log_level=0, limits=limits)
         if matcher.is_error():
             why = matcher.get_error().splitlines()[0]
             raise PromptRefused(TaskError("unsupported_output", f"No answer can be held to this form: {why}"))

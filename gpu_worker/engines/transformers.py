@@ -35,10 +35,11 @@ from gpu_worker.engines.kv_rows import RowCache
 from gpu_worker.engines.outbox import Outbox
 from gpu_worker.engines.prompting import PromptRefused, budget, decoder, end_ids, prompt_ids
 from gpu_worker.engines.sampling import Sampler
+from gpu_worker.engines.token_text import tokens_of, told
 from gpu_worker.failures import BadSetting, EngineCannotStart, sentence
 from gpu_worker.phases import StartPhases
 from gpu_worker.settings import Settings, read_engine_args
-from taskqueue.messages import SamplingParams, TaskError
+from taskqueue.messages import SamplingParams, TaskError, TokenLogprob
 
 log = logging.getLogger(__name__)
 
@@ -183,6 +184,7 @@ class TransformersEngine:
                 sampler=Sampler.of(params, turn=request.turn),
                 prompt_length=len(prompt),
                 guide=guide,
+                logprobs=params.logprobs,
             )
         )
         return []
@@ -200,6 +202,7 @@ class TransformersEngine:
             id=chosen.id,
             token_ids=(chosen.token_id,),
             text=text,
+            logprobs=_logprobs(engine, chosen),
             prompt_tokens=growing.prompt_tokens,
             ending=ending,
         )
@@ -220,11 +223,19 @@ class TransformersEngine:
 
 
 def _guide(engine: _Loaded, request: EngineRequest) -> Guide | None:
-    if request.body.output is None:
+    if request.body.output is None and request.body.params.logprobs is None:
         return None
     if isinstance(engine.guides, TaskError):
         raise PromptRefused(engine.guides)
+    if request.body.output is None:
+        return None
     return engine.guides.of(request.body.output, streamed=request.streamed)
+
+
+def _logprobs(engine: _Loaded, chosen: Chosen) -> tuple[TokenLogprob, ...]:
+    if chosen.logprobs is None or chosen.token_id in engine.end_ids or isinstance(engine.guides, TaskError):
+        return ()
+    return (told(engine.guides.tokens, (chosen.token_id, chosen.logprobs.chosen), chosen.logprobs.best),)
 
 
 def load(name: str, args: TransformersArgs, slots: int, phases: Phases | None = None) -> _Loaded:
@@ -257,11 +268,13 @@ def load(name: str, args: TransformersArgs, slots: int, phases: Phases | None = 
     _warm_up(batch)
     ends = end_ids(model.generation_config.eos_token_id, model.config.eos_token_id, tokenizer.eos_token_id)
     try:
-        guides: Guides | TaskError = Guides(
-            tokenizer, vocabulary=model.config.get_text_config().vocab_size, end_ids=ends
-        )
+        vocabulary = model.config.get_text_config().vocab_size
+        guides: Guides | TaskError = Guides(tokens_of(tokenizer, vocabulary=vocabulary, end_ids=ends))
     except ValueError as error:
-        guides = TaskError("unsupported_output", f"This model cannot be guided: {sentence(error)}")
+        guides = TaskError(
+            "unsupported_output",
+            f"This model's answers can neither be guided nor told token by token: {sentence(error)}",
+        )
     return _Loaded(tokenizer, batch, context, ends, guides)
 
 
