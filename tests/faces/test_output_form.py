@@ -88,8 +88,30 @@ async def test_the_official_client_is_given_what_it_asked_for(
     )
     assert (cut.choices[0].finish_reason, cut.choices[0].message.content) == ("length", "{")
 
+    await likelihoods(ann)
     async with web.client(web.scene.ann.headers) as client:
         await by_rest(client)
+
+
+async def likelihoods(ann: openai.AsyncOpenAI) -> None:
+    asked: Any = {
+        "model": "poet",
+        "messages": HELLO,
+        "logprobs": True,
+        "top_logprobs": 2,
+        "temperature": 0,
+        "max_tokens": 12,
+    }
+    whole = (await ann.chat.completions.create(**asked)).choices[0]
+    assert whole.logprobs is not None
+    told = whole.logprobs.content or []
+    assert b"".join(bytes(one.bytes or ()) for one in told).decode() == whole.message.content
+    assert all(one.logprob == one.top_logprobs[0].logprob and len(one.top_logprobs) == 2 for one in told)
+    streamed = []
+    async for chunk in await ann.chat.completions.create(**asked, stream=True):
+        if (told_here := chunk.choices[0].logprobs) is not None:
+            streamed += told_here.content or []
+    assert [one.token for one in streamed] == [one.token for one in told]
 
 
 async def by_rest(client: httpx.AsyncClient) -> None:
@@ -195,6 +217,13 @@ async def test_what_no_answer_can_be_held_to_is_refused_by_name(ann: openai.Asyn
             await ann.chat.completions.create(model="poet", messages=HELLO, response_format=wanted)
         assert refused.value.param == param
         assert param in str(refused.value)
+    for more, param in [
+        ({"top_logprobs": 2}, "top_logprobs"),
+        ({"logprobs": True, "top_logprobs": 21}, "top_logprobs"),
+    ]:
+        with pytest.raises(openai.BadRequestError) as refused:
+            await ann.chat.completions.create(model="poet", messages=HELLO, **more)  # type: ignore[call-overload]
+        assert refused.value.param == param
     tool: Any = {"type": "function", "function": {"name": "now"}}
     with pytest.raises(openai.BadRequestError, match="no tool could be called") as mixed:
         await ann.chat.completions.create(model="poet", messages=HELLO, response_format=form({}), tools=[tool])
@@ -215,6 +244,10 @@ async def test_a_pool_that_cannot_guide_is_named(web: Web) -> None:
             answer = await client.post(path, json=body)
             assert (answer.status_code, answer.json()["errors"][0]["field"]) == (400, "output.kind")
             assert "runs the engine 'simulated', which can guide by only json_object, json_schema" in answer.text
+        asked = {"agent": "poet", "input": "x", "parameters": {"logprobs": 2}}
+        answer = await client.post("/api/v1/tasks", json=asked)
+        assert (answer.status_code, answer.json()["errors"][0]["field"]) == (400, "parameters.logprobs")
+        assert "runs the engine 'simulated', which gives none" in answer.text
         # A pool may come to run another engine when agents have a form already.
         own = {"slug": "objects", "pool": web.scene.pool.slug, "output": {"kind": "json_object"}}
         assert (await client.post("/api/v1/agents", json=own)).status_code == 201

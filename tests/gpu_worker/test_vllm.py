@@ -30,6 +30,7 @@ from taskqueue.messages import (
 from tests.conftest import vllm_python
 from tests.gpu_worker.conftest import WorkerProcess, outcomes, seconds, streamed_text, submission, until
 from tests.gpu_worker.test_guided import FORMS, PERSON, in_form
+from tests.gpu_worker.test_logprobs import told_of
 
 pytestmark = [pytest.mark.vllm, pytest.mark.timeout(900)]
 
@@ -146,6 +147,15 @@ async def test_it_keeps_to_a_form(queue: AsyncQueue) -> None:
     assert error is not None
     assert (ended["turn-798"].finish_reason, error.code) == ("length", INVALID_OUTPUT)
     assert ended["turn-799"].state == "succeeded"
+
+
+async def test_it_tells_how_likely_tokens_were(queue: AsyncQueue) -> None:
+    one = submission(790, prompt=PROMPT, temperature=0, max_tokens=20, ignore_eos=True, logprobs=2)
+    record = (await run(queue, [one]))[one.turn]
+    told = await told_of(queue, one.task)
+    assert b"".join(bytes(each.bytes) for each in told).decode() == record.text
+    assert all(len(each.top_logprobs) == 2 for each in told)
+    assert all(each.logprob == each.top_logprobs[0].logprob <= 0 for each in told)  # greedy: the likeliest one
 
 
 @pytest.mark.parametrize("kept", [0.5, 1.0])
