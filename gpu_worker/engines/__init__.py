@@ -26,10 +26,8 @@ class EngineRequest(msgspec.Struct, frozen=True, kw_only=True):
 class EngineOutput(msgspec.Struct, frozen=True, kw_only=True):
     """What one engine step made for one request: new token ids, and the text that they complete.
 
-    `logprobs` are those of the ids, where they were asked for; an id that ends the answer has none.
-
-    `prompt_tokens` is the length of the original prompt, set from the first output on. After an output with `ending`
-    no other follows.
+    `logprobs` are those of the ids, where they were asked for; an id that ends the answer has none. `prompt_tokens` is the length
+    of the original prompt, set from the first output on. After an output with `ending` no other follows.
     """
 
     id: str

@@ -48,7 +48,12 @@ class Guide:
 
     def _check(self) -> None:
         if self._matcher.is_error():
-            raise GuideFailed(self._matcher.get_error().splitlines()[0])
+            raise GuideFailed(_why(self._matcher))
+
+
+def _why(matcher: LLMatcher) -> str:
+    """The error's first line; what follows is the matcher's own state."""
+    return matcher.get_error().partition("\n")[0]
 
 
 class Guides:
@@ -62,8 +67,8 @@ class Guides:
         limits = LLParserLimits(max_lexer_states=LEXER_STATES)
         matcher = LLMatcher(self.tokens, grammar_of(form), log_level=0, limits=limits)
         if matcher.is_error():
-            why = matcher.get_error().splitlines()[0]
-            raise PromptRefused(TaskError("unsupported_output", f"No answer can be held to this form: {why}"))
+            why = f"No answer can be held to this form: {_why(matcher)}"
+            raise PromptRefused(TaskError("unsupported_output", why))
         guide = Guide(matcher)
         try:
             guide.advance(streamed)

@@ -38,6 +38,9 @@ SAYS_NOTHING = frozenset(
 )  # fmt: skip
 """Keywords that an instance need not mind, or that were minded before."""
 
+DIGITS = 9
+"""Behind the point: 3 times 0.1 is 0.3."""
+
 INSTANCES = 10_000
 """Values in one answer, at most."""
 
@@ -148,12 +151,12 @@ class _Maker:
 
     def _number(self, schema: dict[str, Any], path: str, depth: int) -> float:
         """The number next to zero."""
-        step = schema.get("multipleOf", 0.5)
-        low = max(schema.get("minimum", -math.inf), _next(schema.get("exclusiveMinimum"), step, up=True))
-        high = min(schema.get("maximum", math.inf), _next(schema.get("exclusiveMaximum"), step, up=False))
+        step: float = schema.get("multipleOf", 0.5)
+        low: float = max(schema.get("minimum", -math.inf), _next(schema.get("exclusiveMinimum"), step, up=True))
+        high: float = min(schema.get("maximum", math.inf), _next(schema.get("exclusiveMaximum"), step, up=False))
         if low > 0:
-            return float(math.ceil(low / step) * step)
-        return float(math.floor(high / step) * step) if high < 0 else 0
+            return round(math.ceil(round(low / step, DIGITS)) * step, DIGITS)
+        return round(math.floor(round(high / step, DIGITS)) * step, DIGITS) if high < 0 else 0
 
 
 def _next(bound: float | None, step: float, *, up: bool) -> float:

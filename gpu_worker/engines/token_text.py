@@ -7,13 +7,16 @@ from collections.abc import Collection, Iterable
 from typing import Any
 
 from llguidance import LLTokenizer
-from llguidance.hf import from_tokenizer
 
 from taskqueue.messages import Candidate, TokenLogprob
 
 
 def tokens_of(tokenizer: Any, *, vocabulary: int, end_ids: Collection[int]) -> LLTokenizer:
     """The tokenizer of a model with so many tokens, as llguidance sees it. Raises `ValueError` where it has no fast form."""
+    from llguidance.hf import (
+        from_tokenizer,  # brings transformers: vLLM is to load that itself, once its settings stand
+    )
+
     return from_tokenizer(tokenizer, n_vocab=max(vocabulary, len(tokenizer)), eos_token=sorted(end_ids) or None)
 
 

@@ -121,6 +121,7 @@ class VllmEngine:
     async def _stream(self, request: EngineRequest) -> EngineOutput:
         """Put all outputs but the last, which is returned."""
         from vllm import SamplingParams
+        from vllm.exceptions import VLLMValidationError
         from vllm.sampling_params import RequestOutputKind
 
         assert self._loaded is not None
@@ -162,6 +163,10 @@ class VllmEngine:
                 if grown.ending:
                     return grown
                 self._outbox.put([grown])
+        except VLLMValidationError as error:
+            if request.body.output is None:
+                raise
+            raise PromptRefused(TaskError("unsupported_output", f"vLLM cannot keep to this form: {error}")) from error
         finally:
             await outputs.aclose()  # vLLM's abort, where it had not ended by itself
         raise RuntimeError("vLLM ended the request without a finish reason")

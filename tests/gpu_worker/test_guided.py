@@ -16,7 +16,17 @@ from gpu_worker.engines.guide import Guide, GuideFailed
 from gpu_worker.engines.transformers import TransformersEngine
 from gpu_worker.output_check import fault
 from taskqueue.messages import INVALID_OUTPUT, OutputForm, Submission
-from tests.gpu_worker.conftest import Ran, StartWorker, outcomes, request, run_engine, streamed_text, submission, until
+from tests.gpu_worker.conftest import (
+    Ran,
+    StartWorker,
+    outcomes,
+    request,
+    run_engine,
+    streamed_text,
+    submission,
+    told_of,
+    until,
+)
 from tests.gpu_worker.schemas import formed, schemas
 from tests.gpu_worker.test_transformers import MODEL
 from tests.gpu_worker.test_transformers import settings as worker_settings
@@ -97,6 +107,23 @@ async def test_a_continuation_says_the_rest(engine: TransformersEngine, name: st
         assert rest.last.ending == "stop"
 
 
+async def test_an_answer_of_which_the_end_was_streamed_ends_at_once(engine: TransformersEngine) -> None:
+    """Where more might have followed, the model says itself that it has ended."""
+    form = OutputForm("regex", None, "(rain|wind)( rain| wind)*")
+    for seed in range(20):
+        whole = await one(engine, form, seed=seed, max_tokens=60)
+        assert whole.last is not None
+        if whole.last.ending == "stop":
+            rest = await one(engine, form, seed=seed, max_tokens=60, streamed=whole.token_ids)
+            assert (rest.text, rest.token_ids, rest.last) == (
+                "",
+                [],
+                msgspec.structs.replace(whole.last, token_ids=(), text=""),
+            )
+            return
+    pytest.fail("none of the answers ended by itself")
+
+
 async def test_an_answer_ends_where_its_form_is_complete(engine: TransformersEngine) -> None:
     """Not a token is spent on the end of text, and a limit that is reached just then has cut nothing."""
     whole = await one(engine, FORMS["choice"], temperature=0)
@@ -166,12 +193,12 @@ async def test_any_small_schema_is_kept_to_or_the_answer_was_cut(engine: Transfo
 
 
 async def test_a_killed_worker_is_replaced_in_mid_answer(queue: Any, start_worker: StartWorker) -> None:
-    """The client sees the undisturbed run's text, and neither gap nor repeat in its numbers."""
+    """The client sees the undisturbed run's text, how likely each token was, and neither gap nor repeat in the numbers."""
     line = {"type": "string", "minLength": 20, "maxLength": 40}
-    form = OutputForm("json_schema", {"type": "array", "items": line, "minItems": 60, "maxItems": 60})
+    form = OutputForm("json_schema", {"type": "array", "items": line, "minItems": 40, "maxItems": 40})
 
     def asked(number: int) -> Submission:
-        return in_form(submission(number, prompt=PROMPT, max_tokens=1500, seed=3), form)
+        return in_form(submission(number, prompt=PROMPT, max_tokens=1000, seed=3, logprobs=2), form)
 
     args = {"engine": "transformers", "model": MODEL, "slots": 8, "lease_s": 1}
     first = start_worker("first", **args)
@@ -188,17 +215,21 @@ async def test_a_killed_worker_is_replaced_in_mid_answer(queue: Any, start_worke
     assert (ended.state, ended.text, ended.attempt) == ("succeeded", undisturbed.text, 2)
     assert ended.usage == undisturbed.usage
     assert await streamed_text(queue, "task-1") == undisturbed.text
+    told, again = [await told_of(queue, task) for task in ("task-0", "task-1")]
+    assert [one.token for one in again] == [one.token for one in told]
+    assert [one.logprob for one in again] == pytest.approx([one.logprob for one in told], abs=1e-3)
+    await check_a_cut_answer(queue)
 
 
-async def test_a_cut_answer_fails_and_is_kept(queue: Any, start_worker: StartWorker) -> None:
-    await queue.enqueue([in_form(submission(1, prompt=PROMPT, max_tokens=6), PERSON)])
-    start_worker(engine="transformers", model=MODEL, slots=8)
-    ended = (await outcomes(queue, 1))["turn-1"]
+async def check_a_cut_answer(queue: Any) -> None:
+    """It fails, says why, and is kept."""
+    await queue.enqueue([in_form(submission(2, prompt=PROMPT, max_tokens=6), PERSON)])
+    ended = (await outcomes(queue, 1))["turn-2"]
     assert ended.error is not None
     assert (ended.state, ended.finish_reason, ended.error.code) == ("failed", "length", INVALID_OUTPUT)
     assert "it was cut after 6 tokens" in ended.error.message
     assert ended.text
-    assert ended.text == await streamed_text(queue, "task-1")
+    assert ended.text == await streamed_text(queue, "task-2")
 
 
 def in_form(one: Submission, form: OutputForm) -> Submission:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
-import signal
 from collections.abc import AsyncIterator
 from itertools import pairwise
 from typing import Any
@@ -17,9 +15,9 @@ from gpu_worker.engines import EngineOutput
 from gpu_worker.engines.transformers import TransformersEngine
 from gpu_worker.ledger import Ledger
 from taskqueue.messages import Candidate, TokenLogprob
-from tests.gpu_worker.conftest import StartWorker, outcomes, request, submission, until
+from tests.gpu_worker.conftest import request
 from tests.gpu_worker.test_ledger import turn
-from tests.gpu_worker.test_transformers import MODEL, reference, settings
+from tests.gpu_worker.test_transformers import reference, settings
 
 PROMPT = "ROMEO:\n"
 __all__ = ["reference"]  # the fixture
@@ -81,43 +79,6 @@ def test_the_ledger_tells_them_before_their_text_with_numbers_of_their_own() -> 
     first, second = ledger.book(outputs, now_ms=1).deltas
     assert (first.seq, first.text, first.token_ids, first.logprobs) == (3, "", (), tuple(likely))
     assert (second.seq, second.text, second.token_ids, second.logprobs) == (4, "xy", (0, 1), ())
-
-
-async def test_they_go_on_behind_a_killed_worker(queue: Any, start_worker: StartWorker) -> None:
-    """One for each token that was streamed, whoever made it, and those of an undisturbed run."""
-    args = {"engine": "transformers", "model": MODEL, "slots": 8, "lease_s": 1}
-    how: Any = {"prompt": PROMPT, "temperature": 0, "max_tokens": 600, "ignore_eos": True, "logprobs": 2}
-    first = start_worker("first", **args)
-    await queue.enqueue([submission(0, **how)])
-    undisturbed = (await outcomes(queue, 1))["turn-0"]
-    await queue.enqueue([submission(1, **how)])
-
-    async def has_text() -> bool:
-        return sum(event.kind == "text" for event in await queue.read_log("task-1")) > 5
-
-    await until(has_text)
-    first.signal(signal.SIGKILL)
-    first.wait()
-    start_worker("second", **args)
-    ended = (await outcomes(queue, 1, reap=True))["turn-1"]
-    assert (ended.state, ended.text, ended.attempt) == ("succeeded", undisturbed.text, 2)
-    told = [await told_of(queue, task) for task in ("task-0", "task-1")]
-    assert len(told[0]) == len(told[1]) == 600
-    for one, other in zip(*told, strict=True):
-        assert (one.token, [each.token for each in one.top_logprobs]) == (
-            other.token,
-            [each.token for each in other.top_logprobs],
-        )
-        assert one.logprob == pytest.approx(other.logprob, abs=1e-3)
-        assert math.isfinite(one.logprob)
-
-
-async def told_of(queue: Any, task: str) -> list[TokenLogprob]:
-    """What a task's log tells, after checking that its numbers have neither gap nor repeat."""
-    events = await queue.read_log(task, count=100_000)
-    assert [event.seq for event in events] == list(range(1, len(events) + 1))
-    lists = [json.loads(event.data) for event in events if event.kind == "logprobs"]
-    return [msgspec.convert(one, TokenLogprob) for told in lists for one in told]
 
 
 def test_a_candidate_is_in_openais_form() -> None:

@@ -48,6 +48,8 @@ def test_the_least_instance() -> None:
         ({"type": "integer", "exclusiveMaximum": -3}, -4),
         ({"type": "number", "exclusiveMinimum": 1}, 1.5),
         ({"type": "integer", "minimum": -5}, 0),
+        ({"type": "number", "minimum": 0.3, "multipleOf": 0.1}, 0.3),
+        ({"type": "number", "maximum": -0.25, "multipleOf": 0.1}, -0.3),
     ],
 )
 def test_the_number_next_to_zero(schema: dict[str, Any], number: float) -> None:

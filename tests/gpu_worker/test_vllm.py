@@ -28,9 +28,8 @@ from taskqueue.messages import (
     TurnBody,
 )
 from tests.conftest import vllm_python
-from tests.gpu_worker.conftest import WorkerProcess, outcomes, seconds, streamed_text, submission, until
+from tests.gpu_worker.conftest import WorkerProcess, outcomes, seconds, streamed_text, submission, told_of, until
 from tests.gpu_worker.test_guided import FORMS, PERSON, in_form
-from tests.gpu_worker.test_logprobs import told_of
 
 pytestmark = [pytest.mark.vllm, pytest.mark.timeout(900)]
 
