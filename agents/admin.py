@@ -13,13 +13,14 @@ from django.http import HttpRequest
 from django.utils import timezone
 from unfold.admin import TabularInline
 from unfold.decorators import display
-from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextareaWidget
+from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextareaWidget, UnfoldBooleanWidget
 
 from agents import dead_letters, services
 from agents.lifecycle import DEAD_LETTER_CODES, TaskState
 from agents.models import Agent, AgentRevision, Conversation, Message, Task, Turn
 from agents.output_forms import given
 from agents.problems import Problem
+from agents.revision_admin import PublishAction, TrafficActions
 from agents.sampling import validated
 from orchestrator.models import Pool
 from taskqueue.failures import QueueUnavailable
@@ -78,6 +79,12 @@ class AgentForm(forms.ModelForm[Agent]):
         help_text='What answers must look like where a task does not say: {"kind": "json_schema", "json_schema": {…}}, '
         '{"kind": "json_object"} or {"kind": "regex", "regex": "…"}. Empty: free text.',
     )
+    is_draft = forms.BooleanField(
+        required=False,
+        label="save as a draft",
+        widget=UnfoldBooleanWidget,
+        help_text="The new revision serves nobody until it is published.",
+    )
 
     class Meta:
         model = Agent
@@ -113,8 +120,8 @@ class AgentForm(forms.ModelForm[Agent]):
 
 
 @admin.register(Agent)
-class AgentAdmin(AcrossTenants):
-    """Agents; saving a change makes a new revision."""
+class AgentAdmin(TrafficActions, AcrossTenants):
+    """Agents; saving a change makes a new revision, which all new tasks get unless it is saved as a draft."""
 
     form = AgentForm
     list_display = ("slug", "name", "tenant", "revision", "pool", "archived_at", "created_at")
@@ -124,24 +131,31 @@ class AgentAdmin(AcrossTenants):
     autocomplete_fields = ("tenant",)
     inlines: ClassVar = [RevisionInline]
     actions: ClassVar = ["archive"]
-    fields = ("tenant", "slug", "name", "pool", "system_prompt", "params", "output")
+    actions_detail: ClassVar = ["split_traffic", "roll_back"]
+
+    def get_fields(self, request: HttpRequest, obj: Agent | None = None) -> tuple[str, ...]:
+        asked = ("tenant", "slug", "name", "pool", "system_prompt", "params", "output")
+        return asked if obj is None else (*asked, "is_draft", "traffic")
 
     def get_readonly_fields(self, request: HttpRequest, obj: Agent | None = None) -> tuple[str, ...]:
-        return () if obj is None else ("tenant", "slug")
+        return () if obj is None else ("tenant", "slug", "traffic")
 
     def has_delete_permission(self, request: HttpRequest, obj: Agent | None = None) -> bool:
         return False
 
     def save_model(self, request: HttpRequest, obj: Agent, form: AgentForm, change: bool) -> None:
         super().save_model(request, obj, form, change)
-        services.revise_agent(
-            agent=obj,
-            pool=form.cleaned_data["pool"],
-            system_prompt=form.cleaned_data["system_prompt"],
-            params=form.cleaned_data["params"],
-            output=form.cleaned_data["output"],
-            created_by=str(request.user),
-        )
+        definition = {name: form.cleaned_data[name] for name in ("pool", "system_prompt", "params", "output")}
+        if form.cleaned_data.get("is_draft"):
+            draft = services.draft_revision(
+                agent=obj,
+                tenant=obj.tenant,
+                changes={**definition, "pool": definition["pool"].slug},
+                created_by=str(request.user),
+            )
+            self.message_user(request, f"Revision {draft.number} is a draft; publish it on its own page.")
+        else:
+            services.revise_agent(agent=obj, created_by=str(request.user), **definition)
 
     @display(description="revision")
     def revision(self, agent: Agent) -> str:
@@ -163,10 +177,12 @@ class AgentAdmin(AcrossTenants):
 
 
 @admin.register(AgentRevision)
-class AgentRevisionAdmin(ReadOnly):
+class AgentRevisionAdmin(PublishAction, ReadOnly):
     """All revisions."""
 
     list_display = ("agent", "number", "tenant", "pool", "created_by", "created_at")
+    readonly_fields = ("serves",)
+    actions_detail: ClassVar = ["publish"]
     list_filter = ("tenant", "pool")
     search_fields = ("agent__slug", "system_prompt")
     list_select_related = ("agent", "tenant", "pool")

@@ -8,7 +8,8 @@ from django.core.validators import MaxValueValidator
 from django.db import models
 from django.db.models import F, Q
 
-import agents.tool_models  # noqa: F401 - Django looks for models from here
+import agents.revision_models  # Django looks for models from here
+import agents.tool_models  # noqa: F401
 from agents.lifecycle import DEAD_LETTER_CODES, OUTCOMES, TaskState
 from tenants.identifiers import new_id
 from tenants.scoping import TenantOwned

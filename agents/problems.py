@@ -22,6 +22,7 @@ TITLES = {
     422: "Unprocessable",
     429: "Too many requests",
     500: "Internal error",
+    502: "Another server failed",
     503: "Temporarily unavailable",
 }
 

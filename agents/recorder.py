@@ -16,6 +16,7 @@ from typing import Any
 import msgspec
 import psycopg
 
+from agents.announcing import ENDED_COLUMNS, announcing
 from agents.lifecycle import OPEN
 from agents.limits import Bill, Limits, bill
 from agents.postgres import with_settings
@@ -95,8 +96,9 @@ TASKS = f"""
         tool_calls = CASE WHEN r.goes_on THEN NULL ELSE nullif(r.tool_calls, 'null'::jsonb) END
     FROM rows r LEFT JOIN turned d ON d.id = r.turn
     WHERE t.id = r.task AND t.state = ANY(%(open)s) AND CASE WHEN r.closes THEN t.state = 'waiting' ELSE d.id IS NOT NULL END
-    RETURNING t.tenant_id, t.agent_id, t.api_key_id, t.state, t.created_at, t.finished_at, r.completion_tokens AS answer_tokens,
-              t.prompt_tokens + t.completion_tokens - t.estimated_tokens AS beyond), learnt AS ({_LEARN})
+    RETURNING {ENDED_COLUMNS}, t.api_key_id, r.completion_tokens AS answer_tokens,
+              t.prompt_tokens + t.completion_tokens - t.estimated_tokens AS beyond),
+    learnt AS ({_LEARN}), announced AS ({announcing("written")})
     SELECT w.tenant_id, n.tokens_per_minute, n.tokens_per_month, w.api_key_id, coalesce(k.tokens_per_minute, 0),
            coalesce(k.tokens_per_month, 0), w.created_at, w.beyond
     FROM written w JOIN tenants_tenant n ON n.id = w.tenant_id LEFT JOIN tenants_apikey k ON k.id = w.api_key_id

@@ -14,9 +14,12 @@ from django.utils import timezone
 from agents.models import Agent, AgentRevision, Conversation, Message, Task, Turn
 from agents.output_forms import checked, converted, given, require_guiding, stored
 from agents.problems import FieldError, Problem, bad_field, not_found
+from agents.publications import StandsForPool, lock_agent, record
+from agents.revision_models import Publication
 from agents.sampling import validated
 from agents.tool_models import Tool
 from agents.tools.chosen import checked_limits, checked_tools
+from agents.traffic import WHOLE
 from orchestrator.models import Pool
 from taskqueue.sync_client import Queue
 from tenants.models import Tenant
@@ -53,13 +56,6 @@ class SlugTaken(Problem):
     def __init__(self, slug: str) -> None:
         message = f"there is an agent {slug!r} already (it may be archived); choose another"
         super().__init__(409, "conflict", f"slug: {message}", errors=(FieldError("slug", message),))
-
-
-class StandsForPool(Problem):
-    """409: the agent stands for a bare pool, and stays as it was made."""
-
-    def __init__(self, agent: Agent) -> None:
-        super().__init__(409, "stands_for_pool", f"The agent {agent.slug!r} stands for a pool; make one of your own.")
 
 
 @transaction.atomic
@@ -110,34 +106,52 @@ def revise_agent(
     tools: list[dict[str, Any]] | None = None,
     limits: dict[str, Any] | None = None,
 ) -> AgentRevision:
-    """A new revision, which becomes the current one. Equal to the current one: no change, no revision.
+    """A new revision, which gets all traffic at once. Equal to the current one: no change, no revision.
 
     `output` is the form of answers where a task asks for none; None: free text.
     """
     check_params(params)
-    tools = _checked_tools(agent, tools or [])
-    limits = checked_limits(limits or {})
-    output_form = check_output(output, pool=pool)
-    said = {
-        "pool_id": pool.pk,
+    definition = {
+        "pool": pool,
         "system_prompt": system_prompt,
         "params": params,
-        "output_form": output_form,
-        "tools": tools,
-        "limits": limits,
+        "output_form": check_output(output, pool=pool),
+        "tools": _checked_tools(agent, tools or []),
+        "limits": checked_limits(limits or {}),
     }
-    locked = Agent.objects.for_tenant(agent.tenant_id).select_for_update().get(pk=agent.pk)
-    current = locked.current_revision
-    if current and all(getattr(current, name) == value for name, value in said.items()):
+    row = Agent.objects.for_tenant(agent.tenant_id).select_for_update().get(pk=agent.pk)
+    current = row.current_revision
+    if current and {name: getattr(current, name) for name in definition} == definition:
         return current
-    last = locked.revisions.aggregate(last=Max("number"))["last"] or 0
-    revision = AgentRevision.objects.create(
-        tenant_id=agent.tenant_id, agent=locked, number=last + 1, **said, created_by=created_by
-    )
-    locked.current_revision = revision
-    locked.save(update_fields=["current_revision"])
+    revision = _new_revision(row, **definition, created_by=created_by)
+    record(row, {revision: WHOLE}, kind=Publication.Kind.PUBLISH, published_by=created_by)
     agent.current_revision = revision
     return revision
+
+
+def _new_revision(agent: Agent, **definition: Any) -> AgentRevision:
+    """The next revision of an agent whose row is locked."""
+    last = agent.revisions.aggregate(last=Max("number"))["last"] or 0
+    return AgentRevision.objects.create(tenant_id=agent.tenant_id, agent=agent, number=last + 1, **definition)
+
+
+@transaction.atomic
+def draft_revision(*, agent: Agent, tenant: Tenant, changes: dict[str, Any], created_by: str) -> AgentRevision:
+    """A revision that serves nobody until it is published. What `changes` leaves out is as in the current one."""
+    row = lock_agent(agent)
+    base = row.current_revision
+    if base is None:
+        raise Problem(409, "no_revision", "This agent has no revision; create one in the console first.")
+    definition = {name: getattr(base, name) for name in ("pool", "system_prompt", "params", "tools", "limits")}
+    if "pool" in changes:
+        changes = {**changes, "pool": usable_pool(tenant=tenant, slug=changes["pool"])}
+    definition |= {name: value for name, value in changes.items() if name != "output"}
+    output = changes["output"] if "output" in changes else given(base.output_form)
+    definition["output_form"] = check_output(output, pool=definition["pool"])
+    check_params(definition["params"])
+    definition["tools"] = _checked_tools(row, definition["tools"])
+    definition["limits"] = checked_limits(definition["limits"])
+    return _new_revision(row, **definition, created_by=created_by)
 
 
 def _checked_tools(agent: Agent, tools: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -152,13 +166,11 @@ def _checked_tools(agent: Agent, tools: list[dict[str, Any]]) -> list[dict[str, 
 def change_agent(*, agent: Agent, tenant: Tenant, changes: dict[str, Any], changed_by: str) -> None:
     """Apply `changes` (name, pool, system_prompt, params, output, tools, limits); what is left out stays."""
     # Two changes at a time are one after the other: neither undoes what the other changed.
-    locked = Agent.objects.for_tenant(tenant).select_for_update().get(pk=agent.pk)
-    if locked.stands_for_id is not None:
-        raise StandsForPool(locked)
-    current = locked.current_revision
+    row = lock_agent(agent)
+    current = row.current_revision
     if current is None:
         raise Problem(409, "no_revision", "This agent has no revision; create one in the console first.")
-    agent.name = changes.get("name", locked.name)
+    agent.name = changes.get("name", row.name)
     agent.save(update_fields=["name"])
     revise_agent(
         agent=agent,

@@ -17,7 +17,8 @@ from channels.routing import ProtocolTypeRouter, URLRouter  # noqa: E402
 from channels.security.websocket import AllowedHostsOriginValidator  # noqa: E402
 from django.conf import settings  # noqa: E402
 
-from agents.faces.app import Faces  # noqa: E402
+from agents.faces.app import ROUTES, Faces  # noqa: E402
+from batches.faces import routes as batches  # noqa: E402
 from opsite.console.routing import websocket_urlpatterns  # noqa: E402
 
 application = Faces(
@@ -30,4 +31,5 @@ application = Faces(
     database_url=settings.DATABASE_URL,
     redis_url=settings.REDIS_URL,
     body_limit=settings.OPSITE_BODY_LIMIT_BYTES,
+    routes=[*ROUTES, *batches.ROUTES],
 )

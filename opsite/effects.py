@@ -16,7 +16,10 @@ from django.conf import settings
 
 from agents.faces.context import Context
 from agents.runner.chore import Runner
+from batches.runner.chore import run_batches
 from outbound.client import Outbound
+from schedules.firing import fire_schedules
+from webhooks.delivery import deliver
 
 log = logging.getLogger(__name__)
 
@@ -31,7 +34,7 @@ async def _tools(context: Context, stop: asyncio.Event) -> None:
         await Runner(context, outbound, elsewhere={}).run(stop)
 
 
-CHORES: dict[str, Chore] = {"tools": _tools}
+CHORES: dict[str, Chore] = {"tools": _tools, "webhooks": deliver, "schedules": fire_schedules, "batches": run_batches}
 
 
 async def run(

@@ -12,11 +12,13 @@ from django.utils import timezone
 from orchestrator.demand_rows import DemandMinute
 from orchestrator.history.forecasts import renew
 from orchestrator.models import ScalingDecision, Worker
+from webhooks.services import forget_deliveries
 
 
 @shared_task(name="opsite.jobs.retention")
 def retention() -> dict[str, int]:
-    """Forget decisions and ended workers older than OPSITE_HISTORY_DAYS, and demand older than OPSITE_DEMAND_HISTORY_DAYS.
+    """Forget decisions and ended workers older than OPSITE_HISTORY_DAYS, demand older than OPSITE_DEMAND_HISTORY_DAYS, and
+    deliveries of webhooks older than OPSITE_WEBHOOK_HISTORY_DAYS.
 
     Returns how many rows went.
     """
@@ -27,7 +29,8 @@ def retention() -> dict[str, int]:
     minutes, _ = DemandMinute.objects.filter(
         minute__lt=now - timedelta(days=settings.OPSITE_DEMAND_HISTORY_DAYS)
     ).delete()
-    return {"decisions": decisions, "workers": workers, "demand_minutes": minutes}
+    deliveries = forget_deliveries(before=now - timedelta(days=settings.OPSITE_WEBHOOK_HISTORY_DAYS))
+    return {"decisions": decisions, "workers": workers, "demand_minutes": minutes, "deliveries": deliveries}
 
 
 @shared_task(name="opsite.jobs.forecasts")

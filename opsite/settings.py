@@ -18,6 +18,7 @@ from django.urls import reverse_lazy
 from opsite.embedded.stack import EmbeddedStack
 from opsite.postgres import bounded
 from outbound.policy import Policy
+from tenants.vault import configured_keys
 
 django_stubs_ext.monkeypatch()
 
@@ -94,6 +95,7 @@ INSTALLED_APPS = [
     "webhooks",
     "agents",
     "batches",
+    "schedules",
     "knowledge",
     "billing",
 ]
@@ -180,6 +182,7 @@ SPECTACULAR_SETTINGS = {
     "POSTPROCESSING_HOOKS": [
         "drf_spectacular.hooks.postprocess_schema_enums",
         "agents.api.openapi.add_hot_routes",
+        "batches.openapi.add_routes",
     ],
     "ENUM_NAME_OVERRIDES": {"TaskStateEnum": "agents.models.STATES"},
 }
@@ -222,10 +225,22 @@ UNFOLD = {
                         "link": reverse_lazy("admin:agents_agentrevision_changelist"),
                     },
                     {
+                        "title": "Publications",
+                        "icon": "publish",
+                        "link": reverse_lazy("admin:agents_publication_changelist"),
+                    },
+                    {
                         "title": "Conversations",
                         "icon": "forum",
                         "link": reverse_lazy("admin:agents_conversation_changelist"),
                     },
+                    {
+                        "title": "Schedules",
+                        "icon": "schedule",
+                        "link": reverse_lazy("admin:schedules_schedule_changelist"),
+                    },
+                    {"title": "Batches", "icon": "stacks", "link": reverse_lazy("admin:batches_batch_changelist")},
+                    {"title": "Files", "icon": "description", "link": reverse_lazy("admin:batches_file_changelist")},
                     {"title": "Messages", "icon": "chat", "link": reverse_lazy("admin:agents_message_changelist")},
                     {"title": "Turns", "icon": "repeat", "link": reverse_lazy("admin:agents_turn_changelist")},
                 ],
@@ -262,6 +277,16 @@ UNFOLD = {
                     {"title": "Tenants", "icon": "apartment", "link": reverse_lazy("admin:tenants_tenant_changelist")},
                     {"title": "API keys", "icon": "key", "link": reverse_lazy("admin:tenants_apikey_changelist")},
                     {"title": "Secrets", "icon": "lock", "link": reverse_lazy("admin:tenants_secret_changelist")},
+                    {
+                        "title": "Webhooks",
+                        "icon": "webhook",
+                        "link": reverse_lazy("admin:webhooks_endpoint_changelist"),
+                    },
+                    {
+                        "title": "Deliveries",
+                        "icon": "outbox",
+                        "link": reverse_lazy("admin:webhooks_delivery_changelist"),
+                    },
                     {"title": "Staff", "icon": "badge", "link": reverse_lazy("admin:auth_user_changelist")},
                 ],
             },
@@ -300,6 +325,16 @@ Each is a hole in the wall, for tool servers of the operator's own: every tenant
 OPSITE_SECRETS_KEYS = os.environ.get("OPSITE_SECRETS_KEYS", "")
 """Keys of tenants' secrets at rest (32 bytes each in URL-safe base64, the newest first); empty: one derived from SECRET_KEY.
 To rotate, put a new one in front, restart, run `manage.py reencrypt_secrets`, and take the old one away."""
+configured_keys(OPSITE_SECRETS_KEYS, secret_key=SECRET_KEY)  # what is no key is said at the start
+OPSITE_WEBHOOK_HISTORY_DAYS = int(os.environ.get("OPSITE_WEBHOOK_HISTORY_DAYS", "14"))
+"""How long deliveries of webhooks are kept, with their attempts."""
+OPSITE_FILE_LIMIT_BYTES = int(os.environ.get("OPSITE_FILE_LIMIT_BYTES", str(200 * 1024 * 1024)))
+"""How long one uploaded file may be."""
+OPSITE_FILES_LIMIT_BYTES = int(os.environ.get("OPSITE_FILES_LIMIT_BYTES", str(10 * 1024 * 1024 * 1024)))
+"""How much a tenant's files may hold together when one more is uploaded; what batches write counts as well."""
+OPSITE_BATCH_MAX_LINES = int(os.environ.get("OPSITE_BATCH_MAX_LINES", "50000"))
+OPSITE_BATCH_WINDOW = int(os.environ.get("OPSITE_BATCH_WINDOW", "256"))
+"""Lines of one batch that are in the queue or running at a time; of a tenant's limits its batches take half at most."""
 OPSITE_HISTORY_DAYS = int(os.environ.get("OPSITE_HISTORY_DAYS", "30"))
 """How long decisions and ended workers are kept."""
 OPSITE_DEMAND_HISTORY_DAYS = int(os.environ.get("OPSITE_DEMAND_HISTORY_DAYS", "28"))

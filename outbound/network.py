@@ -23,6 +23,9 @@ Resolver = Callable[[str, int], Awaitable[Sequence[str]]]
 
 SocketOptions = Iterable[tuple[int, int, int] | tuple[int, int, bytes | bytearray] | tuple[int, int, None, int]]
 
+TRIED = 4
+"""Addresses of a name that are tried, each for an equal part of the time. All are checked."""
+
 _RESOLVERS = ThreadPoolExecutor(32, thread_name_prefix="resolver")
 """The loop's own executor has few threads: some names whose servers are silent would hold up all others."""
 
@@ -50,15 +53,20 @@ class GuardedNetwork(httpcore2.AsyncNetworkBackend):
         local_address: str | None = None,
         socket_options: SocketOptions | None = None,
     ) -> httpcore2.AsyncNetworkStream:
-        """A connection to the first checked address that answers; all of them have `timeout` seconds together."""
+        """A connection to the first checked address that answers; name and addresses have `timeout` seconds together."""
         try:
             async with asyncio.timeout(timeout):
-                for address in await self._addresses(host, port):
+                addresses = (await self._addresses(host, port))[:TRIED]
+                for address in addresses:
                     try:
                         return await self._network.connect_tcp(
-                            str(address), port, local_address=local_address, socket_options=socket_options
+                            str(address),
+                            port,
+                            timeout=None if timeout is None else timeout / len(addresses),
+                            local_address=local_address,
+                            socket_options=socket_options,
                         )
-                    except httpcore2.ConnectError:
+                    except (httpcore2.ConnectError, httpcore2.ConnectTimeout):
                         continue
         except TimeoutError:
             raise ConnectionFailed(f"{host} did not accept a connection in time.") from None

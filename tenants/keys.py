@@ -10,6 +10,9 @@ PREFIX = "ops_"
 SHOWN_CHARS = 10
 SCOPES = (
     "tasks:write", "tasks:read", "agents:write", "agents:read", "secrets:write", "secrets:read", "webhooks:write", "webhooks:read",
+    "tools:write", "tools:read",
+    "schedules:write", "schedules:read",
+    "files:write", "files:read", "batches:write", "batches:read",
 )  # fmt: skip
 
 

@@ -22,6 +22,7 @@ REFUSALS = {
     403: "The key lacks the scope",
     404: "There is no such object, or it is another tenant's",
     409: "It conflicts with what is there",
+    502: "A server that was asked for this failed; the detail says how",
     413: "The body is too large, or may cost more tokens than a limit ever allows",
     422: "The idempotency key was used for another body in the last 24 hours, or the deadline comes too early",
     429: "A limit of the tenant or of the key is reached; see Retry-After",
@@ -32,7 +33,23 @@ CONFLICTS = {
     ("post", "/api/v1/agents"),
     ("patch", "/api/v1/agents/{slug}"),
     ("delete", "/api/v1/agents/{slug}"),
+    ("post", "/api/v1/agents/{slug}/revisions"),
+    ("post", "/api/v1/agents/{slug}/revisions/{number}/publish"),
+    ("put", "/api/v1/agents/{slug}/traffic"),
+    ("post", "/api/v1/agents/{slug}/roll-back"),
     ("delete", "/api/v1/conversations/{id}"),
+    ("post", "/api/v1/tools"),
+    ("patch", "/api/v1/tools/{name}"),
+    ("delete", "/api/v1/tools/{name}"),
+    ("post", "/api/v1/tools/import"),
+    ("post", "/api/v1/mcp-servers"),
+    ("delete", "/api/v1/mcp-servers/{name}"),
+    ("post", "/api/v1/mcp-servers/{name}/discover"),
+    ("post", "/api/v1/webhooks"),
+    ("post", "/api/v1/webhooks/{id}/test"),
+    ("post", "/api/v1/webhooks/{id}/deliveries/{delivery}/replay"),
+    ("post", "/api/v1/schedules"),
+    ("patch", "/api/v1/schedules/{id}"),
 }
 """Django's operations that 409 may refuse."""
 RATE_LIMITS: dict[str, Any] = {
@@ -126,6 +143,16 @@ PATHS: dict[str, Any] = {
     "/api/v1/tasks/{id}/cancel": {
         "post": _operation("cancel_a_task_by_post", "Cancel a task", *_CANCEL, **_PARAMETERS)
     },
+    "/api/v1/tasks/{id}/answers": {
+        "post": _operation(
+            "answer_an_agent",
+            "Answer an agent that asked a person",
+            _task(202, "The task goes on with the answer"),
+            400, 404, 409, 413,
+            body="AnswerRequest",
+            **_PARAMETERS,
+        )
+    },
     "/api/v1/tasks/{id}/events": {
         "get": _operation(
             "follow_a_task",
@@ -133,7 +160,8 @@ PATHS: dict[str, Any] = {
             {
                 "200": {
                     "description": "Server-sent events: `state`, `attempt` (another worker goes on; nothing is to be done), "
-                    "`text`, and last `outcome`; `id` is the cursor. "
+                    "`text`, `tool_calls` and `tool_result` (the agent calls its tools, between two turns), and last `outcome`; "
+                    "`id` is the cursor. "
                     "After `restart` (Redis has lost its data) forget the text so far: it comes anew.",
                     **_content({"type": "string"}, STREAM),
                 }
@@ -231,5 +259,7 @@ def _add_refusals(operation: dict[str, Any], *, method: str, path: str) -> None:
         statuses.add(400)
     if (method, path.rstrip("/")) in CONFLICTS:
         statuses.add(409)
+    if path.endswith("/discover"):
+        statuses |= {400, 502}
     for status, answer in _refused(*statuses).items():
         operation["responses"].setdefault(status, answer)

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from agents.faces.requests import ChatRequest, TaskRequest
+from agents.faces.requests import AnswerRequest, ChatRequest, TaskRequest
 from agents.faces.socket import ANSWERS, ClientMessage
 from agents.faces.submit import IDEMPOTENCY_KEY_MAX
 from agents.sampling import RANGES, STOPS_MAX
@@ -34,7 +34,7 @@ _DETAILS: dict[str, dict[str, Schema]] = {
         "stop": {"maxItems": STOPS_MAX, "items": {"type": "string", "minLength": 1}},
     },
     "TaskRequest": {
-        "agent": {"description": "The agent's slug."},
+        "agent": {"description": "The agent's slug; `slug@3` asks for its third revision, published or not."},
         "input": {"description": "One user message. Give either this or `messages`."},
         "conversation": {
             "format": "uuid",
@@ -53,6 +53,11 @@ _DETAILS: dict[str, dict[str, Schema]] = {
             "maxLength": IDEMPOTENCY_KEY_MAX,
             "description": "For 24 hours an equal request with the same key is answered with the same task, and costs nothing.",
         },
+        "split_key": {
+            "minLength": 1,
+            "description": "Such as a user's id: where several revisions share the agent's traffic, tasks of one key get the same "
+            "one. A conversation stays with its own, as long as that has a share.",
+        },
         "cancel_on_disconnect": {
             "description": "By websocket: whether the task is cancelled when the connection that submitted and follows it is lost. "
             "Left out: as the tenant has it. Not with an idempotency key, and not by POST, where the answer comes otherwise."
@@ -60,7 +65,8 @@ _DETAILS: dict[str, dict[str, Schema]] = {
     },
     "ClientMessage": {"type": {"enum": ["auth", *ANSWERS]}},
     "ChatRequest": {
-        "model": {"description": "An agent or a pool, as `GET /v1/models` lists them."},
+        "model": {"description": "An agent or a pool, as `GET /v1/models` lists them; `agent@3` asks for a revision."},
+        "user": {"description": "As a task's `split_key`."},
         "cancel_on_disconnect": {
             "description": "Whether the task is cancelled when the client leaves before its answer is complete. Left out: as the "
             "tenant has it. Not with an idempotency key."
@@ -152,8 +158,13 @@ _ANSWERS: dict[str, Schema] = {
             "items": _object(
                 ("index", "message", "finish_reason"),
                 index=_COUNT,
-                message=_object(("role", "content"), role={"const": "assistant"}, content=_TEXT),
-                finish_reason={"enum": ["stop", "length"]},
+                message=_object(
+                    ("role", "content"),
+                    role={"const": "assistant"},
+                    content={"type": ["string", "null"]},
+                    tool_calls={"type": "array", "items": ref("ChatToolCall")},
+                ),
+                finish_reason={"enum": ["stop", "length", "tool_calls"]},
             ),
         },
         usage=_object(
@@ -170,7 +181,8 @@ _ANSWERS: dict[str, Schema] = {
 def schemas() -> dict[str, Schema]:
     """All components, by name."""
     _, requests = msgspec.json.schema_components(
-        [TaskRequest, ChatRequest, SamplingParams, ClientMessage], ref_template="#/components/schemas/{name}"
+        [TaskRequest, ChatRequest, AnswerRequest, SamplingParams, ClientMessage],
+        ref_template="#/components/schemas/{name}",
     )
     for name, schema in requests.items():
         schema["properties"] = {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 from django.http import QueryDict
 from drf_spectacular.utils import extend_schema_field
@@ -15,10 +15,22 @@ from agents.output_forms import given
 from agents.problems import bad_field
 
 SYSTEM_PROMPT_MAX = 200_000
+TOOLS = (
+    'What it may call: `{"tool": "<name>"}` of the tenant\'s, or `{"builtin": "<name>"}`: `calculator`, `current_time`, '
+    "`ask_human`, `knowledge_search` (with `collections`), `hand_off` (with `agents`)."
+)
+LIMITS = "How far one task may go: `max_turns` (10), `max_tokens` and `max_seconds` (0: no limit)."
 
 
 class Form(serializers.Serializer[Any]):
     """What a caller says. A field that is not known is refused by its name: a typo must not pass for a wish that was granted."""
+
+    @classmethod
+    def read(cls, data: Any) -> dict[str, Any]:
+        """What was said, checked; what does not fit is raised by its name."""
+        form = cls(data=data)
+        form.is_valid(raise_exception=True)
+        return cast("dict[str, Any]", form.validated_data)
 
     def to_internal_value(self, data: Any) -> Any:
         if isinstance(data, Mapping):
@@ -56,7 +68,9 @@ class RevisionSerializer(serializers.ModelSerializer[AgentRevision]):
 
     class Meta:
         model = AgentRevision
-        fields = ("id", "number", "pool", "system_prompt", "params", "output", "created_by", "created_at")
+        fields = (
+            "id", "number", "pool", "system_prompt", "params", "output", "tools", "limits", "created_by", "created_at",
+        )  # fmt: skip
 
     @extend_schema_field({"oneOf": [{"$ref": "#/components/schemas/OutputIn"}, {"type": "null"}]})
     def get_output(self, revision: AgentRevision) -> dict[str, Any] | None:
@@ -90,6 +104,8 @@ class AgentInput(Form):
     )
     params = serializers.DictField(default=dict)
     output = OutputField(default=None, allow_null=True)
+    tools = serializers.ListField(child=serializers.DictField(), default=list, help_text=TOOLS)
+    limits = serializers.DictField(default=dict, help_text=LIMITS)
 
 
 class AgentChange(Form):
@@ -102,6 +118,8 @@ class AgentChange(Form):
     )
     params = serializers.DictField(required=False)
     output = OutputField(required=False, allow_null=True)
+    tools = serializers.ListField(child=serializers.DictField(), required=False, help_text=TOOLS)
+    limits = serializers.DictField(required=False, help_text=LIMITS)
 
 
 class ConversationSerializer(serializers.ModelSerializer[Conversation]):

@@ -16,6 +16,7 @@ from agents import services
 from agents.api import serializers as forms
 from agents.api.authentication import KeyUser
 from agents.api.pagination import HighestNumberFirst
+from agents.api.tool_forms import StepSerializer
 from agents.models import Agent, Conversation, Task
 from agents.problems import bad_field
 from tenants.models import Tenant
@@ -36,7 +37,7 @@ class Listed(mixins.ListModelMixin, viewsets.GenericViewSet[Row], ABC):
     def filter_queryset(self, queryset: QuerySet[Row, Any]) -> QuerySet[Row, Any]:
         if self.action != "list":
             return queryset
-        return self.filtered(queryset, _parsed(self.filters(data=self.request.query_params)))
+        return self.filtered(queryset, parsed(self.filters(data=self.request.query_params)))
 
     @abstractmethod
     def filtered(self, rows: QuerySet[Row], asked: dict[str, Any]) -> QuerySet[Row]:
@@ -44,11 +45,12 @@ class Listed(mixins.ListModelMixin, viewsets.GenericViewSet[Row], ABC):
 
     def page_of(self, rows: QuerySet[Any], form: type[serializers.ModelSerializer[Any]]) -> Response:
         """A page of rows that one object has. They have no filters."""
-        _parsed(forms.QueryForm(data=self.request.query_params))
+        parsed(forms.QueryForm(data=self.request.query_params))
         return self.get_paginated_response(form(self.paginate_queryset(rows), many=True).data)
 
 
-def _parsed(form: Any) -> dict[str, Any]:
+def parsed(form: Any) -> dict[str, Any]:
+    """What a form says; raises the problem that names the field that does not fit."""
     form.is_valid(raise_exception=True)
     return cast("dict[str, Any]", form.validated_data)
 
@@ -73,7 +75,7 @@ class AgentViewSet(mixins.RetrieveModelMixin, Listed[Agent]):
 
     @extend_schema(summary="Create an agent", request=forms.AgentInput, responses={201: forms.AgentSerializer})
     def create(self, request: Request) -> Response:
-        data = _parsed(forms.AgentInput(data=request.data))
+        data = parsed(forms.AgentInput(data=request.data))
         tenant = tenant_of(request)
         agent = services.create_agent(
             tenant=tenant,
@@ -84,16 +86,18 @@ class AgentViewSet(mixins.RetrieveModelMixin, Listed[Agent]):
             params=data["params"],
             output=data["output"],
             created_by=str(request.auth),
+            tools=data["tools"],
+            limits=data["limits"],
         )
         return Response(self.get_serializer(agent).data, status=status.HTTP_201_CREATED)
 
     @extend_schema(
-        summary="Change an agent (makes a new revision)",
+        summary="Change an agent (makes a new revision, and publishes it)",
         request=forms.AgentChange,
         responses={200: forms.AgentSerializer},
     )
     def partial_update(self, request: Request, slug: str) -> Response:
-        data = _parsed(forms.AgentChange(data=request.data))
+        data = parsed(forms.AgentChange(data=request.data))
         agent = self.get_object()
         services.change_agent(agent=agent, tenant=tenant_of(request), changes=data, changed_by=str(request.auth))
         return Response(self.get_serializer(agent).data)
@@ -102,13 +106,6 @@ class AgentViewSet(mixins.RetrieveModelMixin, Listed[Agent]):
     def destroy(self, request: Request, slug: str) -> Response:
         services.archive_agent(agent=self.get_object())
         return Response(status=status.HTTP_204_NO_CONTENT)
-
-    @extend_schema(
-        summary="List an agent's revisions, the newest first", responses={200: forms.RevisionSerializer(many=True)}
-    )
-    @action(detail=True, pagination_class=HighestNumberFirst)
-    def revisions(self, request: Request, slug: str) -> Response:
-        return self.page_of(self.get_object().revisions.select_related("pool"), forms.RevisionSerializer)
 
 
 @extend_schema_view(
@@ -142,7 +139,7 @@ class ConversationViewSet(mixins.RetrieveModelMixin, Listed[Conversation]):
         responses={201: forms.ConversationSerializer},
     )
     def create(self, request: Request) -> Response:
-        data = _parsed(forms.ConversationInput(data=request.data))
+        data = parsed(forms.ConversationInput(data=request.data))
         conversation = Conversation.objects.create(
             tenant=tenant_of(request),
             agent=self._agent(data.get("agent")),
@@ -157,7 +154,7 @@ class ConversationViewSet(mixins.RetrieveModelMixin, Listed[Conversation]):
         responses={200: forms.ConversationSerializer},
     )
     def partial_update(self, request: Request, pk: str) -> Response:
-        data = _parsed(forms.ConversationInput(data=request.data))
+        data = parsed(forms.ConversationInput(data=request.data))
         conversation = self.get_object()
         if "agent" in data:
             conversation.agent = self._agent(data["agent"])
@@ -187,7 +184,7 @@ class ConversationViewSet(mixins.RetrieveModelMixin, Listed[Conversation]):
         conversation = self.get_object()
         if request.method == "GET":
             return self.page_of(conversation.messages.all(), forms.MessageSerializer)
-        data = _parsed(forms.MessageInput(data=request.data))
+        data = parsed(forms.MessageInput(data=request.data))
         message = services.append_message(conversation=conversation, role=data["role"], content=data["content"])
         return Response(forms.MessageSerializer(message).data, status=status.HTTP_201_CREATED)
 
@@ -220,3 +217,12 @@ class TaskViewSet(Listed[Task]):
     )
     def list(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         return super().list(request, *args, **kwargs)
+
+    @extend_schema(
+        summary="Get the steps of a task: its turns and their tool calls", responses={200: StepSerializer(many=True)}
+    )
+    @action(detail=True, pagination_class=None)
+    def steps(self, request: Request, pk: str) -> Response:
+        parsed(forms.QueryForm(data=request.query_params))
+        turns = self.get_object().turns.order_by("number").prefetch_related("calls")
+        return Response(StepSerializer(turns, many=True).data)

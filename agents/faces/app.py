@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from functools import partial
 
 from starlette.applications import Starlette
@@ -48,6 +48,8 @@ def _is_hot(scope: Scope, path: str) -> bool:
         return path == SOCKET
     if path == "/api/v1/tasks":
         return bool(scope["method"] == "POST")  # the list is Django's
+    if path.startswith("/api/v1/tasks/") and path.endswith("/steps"):
+        return False  # history, as the list
     return path in ("/v1", "/livez", "/readyz") or path.startswith(("/api/v1/tasks/", "/v1/"))
 
 
@@ -71,12 +73,20 @@ def _unrouted(request: Request, error: Exception) -> Response:
 class Faces:
     """Routes what is hot, passes on what is not. The context is made once, by the first request, in its event loop."""
 
-    def __init__(self, behind: ASGIApp, *, database_url: str, redis_url: str, body_limit: int) -> None:
+    def __init__(
+        self,
+        behind: ASGIApp,
+        *,
+        database_url: str,
+        redis_url: str,
+        body_limit: int,
+        routes: Iterable[tuple[str, str, Handler]] = ROUTES,
+    ) -> None:
         self._behind = behind
         self._start = partial(Context.start, database_url=database_url, redis_url=redis_url, body_limit=body_limit)
         self._context: asyncio.Future[Context] | None = None
         by_path: dict[str, dict[str, Handler]] = {}
-        for method, path, handler in ROUTES:
+        for method, path, handler in routes:
             by_path.setdefault(path, {})[method] = handler
         self._app = Starlette(
             routes=[

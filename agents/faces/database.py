@@ -16,6 +16,7 @@ import psycopg
 from psycopg.rows import dict_row
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
+from agents.announcing import ENDED_COLUMNS, announcing
 from agents.lifecycle import OPEN
 from agents.postgres import with_settings
 from agents.problems import unavailable
@@ -38,15 +39,26 @@ NOTE_USE = """
     WHERE id = %s AND (last_used_at IS NULL OR last_used_at < now() - interval '1 minute')
 """
 
-AGENT = """
+_AGENT = """
     SELECT a.id, a.slug, r.id AS revision, r.number, r.system_prompt, r.params, r.tools, r.output_form, p.id AS pool_id,
-           p.slug AS pool, p.engine, p.default_params, p.max_waiting AS pool_max_waiting, l.tokens AS answer_tokens
-    FROM agents_agent a
-    JOIN agents_agentrevision r ON r.id = a.current_revision_id
+           p.slug AS pool, p.engine, p.default_params, p.max_waiting AS pool_max_waiting, l.tokens AS answer_tokens,
+           {percent} AS percent
+    FROM agents_agent a {joins}
     JOIN orchestrator_pool p ON p.id = r.pool_id
     LEFT JOIN agents_answerlength l ON l.agent_id = a.id
     WHERE a.tenant_id = %s AND a.archived_at IS NULL AND a.slug = %s
 """
+# A row for each revision that new tasks may get, as the last publication says, the earliest first.
+AGENT = _AGENT.format(
+    percent="coalesce(s.percent, 100)",
+    joins="""
+    LEFT JOIN LATERAL (SELECT id FROM agents_publication WHERE agent_id = a.id ORDER BY number DESC LIMIT 1) n ON true
+    LEFT JOIN agents_trafficshare s ON s.publication_id = n.id
+    JOIN agents_agentrevision r ON r.id = coalesce(s.revision_id, a.current_revision_id)""",
+) + " ORDER BY r.number"  # fmt: skip
+AGENT_REVISION = (
+    _AGENT.format(percent="100", joins="JOIN agents_agentrevision r ON r.agent_id = a.id") + " AND r.number = %s"
+)
 TOOLS = "SELECT name, description, parameters FROM agents_tool WHERE tenant_id = %s AND name = ANY(%s)"
 AGENTS = """
     SELECT slug, created_at FROM agents_agent
@@ -54,8 +66,11 @@ AGENTS = """
 """
 POOLS = "SELECT slug, created_at FROM orchestrator_pool WHERE tenant_id IS NULL OR tenant_id = %s ORDER BY slug"
 
+# With the revision of an agent that the conversation's last task had: by an aggregate, so that tasks are found by conversation.
 HISTORY = """
-    SELECT c.id, coalesce(jsonb_agg(jsonb_build_object('role', m.role, 'content', m.content) ORDER BY m.number)
+    SELECT c.id, (SELECT (array_agg(t.revision_id ORDER BY t.id DESC))[1] FROM agents_task t
+                  WHERE t.conversation_id = c.id AND t.agent_id = %s) AS revision,
+           coalesce(jsonb_agg(jsonb_build_object('role', m.role, 'content', m.content) ORDER BY m.number)
                           FILTER (WHERE m.id IS NOT NULL), '[]'::jsonb) AS messages
     FROM agents_conversation c LEFT JOIN agents_message m ON m.conversation_id = c.id
     WHERE c.tenant_id = %s AND c.id = %s GROUP BY c.id
@@ -144,11 +159,12 @@ WITHDRAW = [
     "DELETE FROM agents_task WHERE id = ANY(%s) AND state = 'queued'",
 ]
 
-CANCEL_UNKNOWN = """
+CANCEL_UNKNOWN = f"""
     WITH ended AS (
-        UPDATE agents_task SET state = 'cancelled', finished_at = now()
-        WHERE tenant_id = %s AND id = %s AND state = ANY(%s) RETURNING id
-    ) UPDATE agents_turn SET state = 'cancelled', finished_at = now() WHERE task_id IN (SELECT id FROM ended)
+        UPDATE agents_task t SET state = 'cancelled', finished_at = now()
+        WHERE tenant_id = %s AND id = %s AND state = ANY(%s) RETURNING {ENDED_COLUMNS}
+    ), announced AS ({announcing("ended")})
+    UPDATE agents_turn SET state = 'cancelled', finished_at = now() WHERE task_id IN (SELECT id FROM ended)
 """
 
 

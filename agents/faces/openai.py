@@ -7,8 +7,8 @@ already, so a chunk is the task's prefix, that literal, and a suffix.
 from __future__ import annotations
 
 import asyncio
-import re
 import time
+import uuid
 from collections.abc import AsyncIterator
 from typing import Any, Protocol
 
@@ -19,13 +19,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from agents import waits
-from agents.faces import answers, database, leaving, openai_logprobs, openai_tools
+from agents.faces import answers, database, leaving, openai_forms, openai_logprobs, openai_tools
 from agents.faces.context import Context
 from agents.faces.principals import AgentRef, Principal
-from agents.faces.requests import ChatRequest, ResponseFormat, TaskRequest, decode
+from agents.faces.requests import ChatRequest, TaskRequest, decode
 from agents.faces.submit import submit_to
 from agents.faces.submitted import Submitted
-from agents.output_forms import OutputIn
 from agents.problems import Problem, bad_field, no_model, stream_lost, unavailable
 from agents.services import agent_of_pool
 from taskqueue.inbox import Subscription
@@ -36,9 +35,6 @@ _TYPES = {400: "invalid_request_error", 401: "authentication_error", 403: "permi
           413: "invalid_request_error", 422: "invalid_request_error", 429: "rate_limit_error"}  # fmt: skip
 _FINISH = {"length": "length", "tool_calls": "tool_calls"}
 _FAILURE_STATUS = {"context_length_exceeded": 400, "unsupported_output": 400, INVALID_OUTPUT: 422}
-_FORM = re.compile(r"output(\.json_schema|\.kind)?(?=[.:\[]|$)")
-_FORMS = {".json_schema": ".json_schema.schema", ".kind": ".type", None: ""}
-_NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 
 
 class Outcome(msgspec.Struct):
@@ -53,26 +49,20 @@ class Outcome(msgspec.Struct):
 
 def failure(problem: Problem) -> Response:
     """A refusal in OpenAI's form."""
-    return answers.json(_error(problem), problem.status, problem.headers())
+    return answers.json(error_of(problem), problem.status, problem.headers())
 
 
-def _error(problem: Problem) -> dict[str, Any]:
+def error_of(problem: Problem) -> dict[str, Any]:
+    """The body of a refusal."""
     return {
         "error": {
-            "message": _in_openais_words(problem.detail),
+            "message": openai_forms.in_openais_words(problem.detail),
             "type": _TYPES.get(problem.status, "server_error"),
-            "param": _in_openais_words(problem.errors[0].field) if problem.errors else None,
+            "param": openai_forms.in_openais_words(problem.errors[0].field) if problem.errors else None,
             "code": problem.code,
             **({"output": problem.more["output"]} if "output" in problem.more else {}),
         }
     }
-
-
-def _in_openais_words(text: str) -> str:
-    """What begins with a field of a task's `output`, by the name that it has here."""
-    if found := _FORM.match(text):
-        return f"response_format{_FORMS[found.group(1)]}{text[found.end() :]}"
-    return text
 
 
 async def chat(context: Context, request: Request) -> Response:
@@ -80,17 +70,8 @@ async def chat(context: Context, request: Request) -> Response:
     principal = await context.directory.principal(request.headers.get("authorization"))
     principal.require("tasks:write")
     wanted = decode(await answers.body_of(request, context.body_limit), ChatRequest)
-    agent = await _agent(context, principal, wanted.model)
-    task = TaskRequest(
-        agent=agent.slug,
-        messages=[openai_tools.message(index, message) for index, message in enumerate(wanted.messages)],
-        parameters=_parameters(wanted),
-        output=_output(wanted.response_format),
-        tools=openai_tools.tools(wanted),
-        tool_choice=openai_tools.tool_choice(wanted),
-        idempotency_key=request.headers.get("idempotency-key"),
-        cancel_on_disconnect=wanted.cancel_on_disconnect,
-    )
+    agent = await agent_of(context, principal, wanted.model)
+    task = task_request(wanted, agent, idempotency_key=request.headers.get("idempotency-key"))
     submitted = await submit_to(context, principal, agent, task, follow=True)
     created = int(time.time())
     if wanted.stream:
@@ -117,7 +98,22 @@ async def _abandon_when_left(request: Request, stream: Subscription) -> None:
     stream.abandon()
 
 
-async def _agent(context: Context, principal: Principal, model: str) -> AgentRef:
+def task_request(wanted: ChatRequest, agent: AgentRef, *, idempotency_key: str | None) -> TaskRequest:
+    """A chat completion as the task that answers it."""
+    return TaskRequest(
+        agent=agent.slug,
+        messages=[openai_tools.message(index, message) for index, message in enumerate(wanted.messages)],
+        parameters=_parameters(wanted),
+        output=openai_forms.output(wanted.response_format),
+        tools=openai_tools.tools(wanted),
+        tool_choice=openai_tools.tool_choice(wanted),
+        idempotency_key=idempotency_key,
+        split_key=wanted.user or None,
+        cancel_on_disconnect=wanted.cancel_on_disconnect,
+    )
+
+
+async def agent_of(context: Context, principal: Principal, model: str) -> AgentRef:
     """The model's name is an agent's, or that of a pool that the tenant may use."""
     agent = await context.directory.agent(principal.tenant, model)
     if agent is not None:
@@ -151,23 +147,6 @@ def _parameters(wanted: ChatRequest) -> dict[str, Any]:
         "logprobs": openai_logprobs.asked(wanted),
     }
     return {name: value for name, value in given.items() if value is not None}
-
-
-def _output(wanted: ResponseFormat | None) -> OutputIn | None:
-    """OpenAI's response format as an output form; the checks of the whole say where it does not fit."""
-    if wanted is None:
-        return None
-    if (wanted.json_schema is not None) != (wanted.type == "json_schema"):
-        raise bad_field(
-            "response_format.json_schema", f"belongs to the type 'json_schema', and this is {wanted.type!r}"
-        )
-    if wanted.json_schema is None:
-        return OutputIn(wanted.type)
-    if not _NAME.fullmatch(wanted.json_schema.name):
-        raise bad_field(
-            "response_format.json_schema.name", "must have 1 to 64 of the characters a-z, A-Z, 0-9, _ and -"
-        )
-    return OutputIn(wanted.type, wanted.json_schema.schema)
 
 
 def _headers(submitted: Submitted) -> dict[str, str]:
@@ -210,7 +189,7 @@ async def _chunks(
             events = await subscription.batch(timeout_s=KEEP_ALIVE_S)
             if subscription.lost or any(event.kind == "restart" for event in events):
                 # This form of a stream has no word for "forget what you have read": the client must ask again.
-                yield b"data: " + msgspec.json.encode(_error(stream_lost())) + b"\n\ndata: [DONE]\n\n"
+                yield b"data: " + msgspec.json.encode(error_of(stream_lost())) + b"\n\ndata: [DONE]\n\n"
                 return
             pieces = []
             for event in events:
@@ -244,8 +223,8 @@ def _ending(
     include_usage: bool,
 ) -> bytes:
     outcome = msgspec.json.decode(event.data, type=Outcome)
-    if outcome.state != "succeeded" and not _is_cut(outcome):
-        return b"data: " + msgspec.json.encode(_error(_problem_of(outcome))) + b"\n\ndata: [DONE]\n\n"
+    if not has_answer(outcome):
+        return b"data: " + msgspec.json.encode(error_of(problem_of(outcome))) + b"\n\ndata: [DONE]\n\n"
     ending = b""
     if outcome.tool_calls:
         wanted = msgspec.json.encode({"tool_calls": openai_tools.calls(outcome.tool_calls, indexed=True)}).decode()
@@ -285,26 +264,34 @@ async def _whole(submitted: Submitted, created: int, model: str) -> Response:
         await subscription.close()
     if subscription.lost:
         return failure(stream_lost())
-    if outcome.state != "succeeded" and not _is_cut(outcome):
-        return failure(_problem_of(outcome, "".join(pieces)))
-    return answers.json(
-        {
-            "id": f"chatcmpl-{submitted.task}",
-            "object": "chat.completion",
-            "created": created,
-            "model": model,
-            "choices": [
-                {
-                    "index": 0,
-                    "message": _answer("".join(pieces), outcome),
-                    "logprobs": msgspec.Raw(logprobs.release().encode()),
-                    "finish_reason": _FINISH.get(outcome.finish_reason or "", "stop"),
-                }
-            ],
-            "usage": _usage(outcome),
-        },
-        headers=_headers(submitted),
+    text = "".join(pieces)
+    if not has_answer(outcome):
+        return failure(problem_of(outcome, text=text))
+    answer = completion(
+        task=submitted.task, created=created, model=model, text=text, outcome=outcome, logprobs=logprobs.release()
     )
+    return answers.json(answer, headers=_headers(submitted))
+
+
+def completion(
+    *, task: uuid.UUID, created: int, model: str, text: str, outcome: Outcome, logprobs: str = "null"
+) -> dict[str, Any]:
+    """The whole answer of a task that has one; `created` is in seconds since 1970, `logprobs` JSON text."""
+    return {
+        "id": f"chatcmpl-{task}",
+        "object": "chat.completion",
+        "created": created,
+        "model": model,
+        "choices": [
+            {
+                "index": 0,
+                "message": _answer(text, outcome),
+                "logprobs": msgspec.Raw(logprobs.encode()),
+                "finish_reason": _FINISH.get(outcome.finish_reason or "", "stop"),
+            }
+        ],
+        "usage": _usage(outcome),
+    }
 
 
 def _answer(text: str, outcome: Outcome) -> dict[str, Any]:
@@ -320,14 +307,14 @@ def _usage(outcome: Outcome) -> dict[str, int]:
     return {"prompt_tokens": prompt, "completion_tokens": completion, "total_tokens": prompt + completion}
 
 
-def _is_cut(outcome: Outcome) -> bool:
-    """An answer of an output form that its token limit has cut: an answer here, with the finish reason `length`, as at OpenAI."""
-    return (
-        outcome.error is not None and outcome.error.get("code") == INVALID_OUTPUT and outcome.finish_reason == "length"
-    )
+def has_answer(outcome: Outcome) -> bool:
+    """Whether the task succeeded; or its answer had a form to keep and was cut by its limit: `length` is its finish reason here."""
+    code = (outcome.error or {}).get("code")
+    return outcome.state == "succeeded" or (code == INVALID_OUTPUT and outcome.finish_reason == "length")
 
 
-def _problem_of(outcome: Outcome, text: str = "") -> Problem:
+def problem_of(outcome: Outcome, *, text: str = "") -> Problem:
+    """Why a task has no answer; `text` is what there is of one."""
     if outcome.error:
         code = outcome.error.get("code", "failed")
         more = {"output": text} if code == INVALID_OUTPUT and text else None

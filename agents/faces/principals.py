@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 import time
 import uuid
 from collections.abc import Awaitable, Callable, Hashable
@@ -22,6 +23,7 @@ from agents.faces.database import Database
 from agents.limits import Limits
 from agents.problems import Problem, bad_key, missing_scope
 from agents.tools.chosen import specs, tool_names
+from agents.traffic import bucket, chosen
 from taskqueue.messages import ToolSpec
 from tenants import keys
 
@@ -33,6 +35,7 @@ LISTEN_AGAIN_S = 1.0
 CHANNEL = "opsite_directory"
 ENTRIES_MAX = 10_000
 NOTE_USE_EVERY_S = 60.0
+_PINNED = re.compile(r"(?P<slug>[-\w]+)@(?P<number>[1-9]\d{0,8})", re.ASCII)
 
 V = TypeVar("V")
 
@@ -60,9 +63,10 @@ class Principal(NamedTuple):
 
 
 class AgentRef(NamedTuple):
-    """An agent's current revision and its pool. `answer_tokens`: the mean length of its answers, None if none was measured.
+    """A revision of an agent and its pool. `answer_tokens`: the mean length of its answers, None if none was measured.
 
-    `tools` are those that it calls by itself.
+    `tools` are those that it calls by itself. `percent` of the agent's new tasks get this revision, and `shares` are the revisions
+    that share them (itself included) where there are several. `is_pinned`: the caller named this very revision.
     """
 
     id: uuid.UUID
@@ -79,6 +83,23 @@ class AgentRef(NamedTuple):
     default_params: dict[str, Any]
     pool_max_waiting: int
     answer_tokens: float | None
+    percent: int
+    shares: tuple[AgentRef, ...] = ()
+    is_pinned: bool = False
+
+    @property
+    def name(self) -> str:
+        """As a caller may name it."""
+        return f"{self.slug}@{self.number}" if self.is_pinned else self.slug
+
+    def serving(self, *, key: str, kept: uuid.UUID | None = None) -> AgentRef:
+        """The revision that a new task gets: `kept` where that still has a share, else by a hash of `key`."""
+        if not self.shares:
+            return self
+        for share in self.shares:
+            if share.revision == kept:
+                return share
+        return self.shares[chosen([share.percent for share in self.shares], bucket(str(self.id), key))]
 
 
 class Memory(Generic[V]):
@@ -186,18 +207,26 @@ class Directory:
             raise bad_key()
         return principal
 
-    async def agent(self, tenant: uuid.UUID, slug: str) -> AgentRef | None:
-        """The tenant's agent of that name."""
+    async def agent(self, tenant: uuid.UUID, name: str) -> AgentRef | None:
+        """The tenant's agent of that name: a slug, or `slug@3` for its third revision, published or not."""
 
         async def load() -> AgentRef | None:
-            row = await self._db.one(database.AGENT, tenant, slug)
-            if row is None:
+            if "@" not in name:
+                found = await self._db.all(database.AGENT, tenant, name)
+            elif pinned := _PINNED.fullmatch(name):
+                found = await self._db.all(database.AGENT_REVISION, tenant, pinned["slug"], int(pinned["number"]))
+            else:
                 return None
-            rows = await self._db.all(database.TOOLS, tenant, tool_names(row["tools"])) if row["tools"] else []
-            tenants = {tool["name"]: ToolSpec(**tool) for tool in rows}
-            return AgentRef(**{**row, "tools": specs(row["tools"], tenants)})
+            refs = [await self._ref(tenant, row, is_pinned="@" in name) for row in found]
+            most = max(refs, key=lambda ref: (ref.percent, ref.number), default=None)
+            return most if most is None or len(refs) == 1 else most._replace(shares=tuple(refs))
 
-        return await self._agents.get((tenant, slug), load)
+        return await self._agents.get((tenant, name), load)
+
+    async def _ref(self, tenant: uuid.UUID, row: database.Row, *, is_pinned: bool) -> AgentRef:
+        rows = await self._db.all(database.TOOLS, tenant, tool_names(row["tools"])) if row["tools"] else []
+        own = {tool["name"]: ToolSpec(**tool) for tool in rows}
+        return AgentRef(**{**row, "tools": specs(row["tools"], own)}, is_pinned=is_pinned)
 
     def _note_use(self, key: uuid.UUID) -> None:
         now = time.monotonic()

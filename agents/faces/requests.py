@@ -64,6 +64,7 @@ class TaskRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     deadline_at: datetime | None = None
     metadata: dict[str, Any] = {}
     idempotency_key: str | None = None
+    split_key: str | None = None
     cancel_on_disconnect: bool | UnsetType = UNSET
 
 
@@ -159,8 +160,8 @@ class ResponseFormat(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class ChatRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """`POST /v1/chat/completions`: what is served. Any other field of OpenAI's API is refused by its name.
 
-    `top_k` and `ignore_eos` are vLLM's extensions, `cancel_on_disconnect` is Opsite's. `user`, `metadata`, `store` and
-    `service_tier` change nothing here.
+    `top_k` and `ignore_eos` are vLLM's extensions, `cancel_on_disconnect` is Opsite's. `user` is the task's
+    `split_key`. `metadata`, `store` and `service_tier` change nothing here.
     """
 
     model: str

@@ -17,20 +17,21 @@ from agents.faces import database
 from agents.faces.acceptance import Candidate
 from agents.faces.context import Context
 from agents.faces.database import Row
+from agents.faces.engine_features import check_logprobs, output_form
 from agents.faces.leaving import ends_with_client
 from agents.faces.principals import AgentRef, Principal
 from agents.faces.requests import MessageIn, TaskRequest
 from agents.faces.submitted import Submitted
 from agents.lifecycle import TaskState
 from agents.limits import bill, headers
-from agents.output_forms import checked, require_guiding, restored, stored
+from agents.output_forms import stored
 from agents.problems import LIMIT_CODES, Problem, bad_field, not_found, unavailable
 from agents.sampling import layered, validated
 from agents.submissions import options_of, reserved_tokens, submission
 from agents.waits import shown
 from taskqueue.failures import QueueUnavailable
 from taskqueue.inbox import Subscription
-from taskqueue.messages import ChatMessage, OutputForm, SamplingParams, ToolSpec, TurnBody
+from taskqueue.messages import ChatMessage, ToolSpec, TurnBody
 from taskqueue.outlook import Place
 from tenants.identifiers import new_id
 
@@ -40,8 +41,6 @@ EXPECT_S = 5.0
 LOOK_AGAIN_S = 0.02
 PLACE_S = 1.0
 """A task is shown without its place in the queue where the queue does not say it within this time."""
-LOGPROBS_BY = frozenset({"vllm", "transformers"})
-"""The engines that tell how likely a token was."""
 WANTED_DEFAULTS: dict[str, Any] = {"max_tokens": 256}
 
 
@@ -71,22 +70,22 @@ async def submit_to(
 ) -> Submitted:
     """As `submit`, with the agent known. `parent_call` is the tool call by which another task hands this one over."""
     said = _said(request)
+    task, turn = new_id(), new_id()
+    conversation, history, kept = await _history(context, principal, request.conversation, agent)
+    agent = agent.serving(key=_split_key(request, task), kept=kept)
     tools = _tools(agent, request)
     params = layered(WANTED_DEFAULTS, agent.default_params, agent.params, request.parameters)
     sampling = validated(params)
-    calls = bool(tools) and request.tool_choice != "none"
-    form = await _output_form(agent, request, sampling, calls=calls)
-    if sampling.logprobs is not None:
-        _require_logprobs(agent, calls=calls)
-    conversation, history = await _history(context, principal, request.conversation)
+    may_call = bool(tools) and request.tool_choice != "none"
+    form = await output_form(agent, request, sampling, may_call=may_call)
+    check_logprobs(agent, sampling, may_call=may_call)
     messages = [*([{"role": "system", "content": agent.system_prompt}] if agent.system_prompt else []), *history, *said]
     deadline_at = _deadline(request)
-    key, digest = _idempotency(request)
+    key, digest = _idempotency(request, agent)
     ends = ends_with_client(request, by_default=principal.cancel_on_disconnect, followed=follow)
     if not 0 <= request.priority <= 9:
         raise bad_field("priority", "must be between 0 (first) and 9 (last)")
 
-    task, turn = new_id(), new_id()
     body = TurnBody(
         messages=tuple(msgspec.convert(message, ChatMessage) for message in messages),
         params=sampling,
@@ -352,44 +351,25 @@ def _tools(agent: AgentRef, request: TaskRequest) -> tuple[ToolSpec, ...]:
 
 
 async def _history(
-    context: Context, principal: Principal, conversation: str | None
-) -> tuple[uuid.UUID | None, list[dict[str, Any]]]:
+    context: Context, principal: Principal, conversation: str | None, agent: AgentRef
+) -> tuple[uuid.UUID | None, list[dict[str, Any]], uuid.UUID | None]:
+    """The conversation, its messages, and the revision of the agent that its last task had."""
     if conversation is None:
-        return None, []
+        return None, [], None
     try:
-        row = await context.db.one(database.HISTORY, principal.tenant, uuid.UUID(conversation))
+        row = await context.db.one(database.HISTORY, agent.id, principal.tenant, uuid.UUID(conversation))
     except ValueError:
         row = None
     if row is None:
         raise bad_field("conversation", "there is no such conversation")
-    return row["id"], row["messages"]
+    return row["id"], row["messages"], row["revision"]
 
 
-def _require_logprobs(agent: AgentRef, *, calls: bool) -> None:
-    if agent.engine not in LOGPROBS_BY:
-        can = f"the pool {agent.pool!r} runs the engine {agent.engine!r}, which gives none"
-        raise bad_field("parameters.logprobs", f"{can}; {' and '.join(sorted(LOGPROBS_BY))} do")
-    if calls:
-        raise bad_field("parameters.logprobs", "are not given of answers that may call tools")
-
-
-async def _output_form(
-    agent: AgentRef, request: TaskRequest, sampling: SamplingParams, *, calls: bool
-) -> OutputForm | None:
-    """The request's output form, or the agent's own. A large schema takes a while to be checked: it is done on a thread."""
-    if request.output is None:
-        form = restored(agent.output_form)
-    else:
-        form = await asyncio.to_thread(checked, request.output, field="output")
-    if form is not None:
-        require_guiding(form, engine=agent.engine, pool=agent.pool, field="output")
-        if sampling.ignore_eos:
-            raise bad_field("parameters.ignore_eos", "an answer of an output form ends where the form is complete")
-        if calls:
-            raise bad_field(
-                "output", "an answer is held to it from its first token, so no tool could be called; ask for text"
-            )
-    return form
+def _split_key(request: TaskRequest, task: uuid.UUID) -> str:
+    """What decides the revision where several serve. Two first tasks of a conversation at a time get the same one."""
+    if request.split_key == "":
+        raise bad_field("split_key", "must not be empty; leave it out")
+    return request.split_key or request.conversation or str(task)
 
 
 def _deadline(request: TaskRequest) -> datetime | None:
@@ -407,11 +387,12 @@ def _deadline(request: TaskRequest) -> datetime | None:
     return request.deadline_at
 
 
-def _idempotency(request: TaskRequest) -> tuple[str | None, str]:
+def _idempotency(request: TaskRequest, agent: AgentRef) -> tuple[str | None, str]:
     key = request.idempotency_key
     if key is None:
         return None, ""
     if not 0 < len(key) <= IDEMPOTENCY_KEY_MAX:
         raise bad_field("idempotency_key", f"must have 1 to {IDEMPOTENCY_KEY_MAX} characters")
-    body = msgspec.json.encode(msgspec.structs.replace(request, idempotency_key=None), order="sorted")
+    said = msgspec.structs.replace(request, agent=agent.name, idempotency_key=None)
+    body = msgspec.json.encode(said, order="sorted")
     return key, hashlib.sha256(body).hexdigest()

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import msgspec
 
 from taskqueue.messages import ToolSpec
 
 BuiltinName = Literal["calculator", "current_time", "knowledge_search", "hand_off", "ask_human"]
+
+
+BUILTINS = frozenset(get_args(BuiltinName))
 
 
 class Builtin(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):

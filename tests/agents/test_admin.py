@@ -15,7 +15,11 @@ from orchestrator.models import Pool
 from tenants.models import ApiKey
 from tests.scene import Scene
 
-OURS = [model for model in admin.site._registry if model._meta.app_label in ("tenants", "orchestrator", "agents")]
+OURS = [
+    model
+    for model in admin.site._registry
+    if model._meta.app_label in ("tenants", "webhooks", "orchestrator", "agents")
+]
 
 
 @pytest.fixture
@@ -32,8 +36,10 @@ def page(client: Client, name: str, *args: Any) -> str:
 
 def test_every_model_is_there() -> None:
     assert {model.__name__ for model in OURS} == {
-        "Tenant", "ApiKey", "Secret", "Agent", "AgentRevision", "Conversation", "Message", "Task", "Turn", "Pool", "ScalingPolicy",
+        "Tenant", "ApiKey", "Secret", "Endpoint", "Delivery",
+        "Agent", "AgentRevision", "Conversation", "Message", "Task", "Turn", "Pool", "ScalingPolicy",
         "PoolRevision", "Rollout", "StockItem", "Worker", "ScalingDecision",
+        "Publication", "TrafficShare",
     }  # fmt: skip
 
 
@@ -48,7 +54,8 @@ def test_lists_and_forms(staff: Client, model: Any) -> None:
         page(staff, f"{label}_change", first.pk)
     response = staff.get(reverse(f"admin:{label}_add"))
     read_only = {"AgentRevision", "Conversation", "Message", "Task", "Turn", "Worker", "ScalingDecision"}
-    read_only |= {"PoolRevision", "Rollout", "StockItem"}
+    read_only |= {"Delivery", "PoolRevision", "Rollout", "StockItem"}
+    read_only |= {"PoolRevision", "Rollout", "StockItem", "Publication", "TrafficShare"}
     assert response.status_code == (403 if model.__name__ in read_only else 200)
 
 

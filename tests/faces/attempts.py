@@ -13,11 +13,14 @@ from typing import Any, NamedTuple
 import msgspec
 from django.urls import URLPattern, URLResolver, get_resolver
 
-from agents.api import secret_forms
+from agents.api import revision_serializers as revision_forms
+from agents.api import secret_forms, webhook_forms
 from agents.api import serializers as forms
 from agents.faces import requests
 from agents.faces.app import ROUTES
 from agents.faces.socket import ClientMessage
+from batches.faces import routes as batches
+from batches.faces.batches import BatchRequest
 
 HELLO = [{"role": "user", "content": "Hello"}]
 
@@ -35,11 +38,16 @@ class Names(NamedTuple):
     api_key: str
     idempotency_key: str
     secret: str
+    endpoint: str
+    delivery: str
+    file: str
+    batch: str
 
     @classmethod
     def nobody(cls) -> Names:
         """Names of nothing at all."""
-        return cls(*(str(uuid.uuid4()) for _ in cls._fields))
+        names = cls(*(str(uuid.uuid4()) for _ in cls._fields))
+        return names._replace(file=f"file-{names.file}", batch=f"batch_{names.batch}")
 
 
 Filled = Callable[[Names, Names], dict[str, Any]]
@@ -98,6 +106,18 @@ ATTEMPTS: dict[str, tuple[Attempt, ...]] = {
     ),
     "DELETE /api/v1/agents/{slug}": GONE,
     "GET /api/v1/agents/{slug}/revisions": GONE,
+    "POST /api/v1/agents/{slug}/revisions": (
+        Attempt(404, body=lambda theirs, own: {"system_prompt": "taken"}),
+        Attempt(400, ("DraftInput.pool",), "pool", at="agent", body=lambda theirs, own: {"pool": theirs.pool}),
+    ),
+    "GET /api/v1/agents/{slug}/revisions/{number}": GONE,
+    "POST /api/v1/agents/{slug}/revisions/{number}/publish": GONE,
+    "GET /api/v1/agents/{slug}/traffic": GONE,
+    "PUT /api/v1/agents/{slug}/traffic": (
+        Attempt(404, body=lambda theirs, own: {"shares": [{"revision": 1, "percent": 100}]}),
+    ),
+    "GET /api/v1/agents/{slug}/publications": GONE,
+    "POST /api/v1/agents/{slug}/roll-back": (Attempt(404, body=lambda theirs, own: {}),),
     "GET /api/v1/conversations": (
         Attempt(200),
         Attempt(200, query=_cursor),
@@ -149,6 +169,19 @@ ATTEMPTS: dict[str, tuple[Attempt, ...]] = {
     "GET /api/v1/secrets": (Attempt(200), Attempt(200, query=_cursor)),
     "PUT /api/v1/secrets/{name}": (Attempt(201, own=True, body=lambda theirs, own: {"value": "mine"}),),
     "DELETE /api/v1/secrets/{name}": GONE,
+    "GET /api/v1/webhooks": (
+        Attempt(200),
+        Attempt(200, query=_cursor),
+        Attempt(200, query=lambda theirs, own: {"enabled": "true"}),
+    ),
+    "POST /api/v1/webhooks": (Attempt(201, own=True, body=lambda theirs, own: {"url": "https://hooks.example/"}),),
+    "GET /api/v1/webhooks/{pk}": GONE,
+    "PATCH /api/v1/webhooks/{pk}": (Attempt(404, body=lambda theirs, own: {"enabled": False}),),
+    "DELETE /api/v1/webhooks/{pk}": GONE,
+    "POST /api/v1/webhooks/{pk}/rotate": (Attempt(404, body=lambda theirs, own: {}),),
+    "POST /api/v1/webhooks/{pk}/test": GONE,
+    "GET /api/v1/webhooks/{pk}/deliveries": GONE,
+    "POST /api/v1/webhooks/{pk}/deliveries/{delivery}/replay": GONE,
     "GET /v1/models": (Attempt(200),),
     "GET /v1/models/{id}": GONE,
     "POST /v1/chat/completions": (
@@ -160,6 +193,22 @@ ATTEMPTS: dict[str, tuple[Attempt, ...]] = {
             headers=lambda theirs, own: {"Idempotency-Key": theirs.idempotency_key},
         ),
     ),
+    "POST /v1/files": (Attempt(400),),
+    "GET /v1/files": (Attempt(200), Attempt(400, query=lambda theirs, own: {"after": theirs.file})),
+    "GET /v1/files/{id}": GONE,
+    "DELETE /v1/files/{id}": GONE,
+    "GET /v1/files/{id}/content": GONE,
+    "POST /v1/batches": (
+        Attempt(
+            400, ("BatchRequest.input_file_id",),
+            body=lambda theirs, own: {
+                "input_file_id": theirs.file, "endpoint": "/v1/chat/completions", "completion_window": "24h",
+            },
+        ),
+    ),
+    "GET /v1/batches": (Attempt(200), Attempt(400, query=lambda theirs, own: {"after": theirs.batch})),
+    "GET /v1/batches/{id}": GONE,
+    "POST /v1/batches/{id}/cancel": GONE,
     "GET /livez": PUBLIC,
     "GET /readyz": PUBLIC,
 }  # fmt: skip
@@ -193,12 +242,20 @@ FORMS: dict[type[Any], tuple[set[str], set[str]]] = {
     forms.AgentInput: ({"slug", "pool"}, {"name", "system_prompt", "params", "output"}),
     forms.AgentChange: ({"pool"}, {"name", "system_prompt", "params", "output"}),
     forms.AgentFilter: (set(), {"archived"}),
+    revision_forms.DraftInput: ({"pool"}, {"system_prompt", "params"}),
+    revision_forms.TrafficInput: (set(), {"shares"}),
+    revision_forms.RollBackInput: (set(), {"publication"}),
     forms.ConversationInput: ({"agent"}, {"title", "metadata"}),
     forms.ConversationFilter: ({"agent"}, set()),
     forms.MessageInput: (set(), {"role", "content"}),
     forms.TaskFilter: ({"agent", "conversation"}, {"state", "created_after", "created_before"}),
     secret_forms.SecretInput: (set(), {"value"}),
     secret_forms.SecretFilter: (set(), set()),
+    webhook_forms.EndpointInput: (set(), {"url", "description", "event_types", "enabled"}),
+    webhook_forms.EndpointChange: (set(), {"url", "description", "event_types", "enabled"}),
+    webhook_forms.EndpointFilter: (set(), {"enabled"}),
+    webhook_forms.RotateInput: (set(), {"overlap_s"}),
+    webhook_forms.DeliveryFilter: (set(), {"state"}),
     requests.TaskRequest: (
         {"agent", "conversation", "idempotency_key"},
         {
@@ -210,10 +267,12 @@ FORMS: dict[type[Any], tuple[set[str], set[str]]] = {
             "deadline_s",
             "deadline_at",
             "metadata",
+            "split_key",
             "cancel_on_disconnect",
         },
     ),
     requests.ChatRequest: ({"model"}, set(requests.ChatRequest.__struct_fields__) - {"model"}),
+    BatchRequest: ({"input_file_id"}, {"endpoint", "completion_window", "metadata"}),
     ClientMessage: ({"task", "key"}, {"type", "ref", "cursor", "follow"}),
 }
 """Each form's fields: those that can name an object, and those that cannot."""
@@ -229,7 +288,7 @@ def fields_of(form: type[Any]) -> set[str]:
 
 def served_routes() -> set[str]:
     """`METHOD path` of everything that takes an API key."""
-    served = {f"{method} {path}" for method, path, _ in ROUTES}
+    served = {f"{method} {path}" for method, path, _ in [*ROUTES, *batches.ROUTES]}
     for path, pattern in patterns(get_resolver()):
         if not path.startswith(tuple(f"/{prefix}" for prefix in NOT_TENANTS if prefix)) and path != "/":
             methods = set(pattern.callback.actions) - {"head"}  # type: ignore[attr-defined]  # REST framework's, beside GET

@@ -11,6 +11,7 @@ import json
 import uuid
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 import httpx
@@ -19,10 +20,12 @@ import websockets
 from asgiref.sync import sync_to_async
 from django.core.serializers import serialize
 from django.urls import get_resolver
+from django.utils import timezone
 from redis import Redis
 
 from agents.faces.socket import ANSWERS
 from agents.services import append_message, create_agent
+from batches.models import Batch, File, FileChunk
 from orchestrator.models import Pool
 from taskqueue.connections import connect as connect_redis
 from taskqueue.messages import ClaimedTurn
@@ -45,6 +48,7 @@ from tests.faces.attempts import (
 from tests.faces.conftest import HandWorker, Web
 from tests.faces.test_socket import Client, connect
 from tests.scene import Party
+from webhooks.services import create_endpoint, ping
 
 pytestmark = [pytest.mark.timeout(170)]
 only_daphne = pytest.mark.parametrize("server", ["daphne"], indirect=True)
@@ -91,13 +95,27 @@ def belongings(party: Party) -> Names:
     pool = Pool.objects.create(slug=f"hers-{mark}", name=SECRET, engine=Pool.Engine.SIMULATED, tenant=party.tenant)
     agent = create_agent(tenant=party.tenant, slug=f"agent-{mark}", name=SECRET, pool=pool, system_prompt=SECRET)
     conversation = party.conversation(title=SECRET, agent=agent, metadata={"mark": SECRET})
+    endpoint = create_endpoint(tenant=party.tenant, url="https://hooks.example/", description=SECRET).endpoint
     message = append_message(conversation=conversation, role="user", content=SECRET)
+    file = File.objects.create(tenant=party.tenant, filename=SECRET, purpose="batch", state="processed", bytes=1)
+    FileChunk.objects.create(tenant=party.tenant, file=file, number=0, data=SECRET.encode())
+    batch = Batch.objects.create(
+        tenant=party.tenant,
+        endpoint="/v1/chat/completions",
+        input_file=file,
+        metadata={"mark": SECRET},
+        expires_at=timezone.now() + timedelta(days=1),
+    )
     return Names.nobody()._replace(
+        file=f"file-{file.pk}",
+        batch=f"batch_{batch.pk}",
         agent=agent.slug,
         revision=str(agent.current_revision_id),
         pool=pool.slug,
         conversation=str(conversation.pk),
         message=str(message.pk),
+        endpoint=str(endpoint.pk),
+        delivery=str(ping(endpoint=endpoint).pk),
         secret=put_secret(tenant=party.tenant, name=f"secret-{mark}", value=SECRET)[0].name,
         api_key=str(ApiKey.objects.for_tenant(party.tenant).get().pk),
     )

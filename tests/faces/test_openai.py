@@ -120,7 +120,9 @@ async def test_refusals_in_openai_s_form(ann: openai.AsyncOpenAI, web: Web) -> N
         await ann.chat.completions.create(model="nobody", messages=HELLO)
     for more, name in [
         ({"logit_bias": {"1": 1}}, "logit_bias"),
-        ({"tools": []}, "tools"),
+        ({"tool_choice": "required"}, "tool_choice"),
+        ({"tools": [{"function": {"name": "a b"}}]}, "tools[0].function.name"),
+        ({"tools": [{"function": {"name": "a", "strict": True}}]}, "tools[0].function.strict"),
         ({"extra_body": {"cache_salt": "another tenant's"}}, "cache_salt"),
         ({"n": 2}, "n"),
         ({"temperature": 9}, "parameters.temperature"),

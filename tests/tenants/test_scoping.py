@@ -34,6 +34,7 @@ WAYS: dict[str, Callable[[Any], Any]] = {
 def test_there_is_something_to_guard() -> None:
     assert {model.__name__ for model in OWNED} == {
         "ApiKey", "Agent", "AgentRevision", "Conversation", "Message", "Task", "Turn", "AnswerLength", "Secret",
+        "Endpoint", "Delivery", "Attempt",
     }  # fmt: skip
 
 

@@ -7,6 +7,7 @@ from typing import Any
 from django.core.management.base import BaseCommand
 
 from tenants.secrets import reseal_secrets
+from webhooks.services import reseal_endpoints
 
 
 class Command(BaseCommand):
@@ -15,4 +16,7 @@ class Command(BaseCommand):
     help = "Encrypt all tenants' secrets anew with the first key of OPSITE_SECRETS_KEYS."
 
     def handle(self, *args: Any, **options: Any) -> None:
-        self.stdout.write(f"{reseal_secrets()} secrets were encrypted anew; older keys may be taken away.")
+        secrets, endpoints = reseal_secrets(), reseal_endpoints()
+        self.stdout.write(
+            f"{secrets} secrets and those of {endpoints} webhooks were encrypted anew; older keys may be taken away."
+        )

@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('agents', '0007_tools'),
+        ('agents', '0008_revisions_published'),
     ]
 
     operations = [

@@ -1,0 +1,175 @@
+"""Changes to tools and MCP servers."""
+
+from __future__ import annotations
+
+import re
+import uuid
+from collections.abc import Sequence
+from typing import Any
+
+import mcp_types
+from asgiref.sync import async_to_sync, sync_to_async
+from django.conf import settings
+from django.db import IntegrityError, transaction
+from django.utils import timezone
+
+from agents.models import Agent, AgentRevision
+from agents.problems import FieldError, Problem, bad_field
+from agents.tool_models import TOOL_NAME, McpServer, Tool
+from agents.tools import mcp_client
+from agents.tools.arguments import checked_schema
+from agents.tools.builtins import BUILTINS
+from agents.tools.http_request import checked_request, secret_names
+from agents.tools.openapi_document import Imported
+from agents.tools.results import CallFailed
+from outbound.client import Outbound
+from tenants.models import Tenant
+from tenants.references import UnknownSecret, filled
+from tenants.secrets import open_secrets
+
+_NOT_A_NAME = re.compile(r"[^a-zA-Z0-9_-]+")
+
+
+class NameTaken(Problem):
+    """409: the tenant has one of that name."""
+
+    def __init__(self, what: str, name: str) -> None:
+        message = f"there is a {what} {name!r} already; choose another name"
+        super().__init__(409, "conflict", f"name: {message}", errors=(FieldError("name", message),))
+
+
+class InUse(Problem):
+    """409: an agent's current revision names the tool."""
+
+    def __init__(self, name: str, agents: Sequence[str]) -> None:
+        super().__init__(
+            409, "in_use", f"The tool {name!r} is used by the agents {', '.join(agents)}; change them first."
+        )
+
+
+class NotDiscovered(Problem):
+    """502: the server did not say which tools it has."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(502, "mcp_server_failed", message)
+
+
+def check_name(name: str) -> str:
+    """A tool's name, or the problem."""
+    if not re.fullmatch(TOOL_NAME, name):
+        raise bad_field("name", "must be 1 to 64 letters, digits, dashes and underscores")
+    if name in BUILTINS:
+        raise bad_field("name", f"{name!r} is the name of a built-in tool")
+    return name
+
+
+def save_http_tool(*, tenant: Tenant, tool: Tool | None = None, **fields: Any) -> Tool:
+    """Make an HTTP tool, or change one; what is left out stays. Raises the `Problem` that names what does not fit."""
+    if tool is not None and tool.kind != "http":
+        raise Problem(
+            409, "of_a_server", "This tool is an MCP server's; change it there, and discover its tools again."
+        )
+    tool = tool or Tool(tenant=tenant, kind="http")
+    for name, value in fields.items():
+        setattr(tool, name, value)
+    check_name(tool.name)
+    checked_schema(tool.parameters, field="parameters")
+    checked_request(tool.request, properties=tool.parameters.get("properties", {}))
+    if not 0 < tool.timeout_s <= 600:
+        raise bad_field("timeout_s", "must be above 0 and at most 600")
+    try:
+        with transaction.atomic():
+            tool.save()
+    except IntegrityError as error:
+        raise NameTaken("tool", tool.name) from error
+    return tool
+
+
+def delete_tool(*, tool: Tool) -> None:
+    """A tool goes, unless an agent's current revision names it."""
+    current = AgentRevision.objects.for_tenant(tool.tenant_id).filter(
+        pk__in=_current(tool.tenant_id), tools__contains=[{"tool": tool.name}]
+    )
+    if agents := sorted(current.values_list("agent__slug", flat=True)):
+        raise InUse(tool.name, agents)
+    tool.delete()
+
+
+def _current(tenant: uuid.UUID) -> Any:
+    return Agent.objects.for_tenant(tenant).filter(archived_at__isnull=True).values("current_revision")
+
+
+@transaction.atomic
+def import_tools(*, tenant: Tenant, tools: Sequence[Imported], headers: dict[str, str]) -> list[Tool]:
+    """HTTP tools from an OpenAPI document; those of the same names are changed. `headers` go with each request."""
+    saved = []
+    for one in tools:
+        known = Tool.objects.for_tenant(tenant).filter(name=one.name).first()
+        fields = {name: getattr(one, name) for name in Imported.__struct_fields__}
+        fields["request"] = {**fields["request"], "headers": headers}
+        saved.append(save_http_tool(tenant=tenant, tool=known, **fields))
+    return saved
+
+
+def save_server(*, tenant: Tenant, server: McpServer | None = None, **fields: Any) -> McpServer:
+    """Make an MCP server known, or change it; what is left out stays."""
+    server = server or McpServer(tenant=tenant)
+    for name, value in fields.items():
+        setattr(server, name, value)
+    server.clean_fields(exclude=["tenant"])
+    if not isinstance(server.headers, dict) or not all(isinstance(value, str) for value in server.headers.values()):
+        raise bad_field("headers", "must be an object of texts")
+    try:
+        with transaction.atomic():
+            server.save()
+    except IntegrityError as error:
+        raise NameTaken("MCP server", server.name) from error
+    return server
+
+
+@transaction.atomic
+def delete_server(*, server: McpServer) -> None:
+    """A server and its tools go, unless an agent's current revision names one."""
+    for tool in server.tools.all():
+        delete_tool(tool=tool)
+    server.delete()
+
+
+def discover(*, server: McpServer) -> list[Tool]:
+    """Ask the server for its tools and write them down; those that it no longer has go, unless an agent names them."""
+    try:
+        listed = async_to_sync(_listed)(server)
+    except (CallFailed, UnknownSecret) as error:
+        server.error = str(error)
+        server.save(update_fields=["error"])
+        raise NotDiscovered(f"The tools of {server.name} cannot be listed: {error}") from error
+    with transaction.atomic():
+        tools = [_save_listed(server, tool) for tool in listed]
+        for gone in server.tools.exclude(pk__in=[tool.pk for tool in tools]):
+            delete_tool(tool=gone)
+        server.error, server.discovered_at = "", timezone.now()
+        server.save(update_fields=["error", "discovered_at"])
+    return tools
+
+
+async def _listed(server: McpServer) -> list[mcp_types.Tool]:
+    secrets = await sync_to_async(open_secrets)(server.tenant_id, secret_names(server.headers))
+    headers = {name: filled(value, secrets) for name, value in server.headers.items()}
+    async with Outbound(settings.OPSITE_OUTBOUND_POLICY) as outbound:
+        return await mcp_client.list_tools(outbound, tenant=server.tenant_id, url=server.url, headers=headers)
+
+
+def _save_listed(server: McpServer, listed: mcp_types.Tool) -> Tool:
+    name = check_name(_NOT_A_NAME.sub("_", f"{server.name}_{listed.name}")[:64])
+    hints = listed.annotations
+    tool = Tool.objects.for_tenant(server.tenant_id).filter(name=name).first()
+    if tool is not None and tool.server_id != server.pk:
+        raise NameTaken("tool", name)
+    if tool is None:
+        # The server's hint is taken where a tool is new; what staff or tenant set later stays.
+        tool = Tool(tenant_id=server.tenant_id, kind="mcp", server=server, name=name)
+        tool.is_idempotent = bool(hints and (hints.read_only_hint or hints.idempotent_hint))
+    tool.remote_name, tool.description = listed.name, (listed.description or "")[:4000]
+    tool.parameters = checked_schema(listed.input_schema, field=name)
+    tool.save()
+    return tool

@@ -1,0 +1,112 @@
+"""The long step of a batch: lines become tasks, as many at a time as there is room for.
+
+A line's task is made under an idempotency key of its own. Whoever makes it again, because a process died before it had written down
+the task, is given the same one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Any, NamedTuple
+
+import msgspec
+from django.conf import settings
+
+from agents.faces.context import Context
+from agents.faces.database import Row
+from agents.faces.principals import Principal
+from agents.faces.submit import submit_to
+from agents.problems import Problem, bad_key
+from batches import statements, storage
+from batches.endpoints import ENDPOINTS
+from batches.identifiers import BATCH, LINE, shown
+from batches.lines import body_of
+from batches.runner.results import refused
+from batches.runner.share import group, pause_s, queue_limits, room
+from taskqueue.failures import QueueUnavailable
+
+PRIORITY = 9
+READ_BYTES = 4 * 1024 * 1024
+"""Of lines that are submitted together."""
+AGAIN_S = 1.0
+AGAIN_MAX_S = 15.0
+LATER = frozenset({"too_many_waiting", "rate_limit_exceeded", "deadline_too_early", "conflict"})
+"""Codes of refusals that pass by waiting, beside all of status 503."""
+
+
+class _Later(NamedTuple):
+    """Nothing came of it; it may later."""
+
+    pause_s: float
+
+
+class _Task(NamedTuple):
+    """What is written down of a submitted line, and how long to wait so that limits per minute are left to others."""
+
+    row: dict[str, Any]
+    pause_s: float
+
+
+async def feed(context: Context, batch: Row) -> float:
+    """Submit the next lines; returns for how many seconds no more may be."""
+    if batch["expires_at"].timestamp() <= time.time():
+        return AGAIN_S
+    try:
+        principal = await _principal(context, batch)
+        limits, at_once = queue_limits(principal), group(principal)
+    except Problem as problem:
+        if problem.status == 503:
+            raise
+        limits, at_once = (), None  # each line is told so
+    wanted = room(settings.OPSITE_BATCH_WINDOW, limits, nth=batch["nth"], sharing=batch["sharing"])
+    rows = await context.db.all(statements.NEXT_LINES, batch["id"], wanted, batch["id"])
+    rows = _readable(rows if at_once is None else rows[:at_once])
+    if not rows:
+        return 0.0
+    start = rows[0]["offset"]
+    data = await storage.read(
+        context.db, batch["input_file_id"], offset=start, length=rows[-1]["offset"] + rows[-1]["length"] - start
+    )
+    bodies = [data[row["offset"] - start :][: row["length"]] for row in rows]
+    said = await asyncio.gather(*(_submit(context, batch, *line) for line in zip(rows, bodies, strict=True)))
+    known = [one.row for one in said if isinstance(one, _Task)]
+    if known:
+        await context.db.run(statements.SUBMITTED, msgspec.json.encode(known).decode())
+    return max(one.pause_s for one in said)
+
+
+def _readable(rows: list[Row]) -> list[Row]:
+    """As many of the first as may be read at once; lines between them may have ended before."""
+    return [row for row in rows if row is rows[0] or row["offset"] + row["length"] - rows[0]["offset"] <= READ_BYTES]
+
+
+async def _principal(context: Context, batch: Row) -> Principal:
+    if batch["api_key_id"] is None:
+        raise bad_key()
+    principal = await context.directory.principal_of(batch["api_key_id"])
+    principal.require("tasks:write")
+    return principal
+
+
+async def _submit(context: Context, batch: Row, line: Row, data: bytes) -> _Task | _Later:
+    name = shown(LINE, line["id"])
+    try:
+        principal = await _principal(context, batch)
+        work = await ENDPOINTS[batch["endpoint"]].work(context, principal, body_of(data))
+        request = msgspec.structs.replace(
+            work.request,
+            priority=PRIORITY,
+            deadline_at=batch["expires_at"],
+            idempotency_key=name,
+            metadata={"batch": shown(BATCH, batch["id"]), "custom_id": line["custom_id"]},
+        )
+        submitted = await submit_to(context, principal, work.agent, request)
+    except QueueUnavailable:
+        return _Later(AGAIN_S)
+    except Problem as problem:
+        if problem.status == 503 or problem.code in LATER or any(one.field == "deadline_at" for one in problem.errors):
+            return _Later(min(AGAIN_MAX_S, problem.retry_after_s or AGAIN_S))
+        return _Task({"id": line["id"], "failure": refused(name, problem)}, 0.0)
+    row = {"id": line["id"], "task": submitted.task, "model": work.model}
+    return _Task(row, min(AGAIN_MAX_S, pause_s(submitted.headers)))

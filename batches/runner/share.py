@@ -1,0 +1,44 @@
+"""How much of what a tenant may have in flight its batches take: never all of it, so that they refuse nothing else. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from agents.faces.principals import Principal
+
+GROUP_UNDER_LIMITS = 8
+"""Lines that are submitted at once where something is limited per minute: what they leave is seen before there are more."""
+
+
+def queue_limits(principal: Principal) -> tuple[int, ...]:
+    """The limits of tasks in one pool; 0 means none."""
+    return principal.max_waiting, principal.max_running, principal.key_max_waiting, principal.key_max_running
+
+
+def room(window: int, limits: Sequence[int], *, nth: int, sharing: int) -> int:
+    """How many lines the `nth` (from 0) of `sharing` batches of a tenant may have waiting or running.
+
+    Together they take half of the tightest limit, but one line at least, which a limit of 1 cannot be spared.
+    """
+    whole = min([window, *(max(1, limit // 2) for limit in limits if limit)])
+    each, rest = divmod(whole, sharing)
+    return each + (1 if nth < rest else 0)
+
+
+def group(principal: Principal) -> int | None:
+    """How many lines may be submitted at once; None for any number."""
+    limited = any(
+        limits.requests_per_minute or limits.tokens_per_minute for limits in (principal.limits, principal.key_limits)
+    )
+    return GROUP_UNDER_LIMITS if limited else None
+
+
+def pause_s(headers: Mapping[str, str]) -> float:
+    """How long until half of each limit per minute is there again, by the headers of the last submission; 0 if it is."""
+    pauses = [0.0]
+    for what in ("requests", "tokens"):
+        limit = int(headers.get(f"x-ratelimit-limit-{what}", 0))
+        if limit:
+            missing = limit / 2 - int(headers[f"x-ratelimit-remaining-{what}"])
+            pauses.append(60 * missing / limit)
+    return max(pauses)

@@ -1,0 +1,169 @@
+"""Every statement on files, batches and lines outside Django's models. What a tenant asks names the tenant.
+
+Tables and columns are those of `batches.models`. A state is left only by the moves of `batches.lifecycle`, and, by whoever runs a
+batch, only while it holds it: a process that was paused and comes back late changes nothing.
+"""
+
+from __future__ import annotations
+
+# Files ---------------------------------------------------------------------------------------------
+
+STORED_BYTES = (
+    "SELECT coalesce(sum(bytes), 0)::bigint AS bytes FROM batches_file WHERE tenant_id = %s AND deleted_at IS NULL"
+)
+BEGIN_FILE = """
+    INSERT INTO batches_file (id, tenant_id, filename, purpose, state, bytes, created_at, touched_at)
+    VALUES (%s, %s, %s, %s, 'uploading', 0, now(), now())
+"""
+APPEND = """
+    WITH piece AS (
+        INSERT INTO batches_filechunk (tenant_id, file_id, number, data)
+        SELECT tenant_id, id, %s, %s FROM batches_file WHERE id = %s AND state = 'uploading' RETURNING file_id
+    ) UPDATE batches_file f SET bytes = f.bytes + %s, touched_at = now() FROM piece p WHERE f.id = p.file_id RETURNING f.id
+"""
+PROCESSED = """
+    UPDATE batches_file SET state = 'processed', expires_at = created_at + %s * interval '1 second'
+    WHERE tenant_id = %s AND id = %s AND state = 'uploading' RETURNING *
+"""
+DROP = """
+    WITH chunks AS (DELETE FROM batches_filechunk WHERE file_id = ANY(%s))
+    DELETE FROM batches_file WHERE id = ANY(%s) AND state = 'uploading'
+"""
+_SEEN = "state = 'processed' AND deleted_at IS NULL AND (expires_at IS NULL OR expires_at > now())"
+FILE = f"SELECT * FROM batches_file WHERE tenant_id = %s AND id = %s AND {_SEEN}"
+FILES = f"""
+    SELECT * FROM batches_file WHERE tenant_id = %(tenant)s AND {_SEEN} AND (%(purpose)s::text IS NULL OR purpose = %(purpose)s)
+"""
+CHUNK = "SELECT data FROM batches_filechunk WHERE file_id = %s AND number = %s"
+CHUNKS = "SELECT data FROM batches_filechunk WHERE file_id = %s AND number BETWEEN %s AND %s ORDER BY number"
+
+# A batch locks its file FOR SHARE when it is made, so that one of the two sees the other.
+LOCK_FILE = f"SELECT id FROM batches_file WHERE tenant_id = %s AND id = %s AND {_SEEN} FOR UPDATE"
+FILE_IN_USE = "SELECT 1 FROM batches_batch WHERE input_file_id = %s AND state = ANY(%s) LIMIT 1"
+DELETE_FILES = """
+    WITH chunks AS (DELETE FROM batches_filechunk WHERE file_id = ANY(%s))
+    UPDATE batches_file SET deleted_at = now() WHERE id = ANY(%s)
+"""
+EXPIRED_FILES = """
+    SELECT id FROM batches_file f WHERE deleted_at IS NULL AND expires_at <= now()
+      AND NOT EXISTS (SELECT 1 FROM batches_batch b WHERE b.input_file_id = f.id AND b.state = ANY(%s))
+    ORDER BY id LIMIT 100 FOR UPDATE SKIP LOCKED
+"""
+ABANDONED_FILES = (
+    "SELECT id FROM batches_file WHERE state = 'uploading' AND touched_at < now() - interval '1 hour' LIMIT 100"
+)
+
+# Batches, as their tenants ask -----------------------------------------------------------------------
+
+INPUT = f"SELECT purpose FROM batches_file WHERE tenant_id = %s AND id = %s AND {_SEEN} FOR SHARE"
+OPEN_BATCHES = "SELECT count(*)::int AS open FROM batches_batch WHERE tenant_id = %s AND state = ANY(%s)"
+CREATE = """
+    INSERT INTO batches_batch (id, tenant_id, api_key_id, endpoint, input_file_id, state, metadata, total, completed, failed,
+        created_at, expires_at, holder)
+    VALUES (%s, %s, %s, %s, %s, 'validating', %s::jsonb, 0, 0, 0, now(), now() + %s * interval '1 second', '')
+    RETURNING *
+"""
+BATCH = "SELECT * FROM batches_batch WHERE tenant_id = %s AND id = %s"
+BATCHES = "SELECT * FROM batches_batch WHERE tenant_id = %(tenant)s"
+CANCEL = """
+    UPDATE batches_batch SET state = 'cancelling', cancelling_at = now() WHERE tenant_id = %s AND id = %s AND state = ANY(%s)
+    RETURNING *
+"""
+
+# Batches, as they are run ----------------------------------------------------------------------------
+
+# Each tenant's oldest first, then each tenant's second: many batches of one do not keep another's waiting.
+CLAIM = """
+    UPDATE batches_batch SET holder = %(holder)s, held_until = now() + %(lease_s)s * interval '1 second' WHERE id IN (
+        SELECT b.id FROM batches_batch b JOIN (
+            SELECT id, row_number() OVER (PARTITION BY tenant_id ORDER BY id) AS nth FROM batches_batch WHERE state = ANY(%(open)s)
+        ) r ON r.id = b.id
+        WHERE b.state = ANY(%(open)s) AND (b.held_until IS NULL OR b.held_until < now())
+        ORDER BY r.nth, b.id LIMIT %(most)s FOR UPDATE OF b SKIP LOCKED)
+"""
+RENEW = """
+    UPDATE batches_batch SET held_until = now() + %s * interval '1 second' WHERE holder = %s AND state = ANY(%s)
+"""
+RELEASE = "UPDATE batches_batch SET holder = '', held_until = NULL WHERE holder = %s"
+# `nth` of `sharing`: the tenant's batches in progress share what it may have in flight.
+HELD = """
+    SELECT b.*, coalesce(r.nth, 0)::int AS nth, coalesce(r.sharing, 1)::int AS sharing, b.expires_at <= now() AS is_over
+    FROM batches_batch b LEFT JOIN (
+        SELECT id, row_number() OVER (PARTITION BY tenant_id ORDER BY id) - 1 AS nth,
+               count(*) OVER (PARTITION BY tenant_id) AS sharing
+        FROM batches_batch WHERE state = 'in_progress'
+    ) r ON r.id = b.id
+    WHERE b.holder = %s AND b.state = ANY(%s) ORDER BY b.id
+"""
+ADD_LINES = """
+    INSERT INTO batches_line (id, tenant_id, batch_id, number, "offset", length, custom_id, state, model, failure)
+    SELECT x.id, b.tenant_id, b.id, x.number, x."offset", x.length, x.custom_id,
+           CASE WHEN x.failure IS NULL THEN 'waiting' ELSE 'ended' END, '', x.failure
+    FROM jsonb_to_recordset(%s::jsonb) AS x(id uuid, number int, "offset" bigint, length int, custom_id text, failure jsonb)
+    JOIN batches_batch b ON b.id = %s AND b.holder = %s AND b.state = 'validating'
+    ON CONFLICT DO NOTHING
+"""
+BEGIN = """
+    UPDATE batches_batch b SET state = 'in_progress', in_progress_at = now(), total = n.total, failed = n.failed
+    FROM (SELECT count(*) AS total, count(*) FILTER (WHERE state = 'ended') AS failed FROM batches_line WHERE batch_id = %s) n
+    WHERE b.id = %s AND b.holder = %s AND b.state = ANY(%s)
+"""
+FAIL = """
+    UPDATE batches_batch SET state = 'failed', ended_at = now(), errors = %s::jsonb, holder = '', held_until = NULL
+    WHERE id = %s AND holder = %s AND state = ANY(%s) RETURNING id
+"""
+DELETE_LINES = "DELETE FROM batches_line WHERE batch_id = %s"
+NEXT_LINES = """
+    SELECT id, number, "offset", length, custom_id FROM batches_line WHERE batch_id = %s AND state = 'waiting'
+    ORDER BY number LIMIT greatest(0, %s - (SELECT count(*) FROM batches_line WHERE batch_id = %s AND state = 'running'))
+"""
+# What a line was found to be is written while it waits, once; a batch's counts move with its lines, in one statement.
+SUBMITTED = """
+    WITH said AS (
+        SELECT * FROM jsonb_to_recordset(%s::jsonb) AS x(id uuid, task uuid, model text, failure jsonb)
+    ), moved AS (
+        UPDATE batches_line l SET task_id = s.task, model = coalesce(s.model, ''), failure = s.failure,
+            state = CASE WHEN s.failure IS NULL THEN 'running' ELSE 'ended' END
+        FROM said s WHERE l.id = s.id AND l.state = 'waiting' RETURNING l.batch_id, l.state
+    )
+    UPDATE batches_batch b SET failed = b.failed + n.failed
+    FROM (SELECT batch_id, count(*) AS failed FROM moved WHERE state = 'ended' GROUP BY batch_id) n WHERE b.id = n.batch_id
+"""
+COLLECT = """
+    WITH ended AS (
+        UPDATE batches_line l SET state = 'ended' FROM agents_task t
+        WHERE l.batch_id IN (SELECT id FROM batches_batch WHERE holder = %s AND state = ANY(%s)) AND l.state = 'running'
+          AND t.id = l.task_id AND t.finished_at IS NOT NULL
+        RETURNING l.batch_id, t.state = 'succeeded' AS succeeded
+    )
+    UPDATE batches_batch b SET completed = b.completed + n.completed, failed = b.failed + n.failed
+    FROM (SELECT batch_id, count(*) FILTER (WHERE succeeded) AS completed, count(*) FILTER (WHERE NOT succeeded) AS failed
+          FROM ended GROUP BY batch_id) n
+    WHERE b.id = n.batch_id RETURNING b.id
+"""
+END_WAITING = """
+    WITH ended AS (
+        UPDATE batches_line SET state = 'ended', failure = %s::jsonb WHERE batch_id = %s AND state = 'waiting' RETURNING batch_id
+    )
+    UPDATE batches_batch SET failed = failed + (SELECT count(*) FROM ended) WHERE id = %s
+"""
+RUNNING_TURNS = """
+    SELECT t.id AS task, t.tenant_id AS tenant, p.slug AS pool, u.id AS turn
+    FROM batches_line l JOIN agents_task t ON t.id = l.task_id JOIN orchestrator_pool p ON p.id = t.pool_id
+    JOIN LATERAL (SELECT id FROM agents_turn WHERE task_id = t.id ORDER BY number DESC LIMIT 1) u ON true
+    WHERE l.batch_id = %s AND l.state = 'running' AND t.finished_at IS NULL
+"""
+FINALIZE = """
+    UPDATE batches_batch SET state = 'finalizing', finalizing_at = now()
+    WHERE id = %s AND holder = %s AND state = ANY(%s) AND completed + failed = total
+"""
+RESULTS = """
+    SELECT l.id, l.number, l.custom_id, l.model, l.failure, t.id AS task, t.state, t.output, t.tool_calls, t.finish_reason, t.error,
+           t.prompt_tokens, t.completion_tokens, t.created_at
+    FROM batches_line l LEFT JOIN agents_task t ON t.id = l.task_id
+    WHERE l.batch_id = %s AND l.number > %s AND l.state = 'ended' ORDER BY l.number LIMIT %s
+"""
+END = """
+    UPDATE batches_batch SET state = %s, ended_at = now(), output_file_id = %s, error_file_id = %s, holder = '', held_until = NULL
+    WHERE id = %s AND holder = %s AND state = ANY(%s) RETURNING id
+"""

@@ -1,0 +1,1 @@
+"""Tasks on a schedule: by cron expression and time zone, each firing once, whoever is killed."""

@@ -1,0 +1,76 @@
+"""The pure parts: lines out of pieces, a tenant's share, ids."""
+
+from __future__ import annotations
+
+import uuid
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from batches.identifiers import BATCH, FILE, row_of, shown
+from batches.jsonl import Splitter
+from batches.lifecycle import OPEN, OUTCOMES, TRANSITIONS, BatchState, sources
+from batches.runner.share import pause_s, room
+
+
+@given(
+    lines=st.lists(st.binary(max_size=12).map(lambda line: line.replace(b"\n", b"")), max_size=8),
+    ends=st.booleans(),
+    cuts=st.lists(st.integers(0, 100), max_size=6),
+)
+def test_lines_are_the_same_however_the_file_is_cut(lines: list[bytes], ends: bool, cuts: list[int]) -> None:
+    data = b"\n".join([*lines, b"x"]) + (b"\n" if ends else b"")
+    borders = sorted({0, len(data), *(cut for cut in cuts if cut < len(data))})
+    splitter = Splitter(line_max=100, lines_max=100)
+    found = [line for start, end in pairwise(borders) for line in splitter.push(data[start:end])]
+    found += splitter.end()
+    wanted = [(number, line) for number, line in enumerate(data.split(b"\n"), 1) if line.strip(b" \t\r")]
+    assert [(line.number, line.data) for line in found] == wanted
+    assert all(data[line.offset :].startswith(line.data) for line in found)
+    assert all(line.offset == 0 or data[line.offset - 1 : line.offset] == b"\n" for line in found)
+
+
+@pytest.mark.parametrize(
+    ("limits", "sharing", "rooms"),
+    [
+        ((0, 0, 0, 0), 1, [256]),
+        ((1000, 0, 0, 0), 1, [256]),
+        ((20, 0, 0, 0), 3, [4, 3, 3]),
+        ((1000, 7, 0, 0), 2, [2, 1]),
+        ((1000, 0, 100, 8), 5, [1, 1, 1, 1, 0]),
+        ((1, 0, 0, 0), 2, [1, 0]),
+    ],
+)
+def test_batches_of_a_tenant_share_half_of_its_tightest_limit(
+    limits: tuple[int, ...], sharing: int, rooms: list[int]
+) -> None:
+    assert [room(256, limits, nth=nth, sharing=sharing) for nth in range(sharing)] == rooms
+
+
+@pytest.mark.parametrize(
+    ("remaining", "pause"), [((60, 1000), 0), ((30, 500), 0), ((29, 1000), 1), ((0, 1000), 30), ((60, 250), 15)]
+)
+def test_half_of_what_is_limited_per_minute_is_left(remaining: tuple[int, int], pause: float) -> None:
+    headers = {
+        "x-ratelimit-limit-requests": "60",
+        "x-ratelimit-remaining-requests": str(remaining[0]),
+        "x-ratelimit-limit-tokens": "1000",
+        "x-ratelimit-remaining-tokens": str(remaining[1]),
+    }
+    assert pause_s(headers) == pause
+    assert pause_s({}) == 0
+
+
+def test_a_row_has_one_name() -> None:
+    row = uuid.uuid4()
+    assert row_of(FILE, shown(FILE, row)) == row
+    for name in (str(row), shown(BATCH, row), shown(FILE, row).upper(), f"file-{row.hex}", "file-", ""):
+        assert row_of(FILE, name) is None
+
+
+def test_every_state_is_reached_and_outcomes_are_left_by_nothing() -> None:
+    assert set().union(*TRANSITIONS.values()) == set(BatchState) - {BatchState.VALIDATING}
+    assert set(BatchState) == OPEN | OUTCOMES
+    assert sources(BatchState.CANCELLING) == ["in_progress", "validating"]
