@@ -20,6 +20,7 @@ from agents.lifecycle import DEAD_LETTER_CODES, TaskState
 from agents.models import Agent, AgentRevision, Conversation, Message, Task, Turn
 from agents.output_forms import given
 from agents.problems import Problem
+from agents.publications import StandsForPool
 from agents.revision_admin import PublishAction, TrafficActions
 from agents.sampling import validated
 from orchestrator.models import Pool
@@ -100,7 +101,7 @@ class AgentForm(forms.ModelForm[Agent]):
     def clean(self) -> dict[str, Any] | None:
         """Refuse to change what stands for a bare pool, and an output form that the pool cannot hold answers to."""
         if self.instance.stands_for_id is not None:
-            raise ValidationError(services.StandsForPool(self.instance).detail)
+            raise ValidationError(StandsForPool(self.instance).detail)
         cleaned = super().clean() or self.cleaned_data
         if (pool := cleaned.get("pool")) and (output := cleaned.get("output")):
             try:
@@ -155,7 +156,9 @@ class AgentAdmin(TrafficActions, AcrossTenants):
             )
             self.message_user(request, f"Revision {draft.number} is a draft; publish it on its own page.")
         else:
-            services.revise_agent(agent=obj, created_by=str(request.user), **definition)
+            now = obj.current_revision  # what this form does not show stays
+            kept = {} if now is None else {"tools": now.tools, "limits": now.limits}
+            services.revise_agent(agent=obj, created_by=str(request.user), **definition, **kept)
 
     @display(description="revision")
     def revision(self, agent: Agent) -> str:
@@ -172,7 +175,7 @@ class AgentAdmin(TrafficActions, AcrossTenants):
         for agent in queryset:
             try:
                 services.archive_agent(agent=agent)
-            except services.StandsForPool as refusal:
+            except StandsForPool as refusal:
                 self.message_user(request, refusal.detail, messages.ERROR)
 
 

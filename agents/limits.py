@@ -89,6 +89,15 @@ def bill(
     return Bill(tenant, key, month, tuple(meters))
 
 
+def joint(bills: Sequence[Bill]) -> Bill:
+    """One bill for what is accepted together: of each meter the sum. All are of one tenant, key and month."""
+    costs: dict[str, Meter] = {}
+    for meter in (meter for one in bills for meter in one.meters):
+        known = costs.get(meter.name)
+        costs[meter.name] = meter if known is None else known._replace(cost=known.cost + meter.cost)
+    return bills[0]._replace(meters=tuple(costs.values()))
+
+
 def refusal(readings: Sequence[Reading]) -> Problem:
     """Why a reservation was refused, by the meter that it would have to wait for longest."""
     never = [reading for reading in readings if reading.wait_ms == NEVER]

@@ -143,7 +143,7 @@ class Task(TenantOwned):
     api_key = models.ForeignKey("tenants.ApiKey", null=True, blank=True, on_delete=models.SET_NULL, related_name="+")
     state = models.CharField(max_length=10, choices=STATES, default=TaskState.QUEUED.value)
     input = models.JSONField(
-        help_text="The messages as they are sent to the model, system prompt and history included."
+        help_text="The messages as they are sent to the model, system prompt and history included; a plain prompt as a string."
     )
     params = models.JSONField(default=dict, blank=True)
     output_form = models.TextField(blank=True, default="", db_default="", help_text=OUTPUT_FORM)
@@ -219,6 +219,35 @@ class Task(TenantOwned):
     def is_dead_letter(self) -> bool:
         """Whether it failed because no worker could run it, and not by what it asked for."""
         return self.state == TaskState.FAILED and (self.error or {}).get("code") in DEAD_LETTER_CODES
+
+
+class StoredResponse(TenantOwned):
+    """A task as a response of OpenAI's Responses API: what its row does not say. Without this one it cannot be retrieved there.
+
+    The context of whoever continues it is the task's input behind `preface`, and its output; so a chain of responses needs no walk,
+    and outlives the deletion of its links.
+    """
+
+    task = models.OneToOneField(Task, on_delete=models.CASCADE, primary_key=True, related_name="response")
+    model = models.CharField(max_length=200, help_text="The model's name as it was asked for.")
+    previous_id = models.UUIDField(
+        null=True, blank=True, help_text="The response that it continues, which may have been deleted since."
+    )
+    instructions = models.TextField(null=True, blank=True)  # noqa: DJ001 - none and empty are shown apart
+    background = models.BooleanField(default=False)
+    preface = models.PositiveSmallIntegerField(
+        help_text="Messages at the start of the task's input that are no context of what follows: its instructions."
+    )
+    said = models.PositiveIntegerField(help_text="Messages at the end of the task's input that came with the request.")
+    asked = models.JSONField(default=dict, blank=True, help_text="Further parameters of the request that are shown.")
+
+    class Meta:
+        constraints: ClassVar = [
+            models.CheckConstraint(condition=Q(preface__lte=1, said__gt=0), name="response_parts_of_input"),
+        ]
+
+    def __str__(self) -> str:
+        return f"resp_{self.task_id}"
 
 
 class Turn(TenantOwned):

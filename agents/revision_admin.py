@@ -21,6 +21,7 @@ from agents import publications
 from agents.models import Agent, AgentRevision
 from agents.problems import Problem
 from agents.revision_models import Publication, TrafficShare
+from agents.traffic import WHOLE
 from tenants.admin import ReadOnly
 
 MAY = ["decide"]
@@ -53,7 +54,7 @@ class SplitForm(BaseDialogForm):
     def clean_shares(self) -> dict[int, int]:
         """Read them, and refuse what the service would."""
         shares = shares_of(self.cleaned_data["shares"])
-        if sum(shares.values()) != publications.WHOLE:
+        if sum(shares.values()) != WHOLE:
             raise ValidationError("The percents must sum to 100.")
         return shares
 

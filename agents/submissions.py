@@ -18,25 +18,24 @@ CHARS_PER_TOKEN = 4
 
 
 def body_of(
-    messages: Sequence[dict[str, Any]],
+    asked: str | Sequence[dict[str, Any]],
     params: dict[str, Any],
     options: dict[str, Any] | None = None,
     *,
     output_form: str = "",
 ) -> TurnBody:
-    """Messages, parameters, options and output form as they lie in Postgres."""
-    rest = msgspec.convert(options or {}, TurnBody)
-    return msgspec.structs.replace(
-        rest,
-        messages=tuple(msgspec.convert(message, ChatMessage) for message in messages),
-        params=msgspec.convert(params, SamplingParams),
-        output=restored(output_form),
-    )
+    """What a task asks for as it lies in Postgres: messages, or a plain prompt as a string; parameters, options, output form."""
+    given = msgspec.convert({**(options or {}), "params": params}, TurnBody)
+    rest = msgspec.structs.replace(given, output=restored(output_form))
+    if isinstance(asked, str):
+        return msgspec.structs.replace(rest, prompt=asked)
+    messages = tuple(msgspec.convert(message, ChatMessage) for message in asked)
+    return msgspec.structs.replace(rest, messages=messages)
 
 
 def options_of(body: TurnBody) -> dict[str, Any]:
     """What of a body is neither messages nor parameters nor output form, to be stored; its inverse is `body_of`."""
-    bare = msgspec.structs.replace(body, messages=(), params=SamplingParams(), output=None)
+    bare = msgspec.structs.replace(body, messages=(), prompt=None, params=SamplingParams(), output=None)
     plain: dict[str, Any] = msgspec.to_builtins(bare)
     return plain
 

@@ -42,10 +42,10 @@ STILL_OPEN = """
     SELECT t.id, u.id AS turn, p.slug AS pool, t.tenant_id, n.weight, n.max_running,
            coalesce(t.api_key_id::text, '') AS key, coalesce(k.max_running, 0) AS key_max_running, t.params, t.options,
            t.output_form, t.priority,
-           t.input || coalesce((
+           CASE WHEN jsonb_typeof(t.input) = 'string' THEN t.input ELSE t.input || coalesce((
                 SELECT jsonb_agg(m.value ORDER BY v.number, m.ordinality) FROM agents_turn v
                 CROSS JOIN LATERAL jsonb_array_elements(v.context) WITH ORDINALITY m
-                WHERE v.task_id = t.id AND v.number <= u.number), '[]'::jsonb) AS input,
+                WHERE v.task_id = t.id AND v.number <= u.number), '[]'::jsonb) END AS input,
            (extract(epoch FROM t.deadline_at) * 1000)::bigint AS deadline_ms, l.tokens AS answer_tokens
     FROM agents_task t
     JOIN agents_turn u ON u.task_id = t.id AND u.state = ANY(%(open)s)

@@ -60,7 +60,7 @@ class File(TenantOwned):
 class FileChunk(TenantOwned):
     """A piece of a file, numbered from 0. All but the last have `batches.storage.CHUNK_BYTES`."""
 
-    file = models.ForeignKey(File, on_delete=models.CASCADE, related_name="chunks")
+    file = models.ForeignKey(File, on_delete=models.CASCADE, related_name="+")
     number = models.PositiveIntegerField()
     data = models.BinaryField()
 
@@ -140,7 +140,7 @@ class Line(TenantOwned):
     STATES: ClassVar = [(state.value, state.value) for state in LineState]
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
-    batch = models.ForeignKey(Batch, on_delete=models.CASCADE, related_name="lines")
+    batch = models.ForeignKey(Batch, on_delete=models.CASCADE, related_name="+")
     number = models.PositiveIntegerField(help_text="The line's number in the file, from 1.")
     offset = models.PositiveBigIntegerField(help_text="Where it begins in the file, in bytes.")
     length = models.PositiveIntegerField()
@@ -154,7 +154,7 @@ class Line(TenantOwned):
         ordering: ClassVar = ["batch", "number"]
         indexes: ClassVar = [
             models.Index(fields=["batch", "number"], name="line_waiting", condition=Q(state="waiting")),
-            models.Index(fields=["batch"], name="line_running", condition=Q(state="running")),
+            models.Index(fields=["tenant", "batch"], name="line_running", condition=Q(state="running")),
         ]
         constraints: ClassVar = [
             models.UniqueConstraint(fields=["batch", "number"], name="line_number_per_batch"),

@@ -10,7 +10,7 @@ from agents.faces.database import Database, Row
 from agents.problems import Problem, bad_field, not_found
 from batches import statements
 from batches.identifiers import BATCH, shown
-from batches.lifecycle import OPEN, BatchState, sources
+from batches.lifecycle import BatchState, sources
 from tenants.identifiers import new_id
 
 WINDOW_S = 24 * 3600
@@ -23,7 +23,7 @@ async def delete_file(db: Database, *, tenant: uuid.UUID, file: uuid.UUID) -> No
     async with db.connection() as connection, connection.transaction():
         if await (await connection.execute(statements.LOCK_FILE, [tenant, file])).fetchone() is None:
             raise not_found("file")
-        if await (await connection.execute(statements.FILE_IN_USE, [file, sorted(OPEN)])).fetchone() is not None:
+        if await (await connection.execute(statements.FILE_IN_USE, [file])).fetchone() is not None:
             raise Problem(409, "in_use", "A batch that has not ended reads this file; cancel it or wait.")
         await connection.execute(statements.DELETE_FILES, [[file], [file]])
 
@@ -44,7 +44,7 @@ async def create_batch(
             raise bad_field("input_file_id", "there is no such file; upload one by POST /v1/files")
         if file["purpose"] != "batch":
             raise bad_field("input_file_id", f"the purpose of the file is {file['purpose']!r}; it must be 'batch'")
-        row = await (await connection.execute(statements.OPEN_BATCHES, [tenant, sorted(OPEN)])).fetchone()
+        row = await (await connection.execute(statements.OPEN_BATCHES, [tenant])).fetchone()
         if row is not None and row["open"] >= OPEN_MAX:
             raise Problem(
                 429,

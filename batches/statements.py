@@ -6,6 +6,11 @@ batch, only while it holds it: a process that was paused and comes back late cha
 
 from __future__ import annotations
 
+from batches.lifecycle import OPEN
+
+_OPEN = "(" + ", ".join(f"'{state}'" for state in sorted(OPEN)) + ")"
+"""In words, as the index of open batches has it: so it is used, however many have ended."""
+
 # Files ---------------------------------------------------------------------------------------------
 
 STORED_BYTES = (
@@ -39,14 +44,14 @@ CHUNKS = "SELECT data FROM batches_filechunk WHERE file_id = %s AND number BETWE
 
 # A batch locks its file FOR SHARE when it is made, so that one of the two sees the other.
 LOCK_FILE = f"SELECT id FROM batches_file WHERE tenant_id = %s AND id = %s AND {_SEEN} FOR UPDATE"
-FILE_IN_USE = "SELECT 1 FROM batches_batch WHERE input_file_id = %s AND state = ANY(%s) LIMIT 1"
+FILE_IN_USE = f"SELECT 1 FROM batches_batch WHERE input_file_id = %s AND state IN {_OPEN} LIMIT 1"
 DELETE_FILES = """
     WITH chunks AS (DELETE FROM batches_filechunk WHERE file_id = ANY(%s))
     UPDATE batches_file SET deleted_at = now() WHERE id = ANY(%s)
 """
-EXPIRED_FILES = """
+EXPIRED_FILES = f"""
     SELECT id FROM batches_file f WHERE deleted_at IS NULL AND expires_at <= now()
-      AND NOT EXISTS (SELECT 1 FROM batches_batch b WHERE b.input_file_id = f.id AND b.state = ANY(%s))
+      AND NOT EXISTS (SELECT 1 FROM batches_batch b WHERE b.input_file_id = f.id AND b.state IN {_OPEN})
     ORDER BY id LIMIT 100 FOR UPDATE SKIP LOCKED
 """
 ABANDONED_FILES = (
@@ -56,7 +61,7 @@ ABANDONED_FILES = (
 # Batches, as their tenants ask -----------------------------------------------------------------------
 
 INPUT = f"SELECT purpose FROM batches_file WHERE tenant_id = %s AND id = %s AND {_SEEN} FOR SHARE"
-OPEN_BATCHES = "SELECT count(*)::int AS open FROM batches_batch WHERE tenant_id = %s AND state = ANY(%s)"
+OPEN_BATCHES = f"SELECT count(*)::int AS open FROM batches_batch WHERE tenant_id = %s AND state IN {_OPEN}"
 CREATE = """
     INSERT INTO batches_batch (id, tenant_id, api_key_id, endpoint, input_file_id, state, metadata, total, completed, failed,
         created_at, expires_at, holder)
@@ -73,27 +78,27 @@ CANCEL = """
 # Batches, as they are run ----------------------------------------------------------------------------
 
 # Each tenant's oldest first, then each tenant's second: many batches of one do not keep another's waiting.
-CLAIM = """
+CLAIM = f"""
     UPDATE batches_batch SET holder = %(holder)s, held_until = now() + %(lease_s)s * interval '1 second' WHERE id IN (
         SELECT b.id FROM batches_batch b JOIN (
-            SELECT id, row_number() OVER (PARTITION BY tenant_id ORDER BY id) AS nth FROM batches_batch WHERE state = ANY(%(open)s)
+            SELECT id, row_number() OVER (PARTITION BY tenant_id ORDER BY id) AS nth FROM batches_batch WHERE state IN {_OPEN}
         ) r ON r.id = b.id
-        WHERE b.state = ANY(%(open)s) AND (b.held_until IS NULL OR b.held_until < now())
+        WHERE b.state IN {_OPEN} AND (b.held_until IS NULL OR b.held_until < now())
         ORDER BY r.nth, b.id LIMIT %(most)s FOR UPDATE OF b SKIP LOCKED)
 """
-RENEW = """
-    UPDATE batches_batch SET held_until = now() + %s * interval '1 second' WHERE holder = %s AND state = ANY(%s)
+RENEW = f"""
+    UPDATE batches_batch SET held_until = now() + %s * interval '1 second' WHERE holder = %s AND state IN {_OPEN}
 """
-RELEASE = "UPDATE batches_batch SET holder = '', held_until = NULL WHERE holder = %s"
+RELEASE = f"UPDATE batches_batch SET holder = '', held_until = NULL WHERE holder = %s AND state IN {_OPEN}"
 # `nth` of `sharing`: the tenant's batches in progress share what it may have in flight.
-HELD = """
+HELD = f"""
     SELECT b.*, coalesce(r.nth, 0)::int AS nth, coalesce(r.sharing, 1)::int AS sharing, b.expires_at <= now() AS is_over
     FROM batches_batch b LEFT JOIN (
         SELECT id, row_number() OVER (PARTITION BY tenant_id ORDER BY id) - 1 AS nth,
                count(*) OVER (PARTITION BY tenant_id) AS sharing
         FROM batches_batch WHERE state = 'in_progress'
     ) r ON r.id = b.id
-    WHERE b.holder = %s AND b.state = ANY(%s) ORDER BY b.id
+    WHERE b.holder = %s AND b.state IN {_OPEN} ORDER BY b.id
 """
 ADD_LINES = """
     INSERT INTO batches_line (id, tenant_id, batch_id, number, "offset", length, custom_id, state, model, failure)
@@ -113,9 +118,12 @@ FAIL = """
     WHERE id = %s AND holder = %s AND state = ANY(%s) RETURNING id
 """
 DELETE_LINES = "DELETE FROM batches_line WHERE batch_id = %s"
+# A batch may have its share only when those that had more before it began have let some of it go.
 NEXT_LINES = """
-    SELECT id, number, "offset", length, custom_id FROM batches_line WHERE batch_id = %s AND state = 'waiting'
-    ORDER BY number LIMIT greatest(0, %s - (SELECT count(*) FROM batches_line WHERE batch_id = %s AND state = 'running'))
+    SELECT id, number, "offset", length, custom_id FROM batches_line WHERE batch_id = %(batch)s AND state = 'waiting'
+    ORDER BY number LIMIT greatest(0, least(%(share)s - (
+            SELECT count(*) FROM batches_line WHERE tenant_id = %(tenant)s AND batch_id = %(batch)s AND state = 'running'
+        ), %(whole)s - (SELECT count(*) FROM batches_line WHERE tenant_id = %(tenant)s AND state = 'running')))
 """
 # What a line was found to be is written while it waits, once; a batch's counts move with its lines, in one statement.
 SUBMITTED = """
@@ -129,10 +137,10 @@ SUBMITTED = """
     UPDATE batches_batch b SET failed = b.failed + n.failed
     FROM (SELECT batch_id, count(*) AS failed FROM moved WHERE state = 'ended' GROUP BY batch_id) n WHERE b.id = n.batch_id
 """
-COLLECT = """
+COLLECT = f"""
     WITH ended AS (
-        UPDATE batches_line l SET state = 'ended' FROM agents_task t
-        WHERE l.batch_id IN (SELECT id FROM batches_batch WHERE holder = %s AND state = ANY(%s)) AND l.state = 'running'
+        UPDATE batches_line l SET state = 'ended' FROM batches_batch h, agents_task t
+        WHERE h.holder = %s AND h.state IN {_OPEN} AND l.tenant_id = h.tenant_id AND l.batch_id = h.id AND l.state = 'running'
           AND t.id = l.task_id AND t.finished_at IS NOT NULL
         RETURNING l.batch_id, t.state = 'succeeded' AS succeeded
     )

@@ -17,6 +17,7 @@ from django.conf import settings
 from agents.faces.context import Context
 from agents.runner.chore import Runner
 from batches.runner.chore import run_batches
+from comparisons.running import run_comparisons
 from outbound.client import Outbound
 from schedules.firing import fire_schedules
 from webhooks.delivery import deliver
@@ -34,7 +35,13 @@ async def _tools(context: Context, stop: asyncio.Event) -> None:
         await Runner(context, outbound, elsewhere={}).run(stop)
 
 
-CHORES: dict[str, Chore] = {"tools": _tools, "webhooks": deliver, "schedules": fire_schedules, "batches": run_batches}
+CHORES: dict[str, Chore] = {
+    "tools": _tools,
+    "webhooks": deliver,
+    "schedules": fire_schedules,
+    "comparisons": run_comparisons,
+    "batches": run_batches,
+}
 
 
 async def run(

@@ -96,6 +96,7 @@ INSTALLED_APPS = [
     "agents",
     "batches",
     "schedules",
+    "comparisons",
     "knowledge",
     "billing",
 ]
@@ -184,7 +185,11 @@ SPECTACULAR_SETTINGS = {
         "agents.api.openapi.add_hot_routes",
         "batches.openapi.add_routes",
     ],
-    "ENUM_NAME_OVERRIDES": {"TaskStateEnum": "agents.models.STATES"},
+    "ENUM_NAME_OVERRIDES": {
+        "TaskStateEnum": "agents.models.STATES",
+        "ComparisonStateEnum": "comparisons.models.COMPARISON_STATES",
+        "FiringStateEnum": "schedules.models.FIRING_STATES",
+    },
 }
 
 UNFOLD = {
@@ -233,6 +238,11 @@ UNFOLD = {
                         "title": "Conversations",
                         "icon": "forum",
                         "link": reverse_lazy("admin:agents_conversation_changelist"),
+                    },
+                    {
+                        "title": "Comparisons",
+                        "icon": "compare",
+                        "link": reverse_lazy("admin:comparisons_comparison_changelist"),
                     },
                     {
                         "title": "Schedules",
@@ -334,7 +344,7 @@ OPSITE_FILES_LIMIT_BYTES = int(os.environ.get("OPSITE_FILES_LIMIT_BYTES", str(10
 """How much a tenant's files may hold together when one more is uploaded; what batches write counts as well."""
 OPSITE_BATCH_MAX_LINES = int(os.environ.get("OPSITE_BATCH_MAX_LINES", "50000"))
 OPSITE_BATCH_WINDOW = int(os.environ.get("OPSITE_BATCH_WINDOW", "256"))
-"""Lines of one batch that are in the queue or running at a time; of a tenant's limits its batches take half at most."""
+"""Lines of a tenant's batches that are in the queue or running at a time, together; half of each of its limits at most."""
 OPSITE_HISTORY_DAYS = int(os.environ.get("OPSITE_HISTORY_DAYS", "30"))
 """How long decisions and ended workers are kept."""
 OPSITE_DEMAND_HISTORY_DAYS = int(os.environ.get("OPSITE_DEMAND_HISTORY_DAYS", "28"))

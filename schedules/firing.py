@@ -29,7 +29,8 @@ from tenants.identifiers import new_id
 log = logging.getLogger(__name__)
 
 POLL_S = 1.0
-LEASE_S = 60.0
+LEASE_S = 15.0
+"""How long a killed process keeps others away. One that takes longer does no harm: whatever two do is done once."""
 BATCH = 20
 FAILURES_MAX = 5
 """Firings in a row that fail before the schedule is paused."""

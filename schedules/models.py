@@ -98,3 +98,6 @@ class Firing(TenantOwned):
 
     def __str__(self) -> str:
         return f"{self.schedule}: {self.nominal_at:%Y-%m-%d %H:%M}"
+
+
+FIRING_STATES = Firing.State.choices

@@ -13,6 +13,7 @@ SCOPES = (
     "tools:write", "tools:read",
     "schedules:write", "schedules:read",
     "files:write", "files:read", "batches:write", "batches:read",
+    "comparisons:write", "comparisons:read",
 )  # fmt: skip
 
 

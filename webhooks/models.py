@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import ClassVar
 
 from django.contrib.postgres.fields import ArrayField
@@ -102,6 +103,11 @@ class Delivery(TenantOwned):
 
     def __str__(self) -> str:
         return f"{self.type} {self.id}"
+
+    @property
+    def next_attempt_at(self) -> datetime | None:
+        """When it is attempted next; None when it has ended."""
+        return self.due_at if self.state == self.State.PENDING else None
 
 
 class Attempt(TenantOwned):

@@ -48,6 +48,8 @@ CONFLICTS = {
     ("post", "/api/v1/webhooks"),
     ("post", "/api/v1/webhooks/{id}/test"),
     ("post", "/api/v1/webhooks/{id}/deliveries/{delivery}/replay"),
+    ("post", "/api/v1/input-sets"),
+    ("delete", "/api/v1/input-sets/{id}"),
     ("post", "/api/v1/schedules"),
     ("patch", "/api/v1/schedules/{id}"),
 }

@@ -6,9 +6,9 @@ from typing import Any
 
 import msgspec
 
+from agents.faces.idempotency import IDEMPOTENCY_KEY_MAX
 from agents.faces.requests import AnswerRequest, ChatRequest, TaskRequest
 from agents.faces.socket import ANSWERS, ClientMessage
-from agents.faces.submit import IDEMPOTENCY_KEY_MAX
 from agents.sampling import RANGES, STOPS_MAX
 from taskqueue.messages import SamplingParams
 

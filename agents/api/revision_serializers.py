@@ -6,7 +6,7 @@ from typing import Any
 
 from rest_framework import serializers
 
-from agents.api.serializers import SYSTEM_PROMPT_MAX, Form, OutputField, RevisionSerializer
+from agents.api.serializers import AgentChange, Form, RevisionSerializer
 from agents.models import AgentRevision
 from agents.publications import SHARES_MAX
 from agents.revision_models import Publication, TrafficShare
@@ -22,18 +22,13 @@ class RevisionInTraffic(RevisionSerializer):
 
     class Meta(RevisionSerializer.Meta):
         model = AgentRevision
-        fields = (*RevisionSerializer.Meta.fields, "published_at", "percent")
+        fields = (*RevisionSerializer.Meta.fields, "published_at", "percent")  # type: ignore[assignment]
 
 
-class DraftInput(Form):
+class DraftInput(AgentChange):
     """A revision that serves nobody yet: what is left out is as in the current one."""
 
-    pool = serializers.CharField(max_length=63, required=False)
-    system_prompt = serializers.CharField(
-        allow_blank=True, required=False, max_length=SYSTEM_PROMPT_MAX, trim_whitespace=False
-    )
-    params = serializers.DictField(required=False)
-    output = OutputField(required=False, allow_null=True)
+    name = None  # type: ignore[assignment]  # how REST framework takes a field away
 
 
 class ShareSerializer(serializers.ModelSerializer[TrafficShare]):
@@ -66,7 +61,7 @@ class ShareInput(Form):
 class TrafficInput(Form):
     """How new tasks are shared between revisions: whole percents that sum to 100."""
 
-    shares = ShareInput(many=True, allow_empty=False, max_length=SHARES_MAX)
+    shares = serializers.ListField(child=ShareInput(), allow_empty=False, max_length=SHARES_MAX)
 
     def validate_shares(self, shares: list[dict[str, Any]]) -> list[dict[str, Any]]:
         """Refuse a revision that stands there twice."""

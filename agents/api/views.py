@@ -19,7 +19,7 @@ from agents.api.pagination import HighestNumberFirst
 from agents.api.tool_forms import StepSerializer
 from agents.models import Agent, Conversation, Task
 from agents.problems import bad_field
-from tenants.models import Tenant
+from tenants.models import ApiKey, Tenant
 
 Row = TypeVar("Row", bound=Model)
 
@@ -27,6 +27,11 @@ Row = TypeVar("Row", bound=Model)
 def tenant_of(request: Request) -> Tenant:
     """The tenant whose key asks."""
     return cast("KeyUser", request.user).tenant
+
+
+def key_of(request: Request) -> ApiKey:
+    """The key that asks."""
+    return cast("KeyUser", request.user).key
 
 
 class Listed(mixins.ListModelMixin, viewsets.GenericViewSet[Row], ABC):

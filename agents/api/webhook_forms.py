@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from rest_framework import serializers
 
 from agents.api.serializers import Form, QueryForm
@@ -79,7 +77,7 @@ class DeliverySerializer(serializers.ModelSerializer[Delivery]):
     """One event on its way to one endpoint, with its attempts, the last first."""
 
     webhook_id = serializers.SerializerMethodField()
-    next_attempt_at = serializers.SerializerMethodField()
+    next_attempt_at = serializers.DateTimeField(read_only=True, allow_null=True)
     attempts = AttemptSerializer(many=True, read_only=True)
 
     class Meta:
@@ -91,10 +89,6 @@ class DeliverySerializer(serializers.ModelSerializer[Delivery]):
     def get_webhook_id(self, delivery: Delivery) -> str:
         """The header `webhook-id` of all its attempts."""
         return message_id(delivery.pk)
-
-    def get_next_attempt_at(self, delivery: Delivery) -> Any:
-        """When it is attempted next; null when it has ended."""
-        return delivery.due_at if delivery.state == Delivery.State.PENDING else None
 
 
 class EndpointFilter(QueryForm):

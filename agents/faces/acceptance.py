@@ -2,8 +2,8 @@
 
 Accepted means committed. What the tenant's budget refuses is never written. A task whose enqueue the queue refuses (a limit of
 its tenant or key, the pool's bound, no capacity, a deadline that cannot be met) is withdrawn before anybody was told of it, and
-its reservation given back; one whose process dies between commit and enqueue, or whose enqueue was not answered, is found by the
-sweep.
+its reservation given back; so are the tasks that were to be accepted together with it. One whose process dies between commit and
+enqueue, or whose enqueue was not answered, is found by the sweep.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ import asyncio
 import time
 import uuid
 from collections import defaultdict
+from collections.abc import Sequence
+from contextlib import suppress
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -19,7 +21,7 @@ import psycopg
 
 from agents.faces.admission import Admission
 from agents.faces.database import Database, Row
-from agents.limits import Bill, seconds
+from agents.limits import Bill, joint, seconds
 from agents.problems import Problem, deadline_too_early, no_capacity, pool_busy, too_many_waiting, unavailable
 from agents.waits import range_of
 from taskqueue.buckets import Reading
@@ -55,36 +57,56 @@ class Accepted(NamedTuple):
     place: Place | None = None
 
 
+class _Asked(NamedTuple):
+    """Candidates that are accepted together or not at all, their bill, and who waits for the answer."""
+
+    candidates: tuple[Candidate, ...]
+    bill: Bill
+    answer: asyncio.Future[tuple[Accepted, ...]]
+
+    @property
+    def ids(self) -> list[uuid.UUID]:
+        return [candidate.row["id"] for candidate in self.candidates]
+
+
 class Acceptance:
     """One writer per process."""
 
     def __init__(self, db: Database, hub: EventHub, admission: Admission) -> None:
         self._db, self._hub, self._admission = db, hub, admission
-        self._pending: list[tuple[Candidate, asyncio.Future[Accepted]]] = []
+        self._pending: list[_Asked] = []
         self._writer: asyncio.Task[None] | None = None
         self._closed: dict[tuple[str, str], tuple[float, Enqueued]] = {}
 
     async def accept(self, candidate: Candidate) -> Accepted:
         """Wait until the task is committed and enqueued; raises the `Problem` that refuses it."""
-        for owner in (candidate.submission.tenant, candidate.submission.key):
-            if (closed := self._closed.get((candidate.pool, owner))) is not None:
-                if closed[0] > time.monotonic():
-                    raise _no_place(candidate, closed[1])
-                del self._closed[candidate.pool, owner]
-        readings = await self._admission.reserve(candidate.bill)
-        return (await self._accept(candidate))._replace(readings=readings)
+        (accepted,) = await self.accept_together([candidate])
+        return accepted
 
-    async def _accept(self, candidate: Candidate) -> Accepted:
+    async def accept_together(self, candidates: Sequence[Candidate]) -> tuple[Accepted, ...]:
+        """As `accept`, for tasks of one tenant, key and pool: all of them are accepted, or none."""
+        first = candidates[0]
+        for owner in (first.submission.tenant, first.submission.key):
+            if (closed := self._closed.get((first.pool, owner))) is not None:
+                if closed[0] > time.monotonic():
+                    raise _no_place(first, closed[1])
+                del self._closed[first.pool, owner]
+        costs = joint([candidate.bill for candidate in candidates])
+        readings = await self._admission.reserve(costs)
+        accepted = await self._accept(tuple(candidates), costs)
+        return tuple(one._replace(readings=readings) for one in accepted)
+
+    async def _accept(self, candidates: tuple[Candidate, ...], costs: Bill) -> tuple[Accepted, ...]:
         """What becomes of the reservation is the writer's business: it also knows it when the caller has gone."""
-        answer: asyncio.Future[Accepted] = asyncio.get_running_loop().create_future()
-        self._pending.append((candidate, answer))
+        answer: asyncio.Future[tuple[Accepted, ...]] = asyncio.get_running_loop().create_future()
+        self._pending.append(_Asked(candidates, costs, answer))
         if self._writer is None or self._writer.done():
             self._writer = asyncio.create_task(self._write(), name="group commit")
         return await answer
 
     async def _write(self) -> None:
         while self._pending:
-            group, self._pending = self._pending[:GROUP_MAX], self._pending[GROUP_MAX:]
+            group = self._next_group()
             try:
                 await self._commit(group)
             except (psycopg.DataError, psycopg.IntegrityError) as error:
@@ -92,7 +114,17 @@ class Acceptance:
             except Exception as error:
                 await self._refuse(group, error)
 
-    async def _one_by_one(self, group: list[tuple[Candidate, asyncio.Future[Accepted]]], error: Exception) -> None:
+    def _next_group(self) -> list[_Asked]:
+        """Those that came first: `GROUP_MAX` tasks, or a few more, since what is accepted together stays together."""
+        group: list[_Asked] = []
+        rows = 0
+        while rows < GROUP_MAX and len(group) < len(self._pending):
+            group.append(self._pending[len(group)])
+            rows += len(group[-1].candidates)
+        del self._pending[: len(group)]
+        return group
+
+    async def _one_by_one(self, group: list[_Asked], error: Exception) -> None:
         """One row that Postgres does not take must not refuse its neighbours."""
         if len(group) == 1:
             await self._refuse(
@@ -107,61 +139,70 @@ class Acceptance:
             except Exception as failure:
                 await self._refuse([alone], failure)
 
-    async def _commit(self, group: list[tuple[Candidate, asyncio.Future[Accepted]]]) -> None:
+    async def _commit(self, group: list[_Asked]) -> None:
         await self._hub.reach()  # a queue that is away refuses before anything is written
-        conversations = {c.row["conversation"] for c, _ in group if c.row["conversation"] is not None}
-        created = await self._db.accept([candidate.row for candidate, _ in group], sorted(conversations))
-        earlier = [(candidate, answer) for candidate, answer in group if candidate.row["id"] not in created]
-        await self._admission.refund(candidate.bill for candidate, _ in earlier)
-        for _, answer in earlier:
-            _answer(answer, Accepted(None))
-        by_pool: defaultdict[str, list[tuple[Candidate, asyncio.Future[Accepted]]]] = defaultdict(list)
-        for candidate, answer in group:
-            if candidate.row["id"] in created:
-                by_pool[candidate.pool].append((candidate, answer))
+        rows = [candidate.row for asked in group for candidate in asked.candidates]
+        conversations = {row["conversation"] for row in rows if row["conversation"] is not None}
+        created = await self._db.accept(rows, sorted(conversations))
+        earlier = [asked for asked in group if not created.keys() >= set(asked.ids)]
+        # Where some of a set were met and some not, its key was used for another set: the look at the earlier ones will say so.
+        halves = [task for asked in earlier for task in asked.ids if task in created]
+        if halves:
+            await self._db.withdraw(halves)
+        await self._admission.refund(asked.bill for asked in earlier)
+        for asked in earlier:
+            _answer(asked, (Accepted(None),) * len(asked.candidates))
+        by_pool: defaultdict[str, list[_Asked]] = defaultdict(list)
+        for asked in group:
+            if created.keys() >= set(asked.ids):
+                by_pool[asked.candidates[0].pool].append(asked)
         for pool, entries in by_pool.items():
             await self._enqueue(pool, entries, created)
 
-    async def _enqueue(
-        self,
-        pool: str,
-        entries: list[tuple[Candidate, asyncio.Future[Accepted]]],
-        created: dict[uuid.UUID, Any],
-    ) -> None:
+    async def _enqueue(self, pool: str, entries: list[_Asked], created: dict[uuid.UUID, Any]) -> None:
+        queue = self._hub.queue(pool)
         try:
-            verdicts = await self._hub.queue(pool).enqueue([candidate.submission for candidate, _ in entries])
+            verdicts = iter(await queue.enqueue([one.submission for asked in entries for one in asked.candidates]))
         except QueueRefused:
-            await self._db.withdraw([candidate.row["id"] for candidate, _ in entries])
+            await self._db.withdraw([task for asked in entries for task in asked.ids])
             await self._refuse(entries, unavailable("The queue"))
             return
         except QueueUnavailable:
             # Whether Redis took them in is not known, and an equal request may have been answered meanwhile: a task that is
             # committed is accepted. The sweep enqueues what Redis does not know.
-            for candidate, answer in entries:
-                _answer(answer, Accepted(created[candidate.row["id"]]))
+            for asked in entries:
+                _answer(asked, tuple(Accepted(created[task]) for task in asked.ids))
             return
-        refused = []
-        for (candidate, answer), enqueued in zip(entries, verdicts, strict=True):
-            if enqueued.verdict in {"accepted", "known"}:
-                _answer(answer, Accepted(created[candidate.row["id"]], place=enqueued.place))
+        refused: list[tuple[_Asked, Enqueued]] = []
+        half_in: list[str] = []
+        for asked in entries:
+            answers = [next(verdicts) for _ in asked.candidates]
+            is_in = [answer.verdict in {"accepted", "known"} for answer in answers]
+            if all(is_in):
+                places = zip(asked.ids, answers, strict=True)
+                _answer(asked, tuple(Accepted(created[task], place=answer.place) for task, answer in places))
             else:
-                refused.append((candidate, answer, enqueued))
+                refused.append((asked, answers[is_in.index(False)]))
+                half_in += [one.submission.turn for one, yes in zip(asked.candidates, is_in, strict=True) if yes]
         if refused:
-            await self._db.withdraw([candidate.row["id"] for candidate, _, _ in refused])
-            for candidate, answer, enqueued in refused:
-                asks = candidate.submission
+            await self._db.withdraw([task for asked, _ in refused for task in asked.ids])
+            for asked, enqueued in refused:
+                asks = asked.candidates[0].submission
                 owner = asks.key if enqueued.verdict == "key_full" else asks.tenant
                 if enqueued.verdict != "too_late":  # another one may have more time
                     self._closed[pool, owner] = (time.monotonic() + CLOSED_S, enqueued)
-                await self._refuse([(candidate, answer)], _no_place(candidate, enqueued))
+                await self._refuse([asked], _no_place(asked.candidates[0], enqueued))
+        if half_in:  # only now: what is recorded of a task that is withdrawn changes nothing
+            with suppress(QueueUnavailable):
+                await queue.cancel(half_in)
 
-    async def _refuse(self, group: list[tuple[Candidate, asyncio.Future[Accepted]]], error: Exception) -> None:
+    async def _refuse(self, group: list[_Asked], error: Exception) -> None:
         """Refuse those that have no answer yet; one whose caller has gone gets its reservation back all the same."""
-        unanswered = [(candidate, answer) for candidate, answer in group if not answer.done() or answer.cancelled()]
-        await self._admission.refund(candidate.bill for candidate, _ in unanswered)
-        for _, answer in unanswered:
-            if not answer.done():
-                answer.set_exception(error)
+        unanswered = [asked for asked in group if not asked.answer.done() or asked.answer.cancelled()]
+        await self._admission.refund(asked.bill for asked in unanswered)
+        for asked in unanswered:
+            if not asked.answer.done():
+                asked.answer.set_exception(error)
 
 
 def _no_place(candidate: Candidate, refused: Enqueued) -> Problem:
@@ -178,6 +219,6 @@ def _no_place(candidate: Candidate, refused: Enqueued) -> Problem:
     return too_many_waiting(candidate.submission.max_waiting, retry_after_s)
 
 
-def _answer(answer: asyncio.Future[Accepted], accepted: Accepted) -> None:
-    if not answer.done():
-        answer.set_result(accepted)
+def _answer(asked: _Asked, accepted: tuple[Accepted, ...]) -> None:
+    if not asked.answer.done():
+        asked.answer.set_result(accepted)

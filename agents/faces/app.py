@@ -15,8 +15,9 @@ from starlette.routing import Route, WebSocketRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 from starlette.websockets import WebSocket
 
-from agents.faces import answering, answers, health, openai, openai_models, tasks
+from agents.faces import answering, answers, health, tasks
 from agents.faces.context import Context
+from agents.faces.openai import chat, completions, errors, models, response_reading, responses
 from agents.faces.socket import Session
 from agents.problems import Problem, method_not_allowed, no_route, unavailable
 from taskqueue.failures import QueueUnavailable
@@ -32,9 +33,15 @@ ROUTES: list[tuple[str, str, Handler]] = [
     ("POST", "/api/v1/tasks/{id}/cancel", tasks.cancel_task),
     ("GET", "/api/v1/tasks/{id}/events", tasks.get_events),
     ("POST", "/api/v1/tasks/{id}/answers", answering.answer),
-    ("GET", "/v1/models", openai_models.list_models),
-    ("GET", "/v1/models/{id}", openai_models.get_model),
-    ("POST", "/v1/chat/completions", openai.chat),
+    ("GET", "/v1/models", models.list_models),
+    ("GET", "/v1/models/{id}", models.get_model),
+    ("POST", "/v1/chat/completions", chat.chat),
+    ("POST", "/v1/completions", completions.complete),
+    ("POST", "/v1/responses", responses.create),
+    ("GET", "/v1/responses/{id}", response_reading.retrieve),
+    ("DELETE", "/v1/responses/{id}", response_reading.delete_response),
+    ("POST", "/v1/responses/{id}/cancel", response_reading.cancel_response),
+    ("GET", "/v1/responses/{id}/input_items", response_reading.list_input_items),
     ("GET", "/livez", health.livez),
     ("GET", "/readyz", health.readyz),
 ]
@@ -55,7 +62,7 @@ def _is_hot(scope: Scope, path: str) -> bool:
 
 def _refusal(request: Request) -> Callable[[Problem], Response]:
     """How this path's callers expect to be refused."""
-    return openai.failure if f"{request.url.path}/".startswith("/v1/") else answers.problem
+    return errors.failure if f"{request.url.path}/".startswith("/v1/") else answers.problem
 
 
 def _unrouted(request: Request, error: Exception) -> Response:

@@ -78,7 +78,7 @@ HISTORY = """
 
 TASK = """
     SELECT t.id, a.slug AS agent, r.number AS revision, p.slug AS pool, t.conversation_id AS conversation, t.state,
-           t.priority, t.deadline_at, t.metadata, t.output, t.tool_calls, t.finish_reason, t.error, t.prompt_tokens,
+           t.params, t.priority, t.deadline_at, t.metadata, t.output, t.tool_calls, t.finish_reason, t.error, t.prompt_tokens,
            t.completion_tokens, t.attempts, t.rerun_of_id AS rerun_of, t.created_at, t.started_at, t.first_token_at, t.finished_at,
            t.idempotency_digest, u.id AS turn
     FROM agents_task t
@@ -88,6 +88,16 @@ TASK = """
     WHERE t.tenant_id = %s
 """
 TASK_BY_ID = TASK + " AND t.id = %s"
+
+RESPONSE = """
+    SELECT t.id, t.state, t.input, t.params, t.metadata, t.output, t.finish_reason, t.error, t.prompt_tokens, t.completion_tokens,
+           t.conversation_id AS conversation, t.created_at, t.finished_at, p.slug AS pool,
+           s.model, s.previous_id AS previous, s.instructions, s.background, s.preface, s.said, s.asked
+    FROM agents_storedresponse s
+    JOIN agents_task t ON t.id = s.task_id JOIN orchestrator_pool p ON p.id = t.pool_id
+    WHERE s.tenant_id = %s AND s.task_id = %s
+"""
+DELETE_RESPONSE = "DELETE FROM agents_storedresponse WHERE tenant_id = %s AND task_id = %s"
 
 IDEMPOTENCY_FOR = "interval '24 hours'"
 TASK_BY_IDEMPOTENCY_KEY = TASK + f" AND t.idempotency_key = %s AND t.created_at > now() - {IDEMPOTENCY_FOR}"
@@ -119,7 +129,7 @@ ACCEPT = """
         SELECT * FROM jsonb_to_recordset(%s::jsonb) AS x(
             id uuid, turn uuid, tenant uuid, agent uuid, revision uuid, pool uuid, conversation uuid, api_key uuid, input jsonb,
             params jsonb, options jsonb, output_form text, parent_call uuid, priority int, deadline_at timestamptz, metadata jsonb,
-            idempotency_key text, idempotency_digest text, estimated_tokens int, new_messages jsonb)
+            idempotency_key text, idempotency_digest text, estimated_tokens int, new_messages jsonb, response jsonb)
     ), accepted AS (
         INSERT INTO agents_task (id, tenant_id, agent_id, revision_id, pool_id, conversation_id, api_key_id, state, input, params,
             options, output_form, parent_call_id, priority, deadline_at, metadata, idempotency_key, idempotency_digest,
@@ -143,6 +153,13 @@ ACCEPT = """
         FROM rows r JOIN accepted a ON a.id = r.id
         CROSS JOIN LATERAL jsonb_array_elements(r.new_messages) WITH ORDINALITY m
         WHERE r.conversation IS NOT NULL
+    ), stored AS (
+        INSERT INTO agents_storedresponse (task_id, tenant_id, model, previous_id, instructions, background, preface, said, asked)
+        SELECT r.id, r.tenant, s.model, s.previous, s.instructions, s.background, s.preface, s.said, s.asked
+        FROM rows r JOIN accepted a ON a.id = r.id
+        CROSS JOIN LATERAL jsonb_to_record(r.response) AS s(
+            model text, previous uuid, instructions text, background boolean, preface int, said int, asked jsonb)
+        WHERE r.response IS NOT NULL
     )
     SELECT id, created_at FROM accepted
 """
@@ -153,10 +170,12 @@ ANSWER_CALL = """
     WHERE c.tenant_id = %s AND c.task_id = %s AND c.call_id = %s AND c.state = 'waiting' AND c.name = 'ask_human' RETURNING c.name
 """
 
+# Whatever the state: of tasks that were to be accepted together one may have been claimed before another was refused.
 WITHDRAW = [
     "DELETE FROM agents_message WHERE task_id = ANY(%s)",
     "DELETE FROM agents_turn WHERE task_id = ANY(%s)",
-    "DELETE FROM agents_task WHERE id = ANY(%s) AND state = 'queued'",
+    "DELETE FROM agents_storedresponse WHERE task_id = ANY(%s)",
+    "DELETE FROM agents_task WHERE id = ANY(%s)",
 ]
 
 CANCEL_UNKNOWN = f"""

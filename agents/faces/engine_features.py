@@ -14,31 +14,23 @@ LOGPROBS_BY = frozenset({"vllm", "transformers"})
 """The engines that tell how likely a token was."""
 
 
-async def output_form(
-    agent: AgentRef, request: TaskRequest, sampling: SamplingParams, *, may_call: bool
-) -> OutputForm | None:
-    """The request's output form, or the agent's own. A large schema takes a while to be checked: it is done on a thread.
-
-    `may_call`: the answer may call tools.
-    """
+async def output_form(agent: AgentRef, request: TaskRequest) -> OutputForm | None:
+    """The request's output form, or the agent's own. A large schema takes a while to be checked: it is done on a thread."""
     if request.output is None:
-        form = restored(agent.output_form)
-    else:
-        form = await asyncio.to_thread(checked, request.output, field="output")
-    if form is None:
-        return None
-    require_guiding(form, engine=agent.engine, pool=agent.pool, field="output")
-    if sampling.ignore_eos:
-        raise bad_field("parameters.ignore_eos", "an answer of an output form ends where the form is complete")
-    if may_call:
-        raise bad_field(
-            "output", "an answer is held to it from its first token, so no tool could be called; ask for text"
-        )
-    return form
+        return restored(agent.output_form)
+    return await asyncio.to_thread(checked, request.output, field="output")
 
 
-def check_logprobs(agent: AgentRef, sampling: SamplingParams, *, may_call: bool) -> None:
-    """Refuse log probabilities that nobody would tell."""
+def check_features(agent: AgentRef, *, sampling: SamplingParams, form: OutputForm | None, may_call: bool) -> None:
+    """Refuse what the engine cannot do, and what cannot be together. `may_call`: the answer may call tools."""
+    if form is not None:
+        require_guiding(form, engine=agent.engine, pool=agent.pool, field="output")
+        if sampling.ignore_eos:
+            raise bad_field("parameters.ignore_eos", "an answer of an output form ends where the form is complete")
+        if may_call:
+            raise bad_field(
+                "output", "an answer is held to it from its first token, so no tool could be called; ask for text"
+            )
     if sampling.logprobs is None:
         return
     if agent.engine not in LOGPROBS_BY:

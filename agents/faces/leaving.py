@@ -42,15 +42,19 @@ def ends_with_client(request: TaskRequest, *, by_default: bool, followed: bool) 
 
 async def end(context: Context, left: Iterable[Submitted]) -> None:
     """Cancel those of the tasks that were to end with their client. If the queue is away now, they go on to their outcome."""
+    await cancel(context, [one for one in left if one.ends_with_client])
+
+
+async def cancel(context: Context, tasks: Iterable[Submitted]) -> None:
+    """Cancel tasks whose answers nobody will read, those that have ended excepted. If the queue is away now, they go on."""
     by_pool: defaultdict[str, list[Submitted]] = defaultdict(list)
-    for one in left:
-        if one.ends_with_client:
-            by_pool[one.row["pool"]].append(one)
-    for pool, tasks in by_pool.items():
+    for one in tasks:
+        by_pool[one.row["pool"]].append(one)
+    for pool, several in by_pool.items():
         try:
-            answers = await context.hub.queue(pool).cancel([str(one.row["turn"]) for one in tasks])
-            for one, answer in zip(tasks, answers, strict=True):
+            answers = await context.hub.queue(pool).cancel([str(one.row["turn"]) for one in several])
+            for one, answer in zip(several, answers, strict=True):
                 if answer == "unknown":
                     await context.db.cancel_unknown(one.row["tenant"], one.task)
         except (QueueUnavailable, Problem) as error:
-            log.warning("pool %s: %d tasks go on though their client has left: %s", pool, len(tasks), error)
+            log.warning("pool %s: %d tasks go on though nobody reads them: %s", pool, len(several), error)

@@ -49,7 +49,10 @@ class MessageIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_de
 
 
 class TaskRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """`POST /api/v1/tasks`, and the websocket's `submit`. Either `input` or `messages`."""
+    """`POST /api/v1/tasks`, and the websocket's `submit`. One of `input`, `messages` and `prompt`.
+
+    Fields that came later are `UNSET` where they were left out, so that the digest of what leaves them out stays as it was.
+    """
 
     agent: str
     input: str | None = None
@@ -66,6 +69,7 @@ class TaskRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     idempotency_key: str | None = None
     split_key: str | None = None
     cancel_on_disconnect: bool | UnsetType = UNSET
+    prompt: str | UnsetType = UNSET
 
 
 class AnswerRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

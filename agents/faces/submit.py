@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import time
 import uuid
 from collections.abc import Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
+from msgspec import UNSET
 
 from agents.faces import database
 from agents.faces.acceptance import Candidate
+from agents.faces.as_response import AsResponse
 from agents.faces.context import Context
 from agents.faces.database import Row
-from agents.faces.engine_features import check_logprobs, output_form
+from agents.faces.engine_features import check_features, output_form
+from agents.faces.idempotency import Idempotency, idempotency
 from agents.faces.leaving import ends_with_client
 from agents.faces.principals import AgentRef, Principal
+from agents.faces.prompts import plain_prompt, preface
 from agents.faces.requests import MessageIn, TaskRequest
 from agents.faces.submitted import Submitted
 from agents.lifecycle import TaskState
@@ -27,15 +30,14 @@ from agents.limits import bill, headers
 from agents.output_forms import stored
 from agents.problems import LIMIT_CODES, Problem, bad_field, not_found, unavailable
 from agents.sampling import layered, validated
-from agents.submissions import options_of, reserved_tokens, submission
+from agents.submissions import body_of, options_of, reserved_tokens, submission
 from agents.waits import shown
 from taskqueue.failures import QueueUnavailable
 from taskqueue.inbox import Subscription
-from taskqueue.messages import ChatMessage, ToolSpec, TurnBody
+from taskqueue.messages import OutputForm, ToolSpec, TurnBody
 from taskqueue.outlook import Place
 from tenants.identifiers import new_id
 
-IDEMPOTENCY_KEY_MAX = 255
 EXPECT_S = 5.0
 """How long a submission waits for this process's inbox in Redis (if it is followed), or for an equal one to be queued."""
 LOOK_AGAIN_S = 0.02
@@ -66,34 +68,121 @@ async def submit_to(
     request: TaskRequest,
     *,
     follow: bool = False,
+    response: AsResponse | None = None,
     parent_call: uuid.UUID | None = None,
 ) -> Submitted:
     """As `submit`, with the agent known. `parent_call` is the tool call by which another task hands this one over."""
-    said = _said(request)
-    task, turn = new_id(), new_id()
-    conversation, history, kept = await _history(context, principal, request.conversation, agent)
-    agent = agent.serving(key=_split_key(request, task), kept=kept)
-    tools = _tools(agent, request)
+    (submitted,) = await submit_together(
+        context, principal, agent, [request], follow=follow, response=response, parent_call=parent_call
+    )
+    return submitted
+
+
+async def submit_together(
+    context: Context,
+    principal: Principal,
+    agent: AgentRef,
+    requests: Sequence[TaskRequest],
+    *,
+    follow: bool = False,
+    response: AsResponse | None = None,
+    parent_call: uuid.UUID | None = None,
+) -> list[Submitted]:
+    """Several tasks of one call, which counts as one request: all of them are accepted, or none. One revision answers all."""
+    keyed = idempotency(requests, response, agent=agent.name)
+    ids = [new_id() for _ in requests]
+    past = await _history(context, principal, requests[0].conversation, agent)
+    agent = agent.serving(key=_split_key(requests[0], ids[0]), kept=past.revision)
+    forms = [await output_form(agent, request) for request in requests]
+    drafts = [
+        _draft(
+            context,
+            principal,
+            agent,
+            request,
+            by,
+            task=task,
+            past=past,
+            form=forms[number],
+            counts=number == 0,
+            follow=follow,
+            response=response,
+            parent_call=parent_call,
+        )
+        for number, (task, request, by) in enumerate(zip(ids, requests, keyed, strict=True))
+    ]
+    followed: list[Subscription | None] = [None] * len(drafts)
+    candidates = [draft.candidate for draft in drafts]
+    try:
+        if follow:
+            for number, candidate in enumerate(candidates):
+                followed[number] = await _expected(context, agent.pool, candidate.submission.task)
+        accepted = await context.acceptance.accept_together(candidates)
+    except BaseException as error:
+        _drop(context, followed)
+        if keyed[0].key is not None and isinstance(error, Problem) and error.code in LIMIT_CODES:
+            with suppress(_NoEarlier):  # what was answered before is not refused now
+                return [await _earlier(context, principal, *by, follow=follow) for by in keyed]
+        raise
+    if any(one.created_at is None for one in accepted):
+        _drop(context, followed)
+        return [await _earlier(context, principal, *by, follow=follow) for by in keyed]
+    return [
+        Submitted(
+            draft.candidate.row["id"],
+            _fresh(draft.candidate.row, agent, one.created_at),
+            stream,
+            headers(one.readings),
+            draft.ends_with_client,
+            one.place,
+        )
+        for draft, one, stream in zip(drafts, accepted, followed, strict=True)
+        if one.created_at is not None
+    ]
+
+
+class _Draft(NamedTuple):
+    candidate: Candidate
+    ends_with_client: bool
+
+
+class _Past(NamedTuple):
+    """A conversation, its messages, and the revision of the agent that its last task had."""
+
+    conversation: uuid.UUID | None = None
+    messages: Sequence[dict[str, Any]] = ()
+    revision: uuid.UUID | None = None
+
+
+def _draft(
+    context: Context,
+    principal: Principal,
+    agent: AgentRef,
+    request: TaskRequest,
+    by: Idempotency,
+    *,
+    task: uuid.UUID,
+    past: _Past,
+    form: OutputForm | None,
+    counts: bool,
+    follow: bool,
+    response: AsResponse | None,
+    parent_call: uuid.UUID | None,
+) -> _Draft:
+    """One task of a call, ready to be accepted. `counts`: as the call's one request."""
     params = layered(WANTED_DEFAULTS, agent.default_params, agent.params, request.parameters)
     sampling = validated(params)
-    may_call = bool(tools) and request.tool_choice != "none"
-    form = await output_form(agent, request, sampling, may_call=may_call)
-    check_logprobs(agent, sampling, may_call=may_call)
-    messages = [*([{"role": "system", "content": agent.system_prompt}] if agent.system_prompt else []), *history, *said]
+    asked, said = _asked(agent, request, past, response)
+    tools = _tools(agent, request)
+    check_features(agent, sampling=sampling, form=form, may_call=bool(tools) and request.tool_choice != "none")
     deadline_at = _deadline(request)
-    key, digest = _idempotency(request, agent)
     ends = ends_with_client(request, by_default=principal.cancel_on_disconnect, followed=follow)
     if not 0 <= request.priority <= 9:
         raise bad_field("priority", "must be between 0 (first) and 9 (last)")
 
-    body = TurnBody(
-        messages=tuple(msgspec.convert(message, ChatMessage) for message in messages),
-        params=sampling,
-        tools=tools,
-        tool_choice=request.tool_choice,
-        tools_run_here=bool(agent.tools),
-        output=form,
-    )
+    turn, conversation = new_id(), past.conversation
+    options = options_of(TurnBody(tools=tools, tool_choice=request.tool_choice, tools_run_here=bool(agent.tools)))
+    body = body_of(asked, params, options, output_form=stored(form))
     row: Row = {
         "id": task,
         "turn": turn,
@@ -103,19 +192,21 @@ async def submit_to(
         "pool": agent.pool_id,
         "conversation": conversation,
         "api_key": principal.key,
-        "input": messages,
+        "input": asked,
         "params": params,
-        "options": options_of(body),
+        "options": options,
         "output_form": stored(form),
         "parent_call": parent_call,
         "priority": request.priority,
         "deadline_at": deadline_at,
         "metadata": request.metadata,
-        "idempotency_key": key,
-        "idempotency_digest": digest,
+        "idempotency_key": by.key,
+        "idempotency_digest": by.digest,
         "new_messages": [{"id": new_id(), **message} for message in said] if conversation else [],
     }
-    followed = await _expected(context, agent.pool, str(task)) if follow else None
+    if response is not None and response.stored is not None:
+        instructed = preface(agent.system_prompt, response) is not None
+        row["response"] = {**response.stored, "preface": int(instructed), "said": len(said)}
     turn_message = submission(
         turn=str(turn),
         task=str(task),
@@ -130,7 +221,7 @@ async def submit_to(
         max_running=principal.max_running,
         key_max_waiting=principal.key_max_waiting,
         key_max_running=principal.key_max_running,
-        inbox=context.hub.inbox_name if followed else "",
+        inbox=context.hub.inbox_name if follow else "",
         answer_tokens=agent.answer_tokens,
         is_new=True,
     )
@@ -141,24 +232,16 @@ async def submit_to(
         key=principal.key,
         key_limits=principal.key_limits,
         at=datetime.now(UTC),
-        requests=1,
+        requests=1 if counts else 0,
         tokens=row["estimated_tokens"],
     )
-    try:
-        accepted = await context.acceptance.accept(Candidate(row, agent.pool, turn_message, costs))
-    except BaseException as error:
-        if followed:
-            context.hub.drop(followed)
-        if key is not None and isinstance(error, Problem) and error.code in LIMIT_CODES:
-            with suppress(_NoEarlier):  # what was answered before is not refused now
-                return await _earlier(context, principal, key, digest, follow=follow)
-        raise
-    if accepted.created_at is None:
-        if followed:
-            context.hub.drop(followed)
-        return await _earlier(context, principal, key, digest, follow=follow)
-    fresh = _fresh(row, agent, accepted.created_at)
-    return Submitted(task, fresh, followed, headers(accepted.readings), ends, accepted.place)
+    return _Draft(Candidate(row, agent.pool, turn_message, costs), ends)
+
+
+def _drop(context: Context, followed: Sequence[Subscription | None]) -> None:
+    for subscription in followed:
+        if subscription is not None:
+            context.hub.drop(subscription)
 
 
 async def _expected(context: Context, pool: str, task: str) -> Subscription:
@@ -315,6 +398,18 @@ def _fresh(row: Row, agent: AgentRef, created_at: datetime) -> Row:
     }
 
 
+def _asked(
+    agent: AgentRef, request: TaskRequest, past: _Past, response: AsResponse | None
+) -> tuple[str | list[dict[str, Any]], list[dict[str, Any]]]:
+    """All that the model is sent, and the messages among it that come with this request."""
+    if request.prompt is not UNSET:
+        return plain_prompt(request, request.prompt, system_prompt=agent.system_prompt), []
+    said = _said(request)
+    before = preface(agent.system_prompt, response)
+    continued = response.history if response else ()
+    return [*([before] if before else []), *continued, *past.messages, *said], said
+
+
 def _said(request: TaskRequest) -> list[dict[str, Any]]:
     """The input as messages."""
     if (request.input is None) == (request.messages is None):
@@ -350,19 +445,16 @@ def _tools(agent: AgentRef, request: TaskRequest) -> tuple[ToolSpec, ...]:
     return tools
 
 
-async def _history(
-    context: Context, principal: Principal, conversation: str | None, agent: AgentRef
-) -> tuple[uuid.UUID | None, list[dict[str, Any]], uuid.UUID | None]:
-    """The conversation, its messages, and the revision of the agent that its last task had."""
+async def _history(context: Context, principal: Principal, conversation: str | None, agent: AgentRef) -> _Past:
     if conversation is None:
-        return None, [], None
+        return _Past()
     try:
         row = await context.db.one(database.HISTORY, agent.id, principal.tenant, uuid.UUID(conversation))
     except ValueError:
         row = None
     if row is None:
         raise bad_field("conversation", "there is no such conversation")
-    return row["id"], row["messages"], row["revision"]
+    return _Past(row["id"], row["messages"], row["revision"])
 
 
 def _split_key(request: TaskRequest, task: uuid.UUID) -> str:
@@ -385,14 +477,3 @@ def _deadline(request: TaskRequest) -> datetime | None:
         if request.deadline_at.timestamp() <= time.time():
             raise bad_field("deadline_at", "has passed already")
     return request.deadline_at
-
-
-def _idempotency(request: TaskRequest, agent: AgentRef) -> tuple[str | None, str]:
-    key = request.idempotency_key
-    if key is None:
-        return None, ""
-    if not 0 < len(key) <= IDEMPOTENCY_KEY_MAX:
-        raise bad_field("idempotency_key", f"must have 1 to {IDEMPOTENCY_KEY_MAX} characters")
-    said = msgspec.structs.replace(request, agent=agent.name, idempotency_key=None)
-    body = msgspec.json.encode(said, order="sorted")
-    return key, hashlib.sha256(body).hexdigest()

@@ -71,7 +71,7 @@ class Migration(migrations.Migration):
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('number', models.PositiveIntegerField()),
                 ('data', models.BinaryField()),
-                ('file', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='chunks', to='batches.file')),
+                ('file', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='+', to='batches.file')),
                 ('tenant', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to='tenants.tenant')),
             ],
             options={
@@ -89,7 +89,7 @@ class Migration(migrations.Migration):
                 ('state', models.CharField(choices=[('waiting', 'waiting'), ('running', 'running'), ('ended', 'ended')], default='waiting', max_length=8)),
                 ('model', models.CharField(blank=True, help_text='As the line names it.', max_length=255)),
                 ('failure', models.JSONField(blank=True, null=True)),
-                ('batch', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='lines', to='batches.batch')),
+                ('batch', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='+', to='batches.batch')),
                 ('task', models.OneToOneField(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='agents.task')),
                 ('tenant', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to='tenants.tenant')),
             ],
@@ -147,7 +147,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddIndex(
             model_name='line',
-            index=models.Index(condition=models.Q(('state', 'running')), fields=['batch'], name='line_running'),
+            index=models.Index(condition=models.Q(('state', 'running')), fields=['tenant', 'batch'], name='line_running'),
         ),
         migrations.AddConstraint(
             model_name='line',

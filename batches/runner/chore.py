@@ -11,12 +11,13 @@ import time
 import uuid
 from contextlib import suppress
 from typing import NamedTuple
+from weakref import WeakValueDictionary
 
 from agents.faces.context import Context
 from agents.faces.database import Row
 from agents.problems import Problem
 from batches import statements
-from batches.lifecycle import OPEN, BatchState, sources
+from batches.lifecycle import BatchState, sources
 from batches.runner.feed import feed
 from batches.runner.finish import finish
 from batches.runner.results import CANCELLED, EXPIRED
@@ -35,8 +36,6 @@ PAUSE_MIN_S, PAUSE_MAX_S = 0.05, 0.5
 AGAIN_S = 1.0
 """How soon a batch in which nothing was seen to happen, or whose step failed, is looked at again."""
 TIDY_EVERY_S = 60.0
-
-_OPEN = sorted(OPEN)
 
 
 class _Wait(NamedTuple):
@@ -66,6 +65,7 @@ class _Runner:
         self._held_back: set[uuid.UUID] = set()
         self._wake = asyncio.Event()
         self._held = 0
+        self._feeding: WeakValueDictionary[uuid.UUID, asyncio.Lock] = WeakValueDictionary()
         self._renew_at = self._tidy_at = 0.0
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -98,16 +98,16 @@ class _Runner:
         """Look at all batches once; returns whether there was something to do."""
         db, now = self._context.db, time.monotonic()
         if now >= self._renew_at:
-            await db.run(statements.RENEW, LEASE_S, self._holder, _OPEN)
+            await db.run(statements.RENEW, LEASE_S, self._holder)
             async with db.connection() as connection:
-                claim = {"holder": self._holder, "lease_s": LEASE_S, "open": _OPEN, "most": HELD_MAX - self._held}
+                claim = {"holder": self._holder, "lease_s": LEASE_S, "most": HELD_MAX - self._held}
                 await connection.execute(statements.CLAIM, claim)
             self._renew_at = now + RENEW_EVERY_S
         if now >= self._tidy_at:
             await tidy(db)
             self._tidy_at = now + TIDY_EVERY_S
-        collected = [row["id"] for row in await db.all(statements.COLLECT, self._holder, _OPEN)]
-        batches = await db.all(statements.HELD, self._holder, _OPEN)
+        collected = [row["id"] for row in await db.all(statements.COLLECT, self._holder)]
+        batches = await db.all(statements.HELD, self._holder)
         for batch in collected:
             if batch not in self._held_back:
                 self._due[batch] = 0.0
@@ -159,6 +159,8 @@ class _Runner:
             await stop_lines(self._context, batch, EXPIRED)
             return _Wait(AGAIN_S)
         else:
-            pause_s = await feed(self._context, batch)
+            lock = self._feeding.setdefault(batch["tenant_id"], asyncio.Lock())
+            async with lock:  # what one of a tenant's batches takes is seen by the next
+                pause_s = await feed(self._context, batch)
             return _Wait(pause_s, firm=True) if pause_s else _Wait(AGAIN_S)
         return _Wait(0.0)

@@ -6,8 +6,9 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from agents.faces import openai
 from agents.faces.database import Row
+from agents.faces.openai.errors import error_body
+from agents.faces.openai.outcome import has_answer, problem_of
 from agents.lifecycle import TaskState
 from agents.problems import Problem
 from batches.endpoints import Endpoint, outcome_of
@@ -29,7 +30,7 @@ class Result(NamedTuple):
 def refused(line: str, problem: Problem) -> Failure:
     """A refusal as it would have been answered."""
     return {
-        "response": {"status_code": problem.status, "request_id": line, "body": openai.error_of(problem)},
+        "response": {"status_code": problem.status, "request_id": line, "body": error_body(problem)},
         "error": None,
     }
 
@@ -39,15 +40,15 @@ def result_of(row: Row, endpoint: Endpoint, *, stopped: Failure | None) -> Resul
     if row["failure"] is not None:
         return _result(row, row["failure"])
     outcome = outcome_of(row)
-    if openai.has_answer(outcome):
+    if has_answer(outcome):
         body = endpoint.answer(row)
         return _result(row, {"response": _response(row, 200, body), "error": None}, is_answer=True)
     if row["state"] == TaskState.EXPIRED:
         return _result(row, EXPIRED)
     if row["state"] == TaskState.CANCELLED and stopped is not None:
         return _result(row, stopped)
-    problem = openai.problem_of(outcome, text=row["output"])
-    return _result(row, {"response": _response(row, problem.status, openai.error_of(problem)), "error": None})
+    problem = problem_of(outcome, text=row["output"])
+    return _result(row, {"response": _response(row, problem.status, error_body(problem)), "error": None})
 
 
 def _response(row: Row, status: int, body: dict[str, Any]) -> dict[str, Any]:

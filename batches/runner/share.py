@@ -15,13 +15,17 @@ def queue_limits(principal: Principal) -> tuple[int, ...]:
     return principal.max_waiting, principal.max_running, principal.key_max_waiting, principal.key_max_running
 
 
-def room(window: int, limits: Sequence[int], *, nth: int, sharing: int) -> int:
-    """How many lines the `nth` (from 0) of `sharing` batches of a tenant may have waiting or running.
+def room(window: int, limits: Sequence[int]) -> int:
+    """How many lines all batches of a tenant may have waiting or running: half of the tightest limit.
 
-    Together they take half of the tightest limit, but one line at least, which a limit of 1 cannot be spared.
+    It is one line at least, which a limit of 1 cannot be spared.
     """
-    whole = min([window, *(max(1, limit // 2) for limit in limits if limit)])
-    each, rest = divmod(whole, sharing)
+    return min([window, *(max(1, limit // 2) for limit in limits if limit)])
+
+
+def share(room: int, *, nth: int, sharing: int) -> int:
+    """What the `nth` (from 0) of `sharing` batches has of it."""
+    each, rest = divmod(room, sharing)
     return each + (1 if nth < rest else 0)
 
 

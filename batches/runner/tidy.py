@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from agents.faces.database import Database
 from batches import statements
-from batches.lifecycle import OPEN
 
 
 async def tidy(db: Database) -> None:
@@ -13,7 +12,7 @@ async def tidy(db: Database) -> None:
     if abandoned:
         await db.run(statements.DROP, abandoned, abandoned)
     async with db.connection() as connection, connection.transaction():
-        cursor = await connection.execute(statements.EXPIRED_FILES, [sorted(OPEN)])
+        cursor = await connection.execute(statements.EXPIRED_FILES)
         expired = [row["id"] for row in await cursor.fetchall()]
         if expired:
             await connection.execute(statements.DELETE_FILES, [expired, expired])

@@ -14,7 +14,7 @@ from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from agents.api.views import Listed, tenant_of
+from agents.api.views import Listed, key_of, tenant_of
 from schedules import services
 from schedules.api import serializers as forms
 from schedules.models import Schedule
@@ -42,7 +42,9 @@ class ScheduleViewSet(mixins.RetrieveModelMixin, Listed[Schedule]):
     @extend_schema(summary="Create a schedule", request=forms.ScheduleInput, responses={201: forms.ScheduleSerializer})
     def create(self, request: Request) -> Response:
         said = forms.ScheduleInput.read(request.data)
-        schedule = services.create_schedule(tenant=tenant_of(request), key=request.auth, said=said, now=timezone.now())
+        schedule = services.create_schedule(
+            tenant=tenant_of(request), key=key_of(request), said=said, now=timezone.now()
+        )
         return Response(self.get_serializer(schedule).data, status=status.HTTP_201_CREATED)
 
     @extend_schema(
@@ -52,7 +54,9 @@ class ScheduleViewSet(mixins.RetrieveModelMixin, Listed[Schedule]):
     )
     def partial_update(self, request: Request, pk: str) -> Response:
         said = forms.ScheduleChange.read(request.data)
-        schedule = services.change_schedule(schedule=self.get_object(), key=request.auth, said=said, now=timezone.now())
+        schedule = services.change_schedule(
+            schedule=self.get_object(), key=key_of(request), said=said, now=timezone.now()
+        )
         return Response(self.get_serializer(schedule).data)
 
     @extend_schema(summary="Delete a schedule; its tasks stay", responses={204: None})

@@ -6,6 +6,7 @@ import asyncio
 from datetime import timedelta
 from typing import Any
 
+import httpx
 import openai
 import pytest
 from asgiref.sync import sync_to_async
@@ -216,6 +217,22 @@ async def test_batches_take_half_of_their_tenants_limits_and_come_last(
     await answer_all(service, 40)
     for batch in batches:
         assert counts(await ended(ann, batch)) == (30, 30, 0)
+
+
+async def test_a_full_line_is_no_error_of_a_batch(service: Service, ann: openai.AsyncOpenAI) -> None:
+    headers = service.scene.ann.headers
+    async with httpx.AsyncClient(base_url=service.url, headers=headers, timeout=PATIENCE_S) as plain:
+        for number in range(20):
+            answered = await plain.post("/api/v1/tasks", json={"agent": "poet", "input": f"first {number}"})
+            assert answered.status_code == 202
+    batch = await begin(ann, jsonl(*(line(number) for number in range(3))))
+    service.run()
+    closed = service.context.acceptance._closed
+    async with asyncio.timeout(PATIENCE_S):
+        while not closed:  # noqa: ASYNC110 - until a line was refused, with 429
+            await asyncio.sleep(0.01)
+    await answer_all(service, 23)
+    assert counts(await ended(ann, batch)) == (3, 3, 0)
 
 
 async def test_lists(ann: openai.AsyncOpenAI, bob: openai.AsyncOpenAI) -> None:

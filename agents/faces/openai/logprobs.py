@@ -27,7 +27,13 @@ class Logprobs:
         """An event `logprobs`."""
         self._lists.append(data[1:-1])
 
-    def release(self) -> str:
-        """The `logprobs` of a choice, as JSON text, and nothing is held any more."""
-        content, self._lists = ",".join(self._lists), []
+    def read(self) -> str:
+        """The `logprobs` of a choice, as JSON text."""
+        content = ",".join(self._lists)
         return f'{{"content":[{content}],"refusal":null}}' if content else "null"
+
+    def release(self) -> str:
+        """The same, and nothing is held any more."""
+        told = self.read()
+        self._lists.clear()
+        return told

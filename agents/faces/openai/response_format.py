@@ -1,15 +1,17 @@
-"""OpenAI's `response_format` as an output form, and what is wrong with it in the words of whoever sent it."""
+"""OpenAI's `response_format` as an output form, and what is wrong with it in the words of whoever sent it. Pure."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from agents.faces.requests import ResponseFormat
 from agents.output_forms import OutputIn
-from agents.problems import bad_field
+from agents.problems import Problem, bad_field
 
 _NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
-_FIELD = re.compile(r"output(\.json_schema|\.kind)?(?=[.:\[]|$)")
+_FIELD = re.compile(r"output(\.json_schema|\.kind)?(?=[.\[]|$)")
 _HERE = {".json_schema": ".json_schema.schema", ".kind": ".type", None: ""}
 
 
@@ -30,8 +32,15 @@ def output(wanted: ResponseFormat | None) -> OutputIn | None:
     return OutputIn(wanted.type, wanted.json_schema.schema)
 
 
-def in_openais_words(text: str) -> str:
-    """What begins with a field of a task's `output`, by the name that it has here."""
-    if found := _FIELD.match(text):
-        return f"response_format{_HERE[found.group(1)]}{text[found.end() :]}"
-    return text
+@contextmanager
+def form_as_asked() -> Iterator[None]:
+    """A problem with the task's `output` names the place in `response_format`."""
+    try:
+        yield
+    except Problem as problem:
+        (error,) = problem.errors or (None,)
+        found = error and _FIELD.match(error.field)
+        if error is None or not found:
+            raise
+        place = f"response_format{_HERE[found.group(1)]}{error.field[found.end() :]}"
+        raise bad_field(place, error.message) from problem

@@ -1,0 +1,1 @@
+"""Two revisions of an agent on the same inputs, side by side."""
