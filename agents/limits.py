@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import NamedTuple
 
-from agents.problems import Problem, over_limit, too_costly
+from agents.problems import Problem, budget_spent, over_limit, too_costly
 from taskqueue.buckets import NEVER, Meter, Reading
 
 _SAID = {
@@ -113,6 +113,15 @@ def refusal(readings: Sequence[Reading]) -> Problem:
         retry_after_s=seconds(worst.wait_ms),
         headers=headers(readings),
     )
+
+
+def refusal_of_spent(*, tenant_until: datetime | None, key_until: datetime | None, now: datetime) -> Problem | None:
+    """Why nothing is accepted of a tenant or key whose budget of money is spent until that moment; None where it may go on."""
+    waits = [(until, owner) for until, owner in ((tenant_until, "this tenant"), (key_until, "this API key")) if until]
+    if not waits or max(waits)[0] <= now:
+        return None
+    until, owner = max(waits)
+    return budget_spent(owner, seconds(math.ceil((until - now).total_seconds() * 1000)))
 
 
 def headers(readings: Sequence[Reading]) -> dict[str, str]:

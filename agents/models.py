@@ -176,6 +176,9 @@ class Task(TenantOwned):
     )
     prompt_tokens = models.PositiveIntegerField(default=0)
     completion_tokens = models.PositiveIntegerField(default=0)
+    cached_tokens = models.PositiveIntegerField(
+        default=0, db_default=0, help_text="Prompt tokens that the engine had in its prefix cache, where it says so."
+    )
     attempts = models.PositiveSmallIntegerField(default=0)
     rerun_of = models.OneToOneField(
         "self",
@@ -263,6 +266,7 @@ class Turn(TenantOwned):
     output = models.TextField(blank=True, help_text="What it said, if it ended in tool calls; else the task has it.")
     prompt_tokens = models.PositiveIntegerField(default=0)
     completion_tokens = models.PositiveIntegerField(default=0)
+    cached_tokens = models.PositiveIntegerField(default=0, db_default=0)
     created_at = models.DateTimeField(auto_now_add=True)
     queued_at = models.DateTimeField()
     claimed_at = models.DateTimeField(null=True, blank=True)

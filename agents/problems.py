@@ -156,6 +156,16 @@ def over_limit(*, code: str, limit: str, owner: str, retry_after_s: int, headers
     )
 
 
+def budget_spent(owner: str, retry_after_s: int) -> Problem:
+    """429: the money of the month is spent."""
+    return Problem(
+        429,
+        "insufficient_quota",
+        f"The month's budget of {owner} is spent; have it raised, or try again in {retry_after_s} s, when the next month begins.",
+        retry_after_s=retry_after_s,
+    )
+
+
 def too_costly(*, cost: int, limit: str, owner: str) -> Problem:
     """413: waiting would not help."""
     return Problem(

@@ -36,6 +36,7 @@ class TurnChange(msgspec.Struct, kw_only=True):
     error: dict[str, str] | None = None
     prompt_tokens: int = 0
     completion_tokens: int = 0
+    cached_tokens: int = 0
     text: str | None = None
 
 
@@ -59,6 +60,7 @@ def fold(records: Iterable[Record]) -> list[TurnChange]:
             change.error = None if record.error is None else msgspec.to_builtins(record.error)
             change.prompt_tokens = record.usage.prompt_tokens
             change.completion_tokens = record.usage.completion_tokens
+            change.cached_tokens = record.usage.cached_tokens
             change.first_token_ms = record.first_token_ms
             change.text = None if record.text is None else storable(record.text)
             change.goes_on = record.goes_on

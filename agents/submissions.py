@@ -45,7 +45,9 @@ def reserved_tokens(body: TurnBody) -> int:
 
     Not what its agent's answers are like: a flood of requests that may answer at length must not pass for short ones.
     """
-    prompt = sum(map(_length, body.messages)) + len(body.prompt or "") + sum(map(len, body.embed))
+    if body.embed:
+        return sum(map(len, body.embed)) // CHARS_PER_TOKEN + 1
+    prompt = sum(map(_length, body.messages)) + len(body.prompt or "")
     prompt += sum(len(tool.name) + len(tool.description) + len(str(tool.parameters)) for tool in body.tools)
     return prompt // CHARS_PER_TOKEN + body.params.max_tokens // 2 + 1
 
@@ -59,6 +61,8 @@ def estimated_tokens(body: TurnBody, *, answer_tokens: float | None = None) -> i
 
     Fair share charges it at claim, and scaling counts it as work that waits.
     """
+    if body.embed:
+        return reserved_tokens(body)
     most = body.params.max_tokens
     answer = most // 2 if answer_tokens is None else min(most, math.ceil(answer_tokens))
     return reserved_tokens(body) - most // 2 + answer

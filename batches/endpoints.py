@@ -17,7 +17,7 @@ from agents.faces.openai.chat import task_request
 from agents.faces.openai.chat_form import completion
 from agents.faces.openai.choices import wanted_n
 from agents.faces.openai.gathering import Gathered
-from agents.faces.openai.lookup import agent_of
+from agents.faces.openai.lookup import generating_agent_of
 from agents.faces.openai.outcome import Outcome
 from agents.faces.principals import AgentRef, Principal
 from agents.faces.requests import ChatRequest, TaskRequest, decode
@@ -41,9 +41,9 @@ class Asker:
         self._agents: dict[str, asyncio.Future[AgentRef]] = {}
 
     async def agent_of(self, model: str) -> AgentRef:
-        """As `lookup.agent_of`."""
+        """As `lookup.generating_agent_of`."""
         if model not in self._agents:
-            self._agents[model] = asyncio.ensure_future(agent_of(self.context, self.principal, model))
+            self._agents[model] = asyncio.ensure_future(generating_agent_of(self.context, self.principal, model))
         return await self._agents[model]
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from agents.api.openapi import ALWAYS, JSON, REFUSALS, SECURITY
-from agents.api.openapi_schemas import Schema, ref
+from agents.api.openapi_forms import Schema, ref
 from batches.endpoints import ENDPOINTS
 from batches.faces.batches import BatchRequest
 from batches.faces.files import PURPOSES

@@ -23,8 +23,8 @@ from typing import Any, Literal
 import openai
 from openai.types import Batch
 
-from benchmarks.machine import command, machine, quantile
-from benchmarks.stack import Service, our_service, wait_for
+from benchmarks.machine import command, cpu_s, machine, quantile
+from benchmarks.stack import Service, our_service, servers, wait_for
 
 ENGINE = {"step_base_s": 0.02}
 SLOTS = 512
@@ -69,7 +69,7 @@ class Bench:
         self.service, self.lines = service, lines
         self.client = openai.OpenAI(base_url=f"{service.url}/v1", api_key=service.key, max_retries=20)
         self.effects = service.start("manage.py", "effects")
-        service.start(
+        self.worker = service.start(
             "-m",
             "gpu_worker",
             OPSITE_REDIS_URL=service.addresses.redis_url,
@@ -104,6 +104,11 @@ class Bench:
         started = time.monotonic()
         self.judge(self.until(self.begin(), lambda _, state: state == "completed"))
         return time.monotonic() - started
+
+    def cpu(self) -> dict[str, float]:
+        """CPU seconds so far of what runs a batch."""
+        pids = {"effects": [self.effects], "recorder": [self.service.recorder], "worker": [self.worker]}
+        return {name: cpu_s(of) for name, of in {**pids, **servers(self.service.folder)}.items()}
 
     def judge(self, batch: Batch) -> None:
         """Hold the output against the lines; raises if it is not exactly right."""
@@ -154,10 +159,14 @@ def main() -> None:
     print(f"{command()}\n{machine()}\n", flush=True)
     with our_service(server="uvicorn") as service:
         bench = Bench(service, lines)
+        before = bench.cpu()
         seconds = bench.run()
+        used = {name: after - before[name] for name, after in bench.cpu().items()}
         print(
             f"{lines} lines in {seconds:.1f} s: {lines / seconds:.0f} lines/s, from the call to the output", flush=True
         )
+        said = ", ".join(f"{name} {of / lines * 1000:.2f} ms" for name, of in used.items())
+        print(f"CPU for each line: {said}", flush=True)
         bench.chats(5)
         alone = bench.chats(CHATS)
         batch = bench.begin()

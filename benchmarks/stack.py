@@ -131,7 +131,7 @@ def our_stack(*, server: str, engine_args: Mapping[str, Any], slots: int) -> Ite
             OPSITE_ENGINE_ARGS=json.dumps(dict(engine_args)),
             OPSITE_LOG_LEVEL="warning",
         )
-        parts = {"recorder": [service.recorder], **_servers(service.folder, service.addresses)}
+        parts = {"recorder": [service.recorder], **servers(service.folder)}
         yield Stack(service.url, service.key, [service.web], parts)
 
 
@@ -148,7 +148,8 @@ def _fill(env: Mapping[str, str], pool: str) -> str:
     return answer.stdout.strip().splitlines()[-1]
 
 
-def _servers(folder: Path, addresses: Addresses) -> dict[str, list[int]]:
+def servers(folder: Path) -> dict[str, list[int]]:
+    """The pids of the embedded servers by their names."""
     redis = [
         process.pid
         for process in psutil.process_iter(["name", "cmdline"])

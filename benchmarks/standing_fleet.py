@@ -83,7 +83,7 @@ class Standing:
         host.fleet.close()
         runtimes = {name.value: StandInRuntime([]) for name in Pool.Runtime}
         runtimes[Pool.Runtime.PROCESS.value] = StandInRuntime(self.instances())
-        return replace(host, fleet=Fleet(runtimes, grace_s=10.0), max_workers=1_000_000)
+        return replace(host, fleet=Fleet(runtimes, grace_s=10.0, confirm=confirm), max_workers=1_000_000)
 
 
 def stand(*, pools: int, workers: int, limited: int, redis_url: str) -> Standing:

@@ -7,6 +7,7 @@ tenant's other work. Each run is submitted under an idempotency key of its own: 
 from __future__ import annotations
 
 import asyncio
+import logging
 import uuid
 from contextlib import suppress
 from typing import Any
@@ -22,6 +23,8 @@ from agents.problems import Problem, unavailable
 from comparisons.checks import made, read
 from comparisons.services import SUBMITS
 from taskqueue.failures import QueueUnavailable
+
+log = logging.getLogger(__name__)
 
 POLL_S = 1.0
 LEASE_S = 15.0
@@ -91,6 +94,10 @@ async def _advance(context: Context, row: Row) -> None:
                 held_up, wait_s = _error(problem), max(AGAIN_S, min(problem.retry_after_s or 0, LEASE_S))
             except QueueUnavailable:
                 held_up = _error(unavailable("The queue"))
+            except Exception:
+                log.exception("comparison %s: a task of it cannot be submitted", row["id"])
+                held_up = _error(Problem(500, "internal", "Something went wrong on our side; the error was logged."))
+                wait_s = LEASE_S
     await context.db.run(LATER, wait_s, held_up, row["id"], row["tenant"])
 
 

@@ -6,6 +6,8 @@ in the start, and is nobody's turn.
 
 from __future__ import annotations
 
+import msgspec
+
 from gpu_worker.engines import Engine, EngineRequest
 from gpu_worker.failures import EngineCannotStart
 from taskqueue.messages import SamplingParams, TurnBody
@@ -18,9 +20,12 @@ REQUEST = EngineRequest(
 )
 
 
-async def make_first_token(engine: Engine) -> None:
-    """Wait for one token. Raises `EngineCannotStart` where the engine refuses, `EngineDied` where it dies of it."""
-    engine.submit([REQUEST])
+async def make_first_token(engine: Engine, *, embeds: bool = False) -> None:
+    """Wait for one token. Raises `EngineCannotStart` where the engine refuses, `EngineDied` where it dies of it.
+
+    One that `embeds` makes a vector instead, which counts as a token.
+    """
+    engine.submit([msgspec.structs.replace(REQUEST, body=TurnBody(embed=("Hello",))) if embeds else REQUEST])
     tokens = 0
     while True:
         for output in await engine.collect():

@@ -33,6 +33,7 @@ class _Held:
     text: list[str]
     completion_tokens: int
     prompt_tokens: int = 0
+    cached_tokens: int = 0
     first_token_ms: int = 0
     stop: StopReason | None = None
     calls: ToolCalls | None = None
@@ -124,6 +125,7 @@ class Ledger:
                 continue
             if output.prompt_tokens:
                 held.prompt_tokens = output.prompt_tokens
+                held.cached_tokens = max(held.cached_tokens, min(output.cached_tokens, output.prompt_tokens))
             if output.token_ids or output.text:
                 grown.setdefault(output.id, _Grown()).take(output)
             if output.ending:
@@ -197,7 +199,9 @@ class Ledger:
                 seq=held.seq + 1,
                 state=state,
                 finish_reason=reason,
-                usage=Usage(held.prompt_tokens, held.completion_tokens),
+                usage=Usage(
+                    held.prompt_tokens, 0 if held.turn.body.embed else held.completion_tokens, held.cached_tokens
+                ),
                 error=error,
                 text="".join(held.text),
                 first_token_ms=held.first_token_ms,

@@ -114,7 +114,7 @@ class WorkerLoop:
     async def _begin(self) -> None:
         await self._engine.start(self._phases)
         self._phases.enter("first_token")
-        await make_first_token(self._engine)
+        await make_first_token(self._engine, embeds=self._settings.engine == "embedding")
         self._phases.end()
 
     # -- the three tasks -----------------------------------------------------------------------

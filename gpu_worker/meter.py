@@ -58,10 +58,11 @@ class Meter:
     def ended(self, finishes: Sequence[Finish], *, idle: bool) -> None:
         """Turns that ended for good; `idle`: the worker holds nothing now."""
         for finish in finishes:
-            if finish.usage.completion_tokens:
+            # Vectors are no tokens of the answer, but took a sequence's place in a step, as one token does.
+            if made := finish.usage.completion_tokens or int(finish.state == "succeeded"):
                 self._turns += 1
                 self._prompt_tokens += finish.usage.prompt_tokens
-                self._answer_tokens += finish.usage.completion_tokens
+                self._answer_tokens += made
         if idle:
             self._since = None
 

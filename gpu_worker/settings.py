@@ -100,7 +100,7 @@ def read_engine_args(arguments: Mapping[str, Any], kind: type[T]) -> T:
 _MEANING = {
     "redis_url": "give the queue's address, such as redis://127.0.0.1:6379/0 or unix:///run/redis.sock",
     "pool": "give the slug of the pool whose turns this worker claims",
-    "engine": "name an engine: simulated, scripted, transformers or vllm",
+    "engine": "name an engine: embedding, scripted, simulated, transformers or vllm",
 }
 
 

@@ -19,6 +19,7 @@ from django.conf import settings  # noqa: E402
 
 from agents.faces.app import ROUTES, Faces  # noqa: E402
 from batches.faces import routes as batches  # noqa: E402
+from knowledge import face as knowledge  # noqa: E402
 from opsite.console.routing import websocket_urlpatterns  # noqa: E402
 
 application = Faces(
@@ -31,5 +32,5 @@ application = Faces(
     database_url=settings.DATABASE_URL,
     redis_url=settings.REDIS_URL,
     body_limit=settings.OPSITE_BODY_LIMIT_BYTES,
-    routes=[*ROUTES, *batches.ROUTES],
+    routes=[*ROUTES, *batches.ROUTES, *knowledge.ROUTES],
 )

@@ -17,7 +17,9 @@ from django.conf import settings
 from agents.faces.context import Context
 from agents.runner.chore import Runner
 from batches.runner.chore import run_batches
+from billing.budgets import watch as watch_budgets
 from comparisons.running import run_comparisons
+from knowledge.ingest import ingest
 from outbound.client import Outbound
 from schedules.firing import fire_schedules
 from webhooks.delivery import deliver
@@ -41,6 +43,8 @@ CHORES: dict[str, Chore] = {
     "schedules": fire_schedules,
     "comparisons": run_comparisons,
     "batches": run_batches,
+    "budgets": watch_budgets,
+    "ingestion of documents": ingest,
 }
 
 

@@ -158,6 +158,7 @@ CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_BEAT_SCHEDULE_FILENAME = str(OPSITE_DATA_DIR / "celerybeat")
 CELERY_BEAT_SCHEDULE = {
     "retention": {"task": "opsite.jobs.retention", "schedule": 24 * 3600.0},
+    "gpu_bill": {"task": "opsite.jobs.gpu_bill", "schedule": 120.0, "options": {"expires": 110.0}},
     "forecasts": {"task": "opsite.jobs.forecasts", "schedule": 300.0, "options": {"expires": 240.0}},
 }
 
@@ -184,11 +185,14 @@ SPECTACULAR_SETTINGS = {
         "drf_spectacular.hooks.postprocess_schema_enums",
         "agents.api.openapi.add_hot_routes",
         "batches.openapi.add_routes",
+        "knowledge.api.openapi.add_search",
     ],
     "ENUM_NAME_OVERRIDES": {
         "TaskStateEnum": "agents.models.STATES",
         "ComparisonStateEnum": "comparisons.models.COMPARISON_STATES",
         "FiringStateEnum": "schedules.models.FIRING_STATES",
+        "DocumentStateEnum": "knowledge.models.Document.State",
+        "DocumentFormatEnum": "knowledge.models.Document.Format",
     },
 }
 
@@ -256,6 +260,21 @@ UNFOLD = {
                 ],
             },
             {
+                "title": "Knowledge",
+                "items": [
+                    {
+                        "title": "Collections",
+                        "icon": "library_books",
+                        "link": reverse_lazy("admin:knowledge_collection_changelist"),
+                    },
+                    {
+                        "title": "Documents",
+                        "icon": "description",
+                        "link": reverse_lazy("admin:knowledge_document_changelist"),
+                    },
+                ],
+            },
+            {
                 "title": "Models",
                 "items": [
                     {"title": "Pools", "icon": "dns", "link": reverse_lazy("admin:orchestrator_pool_changelist")},
@@ -279,6 +298,34 @@ UNFOLD = {
                         "icon": "tune",
                         "link": reverse_lazy("admin:orchestrator_scalingpolicy_changelist"),
                     },
+                ],
+            },
+            {
+                "title": "Billing",
+                "items": [
+                    {
+                        "title": "Usage",
+                        "icon": "bar_chart",
+                        "link": reverse_lazy("admin:billing_tenantusage_changelist"),
+                    },
+                    {
+                        "title": "Usage by hour",
+                        "icon": "schedule",
+                        "link": reverse_lazy("admin:billing_usagehour_changelist"),
+                    },
+                    {"title": "Prices", "icon": "sell", "link": reverse_lazy("admin:billing_price_changelist")},
+                    {"title": "Budgets", "icon": "savings", "link": reverse_lazy("admin:billing_budget_changelist")},
+                    {
+                        "title": "Budget notices",
+                        "icon": "notifications",
+                        "link": reverse_lazy("admin:billing_budgetnotice_changelist"),
+                    },
+                    {
+                        "title": "GPU bill",
+                        "icon": "receipt_long",
+                        "link": reverse_lazy("admin:billing_billedhour_changelist"),
+                    },
+                    {"title": "GPU time", "icon": "timer", "link": reverse_lazy("admin:billing_gpuhour_changelist")},
                 ],
             },
             {
@@ -349,6 +396,8 @@ OPSITE_HISTORY_DAYS = int(os.environ.get("OPSITE_HISTORY_DAYS", "30"))
 """How long decisions and ended workers are kept."""
 OPSITE_DEMAND_HISTORY_DAYS = int(os.environ.get("OPSITE_DEMAND_HISTORY_DAYS", "28"))
 """How long each pool's demand is kept, minute by minute: what the policy `forecast` learns from. It uses four weeks at most."""
+OPSITE_CURRENCY = os.environ.get("OPSITE_CURRENCY", "USD")
+"""The money of all prices, costs and budgets, by its code (ISO 4217)."""
 OPSITE_GPUS = os.environ.get("OPSITE_GPUS")
 """GPUs that workers may be given, as `0,1,2` (with their memory in MiB: `0:81920,1:81920`); empty: none; unset: what NVML finds."""
 OPSITE_CPUS = int(os.environ.get("OPSITE_CPUS") or 0)

@@ -8,7 +8,9 @@ from django.views.generic import RedirectView
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
 
 from agents.api.urls import urlpatterns as agents_urls
+from billing.api.urls import urlpatterns as billing_urls
 from comparisons.api.urls import urlpatterns as comparisons_urls
+from knowledge.api.urls import urlpatterns as knowledge_urls
 from schedules.api.urls import urlpatterns as schedules_urls
 
 admin.site.index_title = "Overview"
@@ -18,7 +20,7 @@ urlpatterns = [
     path("console/", admin.site.urls),
     path("api/schema/", SpectacularAPIView.as_view(), name="schema"),
     path("api/docs/", SpectacularSwaggerView.as_view(url_name="schema"), name="docs"),
-    path("api/v1/", include([*agents_urls, *schedules_urls, *comparisons_urls])),
+    path("api/v1/", include([*agents_urls, *schedules_urls, *comparisons_urls, *billing_urls, *knowledge_urls])),
 ]
 handler404 = "agents.api.errors.not_found"
 handler500 = "agents.api.errors.server_error"

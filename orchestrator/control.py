@@ -10,6 +10,8 @@ import time
 from collections.abc import Generator, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
+from django.db.utils import InterfaceError, OperationalError
+
 from orchestrator import records
 from orchestrator.allotment import Allotment, Draft
 from orchestrator.fleet import Sight
@@ -21,8 +23,9 @@ from orchestrator.outlook import outlook_of
 from orchestrator.placement.packing import Taken
 from orchestrator.placement.patience import keeps
 from orchestrator.plan import Action, Drain, Kill, Plan, Start, kills_due, plan, sparing
+from orchestrator.policies.budget import is_spent
 from orchestrator.policies.decide import least, remember
-from orchestrator.policies.demand import Decision, Demand, History, Policy, Signals
+from orchestrator.policies.demand import Decision, Demand, History, Signals
 from orchestrator.progress import Progress
 from orchestrator.prospect import prospect_of
 from orchestrator.refusals import Kind, of_starts, of_work
@@ -76,13 +79,15 @@ class PoolControl:
         sight: Sight,
         outcomes: Mapping[str, str | BaseException],
         demand: PoolSignals | None,
+        *,
+        heard_at: float,
     ) -> Generator[Draft, Allotment, None]:
-        """One pass. `demand` is what the queue said; None: it could not be read.
+        """One pass. `demand` is what the queue said at `heard_at` (Unix s); None: it could not be read.
 
         It stops once, when the pool has decided: it yields what it would do, and goes on with what it got of the host.
         """
         self.outlook = None
-        look = Look(pool, sight, outcomes, demand, time.time())
+        look = Look(pool, sight, outcomes, demand, heard_at, time.time())
         self.progress.look(pool, now=look.now)
         observed = self.watch.observe(rows, look)
         self._notice_edits(observed)
@@ -116,7 +121,7 @@ class PoolControl:
         for action in todo.actions:
             self._apply(pool, action, seen, look, places)
         self.outlook = self._foretell(
-            pool, recipe, observed, todo, look, policy=inputs.policy, hindered=blind or not got.more_fit
+            pool, recipe, observed, todo, look, inputs=inputs, hindered=blind or not got.more_fit
         )
 
     # -- observe -------------------------------------------------------------------------------
@@ -222,7 +227,7 @@ class PoolControl:
         todo: Plan,
         look: Look,
         *,
-        policy: Policy,
+        inputs: Inputs,
         hindered: bool,
     ) -> Outlook | None:
         if look.signals is None:
@@ -234,7 +239,8 @@ class PoolControl:
             todo,
             now=look.now,
             capacity=self.host.capacity(),
-            max_workers=policy.max_workers,
+            policy=inputs.policy,
+            is_spent=is_spent(inputs.policy, inputs.signals),
             hindered=hindered,
         )
         return outlook_of(
@@ -243,7 +249,7 @@ class PoolControl:
             backoff=self.watch.backoff(str(recipe.pk)),
             tick_s=self.tick_s,
             now=look.now,
-            now_ms=look.signals.now_ms,
+            now_ms=look.signals.now_ms + round((look.now - look.heard_at) * 1000),
         )
 
     # -- apply ---------------------------------------------------------------------------------
@@ -278,10 +284,15 @@ class PoolControl:
                 credentials=credentials,
                 weights=weights,
             )
+            self.host.fleet.start(spec, revision.runtime)
         except (BadPool, AccessRefused, NotInStock) as error:
             self.watch.end(row, look.now, state="failed", error=str(error))
-            return
-        self.host.fleet.start(spec, revision.runtime)
+        except (OperationalError, InterfaceError):
+            raise
+        except Exception as error:  # whatever it is, the row must tell it, and the next try must wait
+            log.exception("worker %s cannot be started", row.pk)
+            said = f"It cannot be started ({error!r}); the orchestrator's log says where."
+            self.watch.end(row, look.now, state="failed", error=said)
 
     def _kill(self, action: Kill, victim: Observed, now: float) -> None:
         if victim.instance is None:
@@ -308,7 +319,7 @@ def signals_of(observed: list[Observed], look: Look, *, slots: int) -> Signals:
         waiting = status.waiting - status.held_back
         tokens = max(0, status.waiting_tokens) * waiting // status.waiting if waiting else 0
         demand = Demand(
-            at=look.now,
+            at=look.heard_at,
             waiting=waiting,
             running=status.running,
             oldest_wait_s=round(status.oldest_wait_s, 3) if waiting else 0.0,

@@ -21,7 +21,7 @@ class Meter:
 
     def spent(self, pools: Iterable[Pool], rows: Sequence[Worker], now: float) -> dict[UUID, float]:
         """GPU-hours of this day by pool, of pools that have a budget. `rows`: all workers that live."""
-        bounded = {pool.pk for pool in pools if records.policy_of(pool).gpu_hours_per_day > 0}
+        bounded = {pool.pk for pool in pools if records.hours_per_day(pool) > 0}
         live = {row.pk for row in rows if row.pool_id in bounded}
         if bounded and (self._day, self._counted) != (day_of(now), bounded):
             self._ended = {}

@@ -24,7 +24,7 @@ def lock_number(stack: str) -> int:
 
 
 class Leadership:
-    """The lock, as seen by one orchestrator."""
+    """The lock, as seen by one orchestrator. `confirm` may be called from any thread: the connection locks itself."""
 
     def __init__(self, stack: str) -> None:
         self._number = lock_number(stack)
@@ -47,10 +47,11 @@ class Leadership:
 
     def confirm(self) -> bool:
         """Whether the lock is still held: asked of Postgres, over the connection that holds it."""
-        if not self.leads or self._connection is None:
+        connection = self._connection
+        if not self.leads or connection is None:
             return False
         try:
-            self._connection.execute("SELECT 1")
+            connection.execute("SELECT 1")
         except psycopg.Error as error:
             log.error("the leader's connection is lost, so the lead is: %s", " ".join(str(error).split()))
             self._drop()
@@ -65,9 +66,9 @@ class Leadership:
 
     def _drop(self) -> None:
         self.leads = False
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()
 
 
 def _connect() -> psycopg.Connection[Any]:

@@ -65,7 +65,7 @@ def host_of_settings(*, confirm: Callable[[], None]) -> Host:
             base_folder=Path(settings.BASE_DIR),
         ),
         access=access_of_settings(),
-        fleet=Fleet(runtimes, grace_s=float(getattr(settings, "OPSITE_DRAIN_GRACE_S", 10.0))),
+        fleet=Fleet(runtimes, grace_s=float(getattr(settings, "OPSITE_DRAIN_GRACE_S", 10.0)), confirm=confirm),
         inventory=Inventory(getattr(settings, "OPSITE_GPUS", None)),
         stock=stock_of_settings(runtimes),
         cpus=int(getattr(settings, "OPSITE_CPUS", None) or len(os.sched_getaffinity(0))),

@@ -15,12 +15,13 @@ from contextlib import contextmanager, suppress
 
 from django.conf import settings
 from django.db import close_old_connections, connection
-from django.db.utils import DatabaseError, InterfaceError
+from django.db.utils import DatabaseError, InterfaceError, OperationalError
 
 from orchestrator import records
 from orchestrator.control import PoolControl
 from orchestrator.fleet import Sight
 from orchestrator.history.book import Book
+from orchestrator.history.work import WorkBook
 from orchestrator.holdings import write_down
 from orchestrator.host import Host, LeadLost
 from orchestrator.hours import Meter
@@ -33,6 +34,7 @@ from orchestrator.reaper import Limits, Reaper
 from orchestrator.replay import turn_cost
 from orchestrator.runtimes.process import ProcessRuntime
 from orchestrator.spoilt import allot_the_sound
+from orchestrator.stock.items import Item, merged
 from orchestrator.stock_rows import StockRows
 from orchestrator.watch import Watch
 from taskqueue.connections import connect
@@ -62,7 +64,9 @@ class Orchestrator:
         self._meter = Meter()
         self._stock_rows = StockRows(self._host.stock.host)
         self._book = Book()
+        self._work = WorkBook()
         self._first = True
+        self._begun = False
 
     def run(self, stop: threading.Event) -> None:
         """Work until `stop`. Workers are left as they are."""
@@ -75,10 +79,13 @@ class Orchestrator:
                 if self._leadership.campaign():
                     if not led:
                         log.info("this orchestrator leads")
-                        self._begin()
+                        self._begun = False
                     standing_by = False
-                    self._safely(self.tick)
-                    if self._leadership.leads:
+                    if not self._begun:
+                        self._safely(self._begin)  # until that is done nobody knows what runs: nothing may be started
+                    if self._begun:
+                        self._safely(self.tick)
+                    if self._begun and self._leadership.leads:
                         self._safely(self.keep_history)
                 else:
                     if not standing_by:
@@ -88,10 +95,10 @@ class Orchestrator:
                     self._safely(self._learn_pools)
                 stop.wait(max(0.05, self._tick_s - (time.monotonic() - begun)))
         finally:
+            self._host.fleet.close()  # before a standby may look for what these starts come to
             self._leadership.resign()
             self._reaper.stop()
             self._host.stock.close()
-            self._host.fleet.close()
             self._host.access.close()
             self._redis.close()
             connection.close()
@@ -101,7 +108,7 @@ class Orchestrator:
         pools = self._learn_pools()
         self._restock(pools)
         rows = records.live_workers()
-        outcomes = self._host.fleet.outcomes()
+        outcomes = self._host.fleet.outcomes({str(row.pk) for row in rows})
         names = {Pool.Runtime.PROCESS.value} | self._host.fleet.unfinished
         names |= {row.runtime for row in rows} | records.runtimes_of(pools)
         sight = self._host.fleet.look(self._host.fleet.runtimes if self._first else names)
@@ -111,7 +118,9 @@ class Orchestrator:
         self._host.access.tend(living(rows, pools, sight))
         of_pool = records.by_pool(rows)
         demand = self.queues.signals([pool.slug for pool in pools], records.running_limits())
+        heard_at = time.time()
         self._book.hear(pools, demand)
+        self._work.hear(rows, demand, now=time.time())
         spent = self._meter.spent(pools, rows, time.time())
         ticks, drafts = {}, []
         for pool in pools:
@@ -119,7 +128,7 @@ class Orchestrator:
                 seen, control = self._seen(pool.slug, demand[pool.slug]), self._control(pool)
                 control.spent_h = spent.get(pool.pk)
                 control.curve = self._book.curves.get(pool.pk)
-                ticks[pool.pk] = control.tick(pool, of_pool.get(pool.pk, []), sight, outcomes, seen)
+                ticks[pool.pk] = control.tick(pool, of_pool.get(pool.pk, []), sight, outcomes, seen, heard_at=heard_at)
                 drafts.append(next(ticks[pool.pk]))
         allotments = allot_the_sound(capacity, sight, pools=pools, rows=rows, drafts=drafts)
         for draft in drafts:
@@ -135,15 +144,20 @@ class Orchestrator:
     def _restock(self, pools: list[Pool]) -> None:
         """Have fetched what the pools need, before a worker is needed, and tell how far that is."""
         host = self._host
-        host.stock.want(needed_by(pools, image=host.site.image, base_folder=host.site.base_folder))
+        wanted: list[Item] = []
+        for pool in pools:
+            with apart(pool):
+                wanted += needed_by([pool], image=host.site.image, base_folder=host.site.base_folder)
+        host.stock.want(merged(wanted))
         self._stock_rows.write(host.stock.statuses(), now=time.time())
 
     def keep_history(self) -> None:
         """What a tick leaves for later. It stands behind the tick, so that its failure keeps no fleet from following its work."""
         try:
             self._book.keep()
+            self._work.keep(now=time.time())
         except (DatabaseError, InterfaceError) as error:
-            log.warning("demand is not recorded now: %s", " ".join(str(error).split()))
+            log.warning("demand and work are not recorded now: %s", " ".join(str(error).split()))
             connection.close()
 
     def _foretell(self, pools: list[Pool]) -> None:
@@ -181,11 +195,13 @@ class Orchestrator:
         self._meter = Meter()
         self._stock_rows = StockRows(self._host.stock.host)
         self._book = Book()
+        self._work = WorkBook()
         self._host.access.begin()
         self._first = True
         runtime = self._host.fleet.runtimes[Pool.Runtime.PROCESS]
         if isinstance(runtime, ProcessRuntime):
             runtime.adopt()
+        self._begun = True
 
     def _seen(self, pool: str, answer: PoolSignals | Exception) -> PoolSignals | None:
         """What the queue said; None, and a word in the log the first time, if it could not be read."""
@@ -216,10 +232,13 @@ class Orchestrator:
 
 @contextmanager
 def apart(pool: Pool) -> Iterator[None]:
-    """One pool's failure is logged and does not stop the others; a lost lead, or Postgres, stops all."""
+    """One pool's failure is logged and does not stop the others; a lost lead, or a Postgres that is away, stops all.
+
+    Other errors of Postgres are about what was written: a value of that pool that no column takes.
+    """
     try:
         yield
-    except (LeadLost, DatabaseError, InterfaceError):
+    except (LeadLost, OperationalError, InterfaceError):
         raise
     except Exception:
         log.exception("pool %s: this tick failed; the others go on", pool.slug)

@@ -11,26 +11,11 @@ from django.db import models
 from django.db.models import F, Func, Q
 from django.db.models.lookups import Exact
 
-import orchestrator.stock_models  # noqa: F401 - Django looks for models from here
+import orchestrator.stock_models
+import orchestrator.work_rows  # noqa: F401 - the same
 from orchestrator.demand_rows import LEAST_HISTORY_DAYS  # Django learns of those rows by it
-from orchestrator.policies.schedule import BadSchedule, parse, zone_of
+from orchestrator.validators import valid_engine_args, valid_env, valid_mounts, valid_params, valid_schedule, valid_zone
 from tenants.identifiers import new_id
-
-
-def valid_schedule(rows: object) -> None:
-    """A field validator."""
-    try:
-        parse(rows)
-    except BadSchedule as error:
-        raise ValidationError(str(error)) from None
-
-
-def valid_zone(name: str) -> None:
-    """A field validator."""
-    try:
-        zone_of(name)
-    except BadSchedule as error:
-        raise ValidationError(str(error)) from None
 
 
 class Recipe(models.Model):
@@ -39,6 +24,7 @@ class Recipe(models.Model):
     class Engine(models.TextChoices):
         VLLM = "vllm", "vLLM"
         TRANSFORMERS = "transformers", "transformers"
+        EMBEDDING = "embedding", "embedding (texts to vectors, by transformers)"
         SIMULATED = "simulated", "simulated (a stand-in for load tests)"
         SCRIPTED = "scripted", "scripted (says what its arguments say, for tests and demonstrations)"
 
@@ -48,7 +34,9 @@ class Recipe(models.Model):
 
     engine = models.CharField(max_length=20, choices=Engine)
     model = models.CharField(max_length=500, blank=True, help_text="Folder or hub id; the simulated engine needs none.")
-    engine_args = models.JSONField(default=dict, blank=True, help_text="Passed to the engine as they stand.")
+    engine_args = models.JSONField(
+        default=dict, blank=True, validators=[valid_engine_args], help_text="Passed to the engine as they stand."
+    )
     runtime = models.CharField(max_length=20, choices=Runtime, default=Runtime.PROCESS)
     image = models.CharField(max_length=500, blank=True, help_text="Container image; empty: the setting's.")
     gpus_per_worker = models.PositiveSmallIntegerField(
@@ -68,9 +56,14 @@ class Recipe(models.Model):
     slots = models.PositiveSmallIntegerField(
         default=8, validators=[MinValueValidator(1)], help_text="Turns that a worker runs at once."
     )
-    env = models.JSONField(default=dict, blank=True, help_text="Environment of the worker, beside Opsite's own.")
+    env = models.JSONField(
+        default=dict, blank=True, validators=[valid_env], help_text="Environment of the worker, beside Opsite's own."
+    )
     mounts = models.JSONField(
-        default=list, blank=True, help_text="Host folders that a container sees, read-only, at the same path."
+        default=list,
+        blank=True,
+        validators=[valid_mounts],
+        help_text="Host folders that a container sees, read-only, at the same path.",
     )
 
     class Meta:
@@ -101,7 +94,7 @@ class Pool(Recipe):
         "to it, down to their minimum. Equals get equal shares.",
     )
     default_params = models.JSONField(
-        default=dict, blank=True, help_text="Sampling parameters where an agent sets none."
+        default=dict, blank=True, validators=[valid_params], help_text="Sampling parameters where an agent sets none."
     )
     max_waiting = models.PositiveIntegerField(
         default=10_000,
@@ -156,6 +149,11 @@ class Pool(Recipe):
 
     def __str__(self) -> str:
         return self.slug
+
+    def clean(self) -> None:
+        """An emptied field is an empty one: a form makes None of it, which no column takes, and its validators are not asked."""
+        self.env, self.engine_args = self.env or {}, self.engine_args or {}
+        self.default_params, self.mounts = self.default_params or {}, self.mounts or []
 
 
 class PoolRevision(Recipe):
@@ -353,6 +351,9 @@ class Worker(models.Model):
     exit_code = models.IntegerField(null=True, blank=True)
     error = models.TextField(blank=True)
     log_tail = models.TextField(blank=True)
+    end_counts = models.BooleanField(
+        default=True, help_text="Whether its end says anything of the pool: no start that nobody went on with does."
+    )
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:

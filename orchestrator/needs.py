@@ -8,12 +8,13 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from orchestrator.models import Pool, PoolRevision, Recipe, Rollout
+from orchestrator.recipe_fields import is_revision
 from orchestrator.specs import model_folder
-from orchestrator.stock.items import Item
+from orchestrator.stock.items import TOKEN, Item, merged
 
 HUB_ID = re.compile(r"^[\w.-]+(/[\w.-]+)?$")
 OFFLINE, OWN_CACHE = "HF_HUB_OFFLINE", ("HF_HOME", "HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE")
-WAY_TO_HUB = ("HF_TOKEN", "HF_ENDPOINT", OFFLINE)
+WAY_TO_HUB = (TOKEN, "HF_ENDPOINT", OFFLINE)
 _TRUE = ("1", "on", "yes", "true")
 
 
@@ -27,23 +28,23 @@ def needed(recipe: Recipe, *, image: str, base_folder: Path) -> tuple[Item, ...]
     if recipe.runtime == Recipe.Runtime.DOCKER and (name := recipe.image or image):
         items.append(Item("image", name))
     env = {str(name): str(value) for name, value in _mapping(recipe.env).items()}
-    if recipe.engine != Recipe.Engine.SIMULATED and _is_fetched(recipe, env, base_folder):
-        revision = _mapping(recipe.engine_args).get("revision")
+    revision = _mapping(recipe.engine_args).get("revision")
+    if recipe.engine != Recipe.Engine.SIMULATED and _is_fetched(recipe, env, base_folder) and is_revision(revision):
         name = f"{recipe.model}@{revision}" if revision else recipe.model
-        items.append(Item("weights", name, {key: env[key] for key in WAY_TO_HUB if key in env}))
+        items.append(Item("weights", name, ({key: env[key] for key in WAY_TO_HUB if key in env},)))
     return tuple(items)
 
 
 def needed_by(pools: Iterable[Pool], *, image: str, base_folder: Path) -> set[Item]:
     """All that workers of these pools may need now: of each what it is, and what it is on its way from and to."""
-    found: set[Item] = set()
+    found: list[Item] = []
     for pool in pools:
         rollout: Rollout | None = getattr(pool, "rollout", None)
         revisions: list[PoolRevision | None] = [rollout.current, rollout.target] if rollout else []
         for recipe in (pool, *revisions):
             if recipe is not None:
-                found.update(needed(recipe, image=image, base_folder=base_folder))
-    return found
+                found += needed(recipe, image=image, base_folder=base_folder)
+    return merged(found)
 
 
 def _mapping(value: object) -> Mapping[str, object]:

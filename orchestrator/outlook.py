@@ -6,8 +6,9 @@ above, and of twice that below, where a deadline may be refused for it. The firs
 says nothing of how fast a start can be.
 
 *No capacity* is said only where waiting does not help, and nobody serves or is about to: a person must act first (the pool is
-paused, may have no worker, needs GPUs that are not there), or starts fail again and again and the next one is not due for a
-while. It is over before that one is due: a task must be waiting then, or nobody would be started.
+paused, may have no worker, needs GPUs that are not there), the day's GPU-hours are spent and its minimum is none, or starts fail
+again and again and the next one is not due for a while. It is over before that one is due: a task must be waiting then, or nobody
+would be started.
 """
 
 from __future__ import annotations
@@ -33,7 +34,8 @@ SOON_S = 30.0
 class Prospect:
     """A pool's fleet at a moment (Unix s): `starting` are the moments at which workers' starts began.
 
-    At `most` so many workers may serve it at a time; `barred` is a sentence why no more may be started until a person acts.
+    At `most` so many workers may serve it at a time; `barred` is a sentence why no more may be started until a person acts,
+    or, where that will do, until midnight (UTC). `retry_s`: when to ask again then.
     `hindered`: the next start may be late for another reason (another pool has the GPUs, the runtime does not answer).
     """
 
@@ -43,6 +45,7 @@ class Prospect:
     most: int
     barred: str = ""
     hindered: bool = False
+    retry_s: int = ASK_AGAIN_S
 
 
 def bar(*, is_paused: bool, max_workers: int, need: Need, capacity: Capacity) -> str:
@@ -56,6 +59,9 @@ def bar(*, is_paused: bool, max_workers: int, need: Need, capacity: Capacity) ->
     if need.cpus > capacity.cpus:
         return f"A worker of this model needs {counted(need.cpus, 'core')}, and there are {capacity.cpus}."
     return ""
+
+
+SPENT = "This model's GPU-hours of the day (UTC) are spent."
 
 
 def start_range(starts: Sequence[float]) -> tuple[float, float] | None:
@@ -113,7 +119,7 @@ def _no_capacity(prospect: Prospect, backoff: Backoff, now: float) -> tuple[str,
     if prospect.ready or prospect.starting:
         return "", 0
     if prospect.barred:
-        return f"{prospect.barred} No worker serves it.", ASK_AGAIN_S
+        return f"{prospect.barred} No worker serves it.", prospect.retry_s
     if backoff.until - now > SOON_S:
         return "The workers of this model fail to start, and none serves it.", math.ceil(backoff.until - now - SOON_S)
     return "", 0

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from orchestrator.allotment import need_of
 from orchestrator.models import Pool, Recipe
-from orchestrator.outlook import Prospect, bar
+from orchestrator.outlook import ASK_AGAIN_S, SPENT, Prospect, bar
 from orchestrator.placement.packing import Capacity, most_of
 from orchestrator.plan import Plan, Start
+from orchestrator.policies.budget import DAY_S, day_of
+from orchestrator.policies.demand import Policy
 from orchestrator.watch import Observed
 
 
@@ -20,12 +23,14 @@ def prospect_of(
     *,
     now: float,
     capacity: Capacity,
-    max_workers: int,
+    policy: Policy,
+    is_spent: bool,
     hindered: bool,
 ) -> Prospect:
     """What serves, what starts, and how much more there may be.
 
     `recipe`: what the next workers are made from.
+    `is_spent`: the day's GPU-hours are over, and the pool keeps its minimum alone.
     `hindered`: no worker more can start now, whatever waits: the fleet is left as it is, or the host has no room.
     """
     going = {action.worker for action in todo.actions if not isinstance(action, Start)}
@@ -34,6 +39,9 @@ def prospect_of(
     starting += [now for action in todo.actions if isinstance(action, Start)]
     ready = sum(view.state == "ready" for view in views)
     need = need_of(recipe)
+    max_workers = min(policy.min_workers, policy.max_workers) if is_spent else policy.max_workers
+    barred = bar(is_paused=pool.is_paused, max_workers=policy.max_workers, need=need, capacity=capacity)
+    over = is_spent and not barred and max_workers == 0
     return Prospect(
         slots=max(
             [recipe.slots, *(one.row.slots for one in observed)]
@@ -41,11 +49,7 @@ def prospect_of(
         ready=ready,
         starting=tuple(starting),
         most=min(max_workers, most_of(capacity, need)),
-        barred=bar(
-            is_paused=pool.is_paused,
-            max_workers=max_workers,
-            need=need,
-            capacity=capacity,
-        ),
+        barred=SPENT if over else barred,
         hindered=hindered or bool(todo.note),
+        retry_s=math.ceil(day_of(now) + DAY_S - now) if over else ASK_AGAIN_S,
     )

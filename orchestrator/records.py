@@ -85,6 +85,12 @@ def policy_of(pool: Pool) -> Policy:
     )
 
 
+def hours_per_day(pool: Pool) -> float:
+    """The bound of its GPU-hours, without the rest of its policy, which may be unreadable; 0: none."""
+    row: ScalingPolicy | None = getattr(pool, "policy", None)
+    return row.gpu_hours_per_day if row is not None else 0.0
+
+
 def new_worker(pool: Pool, revision: PoolRevision, *, reason: str, now: float, taken: Taken = NOTHING) -> Worker:
     """The row of a worker that is about to be started: it comes before the worker, so that none is without a row."""
     return Worker.objects.create(
@@ -108,8 +114,17 @@ def change(worker: Worker, **fields: Any) -> None:
     Worker.objects.filter(pk=worker.pk, state__in=Worker.LIVE).update(**fields)
 
 
-def end(worker: Worker, *, state: str, now: float, exit_code: int | None, error: str, log_tail: str) -> None:
-    """A worker's last change."""
+def end(
+    worker: Worker,
+    *,
+    state: str,
+    now: float,
+    exit_code: int | None,
+    error: str,
+    log_tail: str,
+    counts: bool = True,
+) -> None:
+    """A worker's last change. One that does not count is no failure of its pool, after a restart neither."""
     change(
         worker,
         state=state,
@@ -117,12 +132,13 @@ def end(worker: Worker, *, state: str, now: float, exit_code: int | None, error:
         exit_code=exit_code,
         error=error.replace("\x00", ""),
         log_tail=log_tail.replace("\x00", ""),
+        end_counts=counts,
     )
 
 
 def past_failures(pool: Pool) -> dict[str, Backoff]:
     """The backoff that the last endings of a pool leave behind, by revision, for a leader that has just begun."""
-    finished = pool.workers.filter(state__in=(Worker.State.STOPPED, Worker.State.FAILED))
+    finished = pool.workers.filter(state__in=(Worker.State.STOPPED, Worker.State.FAILED), end_counts=True)
     rows = finished.defer("log_tail").order_by("-stopped_at")
     endings: defaultdict[str, list[Ending]] = defaultdict(list)
     for row in reversed(rows[:REMEMBERED_ENDINGS]):

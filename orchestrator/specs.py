@@ -10,6 +10,7 @@ from typing import Any
 
 from orchestrator.credentials import Credentials
 from orchestrator.models import Recipe
+from orchestrator.recipe_fields import BadField, engine_args_of, env_of, mounts_of
 from orchestrator.runtimes import WorkerSpec
 
 PYTHON = "OPSITE_WORKER_PYTHON"
@@ -34,7 +35,7 @@ class Site:
 
 
 class BadPool(Exception):
-    """A pool's env or mounts cannot be given to a worker: the message names what to correct."""
+    """A pool's env, mounts or engine arguments cannot be given to a worker: the message names what to correct."""
 
 
 def worker_spec(
@@ -52,8 +53,12 @@ def worker_spec(
 
     So is one from a hub, whose snapshot lies in `weights`: its files are links into the folder that is mounted.
     """
+    try:
+        given, mounts = env_of(recipe.env), mounts_of(recipe.mounts)
+        engine_args = _engine_args(recipe, engine_args_of(recipe.engine_args))
+    except BadField as error:
+        raise BadPool(f"Pool {pool}: {error}") from None
     folder = Path(weights) if weights else model_folder(recipe.model, site.base_folder)
-    given = {str(name): str(value) for name, value in dict(recipe.env).items()}
     if bad := [name for name in _NOT_A_POOLS if name in given]:
         raise BadPool(f"Pool {pool} sets {bad[0]} in its env: each worker is given its own.")
     env = {
@@ -65,14 +70,11 @@ def worker_spec(
         "OPSITE_MODEL": str(folder) if folder else recipe.model,
         "OPSITE_SLOTS": str(recipe.slots),
         "OPSITE_LEASE_S": str(lease_s),
-        "OPSITE_ENGINE_ARGS": json.dumps(_engine_args(recipe)),
+        "OPSITE_ENGINE_ARGS": json.dumps(engine_args),
         "OPSITE_LOG_LEVEL": site.log_level,
     }
     if recipe.cpus_per_worker:
         env["OMP_NUM_THREADS"] = str(recipe.cpus_per_worker)
-    mounts = [str(mount) for mount in recipe.mounts]
-    if bad := [mount for mount in mounts if not mount.startswith("/")]:
-        raise BadPool(f"Pool {pool} mounts {bad[0]!r}: mounts are absolute paths of the engine's host.")
     if folder and str(shown := folder.parent.parent if weights else folder) not in mounts:
         mounts.append(str(shown))
     return WorkerSpec(
@@ -93,8 +95,11 @@ def model_folder(model: str, base_folder: Path) -> Path | None:
     """The folder that the pool's model names, relative to the project or absolute; None for a hub id."""
     if not model:
         return None
-    path = (base_folder / model).resolve()
-    return path if path.is_dir() else None
+    try:
+        path = (base_folder / model).resolve()
+        return path if path.is_dir() else None
+    except (OSError, RuntimeError):  # no folder has such a name: too long, or a loop of links
+        return None
 
 
 def fingerprint(recipe: Recipe) -> str:
@@ -103,9 +108,8 @@ def fingerprint(recipe: Recipe) -> str:
     return json.dumps(parts, sort_keys=True, default=str)
 
 
-def _engine_args(recipe: Recipe) -> dict[str, Any]:
+def _engine_args(recipe: Recipe, args: dict[str, Any]) -> dict[str, Any]:
     """The recipe's own; vLLM takes no more of a shared GPU's memory than its share, with a little left for CUDA itself."""
-    args = dict(recipe.engine_args)
     if recipe.engine == Recipe.Engine.VLLM and recipe.gpu_share < 1:
         args.setdefault("gpu_memory_utilization", round(recipe.gpu_share * 0.95, 3))
     return args

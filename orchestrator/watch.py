@@ -16,7 +16,7 @@ from orchestrator.health import Bounds, ended, fault
 from orchestrator.host import Host
 from orchestrator.models import Pool, Worker
 from orchestrator.plan import LiveState, WorkerView
-from orchestrator.runtimes import Instance, RuntimeUnavailable
+from orchestrator.runtimes import Instance, RuntimeUnavailable, StartAbandoned
 from orchestrator.signals.phases import DOING, phases_of_start
 from orchestrator.signals.starts import StartTimes
 from taskqueue.messages import PoolSignals, WorkerStatus
@@ -31,12 +31,16 @@ ID_LENGTH = 36
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """What was seen at one moment, for all workers of a pool. `signals` is None when the queue could not be read."""
+    """What was seen at one moment, for all workers of a pool. `signals` is None when the queue could not be read.
+
+    The queue spoke at `heard_at`: between that and `now` lie the ticks of the pools before this one, and whatever held them up.
+    """
 
     pool: Pool
     sight: Sight
     outcomes: Mapping[str, str | BaseException]
     signals: PoolSignals | None
+    heard_at: float
     now: float
 
     def statuses(self) -> dict[str, WorkerStatus]:
@@ -84,7 +88,8 @@ class Watch:
         worker = str(row.pk)
         outcome = look.outcomes.get(worker)
         if isinstance(outcome, BaseException):
-            self.end(row, look.now, state="failed", error=str(outcome) or repr(outcome))
+            counts = not isinstance(outcome, StartAbandoned)
+            self.end(row, look.now, state="failed", error=str(outcome) or repr(outcome), counts=counts)
             return None
         progress = self.host.fleet.progress(worker)
         if progress is not None:
@@ -157,7 +162,7 @@ class Watch:
         if look.signals is None:
             heard_at = look.now
         elif status is not None:
-            heard_at = max(heard_at, look.now - (look.signals.now_ms - status.beat_ms) / 1000)
+            heard_at = max(heard_at, look.heard_at - (look.signals.now_ms - status.beat_ms) / 1000)
         self.last_seen[worker] = heard_at
 
     def _unseen(self, row: Worker) -> WorkerView:
@@ -232,7 +237,7 @@ class Watch:
         counts: bool = True,
     ) -> None:
         """Record a worker's end; unless it does not count, the backoff learns of it."""
-        records.end(row, state=state, now=now, exit_code=exit_code, error=error, log_tail=log_tail)
+        records.end(row, state=state, now=now, exit_code=exit_code, error=error, log_tail=log_tail, counts=counts)
         if counts:
             revision = str(row.revision_id)
             self.backoffs[revision] = after(self.backoff(revision), records.ending(row))

@@ -91,6 +91,11 @@ async def _serve(context: Context, row: Row) -> None:
         await _put_off(context, row, problem)
     except QueueUnavailable:
         await _put_off(context, row, unavailable("The queue"))
+    except Exception:
+        log.exception("schedule %s cannot be fired", row["id"])
+        await _put_off(
+            context, row, Problem(500, "internal", "Something went wrong on our side; the error was logged.")
+        )
 
 
 async def _put_off(context: Context, row: Row, problem: Problem) -> None:
@@ -120,7 +125,7 @@ class Run:
             await self._note(plan.missed_at, "missed", following, count=plan.missed)
         for nominal, following in zip(plan.fire, after, strict=True):
             if not await self._fire_one(nominal, following):
-                return
+                break
         await self._db.run(RELEASE, row["id"], row["tenant"])
 
     async def _fire_one(self, nominal: datetime, following: datetime | None) -> bool:

@@ -13,7 +13,7 @@ from agents.faces.requests import TaskRequest, convert
 from agents.models import Agent, Conversation
 from agents.problems import FieldError, Problem, bad_field, missing_scope
 from agents.sampling import validated
-from schedules.models import Schedule
+from schedules.models import Firing, Schedule
 from schedules.timing import BadTiming, check, coming
 from tenants.models import ApiKey, Tenant
 
@@ -70,6 +70,12 @@ def resume(*, schedule: Schedule, now: datetime) -> None:
         row.is_enabled = True
         _begin(row, now=now)
         row.save()
+
+
+def forget_firings(*, before: datetime) -> int:
+    """What came of firings before that moment is forgotten, their tasks are not; returns how many rows went."""
+    gone, _ = Firing.objects.across_tenants().filter(created_at__lt=before).delete()
+    return gone
 
 
 def _write(schedule: Schedule, key: ApiKey, said: dict[str, Any], *, now: datetime) -> None:

@@ -57,6 +57,7 @@ class _RecordBody(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True)
     finish_reason: str | None = None
     prompt_tokens: int = 0
     completion_tokens: int = 0
+    cached_tokens: int = 0
     error: dict[str, str] | None = None
     text: str | None = None
     first_token_ms: int = 0
@@ -145,6 +146,7 @@ def finish(worker: str, finishes: Sequence[Finish]) -> Call[list[Stop]]:
             finish_reason=finish.finish_reason,
             prompt_tokens=finish.usage.prompt_tokens,
             completion_tokens=finish.usage.completion_tokens,
+            cached_tokens=finish.usage.cached_tokens,
             error=None if finish.error is None else {"code": finish.error.code, "message": finish.error.message},
             text=finish.text,
             first_token_ms=finish.first_token_ms,
@@ -265,7 +267,11 @@ def read_record(entry_id: bytes, fields: dict[bytes, bytes]) -> Record:
             "worker": body.worker,
             "state": body.state,
             "finish_reason": body.finish_reason,
-            "usage": {"prompt_tokens": body.prompt_tokens, "completion_tokens": body.completion_tokens},
+            "usage": {
+                "prompt_tokens": body.prompt_tokens,
+                "completion_tokens": body.completion_tokens,
+                "cached_tokens": body.cached_tokens,
+            },
             "error": body.error,
             "text": body.text,
             "first_token_ms": body.first_token_ms,
@@ -291,7 +297,10 @@ def outcome_data(finish: Finish) -> str:
         outcome["error"] = finish.error
     if finish.tool_calls:
         outcome["tool_calls"] = finish.tool_calls
-    outcome["usage"] = finish.usage
+    usage = {"prompt_tokens": finish.usage.prompt_tokens, "completion_tokens": finish.usage.completion_tokens}
+    if finish.usage.cached_tokens:
+        usage["cached_tokens"] = finish.usage.cached_tokens
+    outcome["usage"] = usage
     return msgspec.json.encode(outcome).decode()
 
 

@@ -81,7 +81,8 @@ class TurnBody(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     """What the engine needs to run a turn: chat messages (the model's own template is applied), a plain prompt, or texts to embed.
 
     `tool_choice` is `auto`, `none`, `required`, or the name of the one tool to call. `tools_run_here`: the calls are Opsite's to
-    make, so a turn that ends in calls does not end its task. `embed` are texts for an embedding engine.
+    make, so a turn that ends in calls does not end its task. `embed` are texts for an embedding engine;
+    `truncate` lets it cut those that are longer than its model takes, where it would refuse them.
     """
 
     messages: tuple[ChatMessage, ...] = ()
@@ -92,6 +93,7 @@ class TurnBody(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     tools_run_here: bool = False
     output: OutputForm | None = None
     embed: tuple[str, ...] = ()
+    truncate: bool = False
 
 
 class Submission(msgspec.Struct, frozen=True, kw_only=True):
@@ -189,10 +191,14 @@ class Delta(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Usage(msgspec.Struct, frozen=True):
-    """Tokens of a turn; `completion_tokens` counts those of earlier attempts too."""
+    """Tokens of a turn; `completion_tokens` counts those of earlier attempts too.
+
+    `cached_tokens`: those of the prompt that the engine had not to read anew (its prefix cache), where it tells of them.
+    """
 
     prompt_tokens: int = 0
     completion_tokens: int = 0
+    cached_tokens: int = 0
 
 
 class TaskError(msgspec.Struct, frozen=True):

@@ -25,6 +25,12 @@ class Spending(models.Model):
     tokens_per_month = models.PositiveBigIntegerField(
         default=0, help_text="The same, of tasks submitted in a calendar month (UTC); 0: no limit."
     )
+    budget_spent_until = models.DateTimeField(
+        null=True,
+        blank=True,
+        editable=False,
+        help_text="The month's budget of money is spent: nothing more is accepted before this moment.",
+    )
 
     class Meta:
         abstract = True

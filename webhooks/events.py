@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-EVENT_TYPES = ("task.succeeded", "task.failed", "task.cancelled", "task.expired")
+EVENT_TYPES = ("task.succeeded", "task.failed", "task.cancelled", "task.expired", "budget.warning", "budget.spent")
 PING = "webhook.test"
 """Sent to one endpoint when somebody asks for it, whatever it listens to."""
 

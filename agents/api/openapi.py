@@ -9,12 +9,24 @@ from typing import Any
 
 from django.conf import settings
 
-from agents.api.openapi_schemas import Schema, ref, schemas
+from agents.api.openapi_forms import Schema, ref
+from agents.api.openapi_schemas import schemas
+from agents.faces.idempotency import IDEMPOTENCY_KEY_MAX
+from agents.faces.openai.response_query import LIMIT, LIMIT_MAX
+from agents.faces.requests import CURSOR_MAX
 
 JSON = "application/json"
 STREAM = "text/event-stream"
 MODEL_ID = {"name": "id", "in": "path", "required": True, "schema": {"type": "string"}}
 TASK_ID = {"name": "id", "in": "path", "required": True, "schema": {"type": "string", "format": "uuid"}}
+RESPONSE_ID = {
+    "name": "id", "in": "path", "required": True, "schema": {"type": "string", "pattern": "^resp_[0-9a-f-]{36}$"}
+}  # fmt: skip
+IDEMPOTENCY_KEY = {
+    "name": "Idempotency-Key",
+    "in": "header",
+    "schema": {"type": "string", "minLength": 1, "maxLength": IDEMPOTENCY_KEY_MAX},
+}
 SECURITY: list[dict[str, list[str]]] = [{"ApiKey": []}]
 REFUSALS = {
     400: "A field does not fit; it is named",
@@ -23,9 +35,11 @@ REFUSALS = {
     404: "There is no such object, or it is another tenant's",
     409: "It conflicts with what is there",
     502: "A server that was asked for this failed; the detail says how",
+    415: "The body is of a kind that is not read here",
     413: "The body is too large, or may cost more tokens than a limit ever allows",
     422: "The idempotency key was used for another body in the last 24 hours, or the deadline comes too early",
     429: "A limit of the tenant or of the key is reached; see Retry-After",
+    500: "The task failed, or something went wrong on our side",
     503: "The queue or the database is away, too much work waits, or no worker can come; nothing was accepted",
 }
 ALWAYS = (401, 403, 503)
@@ -52,6 +66,8 @@ CONFLICTS = {
     ("delete", "/api/v1/input-sets/{id}"),
     ("post", "/api/v1/schedules"),
     ("patch", "/api/v1/schedules/{id}"),
+    ("post", "/api/v1/collections"),
+    ("post", "/api/v1/collections/{slug}/documents"),
 }
 """Django's operations that 409 may refuse."""
 RATE_LIMITS: dict[str, Any] = {
@@ -76,12 +92,13 @@ QUEUE: dict[str, Any] = {
 }
 
 
-def _content(schema: Schema, media_type: str = JSON) -> dict[str, Any]:
+def content(schema: Schema, media_type: str = JSON) -> dict[str, Any]:
+    """A body of that schema."""
     return {"content": {media_type: {"schema": schema}}}
 
 
 def _refused(*statuses: int, openai: bool = False) -> dict[str, Any]:
-    form = _content(ref("OpenAIError")) if openai else _content(ref("Problem"), "application/problem+json")
+    form = content(ref("OpenAIError")) if openai else content(ref("Problem"), "application/problem+json")
     wait = {"Retry-After": {"schema": {"type": "integer"}, "description": "Seconds."}}
     return {
         str(status): {
@@ -93,10 +110,11 @@ def _refused(*statuses: int, openai: bool = False) -> dict[str, Any]:
     }
 
 
-def _operation(
+def operation(
     name: str, summary: str, answers: dict[str, Any], *refused: int, tag: str = "tasks", body: str = "", **more: Any
 ) -> dict[str, Any]:
-    operation = {
+    """An operation of a hot route with its refusals; `body` names the schema of what it takes."""
+    described = {
         "operationId": name,
         "summary": summary,
         "tags": [tag],
@@ -105,48 +123,58 @@ def _operation(
         **more,
     }
     if body:
-        operation["requestBody"] = {"required": True, **_content(ref(body))}
-    return operation
+        described["requestBody"] = {"required": True, **content(ref(body))}
+    return described
 
 
 def _task(status: int, description: str) -> dict[str, Any]:
-    return {str(status): {"description": description, **_content(ref("TaskInQueue"))}}
+    return {str(status): {"description": description, **content(ref("TaskInQueue"))}}
+
+
+def _either(schema: str) -> dict[str, Any]:
+    return {JSON: {"schema": ref(schema)}, STREAM: {"schema": ref("StreamEvent")}}
+
+
+def _told(description: str, schema: str) -> dict[str, Any]:
+    """An answer of a task that was just accepted, whole or streamed."""
+    return {"200": {"description": description, "headers": {**RATE_LIMITS, **QUEUE}, "content": _either(schema)}}
 
 
 def _health(name: str, summary: str, *statuses: int) -> dict[str, Any]:
-    answers = {str(status): {"description": "As `status` says", **_content(ref("Health"))} for status in statuses}
+    answers = {str(status): {"description": "As `status` says", **content(ref("Health"))} for status in statuses}
     return {"operationId": name, "summary": summary, "tags": ["health"], "security": [], "responses": answers}
 
 
 _CANCEL = (_task(202, "It will end as cancelled, unless it has ended already"), 404)
+_TRUNCATED = {"schema": {"const": "true"}, "description": "Sent where a text was cut to what the model takes."}
 _PARAMETERS: dict[str, Any] = {"parameters": [TASK_ID]}
 
 PATHS: dict[str, Any] = {
     "/api/v1/tasks": {
-        "post": _operation(
+        "post": operation(
             "submit_a_task",
             "Submit a task",
             {
                 "202": {
                     "description": "Accepted: it will end in exactly one outcome",
                     "headers": {"Location": {"schema": {"type": "string"}}, **RATE_LIMITS},
-                    **_content(ref("TaskInQueue")),
+                    **content(ref("TaskInQueue")),
                 }
             },
             400, 413, 422, 429,
             body="TaskRequest",
-            parameters=[{"name": "Idempotency-Key", "in": "header", "schema": {"type": "string", "maxLength": 255}}],
+            parameters=[IDEMPOTENCY_KEY],
         )
     },
     "/api/v1/tasks/{id}": {
-        "get": _operation("get_a_task", "Get a task", _task(200, "The task"), 404, **_PARAMETERS),
-        "delete": _operation("cancel_a_task", "Cancel a task", *_CANCEL, **_PARAMETERS),
+        "get": operation("get_a_task", "Get a task", _task(200, "The task"), 404, **_PARAMETERS),
+        "delete": operation("cancel_a_task", "Cancel a task", *_CANCEL, **_PARAMETERS),
     },
     "/api/v1/tasks/{id}/cancel": {
-        "post": _operation("cancel_a_task_by_post", "Cancel a task", *_CANCEL, **_PARAMETERS)
+        "post": operation("cancel_a_task_by_post", "Cancel a task", *_CANCEL, **_PARAMETERS)
     },
     "/api/v1/tasks/{id}/answers": {
-        "post": _operation(
+        "post": operation(
             "answer_an_agent",
             "Answer an agent that asked a person",
             _task(202, "The task goes on with the answer"),
@@ -156,7 +184,7 @@ PATHS: dict[str, Any] = {
         )
     },
     "/api/v1/tasks/{id}/events": {
-        "get": _operation(
+        "get": operation(
             "follow_a_task",
             "Follow a task's events",
             {
@@ -165,7 +193,7 @@ PATHS: dict[str, Any] = {
                     "`text`, `tool_calls` and `tool_result` (the agent calls its tools, between two turns), and last `outcome`; "
                     "`id` is the cursor. "
                     "After `restart` (Redis has lost its data) forget the text so far: it comes anew.",
-                    **_content({"type": "string"}, STREAM),
+                    **content(ref("StreamEvent"), STREAM),
                 }
             },
             400, 404,
@@ -182,37 +210,143 @@ PATHS: dict[str, Any] = {
         )
     },
     "/v1/models": {
-        "get": _operation(
+        "get": operation(
             "list_models",
             "List models",
-            {"200": {"description": "Agents and pools, in OpenAI's form", **_content(ref("ModelList"))}},
+            {"200": {"description": "Agents and pools, in OpenAI's form", **content(ref("ModelList"))}},
             tag="openai",
         )
     },
     "/v1/models/{id}": {
-        "get": _operation(
+        "get": operation(
             "get_a_model",
             "Get a model",
-            {"200": {"description": "The agent or pool of that name, in OpenAI's form", **_content(ref("Model"))}},
+            {"200": {"description": "The agent or pool of that name, in OpenAI's form", **content(ref("Model"))}},
             404,
             tag="openai",
             parameters=[MODEL_ID],
         )
     },
     "/v1/chat/completions": {
-        "post": _operation(
+        "post": operation(
             "create_a_chat_completion",
             "Create a chat completion",
+            _told("In OpenAI's form; with `stream`, as server-sent events", "ChatCompletion"),
+            400, 404, 409, 413, 422, 429, 500,
+            tag="openai",
+            body="ChatRequest",
+            parameters=[IDEMPOTENCY_KEY],
+        )
+    },
+    "/v1/completions": {
+        "post": operation(
+            "create_a_completion",
+            "Create a completion of a plain prompt",
+            _told("In OpenAI's form; with `stream`, as server-sent events", "Completion"),
+            400, 404, 409, 413, 422, 429, 500,
+            tag="openai",
+            body="CompletionRequest",
+            parameters=[IDEMPOTENCY_KEY],
+        )
+    },
+    "/v1/responses": {
+        "post": operation(
+            "create_a_response",
+            "Create a response",
+            _told("In OpenAI's form; with `stream`, as server-sent events", "Response"),
+            400, 404, 409, 413, 422, 429, 500,
+            tag="openai",
+            body="ResponseRequest",
+            parameters=[IDEMPOTENCY_KEY],
+        )
+    },
+    "/v1/responses/{id}": {
+        "get": operation(
+            "get_a_response",
+            "Get or follow a response",
             {
                 "200": {
-                    "description": "In OpenAI's form; with `stream`, as server-sent events",
-                    "headers": {**RATE_LIMITS, **QUEUE},
-                    "content": {JSON: {"schema": ref("ChatCompletion")}, STREAM: {"schema": {"type": "string"}}},
+                    "description": "The response as it is now; with `stream=true`, its events, under the same numbers whenever "
+                    "they are told. Where their log is gone (an hour after the end), a reader who has some is told the end.",
+                    "content": _either("Response"),
+                }
+            },
+            400, 404,
+            tag="openai",
+            parameters=[
+                RESPONSE_ID,
+                {"name": "stream", "in": "query", "schema": {"type": "boolean"}},
+                {
+                    "name": "starting_after",
+                    "in": "query",
+                    "description": "The `sequence_number` of the last event that was seen; with `stream=true` only.",
+                    "schema": {"type": "integer", "minimum": 0, "maximum": CURSOR_MAX},
+                },
+                {"name": "include_obfuscation", "in": "query", "schema": {"type": "boolean", "enum": [False]}},
+            ],
+        ),
+        "delete": operation(
+            "delete_a_response",
+            "Delete a response",
+            {
+                "200": {
+                    "description": "It can be neither retrieved nor continued any more; the record of its task stays",
+                    **content(ref("ResponseDeleted")),
+                }
+            },
+            404, 409,
+            tag="openai",
+            parameters=[RESPONSE_ID],
+        ),
+    },
+    "/v1/responses/{id}/cancel": {
+        "post": operation(
+            "cancel_a_response",
+            "Cancel a response that runs in the background",
+            {"200": {"description": "What has become of it", **content(ref("Response"))}},
+            400, 404,
+            tag="openai",
+            parameters=[RESPONSE_ID],
+        )
+    },
+    "/v1/responses/{id}/input_items": {
+        "get": operation(
+            "list_the_input_of_a_response",
+            "List the items that came with a response's request",
+            {"200": {"description": "A page of them, the newest first", **content(ref("ResponseItemList"))}},
+            400, 404,
+            tag="openai",
+            parameters=[
+                RESPONSE_ID,
+                {
+                    "name": "limit",
+                    "in": "query",
+                    "schema": {"type": "integer", "minimum": 1, "maximum": LIMIT_MAX, "default": LIMIT},
+                },
+                {"name": "order", "in": "query", "schema": {"type": "string", "enum": ["asc", "desc"], "default": "desc"}},
+                {
+                    "name": "after",
+                    "in": "query",
+                    "description": "The id of an item: the page begins behind it.",
+                    "schema": {"type": "string"},
+                },
+            ],
+        )
+    },
+    "/v1/embeddings": {
+        "post": operation(
+            "create_embeddings",
+            "Create embeddings",
+            {
+                "200": {
+                    "description": "In OpenAI's form",
+                    "headers": {**RATE_LIMITS, **QUEUE, "x-truncated": _TRUNCATED},
+                    **content(ref("EmbeddingList")),
                 }
             },
             400, 404, 409, 413, 422, 429,
             tag="openai",
-            body="ChatRequest",
+            body="EmbeddingRequest",
         )
     },
     "/livez": {"get": _health("livez", "The process serves", 200)},

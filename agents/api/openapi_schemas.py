@@ -2,32 +2,51 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import msgspec
 
+from agents.api.openapi_forms import Schema, object_of, ref
+from agents.api.openapi_responses import RESPONSES
+from agents.embedding import TEXTS_MAX
 from agents.faces.idempotency import IDEMPOTENCY_KEY_MAX
-from agents.faces.requests import AnswerRequest, ChatRequest, TaskRequest
+from agents.faces.openai.choices import N_MAX
+from agents.faces.openai.completion_request import MAX_TOKENS, PROMPTS_MAX, CompletionRequest
+from agents.faces.openai.response_request import (
+    METADATA_KEY_MAX,
+    METADATA_MAX,
+    METADATA_VALUE_MAX,
+    ResponseItem,
+    ResponseRequest,
+)
+from agents.faces.requests import AnswerRequest, ChatRequest, EmbeddingRequest, TaskRequest
 from agents.faces.socket import ANSWERS, ClientMessage
 from agents.sampling import RANGES, STOPS_MAX
 from taskqueue.messages import SamplingParams
-
-Schema = dict[str, Any]
-
-
-def ref(name: str) -> Schema:
-    """A component by its name."""
-    return {"$ref": f"#/components/schemas/{name}"}
-
-
-def _object(required: tuple[str, ...] = (), **properties: Schema) -> Schema:
-    return {"type": "object", "required": list(required), "properties": properties}
-
 
 _TEXT: Schema = {"type": "string"}
 _COUNT: Schema = {"type": "integer", "minimum": 0}
 
 # What the structs cannot say, because it is checked behind them.
+_MODEL: Schema = {"description": "An agent or a pool, as `GET /v1/models` lists them; `agent@3` asks for a revision."}
+_N: Schema = {
+    "minimum": 1,
+    "maximum": N_MAX,
+    "description": "Choices, each a task of its own; all are accepted, or none. With a seed, choice i has the seed + i. One "
+    "that fails fails the call.",
+}
+_LEAVING: Schema = {
+    "description": "Whether the task is cancelled when the client leaves before its answer is complete. Left out: as the "
+    "tenant has it. Not with an idempotency key."
+}
+_SAMPLED: dict[str, Schema] = {
+    **{name: {"minimum": low, "maximum": high} for name, (low, high) in RANGES.items()},
+    "stop": {
+        "anyOf": [
+            {"type": "string", "minLength": 1},
+            {"type": "array", "items": {"type": "string", "minLength": 1}, "maxItems": STOPS_MAX},
+        ]
+    },
+}
+
 _DETAILS: dict[str, dict[str, Schema]] = {
     "SamplingParams": {
         **{name: {"minimum": low, "maximum": high} for name, (low, high) in RANGES.items()},
@@ -35,7 +54,19 @@ _DETAILS: dict[str, dict[str, Schema]] = {
     },
     "TaskRequest": {
         "agent": {"description": "The agent's slug; `slug@3` asks for its third revision, published or not."},
-        "input": {"description": "One user message. Give either this or `messages`."},
+        "input": {"description": "One user message. Give one of this, `messages`, `prompt` and `embed`."},
+        "prompt": {
+            "description": "A plain prompt, for which no chat template is applied; not for an agent with a system prompt."
+        },
+        "embed": {
+            "minItems": 1,
+            "maxItems": TEXTS_MAX,
+            "description": "Texts for vectors, in place of `input`; for an agent on a pool that embeds. The output is a JSON list "
+            "of as many strings: each vector's components in base64, single precision, little-endian.",
+        },
+        "truncate": {
+            "description": "With `embed`: cut texts that are longer than the model takes. The finish reason is then `length`."
+        },
         "conversation": {
             "format": "uuid",
             "description": "Its messages come before the input; both sides are appended.",
@@ -63,27 +94,87 @@ _DETAILS: dict[str, dict[str, Schema]] = {
             "Left out: as the tenant has it. Not with an idempotency key, and not by POST, where the answer comes otherwise."
         },
     },
+    "EmbeddingRequest": {
+        "model": {"description": "A pool that embeds, or an agent on one."},
+        "input": {
+            "anyOf": [
+                {"type": "string"},
+                {"type": "array", "items": {"type": "string"}, "minItems": 1, "maxItems": TEXTS_MAX},
+            ],
+            "description": "One text, or several. Token ids are refused.",
+        },
+        "dimensions": {"description": "Refused: a model's vectors have their own length."},
+        "truncate": {"description": "Cut texts that are longer than the model takes; without it they are refused."},
+    },
     "ClientMessage": {"type": {"enum": ["auth", *ANSWERS]}},
     "ChatRequest": {
-        "model": {"description": "An agent or a pool, as `GET /v1/models` lists them; `agent@3` asks for a revision."},
+        "model": _MODEL,
         "user": {"description": "As a task's `split_key`."},
-        "cancel_on_disconnect": {
-            "description": "Whether the task is cancelled when the client leaves before its answer is complete. Left out: as the "
-            "tenant has it. Not with an idempotency key."
+        "n": _N,
+        "cancel_on_disconnect": _LEAVING,
+        "messages": {"minItems": 1},
+        **_SAMPLED,
+        "max_completion_tokens": _SAMPLED["max_tokens"],
+    },
+    "CompletionRequest": {
+        "model": _MODEL,
+        "n": _N,
+        "cancel_on_disconnect": _LEAVING,
+        **_SAMPLED,
+        "prompt": {
+            "anyOf": [
+                {"type": "string"},
+                {"type": "array", "items": {"type": "string"}, "minItems": 1, "maxItems": PROMPTS_MAX},
+            ],
+            "description": "Each text is a prompt of its own, with `n` choices. No chat template is applied; an agent with a "
+            "system prompt takes messages only. Token arrays are refused.",
+        },
+        "max_tokens": {
+            **_SAMPLED["max_tokens"],
+            "description": f"Left out: as the agent or the pool has it, else {MAX_TOKENS}.",
+        },
+        "echo": {"description": "Whether the prompt stands before the text."},
+    },
+    "ResponseRequest": {
+        "model": _MODEL,
+        "cancel_on_disconnect": _LEAVING,
+        "temperature": _SAMPLED["temperature"],
+        "top_p": _SAMPLED["top_p"],
+        "max_output_tokens": _SAMPLED["max_tokens"],
+        "input": {"anyOf": [{"type": "string"}, {"type": "array", "items": ref("ResponseItem"), "minItems": 1}]},
+        "instructions": {
+            "description": "Behind the agent's own. They are not carried over to what continues this response."
+        },
+        "previous_response_id": {
+            "description": "The stored response, ended well, whose context and answer this one goes on from."
+        },
+        "conversation": {
+            "description": "One of Opsite's conversations, by its id: its messages come before the input; both sides are appended."
+        },
+        "background": {
+            "description": "Answer at once; the response is retrieved or followed by its id. Needs `store`."
+        },
+        "store": {
+            "description": "False: it can be neither retrieved nor continued. The record of its task is kept all the same."
+        },
+        "metadata": {
+            "maxProperties": METADATA_MAX,
+            "propertyNames": {"minLength": 1, "maxLength": METADATA_KEY_MAX},
+            "additionalProperties": {"type": "string", "maxLength": METADATA_VALUE_MAX},
         },
     },
 }
 
 _ANSWERS: dict[str, Schema] = {
     "Problem": {
-        **_object(
+        **object_of(
             ("type", "title", "status", "code", "detail"),
             type=_TEXT,
             title=_TEXT,
             status={"type": "integer"},
             code={"type": "string", "description": "Stable: programs may depend on it."},
             detail={"type": "string", "description": "What to do about it."},
-            errors={"type": "array", "items": _object(("field", "message"), field=_TEXT, message=_TEXT)},
+            errors={"type": "array", "items": object_of(("field", "message"), field=_TEXT, message=_TEXT)},
             retry_after_s={**_COUNT, "description": "As the header Retry-After."},
             expected_wait_s={
                 "type": ["object", "null"],
@@ -93,10 +184,10 @@ _ANSWERS: dict[str, Schema] = {
         "description": "Problem details (RFC 9457).",
     },
     "TaskInQueue": {
-        "allOf": [ref("Task"), _object(("queue",), queue={"anyOf": [ref("QueuePlace"), {"type": "null"}]})],
+        "allOf": [ref("Task"), object_of(("queue",), queue={"anyOf": [ref("QueuePlace"), {"type": "null"}]})],
         "description": "A task, and its place in the queue while it waits (null: it does not, or the queue cannot be asked).",
     },
-    "QueuePlace": _object(
+    "QueuePlace": object_of(
         ("position", "waiting", "expected_wait_s"),
         position={
             "type": "integer",
@@ -111,7 +202,7 @@ _ANSWERS: dict[str, Schema] = {
         },
         expected_wait_s={
             "anyOf": [
-                _object(
+                object_of(
                     ("low", "high"),
                     low={"type": "number", "minimum": 0},
                     high={"type": ["number", "null"], "minimum": 0},
@@ -123,9 +214,9 @@ _ANSWERS: dict[str, Schema] = {
         },
     ),
     "OpenAIError": {
-        **_object(
+        **object_of(
             ("error",),
-            error=_object(
+            error=object_of(
                 ("message", "type", "param", "code"),
                 message=_TEXT,
                 type=_TEXT,
@@ -135,19 +226,20 @@ _ANSWERS: dict[str, Schema] = {
         ),
         "description": "A refusal in OpenAI's form.",
     },
-    "ModelList": _object(
+    "ModelList": object_of(
         ("object", "data"),
         object={"const": "list"},
         data={"type": "array", "items": ref("Model")},
     ),
-    "Model": _object(
+    **RESPONSES,
+    "Model": object_of(
         ("id", "object", "created", "owned_by"),
         id={**_TEXT, "description": "What `model` of a chat completion may say."},
         object={"const": "model"},
         created={**_COUNT, "description": "Seconds since 1970."},
         owned_by={"enum": ["opsite:agent", "opsite:pool"]},
     ),
-    "ChatCompletion": _object(
+    "ChatCompletion": object_of(
         ("id", "object", "created", "model", "choices", "usage"),
         id=_TEXT,
         object={"const": "chat.completion"},
@@ -155,10 +247,10 @@ _ANSWERS: dict[str, Schema] = {
         model=_TEXT,
         choices={
             "type": "array",
-            "items": _object(
+            "items": object_of(
                 ("index", "message", "finish_reason"),
                 index=_COUNT,
-                message=_object(
+                message=object_of(
                     ("role", "content"),
                     role={"const": "assistant"},
                     content={"type": ["string", "null"]},
@@ -167,21 +259,74 @@ _ANSWERS: dict[str, Schema] = {
                 finish_reason={"enum": ["stop", "length", "tool_calls"]},
             ),
         },
-        usage=_object(
+        usage=ref("CompletionUsage"),
+    ),
+    "Completion": object_of(
+        ("id", "object", "created", "model", "choices", "usage"),
+        id=_TEXT,
+        object={"const": "text_completion"},
+        created=_COUNT,
+        model=_TEXT,
+        choices={
+            "type": "array",
+            "items": object_of(
+                ("index", "text", "finish_reason"),
+                index={**_COUNT, "description": "Those of the first prompt come first."},
+                text=_TEXT,
+                finish_reason={"enum": ["stop", "length"]},
+            ),
+        },
+        usage=ref("CompletionUsage"),
+    ),
+    "CompletionUsage": {
+        **object_of(
             ("prompt_tokens", "completion_tokens", "total_tokens"),
             prompt_tokens=_COUNT,
             completion_tokens=_COUNT,
             total_tokens=_COUNT,
         ),
+        "description": "Of all choices: each is a task of its own, and reads its prompt itself.",
+    },
+    "StreamEvent": {
+        **object_of(("data",), event=_TEXT, data=_TEXT, id=_TEXT),
+        "description": "A server-sent event; `data` is JSON text, or `[DONE]` at the end of OpenAI's older streams.",
+    },
+    "Health": object_of(("status",), status=_TEXT, postgres=_TEXT, redis=_TEXT),
+    "EmbeddingList": object_of(
+        ("object", "model", "data", "usage"),
+        object={"const": "list"},
+        model=_TEXT,
+        data={
+            "type": "array",
+            "items": object_of(
+                ("object", "index", "embedding"),
+                object={"const": "embedding"},
+                index=_COUNT,
+                embedding={
+                    "anyOf": [{"type": "array", "items": {"type": "number"}}, _TEXT],
+                    "description": "With `encoding_format` `base64`: single precision, little-endian.",
+                },
+            ),
+        },
+        usage=object_of(("prompt_tokens", "total_tokens"), prompt_tokens=_COUNT, total_tokens=_COUNT),
     ),
-    "Health": _object(("status",), status=_TEXT, postgres=_TEXT, redis=_TEXT),
 }
 
 
 def schemas() -> dict[str, Schema]:
     """All components, by name."""
     _, requests = msgspec.json.schema_components(
-        [TaskRequest, ChatRequest, AnswerRequest, SamplingParams, ClientMessage],
+        [
+            TaskRequest,
+            ChatRequest,
+            CompletionRequest,
+            ResponseRequest,
+            ResponseItem,
+            EmbeddingRequest,
+            AnswerRequest,
+            SamplingParams,
+            ClientMessage,
+        ],
         ref_template="#/components/schemas/{name}",
     )
     for name, schema in requests.items():
@@ -189,6 +334,7 @@ def schemas() -> dict[str, Schema]:
             field: {**_required(asked), **_DETAILS.get(name, {}).get(field, {})}
             for field, asked in schema["properties"].items()
         }
+    requests["TaskRequest"]["oneOf"] = [{"required": [way]} for way in ("input", "messages", "prompt")]
     return {**_ANSWERS, **requests}
 
 

@@ -167,9 +167,17 @@ class ConversationFilter(QueryForm):
     agent = serializers.SlugField(required=False)
 
 
+class TaskErrorSerializer(serializers.Serializer[dict[str, str]]):
+    """Why a task failed."""
+
+    code = serializers.CharField(help_text="Stable: programs may depend on it.")
+    message = serializers.CharField()
+
+
 class TaskSerializer(serializers.ModelSerializer[Task]):
     """A task as it is recorded."""
 
+    error = TaskErrorSerializer(read_only=True, allow_null=True)
     agent = serializers.SlugRelatedField[Any](slug_field="slug", read_only=True)
     revision = serializers.IntegerField(source="revision.number", read_only=True)
     pool = serializers.SlugRelatedField[Any](slug_field="slug", read_only=True)

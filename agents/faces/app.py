@@ -11,13 +11,13 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route, WebSocketRoute
+from starlette.routing import Route, WebSocketRoute, compile_path
 from starlette.types import ASGIApp, Receive, Scope, Send
 from starlette.websockets import WebSocket
 
 from agents.faces import answering, answers, health, tasks
 from agents.faces.context import Context
-from agents.faces.openai import chat, completions, errors, models, response_reading, responses
+from agents.faces.openai import chat, completions, embeddings, errors, models, response_reading, responses
 from agents.faces.socket import Session
 from agents.problems import Problem, method_not_allowed, no_route, unavailable
 from taskqueue.failures import QueueUnavailable
@@ -42,6 +42,7 @@ ROUTES: list[tuple[str, str, Handler]] = [
     ("DELETE", "/v1/responses/{id}", response_reading.delete_response),
     ("POST", "/v1/responses/{id}/cancel", response_reading.cancel_response),
     ("GET", "/v1/responses/{id}/input_items", response_reading.list_input_items),
+    ("POST", "/v1/embeddings", embeddings.embeddings),
     ("GET", "/livez", health.livez),
     ("GET", "/readyz", health.readyz),
 ]
@@ -58,6 +59,11 @@ def _is_hot(scope: Scope, path: str) -> bool:
     if path.startswith("/api/v1/tasks/") and path.endswith("/steps"):
         return False  # history, as the list
     return path in ("/v1", "/livez", "/readyz") or path.startswith(("/api/v1/tasks/", "/v1/"))
+
+
+def _any_of(methods: Iterable[str]) -> Scope:
+    """A request by one of the methods, as far as `_is_hot` looks at it."""
+    return {"type": "http", "method": next(iter(methods))}
 
 
 def _refusal(request: Request) -> Callable[[Problem], Response]:
@@ -95,6 +101,10 @@ class Faces:
         by_path: dict[str, dict[str, Handler]] = {}
         for method, path, handler in routes:
             by_path.setdefault(path, {})[method] = handler
+        self._beside = [
+            compile_path(path)[0] for path, methods in by_path.items() if not _is_hot(_any_of(methods), path)
+        ]
+        """Paths that `_is_hot` does not know: of what stands above this package."""
         self._app = Starlette(
             routes=[
                 *(Route(path, self._endpoint(handlers), methods=list(handlers)) for path, handlers in by_path.items()),
@@ -106,10 +116,13 @@ class Faces:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
             await self._lifespan(receive, send)
-        elif _is_hot(scope, path := scope["path"].rstrip("/")):  # a trailing slash makes no difference
+        elif self._serves(scope, path := scope["path"].rstrip("/")):  # a trailing slash makes no difference
             await self._app({**scope, "path": path}, receive, send)
         else:
             await self._behind(scope, receive, send)
+
+    def _serves(self, scope: Scope, path: str) -> bool:
+        return _is_hot(scope, path) or any(pattern.match(path) for pattern in self._beside)
 
     async def context(self) -> Context:
         """The process's context."""

@@ -26,6 +26,7 @@ Row = dict[str, Any]
 _PRINCIPAL = """
     SELECT k.id AS key, t.id AS tenant, k.scopes, t.weight, t.max_waiting, t.max_running, t.cancel_on_disconnect, k.expires_at,
            k.max_waiting AS key_max_waiting, k.max_running AS key_max_running,
+           t.budget_spent_until, k.budget_spent_until AS key_budget_spent_until,
            ARRAY[t.requests_per_minute, t.tokens_per_minute, t.tokens_per_month] AS limits,
            ARRAY[k.requests_per_minute, k.tokens_per_minute, k.tokens_per_month] AS key_limits
     FROM tenants_apikey k JOIN tenants_tenant t ON t.id = k.tenant_id

@@ -55,6 +55,8 @@ class Principal(NamedTuple):
     expires_at: datetime | None
     limits: Limits
     key_limits: Limits
+    budget_spent_until: datetime | None
+    key_budget_spent_until: datetime | None
 
     def require(self, scope: str) -> None:
         """Refuse a key that lacks the scope; a key without scopes may do everything."""

@@ -49,14 +49,17 @@ class MessageIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_de
 
 
 class TaskRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """`POST /api/v1/tasks`, and the websocket's `submit`. One of `input`, `messages` and `prompt`.
+    """`POST /api/v1/tasks`, and the websocket's `submit`. One of `input`, `messages`, `prompt`, and `embed` (texts for vectors).
 
-    Fields that came later are `UNSET` where they were left out, so that the digest of what leaves them out stays as it was.
+    `truncate` lets texts to embed be cut to what the model takes; without it one that is too long is refused. Fields that came
+    later are `UNSET` where they were left out, so that the digest of what leaves them out stays as it was.
     """
 
     agent: str
     input: str | None = None
     messages: list[MessageIn] | None = None
+    embed: list[str] | None = None
+    truncate: bool = False
     conversation: str | None = None
     parameters: dict[str, Any] = {}
     output: OutputIn | None = None
@@ -192,6 +195,22 @@ class ChatRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     metadata: dict[str, Any] | None = None
     store: bool | None = None
     service_tier: str | None = None
+
+
+class EmbeddingRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """`POST /v1/embeddings`: what is served. Any other field of OpenAI's API is refused by its name.
+
+    `truncate` and `cancel_on_disconnect` are Opsite's. `user` changes nothing here. `dimensions` and token ids have a place here
+    only so that their refusal says why.
+    """
+
+    model: str
+    input: str | list[str | int | list[int]]
+    encoding_format: Literal["float", "base64"] = "float"
+    dimensions: int | None = None
+    truncate: bool = False
+    cancel_on_disconnect: bool | UnsetType = UNSET
+    user: str | None = None
 
 
 def decode(body: bytes, form: type[S]) -> S:

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import msgspec
 from msgspec import UNSET
 
+from agents.embedding import checked_texts, require_embedding, require_generating
 from agents.faces import database
 from agents.faces.acceptance import Candidate
 from agents.faces.as_response import AsResponse
@@ -26,7 +27,7 @@ from agents.faces.prompts import plain_prompt, preface
 from agents.faces.requests import MessageIn, TaskRequest
 from agents.faces.submitted import Submitted
 from agents.lifecycle import TaskState
-from agents.limits import bill, headers
+from agents.limits import bill, headers, refusal_of_spent
 from agents.output_forms import stored
 from agents.problems import LIMIT_CODES, Problem, bad_field, not_found, unavailable
 from agents.sampling import layered, validated
@@ -114,6 +115,10 @@ async def submit_together(
     followed: list[Subscription | None] = [None] * len(drafts)
     candidates = [draft.candidate for draft in drafts]
     try:
+        if spent := refusal_of_spent(
+            tenant_until=principal.budget_spent_until, key_until=principal.key_budget_spent_until, now=datetime.now(UTC)
+        ):
+            raise spent
         if follow:
             for number, candidate in enumerate(candidates):
                 followed[number] = await _expected(context, agent.pool, candidate.submission.task)
@@ -170,9 +175,10 @@ def _draft(
     parent_call: uuid.UUID | None,
 ) -> _Draft:
     """One task of a call, ready to be accepted. `counts`: as the call's one request."""
-    params = layered(WANTED_DEFAULTS, agent.default_params, agent.params, request.parameters)
+    embed = _to_embed(request, agent)
+    params = {} if embed else layered(WANTED_DEFAULTS, agent.default_params, agent.params, request.parameters)
     sampling = validated(params)
-    asked, said = _asked(agent, request, past, response)
+    asked, said = ([], []) if embed else _asked(agent, request, past, response)
     tools = _tools(agent, request)
     check_features(agent, sampling=sampling, form=form, may_call=bool(tools) and request.tool_choice != "none")
     deadline_at = _deadline(request)
@@ -181,7 +187,14 @@ def _draft(
         raise bad_field("priority", "must be between 0 (first) and 9 (last)")
 
     turn, conversation = new_id(), past.conversation
-    options = options_of(TurnBody(tools=tools, tool_choice=request.tool_choice, tools_run_here=bool(agent.tools)))
+    beside = TurnBody(
+        tools=tools,
+        tool_choice=request.tool_choice,
+        tools_run_here=bool(agent.tools),
+        embed=embed,
+        truncate=request.truncate,
+    )
+    options = options_of(beside)
     body = body_of(asked, params, options, output_form=stored(form))
     row: Row = {
         "id": task,
@@ -410,10 +423,36 @@ def _asked(
     return [*([before] if before else []), *continued, *past.messages, *said], said
 
 
+def _to_embed(request: TaskRequest, agent: AgentRef) -> tuple[str, ...]:
+    """The texts of a task that embeds; none for any other."""
+    if request.embed is None:
+        if request.truncate:
+            raise bad_field("truncate", "goes with `embed` only")
+        require_generating(agent.engine, field="agent")
+        return ()
+    require_embedding(agent.engine, field="agent")
+    prompt = None if request.prompt is UNSET else request.prompt
+    others = {
+        "prompt": prompt,
+        "input": request.input,
+        "messages": request.messages,
+        "conversation": request.conversation,
+    }
+    if beside := next((name for name, value in others.items() if value is not None), None):
+        raise bad_field(beside, "does not go with `embed`")
+    if request.parameters:
+        raise bad_field("parameters", "texts are embedded without any")
+    if agent.tools or request.tools:
+        raise bad_field("tools", "texts are embedded without any")
+    if agent.system_prompt:
+        raise bad_field("agent", f"{agent.slug!r} has a system prompt, which no embedding has; name one without it")
+    return tuple(checked_texts(request.embed, field="embed"))
+
+
 def _said(request: TaskRequest) -> list[dict[str, Any]]:
     """The input as messages."""
     if (request.input is None) == (request.messages is None):
-        raise bad_field("input", "give either `input` (a string) or `messages`")
+        raise bad_field("input", "give either `input` (a string) or `messages`, or texts to `embed`")
     messages: Sequence[MessageIn] = request.messages or [MessageIn("user", request.input or "")]
     if not messages:
         raise bad_field("messages", "at least one message is needed")

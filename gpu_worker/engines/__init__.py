@@ -27,7 +27,8 @@ class EngineOutput(msgspec.Struct, frozen=True, kw_only=True):
     """What one engine step made for one request: new token ids, and the text that they complete.
 
     `logprobs` are those of the ids, where they were asked for; an id that ends the answer has none. `prompt_tokens` is the length
-    of the original prompt, set from the first output on. After an output with `ending` no other follows.
+    of the original prompt, set from the first output on; `cached_tokens` are those of it that the engine had in its prefix cache,
+    where it says so. After an output with `ending` no other follows.
     """
 
     id: str
@@ -35,6 +36,7 @@ class EngineOutput(msgspec.Struct, frozen=True, kw_only=True):
     text: str = ""
     logprobs: tuple[TokenLogprob, ...] = ()
     prompt_tokens: int = 0
+    cached_tokens: int = 0
     ending: Ending | None = None
     error: TaskError | None = None
 

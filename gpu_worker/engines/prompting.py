@@ -9,6 +9,10 @@ from typing import Any
 from gpu_worker.detokenize import Decode
 from taskqueue.messages import ChatMessage, TaskError, ToolCall, ToolSpec, TurnBody
 
+NOT_EMBEDDING = TaskError(
+    "wrong_kind_of_model", "This model generates text and embeds none; embed with a pool of the engine `embedding`."
+)
+
 
 class PromptRefused(Exception):
     """This turn cannot run on this model; `error` says why to whoever sent it."""
@@ -20,6 +24,8 @@ class PromptRefused(Exception):
 
 def prompt_ids(tokenizer: Any, body: TurnBody) -> list[int]:
     """The prompt of a turn in token ids. Raises `PromptRefused`."""
+    if body.embed:
+        raise PromptRefused(NOT_EMBEDDING)
     if body.prompt is not None:
         ids = tokenizer.encode(body.prompt)
     elif not getattr(tokenizer, "chat_template", None):

@@ -10,6 +10,7 @@ from gpu_worker.failures import EngineCannotStart
 from gpu_worker.settings import Settings
 
 ENGINES = {
+    "embedding": "gpu_worker.engines.embedding:EmbeddingEngine",
     "scripted": "gpu_worker.engines.scripted:ScriptedEngine",
     "simulated": "gpu_worker.engines.simulated:SimulatedEngine",
     "transformers": "gpu_worker.engines.transformers:TransformersEngine",

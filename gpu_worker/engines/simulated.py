@@ -34,10 +34,12 @@ from gpu_worker.engines.simulated_text import (
     prompt_tokens,
     text_of,
     token_at,
+    vector_of,
 )
 from gpu_worker.phases import StartPhases
 from gpu_worker.settings import Settings, read_engine_args
 from taskqueue.messages import TaskError
+from taskqueue.vectors import encoded
 
 CATCH_UP_S = 1.0
 
@@ -49,6 +51,7 @@ class SimulatedArgs(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     `answer_tokens`: the answer ends by itself after so many tokens (null: it always fills `max_tokens`).
     `context_tokens`: prompts longer than this are refused, budgets clamped (null: no limit).
+    `embedding_dimensions`: the length of the vectors that it gives for texts to embed.
     Two faults that a request can have: a prompt with `killing_words` in it ends the whole process without a word (as the kernel
     does when memory is out), one with `breaking_words` ends the engine (as an error on the GPU does).
     """
@@ -59,6 +62,7 @@ class SimulatedArgs(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     step_per_sequence_s: Seconds = 0.0
     answer_tokens: Annotated[int, Meta(ge=1)] | None = None
     context_tokens: Annotated[int, Meta(ge=2)] | None = None
+    embedding_dimensions: Annotated[int, Meta(ge=1, le=16_000)] = 64
     killing_words: Annotated[str, Meta(min_length=1)] | None = None
     breaking_words: Annotated[str, Meta(min_length=1)] | None = None
 
@@ -161,6 +165,8 @@ class SimulatedEngine:
     def _sequence(self, request: EngineRequest) -> _Sequence | EngineOutput:
         prompt = prompt_text(request.body)
         self._suffer(prompt)
+        if request.body.embed:
+            return self._embedding(request)
         prompt_length = prompt_tokens(prompt)
         try:
             pieces = self._pieces(request)
@@ -201,6 +207,31 @@ class SimulatedEngine:
     def _pieces(self, request: EngineRequest) -> tuple[str, ...]:
         """The tokens of an answer that is not made up of words, as text; none: it is. Raises `CannotImitate`."""
         return pieces_of(request.body.output) if request.body.output else ()
+
+    def _embedding(self, request: EngineRequest) -> _Sequence | EngineOutput:
+        """A sequence of one token, which brings the whole answer."""
+        context, cut = self._args.context_tokens, False
+        lengths = [prompt_tokens(text) for text in request.body.embed]
+        texts = list(request.body.embed)
+        if context and max(lengths) > context:
+            if not request.body.truncate:
+                return EngineOutput(id=request.id, ending="failed", error=too_long(max(lengths), context))
+            texts = [" ".join(text.split()[:context]) for text in texts]
+            lengths, cut = [min(length, context) for length in lengths], True
+        reason: Literal["stop", "length"] = "length" if cut else "stop"
+        if request.streamed:
+            return EngineOutput(id=request.id, prompt_tokens=sum(lengths), ending=reason)
+        return _Sequence(
+            id=request.id,
+            key=0,
+            prompt_tokens=sum(lengths),
+            prefill=sum(lengths),
+            position=0,
+            length=1,
+            reason=reason,
+            stops=None,
+            pieces=(encoded(vector_of(text, self._args.embedding_dimensions) for text in texts),),
+        )
 
 
 def too_long(prompt_length: int, context: int) -> TaskError:

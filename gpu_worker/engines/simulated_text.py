@@ -6,6 +6,8 @@ worker or attempt, so a continuation on another worker must give the very text o
 
 from __future__ import annotations
 
+import hashlib
+import math
 import zlib
 from collections.abc import Sequence
 from typing import Literal, NamedTuple
@@ -36,6 +38,8 @@ class Said(NamedTuple):
 
 def prompt_text(body: TurnBody) -> str:
     """The prompt as the simulated engine reads it: roles and contents, one message to a line, and the calls in it."""
+    if body.embed:
+        return "\n".join(body.embed)
     if body.prompt is not None:
         return body.prompt
     return "\n".join(
@@ -44,6 +48,20 @@ def prompt_text(body: TurnBody) -> str:
         )
         for message in body.messages
     )
+
+
+def vector_of(text: str, dimensions: int) -> list[float]:
+    """What the simulated engine gives for an embedding: a unit vector that is the same for the same words, whatever their order.
+
+    Each word has a pseudo-random direction (from SHAKE-128), and the vector is their sum's: texts with words in common are near
+    each other. No model is behind it.
+    """
+    sums = [0] * dimensions
+    for word in text.lower().split() or [""]:
+        for place, byte in enumerate(hashlib.shake_128(word.encode()).digest(dimensions)):
+            sums[place] += 2 * byte - 255
+    length = math.sqrt(sum(component * component for component in sums)) or 1.0
+    return [component / length for component in sums]
 
 
 def prompt_tokens(prompt: str) -> int:

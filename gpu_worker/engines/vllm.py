@@ -157,6 +157,7 @@ class VllmEngine:
             async for output in outputs:
                 completion = output.outputs[0]
                 grown = _grown(request.id, answer, list(completion.token_ids), len(prompt), completion.finish_reason)
+                grown = msgspec.structs.replace(grown, cached_tokens=output.num_cached_tokens or 0)
                 if completion.logprobs is not None:
                     logprobs = await self._told(grown, completion.logprobs, ends, best=params.logprobs or 0)
                     grown = msgspec.structs.replace(grown, logprobs=logprobs)

@@ -21,6 +21,10 @@ class StartFailed(Exception):
     """This worker could not be started (image, interpreter, folder): the message says what to correct."""
 
 
+class StartAbandoned(Exception):
+    """Nobody waits for this start any more: its orchestrator ends, or another one leads."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerSpec:
     """Everything a runtime needs to start one worker. `env` holds only what the worker itself reads."""
@@ -54,7 +58,11 @@ class Runtime(Protocol):
     """Starts, lists and ends workers of one stack. All but `start` raise `RuntimeUnavailable` only."""
 
     def start(self, spec: WorkerSpec, progress: Callable[[str], None]) -> str:
-        """Start a worker, return its ref; `progress` is told in words what takes long. May raise `StartFailed` too."""
+        """Start a worker, return its ref; `progress` is told in words what takes long. May raise `StartFailed` too.
+
+        `progress` raises `StartAbandoned` when the start is not to go on: it is told once more right before the worker runs,
+        and then nothing may be left of it.
+        """
         ...
 
     def list(self) -> Sequence[Instance]:

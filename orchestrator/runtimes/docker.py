@@ -18,10 +18,10 @@ from urllib.parse import unquote, urlsplit
 
 import docker
 import requests.exceptions
-from docker.errors import APIError, DockerException, ImageNotFound, NotFound
+from docker.errors import APIError, DockerException, ImageNotFound
 from docker.types import DeviceRequest, Mount
 
-from orchestrator.runtimes import LOG_TAIL_LINES, Instance, RuntimeUnavailable, StartFailed, WorkerSpec
+from orchestrator.runtimes import LOG_TAIL_LINES, Instance, RuntimeUnavailable, StartAbandoned, StartFailed, WorkerSpec
 from orchestrator.runtimes.pulling import PullProgress
 
 log = logging.getLogger(__name__)
@@ -32,6 +32,9 @@ SOCKET_FOLDER = "/run/opsite-redis"
 HOME = "/home/opsite"
 NOBODY = "65534:65534"
 TIMEOUT_S = 60
+"""For what is done on a thread of its own: to create a container may take its time."""
+LOOK_TIMEOUT_S = 4
+"""For what the loop, and so all pools, wait for: an engine that is silent for so long is not there until the next tick."""
 SILENT_PULL_S = 600
 """A layer may be unpacked for so long without a word."""
 GIB = 1 << 30
@@ -45,7 +48,7 @@ class DockerRuntime:
     def __init__(self, *, stack: str, socket_folder: str = "") -> None:
         self._stack = stack
         self._socket_folder = socket_folder
-        self._connection: docker.DockerClient | None = None
+        self._connections: dict[int, docker.DockerClient] = {}
 
     def start(self, spec: WorkerSpec, progress: Callable[[str], None]) -> str:
         """Pull the image if it is not here, create and start the container; its ref is the container's id."""
@@ -53,13 +56,17 @@ class DockerRuntime:
             raise StartFailed("The pool names no image: set its image, or OPSITE_WORKER_IMAGE.")
         with self._speaking():
             self._have_image(spec.image, progress)
-            progress("starting the container")
+            progress("creating the container")
             try:
-                container = self._client().containers.create(spec.image, **self.arguments(spec))
+                container = self._client(TIMEOUT_S).containers.create(spec.image, **self.arguments(spec))
             except APIError as error:
                 raise StartFailed(f"The engine refuses the container: {_said(error)}") from error
             try:
+                progress("starting the container")
                 container.start()
+            except StartAbandoned:
+                container.remove(force=True)
+                raise
             except APIError as error:
                 container.remove(force=True)
                 raise StartFailed(_why_not_started(error, spec)) from error
@@ -88,11 +95,11 @@ class DockerRuntime:
 
     def log_tail(self, ref: str) -> str:
         """The end of the container's output."""
-        try:
-            with self._speaking():
+        with self._speaking():
+            try:
                 raw: bytes = self._client().containers.get(ref).logs(tail=LOG_TAIL_LINES)
-        except (NotFound, APIError):
-            return ""
+            except APIError:  # it is gone, or its logs go elsewhere
+                return ""
         return raw.decode(errors="replace").rstrip("\n")
 
     def arguments(self, spec: WorkerSpec) -> dict[str, Any]:
@@ -154,7 +161,7 @@ class DockerRuntime:
         """Whether the engine has it."""
         with self._speaking():
             try:
-                self._client().images.get(image)
+                self._client(TIMEOUT_S).images.get(image)
             except ImageNotFound:
                 return False
             except APIError as error:
@@ -198,26 +205,27 @@ class DockerRuntime:
         with self._speaking(), _gone_is_fine():
             self._client().containers.get(ref).kill(signal=signal)
 
-    def _client(self) -> docker.DockerClient:
-        if self._connection is None:
-            self._connection = docker.from_env(timeout=TIMEOUT_S)
-            self._connection.ping()
-        return self._connection
+    def _client(self, timeout_s: int = LOOK_TIMEOUT_S) -> docker.DockerClient:
+        """One for each bound in seconds; a new one is given out only when the engine has answered it."""
+        client = self._connections.get(timeout_s)
+        if client is None:
+            client = docker.from_env(timeout=timeout_s)
+            client.ping()
+            self._connections[timeout_s] = client
+        return client
 
     @contextmanager
     def _speaking(self) -> Iterator[None]:
-        """Turn "no engine" into a sentence that says what to do; the engine's own answers pass."""
+        """Turn "no engine", and an answer of the engine that nothing is made of, into a sentence that says what to do."""
         try:
             yield
         except (requests.exceptions.ConnectionError, requests.exceptions.Timeout) as error:
-            self._connection = None
+            self._connections.clear()
             raise RuntimeUnavailable(_no_engine(error)) from error
-        except APIError:
-            raise
+        except APIError as error:
+            raise RuntimeUnavailable(_failing(error)) from error
         except DockerException as error:
-            if isinstance(error, NotFound | ImageNotFound):
-                raise
-            self._connection = None
+            self._connections.clear()
             raise RuntimeUnavailable(_no_engine(error)) from error
 
 
@@ -257,7 +265,7 @@ def _gone_is_fine() -> Iterator[None]:
         yield
     except APIError as error:
         if error.status_code not in (404, 409):
-            raise RuntimeUnavailable(f"The Docker engine fails: {_said(error)}") from error
+            raise
 
 
 def _repository_and_tag(image: str) -> tuple[str, str | None]:
@@ -273,6 +281,10 @@ def _not_pulled(image: str, said: str) -> str:
 
 def _said(error: APIError) -> str:
     return str(error.explanation or error).strip()
+
+
+def _failing(error: APIError) -> str:
+    return f"The Docker engine fails, see its log: {_said(error)}"
 
 
 def _no_engine(error: Exception) -> str:

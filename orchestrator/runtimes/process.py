@@ -8,6 +8,7 @@ somebody else is never killed. A file that was not written because the orchestra
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import time
@@ -18,6 +19,8 @@ import msgspec
 
 from orchestrator.runtimes import LOG_TAIL_LINES, Instance, StartFailed, WorkerSpec
 from orchestrator.runtimes.proc import environment, pids, settled_environment, start_ticks, started_at
+
+log = logging.getLogger(__name__)
 
 NAME = "process"
 LOG_TAIL_BYTES = 64 * 1024
@@ -62,6 +65,7 @@ class ProcessRuntime:
         self._cwd = working_directory
         self._children: dict[str, int] = {}
         self._exit_codes: dict[str, int] = {}
+        self._unwritten: dict[str, _Card] = {}
 
     def start(self, spec: WorkerSpec, progress: Callable[[str], None]) -> str:
         """Start a worker; its ref is its id."""
@@ -95,18 +99,16 @@ class ProcessRuntime:
                 "correct OPSITE_WORKER_PYTHON in the pool's env or in the settings."
             ) from error
         self._children[spec.worker] = pid
-        self._write(_Card(spec.worker, spec.pool, pid, start_ticks(pid) or 0, spec.gpus))
+        self._keep(_Card(spec.worker, spec.pool, pid, start_ticks(pid) or 0, spec.gpus))
         return spec.worker
 
     def list(self) -> list[Instance]:
         """One card, one worker. Children that ended are reaped here, so that no zombie stays."""
-        if not self._folder.exists():
-            return []
         cards = [card for path in self._folder.glob("*.card") if (card := _read(path)) is not None]
-        return [self._instance(card) for card in cards]
+        return [self._instance(card) for card in (*cards, *self._unwritten.values())]
 
     def adopt(self) -> None:
-        """Once per leadership: workers without a card get one; old logs go."""
+        """Once per leadership: workers without a card get one; old logs go. What one file fails with is logged, and no more."""
         known = {instance.worker for instance in self.list()}
         for pid in pids():
             env = environment(pid)
@@ -115,21 +117,23 @@ class ProcessRuntime:
             # An engine's own children bear the same environment: the worker itself leads its session.
             if self._bears(env, worker) and worker not in known and ticks and _leads(pid):
                 gpus = tuple(filter(None, env.get("CUDA_VISIBLE_DEVICES", "").split(",")))
-                self._folder.mkdir(parents=True, exist_ok=True)
-                self._write(_Card(worker, env.get("OPSITE_POOL", ""), pid, ticks, gpus))
-        for log in self._folder.glob("*.log"):
-            if time.time() - log.stat().st_mtime > KEEP_LOGS_S:
-                log.unlink(missing_ok=True)
+                self._keep(_Card(worker, env.get("OPSITE_POOL", ""), pid, ticks, gpus))
+        for path in self._folder.glob("*.log"):
+            try:
+                if time.time() - path.stat().st_mtime > KEEP_LOGS_S:
+                    path.unlink(missing_ok=True)
+            except OSError as error:
+                log.warning("the old log %s stays: %s", path, error)
 
     def stop(self, ref: str, grace_s: float) -> None:
         """SIGTERM to the worker alone: it ends its engine's processes itself."""
-        card = _read(self._card(ref))
+        card = self._find(ref)
         if card is not None and self._is_ours(card):
             _signal(os.kill, card.pid, signal.SIGTERM)
 
     def kill(self, ref: str) -> None:
         """SIGKILL to the worker's whole session, its engine's processes included."""
-        card = _read(self._card(ref))
+        card = self._find(ref)
         if card is not None and self._is_ours(card):
             _signal(os.killpg, card.pid, signal.SIGKILL)
 
@@ -141,14 +145,15 @@ class ProcessRuntime:
         for pid in pids():
             if self._bears(environment(pid), ref):
                 _signal(os.kill, pid, signal.SIGKILL)
+        self._unwritten.pop(ref, None)
         self._card(ref).unlink(missing_ok=True)
 
     def log_tail(self, ref: str) -> str:
         """The end of the worker's log file."""
         try:
-            with self._log(ref).open("rb") as log:
-                log.seek(max(0, os.fstat(log.fileno()).st_size - LOG_TAIL_BYTES))
-                lines = log.read().decode(errors="replace").splitlines()
+            with self._log(ref).open("rb") as file:
+                file.seek(max(0, os.fstat(file.fileno()).st_size - LOG_TAIL_BYTES))
+                lines = file.read().decode(errors="replace").splitlines()
         except OSError:
             return ""
         return "\n".join(lines[-LOG_TAIL_LINES:])
@@ -193,11 +198,20 @@ class ProcessRuntime:
         marks = (env.get("OPSITE_RUNTIME"), env.get("OPSITE_STACK"), env.get("OPSITE_WORKER_ID"))
         return bool(worker) and marks == (NAME, self._stack, worker)
 
-    def _write(self, card: _Card) -> None:
+    def _keep(self, card: _Card) -> None:
+        """By a file; where none can be written the next leader finds the process anew, and this one remembers it."""
         path = self._card(card.worker)
         draft = path.with_suffix(".draft")
-        draft.write_bytes(msgspec.json.encode(card))
-        draft.replace(path)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            draft.write_bytes(msgspec.json.encode(card))
+            draft.replace(path)
+        except OSError as error:
+            log.warning("the card of worker %s cannot be written: %s", card.worker, error)
+            self._unwritten[card.worker] = card
+
+    def _find(self, worker: str) -> _Card | None:
+        return self._unwritten.get(worker) or _read(self._card(worker))
 
     def _card(self, worker: str) -> Path:
         return self._folder / f"{worker}.card"

@@ -3,26 +3,41 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 Kind = Literal["image", "weights"]
 State = Literal["missing", "fetching", "present", "failed"]
 
+TOKEN = "HF_TOKEN"  # noqa: S105 - its name
 _UNITS = ((1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB"))
 _WHAT: Mapping[Kind, str] = {"image": "The image {} is being pulled", "weights": "The weights of {} are being fetched"}
 
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """An image by its name, or a hub's model as `id` or `id@revision`. `env`: how the hub is reached, a token maybe."""
+    """An image by its name, or a hub's model as `id` or `id@revision`.
+
+    `ways`: environments by which the hub may be reached, with a token maybe; the first that gives it is as good as any.
+    """
 
     kind: Kind
     name: str
-    env: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)
+    ways: tuple[Mapping[str, str], ...] = field(default=({},), compare=False, repr=False)
 
     def __str__(self) -> str:
         return f"image {self.name}" if self.kind == "image" else f"weights of {self.name}"
+
+
+def merged(items: Iterable[Item]) -> set[Item]:
+    """Each thing once, with the ways of all who want it: those with a token first, since a hub may give it to no others."""
+    ways: dict[Item, list[Mapping[str, str]]] = {}
+    for item in items:
+        known = ways.setdefault(item, [])
+        known += [way for way in item.ways if way not in known]
+    return {
+        replace(item, ways=tuple(sorted(those, key=lambda way: not way.get(TOKEN)))) for item, those in ways.items()
+    }
 
 
 @dataclass(frozen=True, slots=True)

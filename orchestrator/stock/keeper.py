@@ -46,7 +46,7 @@ class _Entry:
     status: Status = field(default_factory=Status)
     stop: threading.Event = field(default_factory=threading.Event)
     thread: threading.Thread | None = None
-    env: Mapping[str, str] = field(default_factory=dict)
+    ways: tuple[Mapping[str, str], ...] = ()
     due_at: float = 0.0
     fetch_at: float = 0.0
     failures: int = 0
@@ -74,9 +74,9 @@ class Stock:
             self._entries.pop(item).stop.set()
         now = time.monotonic()
         for item in wanted:
-            entry = self._entries.setdefault(item, _Entry(env=item.env))
-            if entry.env != item.env:  # another token, maybe: no reason to wait
-                entry.env, entry.due_at, entry.fetch_at, entry.failures = item.env, 0.0, 0.0, 0
+            entry = self._entries.setdefault(item, _Entry(ways=item.ways))
+            if entry.ways != item.ways:  # another token, maybe: no reason to wait
+                entry.ways, entry.due_at, entry.fetch_at, entry.failures = item.ways, 0.0, 0.0, 0
             if entry.idle and now >= entry.due_at:
                 entry.thread = threading.Thread(
                     target=self._bring, args=(item, entry), name=f"stock {item.kind}", daemon=True

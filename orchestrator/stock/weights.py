@@ -38,14 +38,28 @@ class Weights:
         return bool(status.folder) and Path(status.folder).is_dir()
 
     def fetch(self, item: Item, tell: Callable[[Status], None], stop: threading.Event) -> Status:
-        """Bring it here if it is not, and say how far that is. `stop` ends it; what was fetched until then stays."""
+        """Bring it here if it is not, and say how far that is. `stop` ends it; what was fetched until then stays.
+
+        Where one way fails the next is tried; what the first said is told, since it is the best of them.
+        """
+        failures = []
+        for way in item.ways:
+            status = self._fetch(item, way, tell, stop)
+            if status.state != "failed" or stop.is_set():
+                return status
+            failures.append(status)
+        return failures[0]
+
+    def _fetch(
+        self, item: Item, way: Mapping[str, str], tell: Callable[[Status], None], stop: threading.Event
+    ) -> Status:
         model, _, revision = item.name.partition("@")
         command = [sys.executable, "-m", "orchestrator.stock.hub", model, revision or "main", str(self._cache)]
         with tempfile.TemporaryFile() as errors:
             child = subprocess.Popen(
                 command,
                 cwd=self._root,
-                env=self._env | dict(item.env),
+                env=self._env | dict(way),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=errors,

@@ -11,13 +11,17 @@ from django.test import Client
 from django.urls import URLPattern, get_resolver
 
 from agents.faces.app import ROUTES
-from agents.faces.requests import ChatRequest, TaskRequest
+from agents.faces.openai.completion_request import CompletionRequest
+from agents.faces.openai.response_request import ResponseRequest
+from agents.faces.requests import ChatRequest, EmbeddingRequest, TaskRequest
 from agents.faces.socket import ClientMessage
 from batches.faces import routes as batches
 from batches.faces.batches import BatchRequest
+from knowledge.face import ROUTES as KNOWLEDGE
+from knowledge.face import SearchRequest
 from tests.conftest import ROOT
 
-SERVED = [*ROUTES, *batches.ROUTES]
+SERVED = [*ROUTES, *batches.ROUTES, *KNOWLEDGE]
 HEALTH = {"/livez", "/readyz"}
 
 
@@ -101,6 +105,8 @@ def test_nothing_else_is_there(document: dict[str, Any]) -> None:
 
 def test_every_list_is_in_pages(document: dict[str, Any]) -> None:
     for path in (
+        "collections",
+        "collections/{slug}/documents",
         "agents",
         "agents/{slug}/revisions",
         "conversations",
@@ -123,7 +129,19 @@ def test_every_reference_leads_somewhere(document: dict[str, Any]) -> None:
     assert document["components"]["securitySchemes"]["ApiKey"] == {"type": "http", "scheme": "bearer"}
 
 
-@pytest.mark.parametrize("form", [TaskRequest, ChatRequest, ClientMessage, BatchRequest])
+@pytest.mark.parametrize(
+    "form",
+    [
+        TaskRequest,
+        ChatRequest,
+        CompletionRequest,
+        ResponseRequest,
+        EmbeddingRequest,
+        ClientMessage,
+        BatchRequest,
+        SearchRequest,
+    ],
+)
 def test_the_fields_are_those_that_are_decoded(document: dict[str, Any], form: Any) -> None:
     schema = document["components"]["schemas"][form.__name__]
     assert tuple(schema["properties"]) == form.__struct_fields__

@@ -18,10 +18,16 @@ from agents.api import secret_forms, webhook_forms
 from agents.api import serializers as forms
 from agents.faces import requests
 from agents.faces.app import ROUTES
+from agents.faces.openai.completion_request import CompletionRequest
+from agents.faces.openai.response_request import ResponseRequest
 from agents.faces.socket import ClientMessage
 from batches.faces import routes as batches
 from batches.faces.batches import BatchRequest
+from billing.api import forms as usage_forms
 from comparisons.api import serializers as comparison_forms
+from knowledge.api import serializers as knowledge
+from knowledge.face import ROUTES as KNOWLEDGE
+from knowledge.face import SearchRequest
 from schedules.api import serializers as schedule_forms
 
 NIGHTLY = {"name": "nightly", "cron": "0 3 * * *"}
@@ -38,8 +44,11 @@ class Names(NamedTuple):
     message: str
     task: str
     turn: str
+    response: str
     api_key: str
     idempotency_key: str
+    collection: str
+    document: str
     secret: str
     endpoint: str
     delivery: str
@@ -217,6 +226,16 @@ ATTEMPTS: dict[str, tuple[Attempt, ...]] = {
     "DELETE /api/v1/tasks/{id}": GONE,
     "POST /api/v1/tasks/{id}/cancel": GONE,
     "GET /api/v1/tasks/{id}/events": (Attempt(404), Attempt(404, query=lambda theirs, own: {"after": "1"})),
+    "GET /api/v1/usage": (
+        Attempt(200),
+        Attempt(200, ("UsageFilter.key",), query=lambda theirs, own: {"key": theirs.api_key}),
+        Attempt(200, ("UsageFilter.agent",), query=lambda theirs, own: {"agent": theirs.agent, "group_by": "agent"}),
+        Attempt(200, ("UsageFilter.model",), query=lambda theirs, own: {"model": theirs.pool, "format": "csv"}),
+    ),
+    "GET /api/v1/usage/gpu": (
+        Attempt(200),
+        Attempt(200, ("GpuFilter.model",), query=lambda theirs, own: {"model": theirs.pool}),
+    ),
     "GET /api/v1/secrets": (Attempt(200), Attempt(200, query=_cursor)),
     "PUT /api/v1/secrets/{name}": (Attempt(201, own=True, body=lambda theirs, own: {"value": "mine"}),),
     "DELETE /api/v1/secrets/{name}": GONE,
@@ -260,6 +279,73 @@ ATTEMPTS: dict[str, tuple[Attempt, ...]] = {
     "GET /v1/batches": (Attempt(200), Attempt(400, query=lambda theirs, own: {"after": theirs.batch})),
     "GET /v1/batches/{id}": GONE,
     "POST /v1/batches/{id}/cancel": GONE,
+    "POST /v1/completions": (
+        Attempt(404, ("CompletionRequest.model",), body=lambda theirs, own: {"model": theirs.agent, "prompt": "Hi"}),
+        Attempt(404, ("CompletionRequest.model",), body=lambda theirs, own: {"model": theirs.pool, "prompt": "Hi"}),
+        Attempt(
+            200, own=True,
+            body=lambda theirs, own: {"model": own.agent, "prompt": "Hi", "echo": True, "stream": True},
+        ),
+    ),
+    "POST /v1/responses": (
+        Attempt(404, ("ResponseRequest.model",), body=lambda theirs, own: {"model": theirs.agent, "input": "Hi"}),
+        Attempt(404, ("ResponseRequest.model",), body=lambda theirs, own: {"model": theirs.pool, "input": "Hi"}),
+        Attempt(
+            404, ("ResponseRequest.previous_response_id",),
+            body=lambda theirs, own: {"model": own.agent, "input": "Hi", "previous_response_id": theirs.response},
+        ),
+        Attempt(
+            400, ("ResponseRequest.conversation",),
+            body=lambda theirs, own: {"model": own.agent, "input": "Hi", "conversation": theirs.conversation},
+        ),
+        Attempt(
+            200, own=True,
+            body=lambda theirs, own: {"model": own.agent, "input": "Hi", "background": True},
+        ),
+    ),
+    "GET /v1/responses/{id}": (Attempt(404), Attempt(404, query=lambda theirs, own: {"stream": "true"})),
+    "DELETE /v1/responses/{id}": GONE,
+    "POST /v1/responses/{id}/cancel": GONE,
+    "GET /v1/responses/{id}/input_items": (
+        Attempt(404),
+        Attempt(404, query=lambda theirs, own: {"after": theirs.response}),
+    ),
+    "POST /v1/embeddings": (
+        Attempt(404, ("EmbeddingRequest.model",), body=lambda theirs, own: {"model": theirs.agent, "input": "Hi"}),
+        Attempt(404, ("EmbeddingRequest.model",), body=lambda theirs, own: {"model": theirs.pool, "input": "Hi"}),
+    ),
+    "GET /api/v1/collections": (Attempt(200), Attempt(200, query=_cursor)),
+    "POST /api/v1/collections": (
+        Attempt(
+            400, ("CollectionInput.pool",), "pool", body=lambda theirs, own: {"slug": "mine", "pool": theirs.pool}
+        ),
+        Attempt(
+            201, ("CollectionInput.slug",), own=True,
+            body=lambda theirs, own: {"slug": theirs.collection, "pool": own.pool},
+        ),
+    ),
+    "GET /api/v1/collections/{slug}": GONE,
+    "DELETE /api/v1/collections/{slug}": GONE,
+    "GET /api/v1/collections/{slug}/documents": (
+        Attempt(404),
+        Attempt(
+            200, ("DocumentFilter.title",), at="collection", query=lambda theirs, own: {"title": theirs.document}
+        ),
+    ),
+    "POST /api/v1/collections/{slug}/documents": (
+        Attempt(404, body=lambda theirs, own: {"title": "taken", "text": "taken"}),
+        Attempt(
+            201, ("DocumentInput.title",), own=True, at="collection",
+            body=lambda theirs, own: {"title": theirs.document, "text": "mine"},
+        ),
+        Attempt(
+            400, ("UploadQuery.title",), at="collection",
+            body=lambda theirs, own: {"text": "mine"}, query=lambda theirs, own: {"title": theirs.document},
+        ),
+    ),
+    "POST /api/v1/collections/{slug}/search": (Attempt(404, body=lambda theirs, own: {"query": "secret"}),),
+    "GET /api/v1/documents/{pk}": GONE,
+    "DELETE /api/v1/documents/{pk}": GONE,
     "GET /livez": PUBLIC,
     "GET /readyz": PUBLIC,
 }  # fmt: skip
@@ -289,6 +375,7 @@ MESSAGES: dict[str, tuple[Attempt, ...]] = {
     "ping": (Attempt(0, answer="pong", body=lambda theirs, own: {"task": theirs.task}),),
 }  # fmt: skip
 
+RESPONSE_NAMES = {"model", "previous_response_id", "conversation"}
 FORMS: dict[type[Any], tuple[set[str], set[str]]] = {
     forms.AgentInput: ({"slug", "pool"}, {"name", "system_prompt", "params", "output"}),
     forms.AgentChange: ({"pool"}, {"name", "system_prompt", "params", "output"}),
@@ -305,6 +392,8 @@ FORMS: dict[type[Any], tuple[set[str], set[str]]] = {
     forms.ConversationFilter: ({"agent"}, set()),
     forms.MessageInput: (set(), {"role", "content"}),
     forms.TaskFilter: ({"agent", "conversation"}, {"state", "created_after", "created_before"}),
+    usage_forms.UsageFilter: ({"key", "agent", "model"}, {"from", "to", "interval", "format", "group_by"}),
+    usage_forms.GpuFilter: ({"model"}, {"from", "to", "interval", "format"}),
     secret_forms.SecretInput: (set(), {"value"}),
     secret_forms.SecretFilter: (set(), set()),
     webhook_forms.EndpointInput: (set(), {"url", "description", "event_types", "enabled"}),
@@ -317,6 +406,8 @@ FORMS: dict[type[Any], tuple[set[str], set[str]]] = {
         {
             "input",
             "messages",
+            "embed",
+            "truncate",
             "parameters",
             "output",
             "priority",
@@ -325,10 +416,20 @@ FORMS: dict[type[Any], tuple[set[str], set[str]]] = {
             "metadata",
             "split_key",
             "cancel_on_disconnect",
+            "prompt",
         },
     ),
+    CompletionRequest: ({"model"}, set(CompletionRequest.__struct_fields__) - {"model"}),
+    ResponseRequest: (RESPONSE_NAMES, set(ResponseRequest.__struct_fields__) - RESPONSE_NAMES),
     requests.ChatRequest: ({"model"}, set(requests.ChatRequest.__struct_fields__) - {"model"}),
     BatchRequest: ({"input_file_id"}, {"endpoint", "completion_window", "metadata"}),
+    requests.EmbeddingRequest: ({"model"}, set(requests.EmbeddingRequest.__struct_fields__) - {"model"}),
+    knowledge.CollectionInput: ({"slug", "pool"}, {"name", "chunk_size", "chunk_overlap"}),
+    knowledge.CollectionFilter: (set(), set()),
+    knowledge.DocumentInput: ({"title"}, {"text", "format", "metadata"}),
+    knowledge.DocumentFilter: ({"title"}, {"state"}),
+    knowledge.UploadQuery: ({"title"}, set()),
+    SearchRequest: (set(), {"query", "k", "metadata"}),
     ClientMessage: ({"task", "key"}, {"type", "ref", "cursor", "follow"}),
 }
 """Each form's fields: those that can name an object, and those that cannot."""
@@ -344,7 +445,7 @@ def fields_of(form: type[Any]) -> set[str]:
 
 def served_routes() -> set[str]:
     """`METHOD path` of everything that takes an API key."""
-    served = {f"{method} {path}" for method, path, _ in [*ROUTES, *batches.ROUTES]}
+    served = {f"{method} {path}" for method, path, _ in [*ROUTES, *batches.ROUTES, *KNOWLEDGE]}
     for path, pattern in patterns(get_resolver()):
         if not path.startswith(tuple(f"/{prefix}" for prefix in NOT_TENANTS if prefix)) and path != "/":
             methods = set(pattern.callback.actions) - {"head"}  # type: ignore[attr-defined]  # REST framework's, beside GET

@@ -16,7 +16,7 @@ import httpx
 import pytest
 
 from taskqueue.async_client import AsyncQueue
-from taskqueue.messages import ClaimedTurn, Delta, Finish, Usage
+from taskqueue.messages import ClaimedTurn, Delta, Finish, OutcomeState, Usage
 from tests.scene import Scene
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -120,10 +120,11 @@ class HandWorker:
             delta = Delta(turn=turn.turn, attempt=turn.attempt, seq=seq, text=text, token_ids=(7,))
             assert await self.queue.emit(self.name, [delta]) == []
 
-    async def end(self, turn: ClaimedTurn, text: str = "") -> None:
+    async def end(self, turn: ClaimedTurn, text: str = "", *, state: OutcomeState = "succeeded") -> None:
         seq = self.used.get(turn.turn, turn.seq) + 1
         finish = Finish(
-            turn=turn.turn, task=turn.task, attempt=turn.attempt, seq=seq, state="succeeded", finish_reason="stop",
+            turn=turn.turn, task=turn.task, attempt=turn.attempt, seq=seq, state=state,
+            finish_reason="stop" if state == "succeeded" else None,
             usage=Usage(3, 2), text=text, first_token_ms=time.time_ns() // 1_000_000,
         )  # fmt: skip
         assert await self.queue.finish(self.name, [finish]) == []

@@ -24,8 +24,10 @@ from django.utils import timezone
 from redis import Redis
 
 from agents.faces.socket import ANSWERS
+from agents.models import StoredResponse
 from agents.services import append_message, create_agent
 from batches.models import Batch, File, FileChunk
+from knowledge.models import Collection, Document
 from orchestrator.models import Pool
 from taskqueue.connections import connect as connect_redis
 from taskqueue.messages import ClaimedTurn
@@ -96,6 +98,11 @@ def belongings(party: Party) -> Names:
     agent = create_agent(tenant=party.tenant, slug=f"agent-{mark}", name=SECRET, pool=pool, system_prompt=SECRET)
     conversation = party.conversation(title=SECRET, agent=agent, metadata={"mark": SECRET})
     endpoint = create_endpoint(tenant=party.tenant, url="https://hooks.example/", description=SECRET).endpoint
+    collection = Collection.objects.create(tenant=party.tenant, slug=f"collection-{mark}", name=SECRET, pool=pool)
+    document = Document.objects.create(
+        tenant=party.tenant, collection=collection, title=SECRET, text=SECRET, metadata={"mark": SECRET},
+        uploaded_at=timezone.now(),
+    )  # fmt: skip
     message = append_message(conversation=conversation, role="user", content=SECRET)
     file = File.objects.create(tenant=party.tenant, filename=SECRET, purpose="batch", state="processed", bytes=1)
     FileChunk.objects.create(tenant=party.tenant, file=file, number=0, data=SECRET.encode())
@@ -118,6 +125,8 @@ def belongings(party: Party) -> Names:
         delivery=str(ping(endpoint=endpoint).pk),
         secret=put_secret(tenant=party.tenant, name=f"secret-{mark}", value=SECRET)[0].name,
         api_key=str(ApiKey.objects.for_tenant(party.tenant).get().pk),
+        collection=collection.slug,
+        document=str(document.pk),
     )
 
 
@@ -132,15 +141,23 @@ async def ann(web: Web, worker: HandWorker, redis_url: str) -> AsyncIterator[Own
     (turn,) = await worker.claim()
     await worker.say(turn, SECRET)
     redis = connect_redis(redis_url)
-    yield Owner(party, names._replace(task=accepted.json()["id"], turn=turn.turn), turn, redis)
+    task = accepted.json()["id"]
+    await StoredResponse.objects.acreate(
+        tenant=party.tenant, task_id=task, model="poet", instructions=SECRET, preface=0, said=1, background=True
+    )
+    yield Owner(party, names._replace(task=task, turn=turn.turn, response=f"resp_{task}"), turn, redis)
     redis.close()
 
 
 async def bobs(web: Web) -> Names:
     """What the asker has himself, beside the names of others."""
-    conversation = await sync_to_async(web.scene.bob.conversation)()
+    bob = web.scene.bob
+    conversation = await sync_to_async(bob.conversation)()
+    collection = await Collection.objects.acreate(
+        tenant=bob.tenant, slug=f"of-{bob.tenant.slug}", name="x", pool=web.scene.pool
+    )
     return Names.nobody()._replace(
-        agent=web.scene.bob.agent.slug, pool=web.scene.pool.slug, conversation=str(conversation.pk)
+        agent=bob.agent.slug, pool=web.scene.pool.slug, conversation=str(conversation.pk), collection=collection.slug
     )
 
 
@@ -154,7 +171,7 @@ async def answer_to(client: httpx.AsyncClient, request: Asked) -> tuple[int, str
 
 def nameless(said: str, names: Names) -> str:
     """An answer without the names that it repeats: it must be the same for names of nothing."""
-    for field, name in names._asdict().items():
+    for field, name in sorted(names._asdict().items(), key=lambda one: -len(one[1])):  # some are part of others
         said = said.replace(name, f"<{field}>")
     return said
 

@@ -158,6 +158,19 @@ def site(process_env: dict[str, str], redis_url: str, settings: Any) -> Iterator
 
 
 @pytest.fixture
+def leading(site: Site) -> Iterator[Orchestrator]:
+    """A leader whose ticks the test makes."""
+    orchestrator = Orchestrator()
+    assert orchestrator._leadership.campaign()
+    orchestrator._begin()
+    yield orchestrator
+    orchestrator._host.stock.close()
+    orchestrator._host.fleet.close()
+    orchestrator._leadership.resign()
+    connection.close()
+
+
+@pytest.fixture
 def running(site: Site) -> Iterator[Orchestrator]:
     """An orchestrator on a thread of this process, until the test ends."""
     stop = threading.Event()

@@ -30,6 +30,8 @@ class Shelf:
         self.asked: list[str] = []
         self.refusals: dict[str, tuple[int, str]] = {}
         """Status and the hub's error code, by path; of what is not here 404 and that there is no such model."""
+        self.token = ""
+        """Whoever does not show it is refused all; empty: nobody is."""
         self.go_on = threading.Event()
         self.address = ""
 
@@ -71,10 +73,13 @@ class _Handler(BaseHTTPRequestHandler):
         path, shelf = self.path.partition("?")[0], self.server.shelf
         shelf.asked.append(path)
         code, said = shelf.refusals.get(path, (404, "RepoNotFound"))
-        body, headers = shelf.bodies.get(path, (MISSING, {"X-Error-Code": said}))
+        bodies = shelf.bodies
+        if shelf.token and self.headers.get("Authorization") != f"Bearer {shelf.token}":
+            code, said, bodies = 403, "GatedRepo", {}
+        body, headers = bodies.get(path, (MISSING, {"X-Error-Code": said}))
         wanted = self.headers.get("Range", "")
         first = int(wanted.removeprefix("bytes=").partition("-")[0]) if wanted.startswith("bytes=") else 0
-        self.send_response(code if path not in shelf.bodies else 206 if first else 200)
+        self.send_response(code if path not in bodies else 206 if first else 200)
         for name, value in headers.items():
             self.send_header(name, value)
         if first:

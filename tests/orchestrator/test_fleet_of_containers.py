@@ -14,7 +14,7 @@ from docker.models.containers import Container
 
 from orchestrator.loop import Orchestrator
 from orchestrator.models import Pool, Worker
-from orchestrator.runtimes import StartFailed, WorkerSpec
+from orchestrator.runtimes import StartAbandoned, StartFailed, WorkerSpec
 from orchestrator.runtimes.docker import DockerRuntime
 from tests.orchestrator.conftest import Site, wait_for
 
@@ -174,6 +174,24 @@ def test_a_missing_gpu_runtime_is_named(engine: docker.DockerClient, site: Site,
         pytest.skip("this engine has a GPU runtime")
     with pytest.raises(StartFailed, match="install the NVIDIA Container Toolkit"):
         runtime.start(spec, lambda words: None)
+    assert not containers(engine, site)
+
+
+def test_nothing_is_left_of_a_container_that_nobody_waits_for_any_more(
+    engine: docker.DockerClient, site: Site, worker_image: str
+) -> None:
+    runtime, stack = DockerRuntime(stack=site.env["OPSITE_STACK"]), site.env["OPSITE_STACK"]
+    spec = WorkerSpec(worker="w", pool="p", stack=stack, env={}, image=worker_image, redis_url=site.redis_url)
+    there: list[str] = []
+
+    def progress(words: str) -> None:
+        there[:] = [container.status for container in containers(engine, site)]
+        if there:
+            raise StartAbandoned("Another one leads.")
+
+    with pytest.raises(StartAbandoned):
+        runtime.start(spec, progress)
+    assert there == ["created"]
     assert not containers(engine, site)
 
 

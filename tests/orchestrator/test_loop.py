@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import threading
+import time
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from django.core.exceptions import ValidationError
 from django.utils import timezone
 
 from orchestrator import records
@@ -16,9 +20,11 @@ from orchestrator.host import LeadLost
 from orchestrator.leader import Leadership
 from orchestrator.loop import Orchestrator
 from orchestrator.models import Pool, Worker
+from orchestrator.policies.decide import STALE_S
 from orchestrator.policies.demand import Demand
 from orchestrator.revisions import note_edit
 from orchestrator.runtimes import WorkerSpec
+from orchestrator.runtimes.process import ProcessRuntime
 from orchestrator.services import stop_fleet
 from orchestrator.specs import BadPool, fingerprint, worker_spec
 from orchestrator.specs import Site as SpecSite
@@ -74,15 +80,79 @@ def test_one_pools_failure_does_not_stop_the_others(
     bad = site.pool(slug="a-bad-one")
     tick = PoolControl.tick
 
-    def broken(self: PoolControl, pool: Pool, *args: Any) -> Any:
+    def broken(self: PoolControl, pool: Pool, *args: Any, **more: Any) -> Any:
         if pool.pk == bad.pk:
             raise ZeroDivisionError
-        return tick(self, pool, *args)
+        return tick(self, pool, *args, **more)
 
     monkeypatch.setattr(PoolControl, "tick", broken)
     good = site.pool(policy={"min_workers": 1})
     wait_for(lambda: site.ready(good), what="the other pool has its worker")
     assert "pool a-bad-one: this tick failed" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("fields", "policy"),
+    [
+        ({}, {"schedule": [{"days": "mon"}]}),
+        ({}, {"idle_to_zero_s": float("inf")}),  # no JSON has it, so the decision cannot be kept
+        ({"engine": "transformers", "model": "m" * 300}, {}),
+        ({"engine": "vllm", "model": "org/model", "engine_args": {"revision": "v" * 2000}}, {}),
+    ],
+)
+def test_one_pools_bad_row_does_not_stop_the_others(
+    site: Site,
+    leading: Orchestrator,
+    monkeypatch: pytest.MonkeyPatch,
+    settings: Any,
+    fields: dict[str, Any],
+    policy: dict[str, Any],
+) -> None:
+    settings.OPSITE_MODEL_CACHE = str(site.folder)
+    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:1")
+    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
+    site.pool(slug="a-bad-one", **fields, policy={"min_workers": 1, **policy})
+    good = site.pool(policy={"min_workers": 1})
+    for _ in range(2):
+        leading.tick()
+    assert len(site.live(good)) == 1
+
+
+BAD_FIELDS = [
+    ("env", ["A=1"], 'env is an object, {"name": "value"}, not a list.'),
+    ("env", {"A": [1]}, "env: A is a text or a number, not a list."),
+    ("mounts", {"/a": "/b"}, 'mounts is a list of folders, ["/srv/models"], not an object.'),
+    ("mounts", ["models"], "mounts 'models': mounts are absolute paths of the engine's host."),
+    ("engine_args", "fast", 'engine_args is an object, {"name": "value"}, not a text.'),
+    ("engine_args", {"revision": "v" * 256}, "engine_args: revision is a name of 255 characters at most."),
+]
+
+
+@pytest.mark.parametrize(("field", "value", "says"), BAD_FIELDS)
+def test_a_field_of_the_wrong_form_fails_the_start_with_a_sentence_and_backs_off(
+    site: Site, leading: Orchestrator, field: str, value: Any, says: str
+) -> None:
+    pool = site.pool(policy={"min_workers": 1}, **{field: value})
+    for _ in range(3):
+        leading.tick()
+    (failed,) = Worker.objects.filter(pool=pool)
+    assert (failed.state, failed.error) == ("failed", f"Pool {pool.slug}: {says}")
+    with pytest.raises(ValidationError, match=re.escape(says)):
+        pool.clean_fields()
+
+
+def test_a_start_that_fails_in_a_way_that_nobody_foresaw_is_counted(
+    site: Site, leading: Orchestrator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*args: object, **more: object) -> WorkerSpec:
+        raise ZeroDivisionError("by zero")
+
+    monkeypatch.setattr("orchestrator.control.worker_spec", broken)
+    pool = site.pool(policy={"min_workers": 1})
+    for _ in range(3):
+        leading.tick()
+    (failed,) = Worker.objects.filter(pool=pool)
+    assert failed.error == "It cannot be started (ZeroDivisionError('by zero')); the orchestrator's log says where."
 
 
 def test_the_end_of_the_stack_ends_the_fleet(site: Site) -> None:
@@ -111,11 +181,23 @@ def test_work_that_its_tenant_s_limit_holds_back_is_no_demand() -> None:
             waiting_tokens=5000,
             arrived=700,
         )
-        look = Look(Pool(slug="p", slots=4), Sight(), {}, status, now=5.0)
+        look = Look(Pool(slug="p", slots=4), Sight(), {}, status, heard_at=5.0, now=6.0)
         return signals_of([], look, slots=4).demand
 
     assert demand(100, 97) == Demand(at=5.0, waiting=3, running=2, oldest_wait_s=90.0, arrived=700, work_waiting=150)
     assert demand(100, 100) == Demand(at=5.0, waiting=0, running=2, arrived=700, work_waiting=0)
+
+
+def test_figures_that_a_slow_tick_has_made_old_decide_nothing(
+    site: Site, leading: Orchestrator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the queue said is as old as its answer, not as the pool's turn in the tick."""
+    pool = site.pool(policy={"min_workers": 1})
+    later = SimpleNamespace(time=lambda: time.time() + 2 * STALE_S)
+    monkeypatch.setattr("orchestrator.control.time", later)  # when it is this pool's turn
+    leading.tick()
+    assert not Worker.objects.exists()
+    assert "The queue's figures are 10 s off the clock" in site.reasons(pool)[0]
 
 
 SITE = SpecSite(stack="s", python="python3", image="img", base_folder=ROOT)
@@ -172,6 +254,61 @@ def test_a_fingerprint_changes_with_what_starts_a_worker_only() -> None:
     assert fingerprint(pool) == before
     pool.model = "b"
     assert fingerprint(pool) != before
+
+
+def test_a_begin_that_fails_is_tried_again_at_the_next_tick(
+    site: Site, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    tries = []
+
+    def adopt(self: ProcessRuntime) -> None:
+        tries.append(Worker.objects.count())
+        if len(tries) == 1:
+            raise OSError("the disk is gone")
+
+    monkeypatch.setattr(ProcessRuntime, "adopt", adopt)
+    pool = site.pool(policy={"min_workers": 1})
+    stop = threading.Event()
+    thread = threading.Thread(target=Orchestrator(tick_s=0.05).run, args=(stop,))
+    thread.start()
+    try:
+        wait_for(lambda: site.live(pool), what="it leads all the same")
+    finally:
+        stop.set()
+        thread.join(20)
+        monkeypatch.undo()
+    assert tries == [0, 0]  # and starts nothing before it knows what runs
+    assert "the disk is gone" in caplog.text
+
+
+def test_what_a_start_came_to_is_not_lost_with_a_tick_that_fails(
+    site: Site, leading: Orchestrator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pool = site.pool(policy={"min_workers": 1}, env={"OPSITE_WORKER_PYTHON": "/no/python"})
+    leading.tick()
+    starting = leading._host.fleet._starting
+    wait_for(lambda: all(one.future.done() for one in starting.values()), what="the start has failed")
+    with monkeypatch.context() as broken:
+        broken.setattr(leading.queues, "signals", lambda *args: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            leading.tick()
+    leading.tick()
+    (failed,) = Worker.objects.filter(pool=pool)
+    assert failed.error.startswith("/no/python cannot be started (No such file or directory)")
+    assert failed.end_counts
+
+
+def test_a_start_that_nobody_went_on_with_is_no_failure_after_a_restart_either(
+    site: Site, leading: Orchestrator
+) -> None:
+    pool = site.pool(is_paused=True)
+    revision = note_edit(pool.pk, now=timezone.now()).current
+    rows = [records.new_worker(pool, revision, reason="r", now=time.time()) for _ in range(3)]
+    leading.tick()
+    assert {row.error for row in Worker.objects.all()} == {"The orchestrator ended before it had started it."}
+    assert Worker.objects.filter(state="failed").count() == len(rows)
+    assert leading._controls[pool.pk].watch.backoffs == {}
+    assert records.past_failures(pool) == {}
 
 
 def test_failures_are_remembered_over_a_restart(site: Site) -> None:

@@ -16,6 +16,7 @@ from benchmarks.expected_wait import Told, judged
 from orchestrator import records
 from orchestrator.loop import Orchestrator
 from orchestrator.models import Pool, ScalingPolicy, Worker
+from orchestrator.policies.budget import DAY_S, day_of
 from orchestrator.revisions import note_edit
 from taskqueue import keys
 from taskqueue.messages import SamplingParams, Submission, TurnBody
@@ -78,6 +79,34 @@ def test_starts_that_fail_again_and_again_are_no_capacity(site: Site, running: O
     assert "fail to start" in outlook.no_capacity
     assert "secret" not in outlook.no_capacity
     assert 0 < outlook.retry_s <= 5 * 2**5 - 30
+
+
+def spend(pool: Pool) -> None:
+    """A worker of today, whose cost is beyond the pool's budget."""
+    revision = note_edit(pool.pk, now=timezone.now()).current
+    row = records.new_worker(pool, revision, reason="r", now=time.time() - 60)
+    records.end(row, state=Worker.State.STOPPED, now=time.time(), exit_code=0, error="", log_tail="")
+
+
+def test_a_pool_that_has_spent_its_day_promises_no_more_than_its_minimum(
+    site: Site, leading: Orchestrator, redis: Redis
+) -> None:
+    budget = {"gpu_hours_per_day": 1e-6}
+    empty = site.pool(policy=budget)
+    least = site.pool(policy={**budget, "min_workers": 1})
+    rich = site.pool(policy={"gpu_hours_per_day": 1000})
+    for pool in (empty, least, rich):
+        spend(pool)
+    leading.tick()
+    spent, kept, free = (outlook_of(redis, pool) for pool in (empty, least, rich))
+    assert spent is not None
+    assert kept is not None
+    assert free is not None
+    assert spent.no_capacity == "This model's GPU-hours of the day (UTC) are spent. No worker serves it."
+    assert spent.earliest == spent.latest == ()
+    assert abs(spent.retry_s - (day_of(time.time()) + DAY_S - time.time())) < 60
+    assert [slots for _, slots in kept.earliest] == [4]  # the one that is the minimum
+    assert [slots for _, slots in free.earliest] == [12]
 
 
 def test_nothing_is_foretold_by_who_does_not_see_the_queue(site: Site, redis: Redis) -> None:

@@ -55,6 +55,37 @@ def test_a_worker_is_found_again_by_another_runtime(runtime: ProcessRuntime, tmp
     assert runtime.list() == []
 
 
+def test_a_worker_whose_card_cannot_be_written_is_adopted_and_the_rest_goes_on(
+    runtime: ProcessRuntime, tmp_path: Path, redis_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    ref = runtime.start(spec(redis_url), silent)
+    other = ProcessRuntime(stack="stack-of-test", folder=tmp_path, working_directory=ROOT)
+    card = tmp_path / "worker-1.card"
+    kept = card.rename(tmp_path / "worker-1.kept")
+    try:
+        (tmp_path / "worker-1.draft").mkdir()  # no file can be written there
+        old = tmp_path / "old.log"
+        old.mkdir()  # nor can this be unlinked
+        (old / "x").touch()
+        os.utime(old, (0, 0))
+        gone = tmp_path / "other.log"
+        gone.touch()
+        os.utime(gone, (0, 0))
+        other.adopt()
+        (found,) = other.list()
+        assert (found.worker, found.alive) == ("worker-1", True)
+        assert not gone.exists()
+        assert "the card of worker worker-1 cannot be written" in caplog.text
+        assert "old.log stays" in caplog.text
+        other.kill(ref)
+    finally:
+        kept.rename(card)
+        runtime.kill(ref)
+    wait_for(lambda: not other.list()[0].alive, what="it is dead")
+    other.remove(ref)
+    assert other.list() == []
+
+
 def test_the_exit_code_and_the_log_are_kept_and_no_zombie_stays(
     runtime: ProcessRuntime, tmp_path: Path, redis_url: str
 ) -> None:

@@ -132,7 +132,7 @@ def test_nothing_is_fetched_where_the_hub_is_not_to_be_asked(monkeypatch: pytest
 def test_a_token_goes_to_the_hub_and_is_not_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
     (item,) = needed(pool(env={"HF_TOKEN": "hf_secret", "X": "1"}), image="", base_folder=ROOT)
-    assert item.env == {"HF_TOKEN": "hf_secret"}
+    assert item.ways == ({"HF_TOKEN": "hf_secret"},)
     assert "secret" not in repr(item)
     assert item == WEIGHTS
 

@@ -14,6 +14,7 @@ import pytest
 
 from orchestrator.loop import Orchestrator
 from orchestrator.models import Pool, Worker
+from orchestrator.needs import needed_by
 from orchestrator.stock.hub import ABANDONED_S, NoRoom, reason, tidy
 from orchestrator.stock.items import Item, Status
 from orchestrator.stock.weights import Weights
@@ -152,6 +153,22 @@ def test_each_refusal_of_the_hub_says_what_to_change(
         status = fetched(hub, tmp_path / "hub", f"opsite/secret@{revision}")
     assert status.state == "failed"
     assert status.error.startswith(f"The weights of opsite/secret are not here, and {sentence}")
+
+
+@pytest.mark.django_db
+def test_a_gated_model_is_fetched_with_the_token_that_the_hub_takes(hub: Shelf, tmp_path: Path) -> None:
+    """Whichever pool it is that has it: the first has none, the next one's is refused."""
+    hub.go_on.set()
+    hub.token = "hf_right"
+    tokens = ({}, {"HF_TOKEN": "hf_wrong"}, {"HF_TOKEN": "hf_right"})
+    pools = [Pool(slug=f"p{nth}", engine="vllm", model=MODEL, env=env) for nth, env in enumerate(tokens)]
+    (item,) = needed_by(pools, image="", base_folder=ROOT)
+    weights = Weights(tmp_path / "hub", env={"HF_ENDPOINT": f"http://{hub.address}", "HOME": str(tmp_path)}, root=ROOT)
+    assert [way.get("HF_TOKEN") for way in item.ways] == ["hf_wrong", "hf_right", None]
+    assert weights.fetch(item, lambda status: None, threading.Event()).state == "present"
+    (refused,) = needed_by(pools[:2], image="", base_folder=ROOT)
+    weights = Weights(tmp_path / "new", env={"HF_ENDPOINT": f"http://{hub.address}", "HOME": str(tmp_path)}, root=ROOT)
+    assert "the hub gives them to nobody without leave" in weights.fetch(refused, print, threading.Event()).error
 
 
 def test_a_hub_that_is_away_is_named_and_what_is_here_needs_none(hub: Shelf, tmp_path: Path) -> None:

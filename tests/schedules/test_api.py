@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -11,6 +11,7 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
+from opsite.jobs import retention
 from schedules.models import Firing, Schedule
 from tenants.services import issue_key
 from tests.api.conftest import Application, ann, bob, refused
@@ -128,6 +129,18 @@ def test_postgres_holds_what_a_schedule_is(ann: Application, scene: Scene) -> No
     Firing.objects.create(tenant=scene.ann.tenant, schedule=schedule, nominal_at=moment, state="fired")
     with pytest.raises(IntegrityError), transaction.atomic():
         Firing.objects.create(tenant=scene.ann.tenant, schedule=schedule, nominal_at=moment, state="missed")
+
+
+def test_old_firings_are_forgotten(ann: Application, scene: Scene) -> None:
+    ann.post(SCHEDULES, body())
+    schedule = Schedule.objects.for_tenant(scene.ann.tenant).get()
+    for day in (1, 2):
+        moment = datetime(2026, 1, day, tzinfo=UTC)
+        Firing.objects.create(tenant=scene.ann.tenant, schedule=schedule, nominal_at=moment, state="fired")
+    old = Firing.objects.for_tenant(scene.ann.tenant).filter(nominal_at__day=1)
+    old.update(created_at=timezone.now() - timedelta(days=31))
+    assert retention()["firings"] == 1
+    assert Firing.objects.for_tenant(scene.ann.tenant).get().nominal_at.day == 2
 
 
 def test_the_console_shows_and_switches(ann: Application, scene: Scene, admin_client: Client) -> None:

@@ -18,6 +18,7 @@ from agents.faces.context import Context
 from agents.models import Agent, Conversation, Task
 from schedules.firing import BATCH, CLAIM, FAILURES_MAX, LEASE_S, Run, fire_schedules
 from schedules.models import Firing, Schedule
+from schedules.services import resume
 from tenants.models import ApiKey, Tenant
 from tenants.services import revoke_key
 from tests.faces.conftest import PATIENCE_S, HandWorker
@@ -193,6 +194,9 @@ async def test_a_broken_schedule_says_why_and_is_paused(
         await until(is_done(schedule))
     row = await fresh(schedule)
     assert (row.is_enabled, row.next_at, row.failures) == (False, None, FAILURES_MAX)
+    await sync_to_async(resume)(schedule=row, now=timezone.now())
+    again = await fresh(schedule)
+    assert (again.is_enabled, again.failures, again.last_error, again.paused_at) == (True, 0, None, None)
     assert row.paused_at is not None
     assert row.last_error is not None
     assert row.last_error["code"] == code

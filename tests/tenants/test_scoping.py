@@ -35,6 +35,7 @@ def test_there_is_something_to_guard() -> None:
     assert {model.__name__ for model in OWNED} == {
         "ApiKey", "Agent", "AgentRevision", "Conversation", "Message", "Task", "Turn", "AnswerLength", "Secret",
         "Endpoint", "Delivery", "Attempt",
+        "UsageHour", "ServedHour", "GpuHour", "Budget", "BudgetNotice",
     }  # fmt: skip
 
 

@@ -19,7 +19,7 @@ from agents.faces.openai.chat_form import ChatForm, completion
 from agents.faces.openai.choices import all_gathered, several, wanted_n
 from agents.faces.openai.chunks import chunks, left_by_client
 from agents.faces.openai.following import headers
-from agents.faces.openai.lookup import agent_of
+from agents.faces.openai.lookup import generating_agent_of
 from agents.faces.openai.naming import as_asked
 from agents.faces.principals import AgentRef
 from agents.faces.requests import ChatRequest, TaskRequest, decode
@@ -32,7 +32,7 @@ async def chat(context: Context, request: Request) -> Response:
     principal = await context.directory.principal(request.headers.get("authorization"))
     principal.require("tasks:write")
     wanted = decode(await answers.body_of(request, context.body_limit), ChatRequest)
-    agent = await agent_of(context, principal, wanted.model)
+    agent = await generating_agent_of(context, principal, wanted.model)
     task = task_request(wanted, agent, idempotency_key=request.headers.get("idempotency-key"))
     names = {"max_tokens": "max_tokens" if wanted.max_completion_tokens is None else "max_completion_tokens"}
     with as_asked(names), response_format.form_as_asked():

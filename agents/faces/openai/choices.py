@@ -92,7 +92,7 @@ async def all_gathered(context: Context, request: Request, choices: Sequence[Sub
     """The whole answers, or the `Problem` of the first that has none. A client that leaves ends those that end with it."""
     watching: asyncio.Task[None] | None = None
     if any(one.ends_with_client for one in choices):
-        watching = asyncio.create_task(_abandon_when_left(request, choices), name="until the client leaves")
+        watching = asyncio.create_task(abandon_when_left(request, choices), name="until the client leaves")
     gathering = [asyncio.create_task(_answered(one), name="a choice") for one in choices]
     try:
         return list(await asyncio.gather(*gathering))
@@ -122,7 +122,8 @@ async def _answered(choice: Submitted) -> Gathered:
     return answer
 
 
-async def _abandon_when_left(request: Request, choices: Sequence[Submitted]) -> None:
+async def abandon_when_left(request: Request, choices: Sequence[Submitted]) -> None:
+    """Give up the streams when the client of the request has gone."""
     await answers.until_left(request.receive)
     for one in choices:
         followed(one).abandon()

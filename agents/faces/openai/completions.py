@@ -19,7 +19,7 @@ from agents.faces.openai.chunks import chunks, left_by_client
 from agents.faces.openai.completion_form import CompletionForm, whole_choice
 from agents.faces.openai.completion_request import CompletionRequest, parameters, prompts
 from agents.faces.openai.following import headers
-from agents.faces.openai.lookup import agent_of
+from agents.faces.openai.lookup import generating_agent_of
 from agents.faces.openai.naming import as_asked
 from agents.faces.openai.outcome import usage
 from agents.faces.requests import TaskRequest, decode
@@ -31,12 +31,13 @@ async def complete(context: Context, request: Request) -> Response:
     principal = await context.directory.principal(request.headers.get("authorization"))
     principal.require("tasks:write")
     wanted = decode(await answers.body_of(request, context.body_limit), CompletionRequest)
-    agent = await agent_of(context, principal, wanted.model)
+    agent = await generating_agent_of(context, principal, wanted.model)
     n, texts = wanted_n(wanted.n), prompts(wanted)
     common: dict[str, Any] = {
         "agent": agent.slug,
         "parameters": parameters(wanted, below=(agent.default_params, agent.params)),
         "idempotency_key": request.headers.get("idempotency-key"),
+        "split_key": wanted.user or None,
         "cancel_on_disconnect": wanted.cancel_on_disconnect,
     }
     tasks = [one for text in texts for one in several(TaskRequest(prompt=text, **common), agent, n)]

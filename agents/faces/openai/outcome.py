@@ -9,8 +9,17 @@ from taskqueue.messages import INVALID_OUTPUT, ToolCall
 
 _FINISH = {"length": "length", "tool_calls": "tool_calls"}
 _FAILURE_STATUS = {
-    **dict.fromkeys(("context_length_exceeded", "empty_prompt", "chat_template_missing", "chat_template_error"), 400),
-    "unsupported_output": 400,
+    **dict.fromkeys(
+        (
+            "context_length_exceeded",
+            "empty_prompt",
+            "chat_template_missing",
+            "chat_template_error",
+            "wrong_kind_of_model",
+            "unsupported_output",
+        ),
+        400,
+    ),
     INVALID_OUTPUT: 422,
 }
 """Failures of a task for which its sender can do something."""

@@ -18,7 +18,7 @@ from agents.faces.context import Context
 from agents.faces.openai import response_request
 from agents.faces.openai.choices import all_gathered
 from agents.faces.openai.following import followed, headers
-from agents.faces.openai.lookup import agent_of
+from agents.faces.openai.lookup import generating_agent_of
 from agents.faces.openai.naming import as_asked
 from agents.faces.openai.response_form import Asked, Progress, shown, task_of
 from agents.faces.openai.response_request import ResponseRequest
@@ -40,7 +40,7 @@ async def create(context: Context, request: Request) -> Response:
     wanted = decode(await answers.body_of(request, context.body_limit), ResponseRequest)
     response_request.check(wanted)
     messages = response_request.messages(wanted)
-    agent = await agent_of(context, principal, wanted.model)
+    agent = await generating_agent_of(context, principal, wanted.model)
     background = bool(wanted.background)
     task = TaskRequest(
         agent=agent.slug,
@@ -49,6 +49,7 @@ async def create(context: Context, request: Request) -> Response:
         parameters=response_request.parameters(wanted),
         metadata=dict(wanted.metadata or {}),
         idempotency_key=request.headers.get("idempotency-key"),
+        split_key=wanted.user or None,
         cancel_on_disconnect=False if background else wanted.cancel_on_disconnect,
     )
     response = await _as_response(context, principal, wanted)

@@ -7,7 +7,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('agents', '0008_revisions_published'),
+        ('agents', '0009_cached_tokens'),
         ('tenants', '0005_queue_limits_of_keys'),
     ]
 

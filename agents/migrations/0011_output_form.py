@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('agents', '0009_stored_responses'),
+        ('agents', '0010_stored_responses'),
     ]
 
     operations = [

@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('orchestrator', '0011_demand_history'),
+        ('orchestrator', '0013_worker_end_counts'),
     ]
 
     operations = [

@@ -1,0 +1,1 @@
+"""REST: what a tenant used, and what that cost."""
