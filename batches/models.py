@@ -60,6 +60,7 @@ class File(TenantOwned):
 class FileChunk(TenantOwned):
     """A piece of a file, numbered from 0. All but the last have `batches.storage.CHUNK_BYTES`."""
 
+    id = models.UUIDField(primary_key=True, default=new_id, editable=False)
     file = models.ForeignKey(File, on_delete=models.CASCADE, related_name="+")
     number = models.PositiveIntegerField()
     data = models.BinaryField()

@@ -22,8 +22,8 @@ BEGIN_FILE = """
 """
 APPEND = """
     WITH piece AS (
-        INSERT INTO batches_filechunk (tenant_id, file_id, number, data)
-        SELECT tenant_id, id, %s, %s FROM batches_file WHERE id = %s AND state = 'uploading' RETURNING file_id
+        INSERT INTO batches_filechunk (id, tenant_id, file_id, number, data)
+        SELECT %s, tenant_id, id, %s, %s FROM batches_file WHERE id = %s AND state = 'uploading' RETURNING file_id
     ) UPDATE batches_file f SET bytes = f.bytes + %s, touched_at = now() FROM piece p WHERE f.id = p.file_id RETURNING f.id
 """
 PROCESSED = """

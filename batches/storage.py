@@ -61,7 +61,7 @@ class Writer:
         await self._db.run(statements.DROP, [self.file], [self.file])
 
     async def _append(self, piece: bytes) -> None:
-        if await self._db.one(statements.APPEND, self._number, piece, self.file, len(piece)) is None:
+        if await self._db.one(statements.APPEND, new_id(), self._number, piece, self.file, len(piece)) is None:
             raise WriterForgotten
         self._number += 1
 

@@ -79,6 +79,7 @@ class PoolControl:
         sight: Sight,
         outcomes: Mapping[str, str | BaseException],
         demand: PoolSignals | None,
+        *,
         heard_at: float,
     ) -> Generator[Draft, Allotment, None]:
         """One pass. `demand` is what the queue said at `heard_at` (Unix s); None: it could not be read.

@@ -128,7 +128,7 @@ class Orchestrator:
                 seen, control = self._seen(pool.slug, demand[pool.slug]), self._control(pool)
                 control.spent_h = spent.get(pool.pk)
                 control.curve = self._book.curves.get(pool.pk)
-                ticks[pool.pk] = control.tick(pool, of_pool.get(pool.pk, []), sight, outcomes, seen, heard_at)
+                ticks[pool.pk] = control.tick(pool, of_pool.get(pool.pk, []), sight, outcomes, seen, heard_at=heard_at)
                 drafts.append(next(ticks[pool.pk]))
         allotments = allot_the_sound(capacity, sight, pools=pools, rows=rows, drafts=drafts)
         for draft in drafts:

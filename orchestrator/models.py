@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import ClassVar
 
 from django.conf import settings
@@ -15,52 +14,8 @@ from django.db.models.lookups import Exact
 import orchestrator.stock_models
 import orchestrator.work_rows  # noqa: F401 - the same
 from orchestrator.demand_rows import LEAST_HISTORY_DAYS  # Django learns of those rows by it
-from orchestrator.policies.schedule import BadSchedule, parse, zone_of
-from orchestrator.recipe_fields import BadField, engine_args_of, env_of, mounts_of, params_of
+from orchestrator.validators import valid_engine_args, valid_env, valid_mounts, valid_params, valid_schedule, valid_zone
 from tenants.identifiers import new_id
-
-
-def valid_schedule(rows: object) -> None:
-    """A field validator."""
-    try:
-        parse(rows)
-    except BadSchedule as error:
-        raise ValidationError(str(error)) from None
-
-
-def valid_zone(name: str) -> None:
-    """A field validator."""
-    try:
-        zone_of(name)
-    except BadSchedule as error:
-        raise ValidationError(str(error)) from None
-
-
-def valid_env(value: object) -> None:
-    """A field validator."""
-    _valid(env_of, value)
-
-
-def valid_mounts(value: object) -> None:
-    """A field validator."""
-    _valid(mounts_of, value)
-
-
-def valid_engine_args(value: object) -> None:
-    """A field validator."""
-    _valid(engine_args_of, value)
-
-
-def valid_params(value: object) -> None:
-    """A field validator."""
-    _valid(params_of, value)
-
-
-def _valid(read: Callable[[object], object], value: object) -> None:
-    try:
-        read(value)
-    except BadField as error:
-        raise ValidationError(str(error)) from None
 
 
 class Recipe(models.Model):
@@ -139,10 +94,7 @@ class Pool(Recipe):
         "to it, down to their minimum. Equals get equal shares.",
     )
     default_params = models.JSONField(
-        default=dict,
-        blank=True,
-        validators=[valid_params],
-        help_text="Sampling parameters where an agent sets none.",
+        default=dict, blank=True, validators=[valid_params], help_text="Sampling parameters where an agent sets none."
     )
     max_waiting = models.PositiveIntegerField(
         default=10_000,

@@ -6,8 +6,9 @@ above, and of twice that below, where a deadline may be refused for it. The firs
 says nothing of how fast a start can be.
 
 *No capacity* is said only where waiting does not help, and nobody serves or is about to: a person must act first (the pool is
-paused, may have no worker, needs GPUs that are not there), the day's GPU-hours are spent and its minimum is none, or starts fail again and again and the next one is not due for a
-while. It is over before that one is due: a task must be waiting then, or nobody would be started.
+paused, may have no worker, needs GPUs that are not there), the day's GPU-hours are spent and its minimum is none, or starts fail
+again and again and the next one is not due for a while. It is over before that one is due: a task must be waiting then, or nobody
+would be started.
 """
 
 from __future__ import annotations

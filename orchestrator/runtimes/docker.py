@@ -34,7 +34,7 @@ NOBODY = "65534:65534"
 TIMEOUT_S = 60
 """For what is done on a thread of its own: to create a container may take its time."""
 LOOK_TIMEOUT_S = 4
-"""For what the loop waits for, and with it all pools: an engine that is silent for so long is not there until the next tick."""
+"""For what the loop, and so all pools, wait for: an engine that is silent for so long is not there until the next tick."""
 SILENT_PULL_S = 600
 """A layer may be unpacked for so long without a word."""
 GIB = 1 << 30

@@ -9,7 +9,7 @@ from typing import Literal
 Kind = Literal["image", "weights"]
 State = Literal["missing", "fetching", "present", "failed"]
 
-TOKEN = "HF_TOKEN"  # noqa: S105 - its name in the environment
+TOKEN = "HF_TOKEN"  # noqa: S105 - its name
 _UNITS = ((1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB"))
 _WHAT: Mapping[Kind, str] = {"image": "The image {} is being pulled", "weights": "The weights of {} are being fetched"}
 

@@ -80,10 +80,10 @@ def test_one_pools_failure_does_not_stop_the_others(
     bad = site.pool(slug="a-bad-one")
     tick = PoolControl.tick
 
-    def broken(self: PoolControl, pool: Pool, *args: Any) -> Any:
+    def broken(self: PoolControl, pool: Pool, *args: Any, **more: Any) -> Any:
         if pool.pk == bad.pk:
             raise ZeroDivisionError
-        return tick(self, pool, *args)
+        return tick(self, pool, *args, **more)
 
     monkeypatch.setattr(PoolControl, "tick", broken)
     good = site.pool(policy={"min_workers": 1})

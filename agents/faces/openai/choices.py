@@ -13,7 +13,7 @@ from agents.faces import answers, leaving
 from agents.faces.context import Context
 from agents.faces.openai.following import followed, kept
 from agents.faces.openai.gathering import Gathered, gathered
-from agents.faces.openai.outcome import problem_of
+from agents.faces.openai.outcome import has_answer, problem_of
 from agents.faces.principals import AgentRef
 from agents.faces.requests import TaskRequest
 from agents.faces.submitted import Submitted
@@ -117,8 +117,8 @@ async def _answered(choice: Submitted) -> Gathered:
     answer = await gathered(choice)
     if answer.outcome is None:
         raise stream_lost()
-    if answer.outcome.state != "succeeded":
-        raise _Failed(problem_of(answer.outcome))
+    if not has_answer(answer.outcome):
+        raise _Failed(problem_of(answer.outcome, text=answer.text))
     return answer
 
 
