@@ -174,10 +174,21 @@ class TaskErrorSerializer(serializers.Serializer[dict[str, str]]):
     message = serializers.CharField()
 
 
+class ToolCallSerializer(serializers.Serializer[dict[str, str]]):
+    """A call that a task's client is to make."""
+
+    id = serializers.CharField()
+    name = serializers.CharField()
+    arguments = serializers.CharField(help_text="JSON text as the model wrote it.")
+
+
 class TaskSerializer(serializers.ModelSerializer[Task]):
     """A task as it is recorded."""
 
     error = TaskErrorSerializer(read_only=True, allow_null=True)
+    tool_calls = ToolCallSerializer(
+        many=True, read_only=True, allow_null=True, help_text="What its client is to call, if it ended so."
+    )
     agent = serializers.SlugRelatedField[Any](slug_field="slug", read_only=True)
     revision = serializers.IntegerField(source="revision.number", read_only=True)
     pool = serializers.SlugRelatedField[Any](slug_field="slug", read_only=True)
