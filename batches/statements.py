@@ -115,7 +115,7 @@ BEGIN = """
 """
 FAIL = """
     UPDATE batches_batch SET state = 'failed', ended_at = now(), errors = %s::jsonb, holder = '', held_until = NULL
-    WHERE id = %s AND holder = %s AND state = ANY(%s) RETURNING id
+    WHERE id = %s AND holder = %s AND state = ANY(%s) RETURNING *
 """
 DELETE_LINES = "DELETE FROM batches_line WHERE batch_id = %s"
 # A batch may have its share only when those that had more before it began have let some of it go.
@@ -173,5 +173,5 @@ RESULTS = """
 """
 END = """
     UPDATE batches_batch SET state = %s, ended_at = now(), output_file_id = %s, error_file_id = %s, holder = '', held_until = NULL
-    WHERE id = %s AND holder = %s AND state = ANY(%s) RETURNING id
+    WHERE id = %s AND holder = %s AND state = ANY(%s) RETURNING *
 """

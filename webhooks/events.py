@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-EVENT_TYPES = ("task.succeeded", "task.failed", "task.cancelled", "task.expired", "budget.warning", "budget.spent")
+EVENT_TYPES = (
+    "task.succeeded", "task.failed", "task.cancelled", "task.expired", "budget.warning", "budget.spent",
+    "batch.completed", "batch.failed", "batch.expired", "batch.cancelled",
+)  # fmt: skip
 PING = "webhook.test"
 """Sent to one endpoint when somebody asks for it, whatever it listens to."""
 

@@ -17,8 +17,8 @@ from agents.problems import bad_field, not_found
 from batches import services, statements
 from batches.endpoints import ENDPOINTS
 from batches.faces import listing
-from batches.faces.objects import batch_of, page_of
 from batches.identifiers import BATCH, FILE, row_of
+from batches.objects import batch_of, page_of
 
 LIST_DEFAULT, LIST_MAX = 20, 100
 METADATA_MAX = 16

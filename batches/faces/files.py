@@ -14,9 +14,9 @@ from agents.faces.principals import Principal
 from agents.problems import bad_field, not_found
 from batches import services, statements, storage
 from batches.faces import listing
-from batches.faces.objects import file_of, page_of
 from batches.faces.uploads import Upload
 from batches.identifiers import FILE, row_of, shown
+from batches.objects import file_of, page_of
 
 LIST_MAX = 10_000
 PURPOSES = ("batch", "batch_output")

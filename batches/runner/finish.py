@@ -8,6 +8,7 @@ from batches import statements
 from batches.endpoints import ENDPOINTS
 from batches.identifiers import BATCH, shown
 from batches.lifecycle import BatchState, sources
+from batches.runner.announcing import announce_end
 from batches.runner.results import CANCELLED, EXPIRED, result_of
 from batches.storage import Writer
 
@@ -66,10 +67,12 @@ async def _end(context: Context, batch: Row, end: BatchState, output: _Results, 
     files = [None if one.file is None else one.file.file for one in (output, errors)]
     async with context.db.connection() as connection, connection.transaction():
         arguments = [end, *files, batch["id"], batch["holder"], sources(end)]
-        if await (await connection.execute(statements.END, arguments)).fetchone() is None:
+        row = await (await connection.execute(statements.END, arguments)).fetchone()
+        if row is None:
             return False
         for file in files:
             if file is not None:
                 await connection.execute(statements.PROCESSED, [None, batch["tenant_id"], file])
         await connection.execute(statements.DELETE_LINES, [batch["id"]])
+        await announce_end(connection, row)
     return True

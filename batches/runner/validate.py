@@ -13,6 +13,7 @@ from batches import statements
 from batches.jsonl import NotJsonl, RawLine, Splitter
 from batches.lifecycle import BatchState, sources
 from batches.lines import duplicate, read
+from batches.runner.announcing import announce_end
 from batches.storage import pieces
 from tenants.identifiers import new_id
 
@@ -81,8 +82,10 @@ async def _fail(context: Context, batch: Row, errors: list[dict[str, Any]]) -> N
     async with context.db.connection() as connection, connection.transaction():
         encoded = msgspec.json.encode(errors).decode()
         arguments = [encoded, batch["id"], batch["holder"], sources(BatchState.FAILED)]
-        if await (await connection.execute(statements.FAIL, arguments)).fetchone() is not None:
+        row = await (await connection.execute(statements.FAIL, arguments)).fetchone()
+        if row is not None:
             await connection.execute(statements.DELETE_LINES, [batch["id"]])
+            await announce_end(connection, row)
 
 
 def _error(code: str, message: str, line: int | None) -> dict[str, Any]:

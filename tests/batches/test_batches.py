@@ -22,7 +22,10 @@ from tenants.models import ApiKey, Tenant
 from tenants.services import issue_key, revoke_key
 from tests.batches.conftest import Service, begin, counts, ended, jsonl, line, lines_of, until
 from tests.faces.conftest import PATIENCE_S
+from webhooks.models import Delivery
+from webhooks.services import create_endpoint
 
+BATCH_EVENTS = ["batch.completed", "batch.failed", "batch.expired", "batch.cancelled"]
 pytestmark = pytest.mark.timeout(90)
 
 
@@ -124,6 +127,23 @@ async def test_a_file_that_is_no_jsonl_fails(service: Service, ann: openai.Async
         assert failed.failed_at
         assert failed.errors is not None
         assert [(one.line, one.code) for one in failed.errors.data or ()] == found
+
+
+async def test_webhooks_are_told_of_its_end_once(service: Service, ann: openai.AsyncOpenAI) -> None:
+    tenant = service.scene.ann.tenant
+    await sync_to_async(create_endpoint)(tenant=tenant, url="https://hooks.example/", event_types=BATCH_EVENTS)
+    service.run()
+    failed = await ended(ann, await begin(ann, b"x\n"))
+    done = await begin(ann, jsonl(line(1)), metadata={"of": "a test"})
+    await answer_all(service, 1)
+    done = await ended(ann, done)
+    told = [delivery.payload async for delivery in Delivery.objects.for_tenant(tenant).order_by("created_at")]
+    assert [(one["type"], one["data"]["id"]) for one in told] == [
+        ("batch.failed", failed.id), ("batch.completed", done.id),
+    ]  # fmt: skip
+    assert told[0]["data"]["errors"]["data"][0]["line"] == 1
+    assert told[1]["data"]["output_file_id"] == done.output_file_id
+    assert told[1]["data"]["metadata"] == {"of": "a test"}
 
 
 async def test_cancelled_in_the_middle(service: Service, ann: openai.AsyncOpenAI) -> None:
