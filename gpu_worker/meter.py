@@ -59,7 +59,7 @@ class Meter:
         """Turns that ended for good; `idle`: the worker holds nothing now."""
         for finish in finishes:
             # Vectors are no tokens of the answer, but took a sequence's place in a step, as one token does.
-            if made := finish.usage.completion_tokens or int(finish.state == "succeeded"):
+            if made := finish.usage.completion_tokens or int(bool(finish.text)):
                 self._turns += 1
                 self._prompt_tokens += finish.usage.prompt_tokens
                 self._answer_tokens += made

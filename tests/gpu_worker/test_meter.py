@@ -66,3 +66,14 @@ def test_what_ends_without_a_token_counts_for_nothing(ending: str) -> None:
     meter.collected([out("a", ending=ending)], now=9.0)
     meter.ended([finish(10, 0)], idle=True)
     assert meter.read() == Meter().read()
+
+
+def test_a_turn_that_embeds_took_one_place_in_a_step() -> None:
+    meter = Meter()
+    meter.admitted("a", streamed=0, now=0.0)
+    meter.collected([out("a", 0, ending="stop")], now=1.0)
+    vectors = Finish(turn="a", task="t", attempt=1, seq=9, state="succeeded", usage=Usage(10, 0), text='["AACAPw=="]')
+    meter.ended([vectors], idle=True)
+    work = meter.read()
+    assert (work.steps, work.sequences, work.prefilled, work.turns) == (1, 1, 10, 1)
+    assert (work.prompt_tokens, work.answer_tokens) == (10, 1)
