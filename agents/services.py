@@ -11,6 +11,7 @@ from django.db import IntegrityError, transaction
 from django.db.models import Max, Q
 from django.utils import timezone
 
+from agents.lifecycle import TaskState
 from agents.models import Agent, AgentRevision, Conversation, Message, Task, Turn
 from agents.output_forms import checked, converted, given, require_guiding, stored
 from agents.problems import FieldError, Problem, bad_field, not_found
@@ -206,14 +207,18 @@ def append_message(*, conversation: Conversation, role: str, content: str) -> Me
 def cancel_tasks(*, tasks: Sequence[Task], redis_url: str) -> int:
     """Ask the queues to end these tasks; returns how many were waiting or running. Each ends when its recorder says so."""
     by_pool: dict[str, list[str]] = {}
+    between: dict[str, dict[str, str]] = {}
     turns = Turn.objects.across_tenants().filter(task__in=[task.pk for task in tasks]).select_related("task__pool")
-    for turn in turns:
+    for turn in turns.order_by("number"):
         by_pool.setdefault(turn.task.pool.slug, []).append(str(turn.pk))
+        if turn.task.state == TaskState.WAITING:
+            between.setdefault(turn.task.pool.slug, {})[str(turn.task_id)] = str(turn.pk)
     asked = 0
     for pool, ids in by_pool.items():
         queue = Queue(redis_url, pool)
         try:
             asked += sum(answer in {"ended", "stopping"} for answer in queue.cancel(ids))
+            asked += sum(queue.end_task(task, turn=turn, state="cancelled") for task, turn in between.get(pool, {}).items())
         finally:
             queue.close()
     return asked

@@ -17,7 +17,7 @@ from psycopg.rows import dict_row
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
 from agents.announcing import ENDED_COLUMNS, announcing
-from agents.lifecycle import OPEN
+from agents.lifecycle import OPEN, TaskState
 from agents.postgres import with_settings
 from agents.problems import unavailable
 
@@ -283,4 +283,4 @@ class Database:
 
     async def cancel_unknown(self, tenant: uuid.UUID, task: uuid.UUID) -> None:
         """End a task that Redis does not know; one that was recorded meanwhile is left alone."""
-        await self.run(CANCEL_UNKNOWN, tenant, task, sorted(OPEN))
+        await self.run(CANCEL_UNKNOWN, tenant, task, sorted(OPEN - {TaskState.WAITING}))

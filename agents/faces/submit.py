@@ -42,6 +42,8 @@ from tenants.identifiers import new_id
 EXPECT_S = 5.0
 """How long a submission waits for this process's inbox in Redis (if it is followed), or for an equal one to be queued."""
 LOOK_AGAIN_S = 0.02
+LOOKS_MAX = 3
+"""A task that is to be cancelled may go on to its next turn in the same moment; nobody is that fast so often."""
 PLACE_S = 1.0
 """A task is shown without its place in the queue where the queue does not say it within this time."""
 WANTED_DEFAULTS: dict[str, Any] = {"max_tokens": 256}
@@ -350,15 +352,24 @@ async def cancel(context: Context, principal: Principal, task: str) -> Row:
 async def cancel_of(context: Context, tenant: uuid.UUID, task: uuid.UUID) -> Row:
     """As `cancel`, in the tenant's name."""
     row = await _find(context, tenant, task)
-    if row["finished_at"] is not None:
-        return row
-    queue = context.hub.queue(row["pool"])
-    (answer,) = await queue.cancel([str(row["turn"])])
-    if answer in ("over", "unknown") and await queue.end_task(str(task), turn=str(row["turn"]), state="cancelled"):
-        return row  # it was between two turns, and ends there
-    if answer == "unknown":
-        await context.db.cancel_unknown(tenant, task)
-    return row if answer == "stopping" else await _find(context, tenant, task)
+    for _ in range(LOOKS_MAX):
+        if row["finished_at"] is not None:
+            break
+        queue = context.hub.queue(row["pool"])
+        (answer,) = await queue.cancel([str(row["turn"])])
+        if answer == "stopping":
+            return row
+        if answer == "ended":
+            return await _find(context, tenant, task)
+        row = await _find(context, tenant, task)
+        if answer == "over" or row["state"] == TaskState.WAITING:
+            # Between two turns it ends there; unless it has ended itself, or its next turn has just come.
+            if await queue.end_task(str(task), turn=str(row["turn"]), state="cancelled") or answer == "over":
+                return row
+        else:
+            await context.db.cancel_unknown(tenant, task)
+            return await _find(context, tenant, task)
+    return row
 
 
 def public(row: Row, place: Place | None = None) -> dict[str, Any]:

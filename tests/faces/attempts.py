@@ -14,7 +14,7 @@ import msgspec
 from django.urls import URLPattern, URLResolver, get_resolver
 
 from agents.api import revision_serializers as revision_forms
-from agents.api import secret_forms, webhook_forms
+from agents.api import secret_forms, tool_forms, webhook_forms
 from agents.api import serializers as forms
 from agents.faces import requests
 from agents.faces.app import ROUTES
@@ -31,6 +31,11 @@ from knowledge.face import SearchRequest
 from schedules.api import serializers as schedule_forms
 
 NIGHTLY = {"name": "nightly", "cron": "0 3 * * *"}
+DOCUMENT = {
+    "openapi": "3.1.0",
+    "servers": [{"url": "https://shop.example"}],
+    "paths": {"/orders": {"get": {"operationId": "orders"}}},
+}
 HELLO = [{"role": "user", "content": "Hello"}]
 
 
@@ -50,6 +55,8 @@ class Names(NamedTuple):
     collection: str
     document: str
     secret: str
+    tool: str
+    mcp_server: str
     endpoint: str
     delivery: str
     file: str
@@ -102,6 +109,10 @@ ATTEMPTS: dict[str, tuple[Attempt, ...]] = {
     ),
     "POST /api/v1/agents": (
         Attempt(
+            400, ("AgentInput.tools",), "tools",
+            body=lambda theirs, own: {"slug": "mine", "pool": own.pool, "tools": [{"tool": theirs.tool}]},
+        ),
+        Attempt(
             400, ("AgentInput.pool",), "pool",
             body=lambda theirs, own: {"slug": "mine", "pool": theirs.pool},
         ),
@@ -115,6 +126,10 @@ ATTEMPTS: dict[str, tuple[Attempt, ...]] = {
         Attempt(404, body=lambda theirs, own: {"name": "taken"}),
         Attempt(404, body=lambda theirs, own: {"system_prompt": "taken", "params": {"max_tokens": 1}}),
         Attempt(400, ("AgentChange.pool",), "pool", at="agent", body=lambda theirs, own: {"pool": theirs.pool}),
+        Attempt(
+            400, ("AgentChange.tools",), "tools", at="agent",
+            body=lambda theirs, own: {"tools": [{"builtin": "hand_off", "agents": [theirs.agent]}]},
+        ),
     ),
     "DELETE /api/v1/agents/{slug}": GONE,
     "GET /api/v1/agents/{slug}/revisions": GONE,
@@ -225,6 +240,37 @@ ATTEMPTS: dict[str, tuple[Attempt, ...]] = {
     "GET /api/v1/tasks/{id}": GONE,
     "DELETE /api/v1/tasks/{id}": GONE,
     "POST /api/v1/tasks/{id}/cancel": GONE,
+    "GET /api/v1/tasks/{pk}/steps": GONE,
+    "POST /api/v1/tasks/{id}/answers": (Attempt(404, body=lambda theirs, own: {"call": "call_1", "answer": "taken"}),),
+    "GET /api/v1/tools": (
+        Attempt(200),
+        Attempt(200, query=_cursor),
+        Attempt(200, query=lambda theirs, own: {"kind": "http"}),
+    ),
+    "POST /api/v1/tools": (
+        Attempt(
+            201, ("ToolInput.name",), own=True,
+            body=lambda theirs, own: {"name": theirs.tool, "request": {"url": "https://tools.example/"}},
+        ),
+    ),
+    "GET /api/v1/tools/{name}": GONE,
+    "PATCH /api/v1/tools/{name}": (
+        Attempt(404, body=lambda theirs, own: {"description": "taken"}),
+        Attempt(200, ("ToolChange.name",), own=True, at="tool", body=lambda theirs, own: {"name": f"{theirs.tool}x"}),
+    ),
+    "DELETE /api/v1/tools/{name}": GONE,
+    "POST /api/v1/tools/import": (Attempt(201, own=True, body=lambda theirs, own: {"document": DOCUMENT}),),
+    "GET /api/v1/mcp-servers": (Attempt(200), Attempt(200, query=_cursor)),
+    "POST /api/v1/mcp-servers": (
+        Attempt(
+            201, ("McpServerInput.name",), own=True,
+            body=lambda theirs, own: {"name": theirs.mcp_server, "url": "https://mcp.example/"},
+        ),
+    ),
+    "GET /api/v1/mcp-servers/{name}": GONE,
+    "PATCH /api/v1/mcp-servers/{name}": (Attempt(404, body=lambda theirs, own: {"url": "https://taken.example/"}),),
+    "DELETE /api/v1/mcp-servers/{name}": GONE,
+    "POST /api/v1/mcp-servers/{name}/discover": GONE,
     "GET /api/v1/tasks/{id}/events": (Attempt(404), Attempt(404, query=lambda theirs, own: {"after": "1"})),
     "GET /api/v1/usage": (
         Attempt(200),
@@ -377,8 +423,16 @@ MESSAGES: dict[str, tuple[Attempt, ...]] = {
 
 RESPONSE_NAMES = {"model", "previous_response_id", "conversation"}
 FORMS: dict[type[Any], tuple[set[str], set[str]]] = {
-    forms.AgentInput: ({"slug", "pool"}, {"name", "system_prompt", "params", "output"}),
-    forms.AgentChange: ({"pool"}, {"name", "system_prompt", "params", "output"}),
+    forms.AgentInput: ({"slug", "pool", "tools"}, {"name", "system_prompt", "params", "output", "limits"}),
+    forms.AgentChange: ({"pool", "tools"}, {"name", "system_prompt", "params", "output", "limits"}),
+    tool_forms.ToolInput: ({"name"}, {"description", "parameters", "request", "is_idempotent", "timeout_s"}),
+    tool_forms.ToolChange: ({"name"}, {"description", "parameters", "request", "is_idempotent", "timeout_s"}),
+    tool_forms.ToolFilter: (set(), {"kind"}),
+    tool_forms.OpenApiImport: (set(), {"document", "base_url", "operations", "headers"}),
+    tool_forms.McpServerInput: ({"name"}, {"url", "headers"}),
+    tool_forms.McpServerChange: (set(), {"url", "headers"}),
+    tool_forms.NoFilter: (set(), set()),
+    requests.AnswerRequest: (set(), {"call", "answer"}),
     forms.AgentFilter: (set(), {"archived"}),
     revision_forms.DraftInput: ({"pool", "tools"}, {"system_prompt", "params", "limits"}),
     schedule_forms.ScheduleInput: ({"task"}, {"name", "cron", "time_zone", "catch_up", "overlap", "is_enabled"}),
@@ -409,6 +463,8 @@ FORMS: dict[type[Any], tuple[set[str], set[str]]] = {
             "embed",
             "truncate",
             "parameters",
+            "tools",
+            "tool_choice",
             "output",
             "priority",
             "deadline_s",

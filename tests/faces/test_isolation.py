@@ -26,6 +26,7 @@ from redis import Redis
 from agents.faces.socket import ANSWERS
 from agents.models import StoredResponse
 from agents.services import append_message, create_agent
+from agents.tool_services import save_http_tool, save_server
 from batches.models import Batch, File, FileChunk
 from knowledge.models import Collection, Document
 from orchestrator.models import Pool
@@ -123,6 +124,11 @@ def belongings(party: Party) -> Names:
         message=str(message.pk),
         endpoint=str(endpoint.pk),
         delivery=str(ping(endpoint=endpoint).pk),
+        tool=save_http_tool(
+            tenant=party.tenant, name=f"tool-{mark}", description=SECRET, request={"url": "https://tools.example/"},
+            parameters={"type": "object"},
+        ).name,  # fmt: skip
+        mcp_server=save_server(tenant=party.tenant, name=f"mcp-{mark}", url=f"https://{SECRET}.example/").name,
         secret=put_secret(tenant=party.tenant, name=f"secret-{mark}", value=SECRET)[0].name,
         api_key=str(ApiKey.objects.for_tenant(party.tenant).get().pk),
         collection=collection.slug,
