@@ -18,6 +18,7 @@ from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextareaWidget, U
 from agents import dead_letters, services
 from agents.lifecycle import DEAD_LETTER_CODES, TaskState
 from agents.models import Agent, AgentRevision, Conversation, Message, Task, Turn
+from agents.output_forms import given
 from agents.problems import Problem
 from agents.publications import StandsForPool
 from agents.revision_admin import PublishAction, TrafficActions
@@ -61,7 +62,7 @@ class RevisionInline(ReadOnlyInline):
 
     model = AgentRevision
     fk_name = "agent"
-    fields = ("number", "pool", "system_prompt", "params", "created_by", "created_at")
+    fields = ("number", "pool", "system_prompt", "params", "output_form", "created_by", "created_at")
     readonly_fields = fields
 
 
@@ -72,6 +73,12 @@ class AgentForm(forms.ModelForm[Agent]):
     system_prompt = forms.CharField(required=False, widget=UnfoldAdminTextareaWidget)
     params = forms.JSONField(
         required=False, initial=dict, widget=UnfoldAdminTextareaWidget, help_text="Sampling parameters."
+    )
+    output = forms.JSONField(
+        required=False,
+        widget=UnfoldAdminTextareaWidget,
+        help_text='What answers must look like where a task does not say: {"kind": "json_schema", "json_schema": {…}}, '
+        '{"kind": "json_object"} or {"kind": "regex", "regex": "…"}. Empty: free text.',
     )
     is_draft = forms.BooleanField(
         required=False,
@@ -89,12 +96,19 @@ class AgentForm(forms.ModelForm[Agent]):
         revision = self.instance.current_revision if self.instance.pk and not self.instance._state.adding else None
         if revision:
             self.initial.update(pool=revision.pool_id, system_prompt=revision.system_prompt, params=revision.params)
+            self.initial.update(output=given(revision.output_form))
 
     def clean(self) -> dict[str, Any] | None:
-        """Refuse to change what stands for a bare pool."""
+        """Refuse to change what stands for a bare pool, and an output form that the pool cannot hold answers to."""
         if self.instance.stands_for_id is not None:
             raise ValidationError(StandsForPool(self.instance).detail)
-        return super().clean()
+        cleaned = super().clean() or self.cleaned_data
+        if (pool := cleaned.get("pool")) and (output := cleaned.get("output")):
+            try:
+                services.check_output(output, pool=pool)
+            except Problem as problem:
+                self.add_error("output", problem.detail)
+        return cleaned
 
     def clean_params(self) -> dict[str, Any]:
         """Refuse parameters that the queue would not understand."""
@@ -121,7 +135,7 @@ class AgentAdmin(TrafficActions, AcrossTenants):
     actions_detail: ClassVar = ["split_traffic", "roll_back"]
 
     def get_fields(self, request: HttpRequest, obj: Agent | None = None) -> tuple[str, ...]:
-        asked = ("tenant", "slug", "name", "pool", "system_prompt", "params")
+        asked = ("tenant", "slug", "name", "pool", "system_prompt", "params", "output")
         return asked if obj is None else (*asked, "is_draft", "traffic")
 
     def get_readonly_fields(self, request: HttpRequest, obj: Agent | None = None) -> tuple[str, ...]:
@@ -132,7 +146,7 @@ class AgentAdmin(TrafficActions, AcrossTenants):
 
     def save_model(self, request: HttpRequest, obj: Agent, form: AgentForm, change: bool) -> None:
         super().save_model(request, obj, form, change)
-        definition = {name: form.cleaned_data[name] for name in ("pool", "system_prompt", "params")}
+        definition = {name: form.cleaned_data[name] for name in ("pool", "system_prompt", "params", "output")}
         if form.cleaned_data.get("is_draft"):
             draft = services.draft_revision(
                 agent=obj,

@@ -14,6 +14,7 @@ from agents.lifecycle import DEAD_LETTER_CODES, OUTCOMES, TaskState
 from tenants.identifiers import new_id
 from tenants.scoping import TenantOwned
 
+OUTPUT_FORM = "What answers must look like, as JSON text; empty: free text."
 STATES = [(state.value, state.value) for state in TaskState]
 
 
@@ -65,6 +66,7 @@ class AgentRevision(TenantOwned):
     pool = models.ForeignKey("orchestrator.Pool", on_delete=models.PROTECT, related_name="+")
     system_prompt = models.TextField(blank=True)
     params = models.JSONField(default=dict, blank=True, help_text="Sampling parameters.")
+    output_form = models.TextField(blank=True, default="", db_default="", help_text=OUTPUT_FORM)
     tools = models.JSONField(
         default=list,
         blank=True,
@@ -144,6 +146,7 @@ class Task(TenantOwned):
         help_text="The messages as they are sent to the model, system prompt and history included; a plain prompt as a string."
     )
     params = models.JSONField(default=dict, blank=True)
+    output_form = models.TextField(blank=True, default="", db_default="", help_text=OUTPUT_FORM)
     options = models.JSONField(
         default=dict,
         blank=True,

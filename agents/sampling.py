@@ -14,6 +14,7 @@ RANGES: dict[str, tuple[float, float]] = {
     "temperature": (0.0, 2.0),
     "top_p": (0.0, 1.0),
     "top_k": (0, 1_000_000),
+    "logprobs": (0, 20),
     "seed": (-(2**63), 2**63 - 1),
 }
 STOPS_MAX = 16

@@ -12,6 +12,7 @@ from django.db.models import Max, Q
 from django.utils import timezone
 
 from agents.models import Agent, AgentRevision, Conversation, Message, Task, Turn
+from agents.output_forms import checked, converted, given, require_guiding, stored
 from agents.problems import FieldError, Problem, bad_field, not_found
 from agents.publications import StandsForPool, lock_agent, record
 from agents.revision_models import Publication
@@ -30,6 +31,14 @@ def check_params(params: dict[str, Any], *, field: str = "params") -> dict[str, 
     """Sampling parameters that the queue understands, or a problem that names the one that does not fit."""
     validated(params, field=field)
     return params
+
+
+def check_output(output: dict[str, Any] | None, *, pool: Pool, field: str = "output") -> str:
+    """The form of answers as it lies in Postgres, or a problem that names what the pool's engine cannot hold them to."""
+    form = None if output is None else checked(converted(output, field=field), field=field)
+    if form is not None:
+        require_guiding(form, engine=pool.engine, pool=pool.slug, field=field)
+    return stored(form)
 
 
 def usable_pool(*, tenant: Tenant, slug: str) -> Pool:
@@ -58,6 +67,7 @@ def create_agent(
     pool: Pool,
     system_prompt: str = "",
     params: dict[str, Any] | None = None,
+    output: dict[str, Any] | None = None,
     created_by: str = "",
     stands_for: Pool | None = None,
     tools: list[dict[str, Any]] | None = None,
@@ -76,6 +86,7 @@ def create_agent(
         pool=pool,
         system_prompt=system_prompt,
         params=params or {},
+        output=output,
         created_by=created_by,
         tools=tools,
         limits=limits,
@@ -90,16 +101,21 @@ def revise_agent(
     pool: Pool,
     system_prompt: str,
     params: dict[str, Any],
+    output: dict[str, Any] | None = None,
     created_by: str = "",
     tools: list[dict[str, Any]] | None = None,
     limits: dict[str, Any] | None = None,
 ) -> AgentRevision:
-    """A new revision, which gets all traffic at once. Equal to the current one: no change, no revision."""
+    """A new revision, which gets all traffic at once. Equal to the current one: no change, no revision.
+
+    `output` is the form of answers where a task asks for none; None: free text.
+    """
     check_params(params)
     definition = {
         "pool": pool,
         "system_prompt": system_prompt,
         "params": params,
+        "output_form": check_output(output, pool=pool),
         "tools": _checked_tools(agent, tools or []),
         "limits": checked_limits(limits or {}),
     }
@@ -129,7 +145,9 @@ def draft_revision(*, agent: Agent, tenant: Tenant, changes: dict[str, Any], cre
     definition = {name: getattr(base, name) for name in ("pool", "system_prompt", "params", "tools", "limits")}
     if "pool" in changes:
         changes = {**changes, "pool": usable_pool(tenant=tenant, slug=changes["pool"])}
-    definition |= changes
+    definition |= {name: value for name, value in changes.items() if name != "output"}
+    output = changes["output"] if "output" in changes else given(base.output_form)
+    definition["output_form"] = check_output(output, pool=definition["pool"])
     check_params(definition["params"])
     definition["tools"] = _checked_tools(row, definition["tools"])
     definition["limits"] = checked_limits(definition["limits"])
@@ -146,7 +164,7 @@ def _checked_tools(agent: Agent, tools: list[dict[str, Any]]) -> list[dict[str, 
 
 @transaction.atomic
 def change_agent(*, agent: Agent, tenant: Tenant, changes: dict[str, Any], changed_by: str) -> None:
-    """Apply `changes` (name, pool, system_prompt, params, tools, limits); what is left out stays."""
+    """Apply `changes` (name, pool, system_prompt, params, output, tools, limits); what is left out stays."""
     # Two changes at a time are one after the other: neither undoes what the other changed.
     row = lock_agent(agent)
     current = row.current_revision
@@ -159,6 +177,7 @@ def change_agent(*, agent: Agent, tenant: Tenant, changes: dict[str, Any], chang
         pool=usable_pool(tenant=tenant, slug=changes["pool"]) if "pool" in changes else current.pool,
         system_prompt=changes.get("system_prompt", current.system_prompt),
         params=changes.get("params", current.params),
+        output=changes["output"] if "output" in changes else given(current.output_form),
         created_by=changed_by,
         tools=changes.get("tools", current.tools),
         limits=changes.get("limits", current.limits),

@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from agents.output_forms import restored
 from taskqueue.messages import ChatMessage, SamplingParams, Submission, TurnBody
 
 TOOLS_CHANNEL = "opsite_tools"
@@ -17,10 +18,15 @@ CHARS_PER_TOKEN = 4
 
 
 def body_of(
-    asked: str | Sequence[dict[str, Any]], params: dict[str, Any], options: dict[str, Any] | None = None
+    asked: str | Sequence[dict[str, Any]],
+    params: dict[str, Any],
+    options: dict[str, Any] | None = None,
+    *,
+    output_form: str = "",
 ) -> TurnBody:
-    """What a task asks for as it lies in Postgres: messages, or a plain prompt as a string; its parameters and options."""
-    rest = msgspec.convert({**(options or {}), "params": params}, TurnBody)
+    """What a task asks for as it lies in Postgres: messages, or a plain prompt as a string; parameters, options, output form."""
+    given = msgspec.convert({**(options or {}), "params": params}, TurnBody)
+    rest = msgspec.structs.replace(given, output=restored(output_form))
     if isinstance(asked, str):
         return msgspec.structs.replace(rest, prompt=asked)
     messages = tuple(msgspec.convert(message, ChatMessage) for message in asked)
@@ -28,8 +34,8 @@ def body_of(
 
 
 def options_of(body: TurnBody) -> dict[str, Any]:
-    """What of a body is neither messages nor parameters, to be stored; its inverse is `body_of`."""
-    bare = msgspec.structs.replace(body, messages=(), prompt=None, params=SamplingParams())
+    """What of a body is neither messages nor parameters nor output form, to be stored; its inverse is `body_of`."""
+    bare = msgspec.structs.replace(body, messages=(), prompt=None, params=SamplingParams(), output=None)
     plain: dict[str, Any] = msgspec.to_builtins(bare)
     return plain
 

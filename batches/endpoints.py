@@ -48,7 +48,7 @@ class Asker:
 
 
 class Endpoint(NamedTuple):
-    """`work` raises the `Problem` that refuses a body. `answer` takes a row of `statements.RESULTS` whose task succeeded."""
+    """`work` raises the `Problem` that refuses a body. `answer` takes a row of `statements.RESULTS` whose task has one."""
 
     work: Callable[[Asker, bytes], Awaitable[Work]]
     answer: Callable[[Row], dict[str, Any]]
@@ -58,6 +58,8 @@ async def _chat_work(asker: Asker, body: bytes) -> Work:
     wanted = decode(body, ChatRequest)
     if wanted.stream:
         raise bad_field("stream", "is not supported in a batch")
+    if wanted.logprobs:
+        raise bad_field("logprobs", "are not supported in a batch")
     if wanted_n(wanted.n) != 1:
         raise bad_field("n", "only 1 is supported in a batch; send the line again for another answer")
     agent = await asker.agent_of(wanted.model)

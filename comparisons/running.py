@@ -27,7 +27,7 @@ from taskqueue.failures import QueueUnavailable
 log = logging.getLogger(__name__)
 
 POLL_S = 1.0
-LEASE_S = 15.0
+LEASE_S = 5.0
 """How long a killed process keeps others away. One that takes longer does no harm: whatever two do is done once."""
 AGAIN_S = 1.0
 WINDOW = 16

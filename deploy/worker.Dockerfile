@@ -10,11 +10,15 @@ LABEL org.opencontainers.image.title="opsite-worker" \
       org.opencontainers.image.description="Claims turns from Opsite's queue and runs them in one batched engine" \
       org.opencontainers.image.licenses="Apache-2.0"
 
-# The queue's client, in a folder of its own, so that the base's packages stay as they are on its disk.
+# The queue's client, and jsonschema where the base has none (vLLM brings it), in a folder of their own, so that the base's packages
+# stay as they are on its disk.
 ARG PIP_ARGS=""
 COPY requirements.txt /opt/opsite/
 RUN python3 -m pip install --no-cache-dir --disable-pip-version-check --root-user-action ignore -q ${PIP_ARGS} \
-    --target /opt/opsite/packages --constraint /opt/opsite/requirements.txt "redis[hiredis]" msgspec
+    --target /opt/opsite/packages --constraint /opt/opsite/requirements.txt "redis[hiredis]" msgspec && \
+    (python3 -c "import jsonschema" 2>/dev/null || \
+     python3 -m pip install --no-cache-dir --disable-pip-version-check --root-user-action ignore -q ${PIP_ARGS} \
+     --target /opt/opsite/packages --constraint /opt/opsite/requirements.txt jsonschema)
 COPY taskqueue /opt/opsite/taskqueue
 COPY gpu_worker /opt/opsite/gpu_worker
 

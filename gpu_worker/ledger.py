@@ -10,8 +10,20 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from gpu_worker.engines import EngineOutput, EngineRequest
+from gpu_worker.output_check import fault
 from gpu_worker.tool_calls import ToolCalls
-from taskqueue.messages import ClaimedTurn, Delta, Finish, OutcomeState, Stop, StopReason, TaskError, Usage
+from taskqueue.messages import (
+    INVALID_OUTPUT,
+    ClaimedTurn,
+    Delta,
+    Finish,
+    OutcomeState,
+    Stop,
+    StopReason,
+    TaskError,
+    TokenLogprob,
+    Usage,
+)
 
 
 @dataclass(slots=True)
@@ -25,6 +37,20 @@ class _Held:
     first_token_ms: int = 0
     stop: StopReason | None = None
     calls: ToolCalls | None = None
+
+
+@dataclass(slots=True)
+class _Grown:
+    """What came of one turn since the last flush."""
+
+    texts: list[str] = field(default_factory=list)
+    ids: list[int] = field(default_factory=list)
+    logprobs: list[TokenLogprob] = field(default_factory=list)
+
+    def take(self, output: EngineOutput) -> None:
+        self.texts.append(output.text)
+        self.ids.extend(output.token_ids)
+        self.logprobs.extend(output.logprobs)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +117,7 @@ class Ledger:
     def book(self, outputs: Sequence[EngineOutput], *, now_ms: int) -> Flush:
         """Take in the engine's outputs; outputs of one turn become one delta. `now_ms` is Unix time."""
         flush = Flush()
-        grown: dict[str, tuple[list[str], list[int]]] = {}
+        grown: dict[str, _Grown] = {}
         ended: list[EngineOutput] = []
         for output in outputs:
             held = self._held.get(output.id)
@@ -101,16 +127,15 @@ class Ledger:
                 held.prompt_tokens = output.prompt_tokens
                 held.cached_tokens = max(held.cached_tokens, min(output.cached_tokens, output.prompt_tokens))
             if output.token_ids or output.text:
-                texts, ids = grown.setdefault(output.id, ([], []))
-                texts.append(output.text)
-                ids.extend(output.token_ids)
+                grown.setdefault(output.id, _Grown()).take(output)
             if output.ending:
                 ended.append(output)
-        for request_id, (texts, ids) in grown.items():
-            held, written = self._held[request_id], "".join(texts)
+        for request_id, more in grown.items():
+            held, written = self._held[request_id], "".join(more.texts)
             shown = held.calls.push(written) if held.calls else written
             raw = None if shown == written else written
-            flush.deltas.extend(self._delta(held, shown, tuple(ids), now_ms, raw=raw))
+            flush.deltas.extend(_logprobs(held, tuple(more.logprobs)))
+            flush.deltas.extend(self._delta(held, shown, tuple(more.ids), now_ms, raw=raw))
         for output in ended:
             held = self._held.pop(output.id)
             if output.ending != "aborted" and held.calls and (rest := held.calls.flush()):
@@ -161,6 +186,8 @@ class Ledger:
             return []
         elif output.ending in ("stop", "length"):
             state, reason = "succeeded", "tool_calls" if called else output.ending
+            if not called and (error := _not_in_form(held, reason)):
+                state = "failed"
         else:
             state = "failed"
             error = output.error or TaskError("engine_error", "The engine ended this request without saying why.")
@@ -182,3 +209,24 @@ class Ledger:
                 goes_on=bool(called) and state == "succeeded" and held.turn.body.tools_run_here,
             )
         ]
+
+
+def _logprobs(held: _Held, logprobs: tuple[TokenLogprob, ...]) -> list[Delta]:
+    """Before their text, in the same call: whoever goes on behind the text finds them in the log."""
+    if not logprobs or held.stop == "lost":
+        return []
+    held.seq += 1
+    turn = held.turn
+    return [Delta(turn=turn.turn, attempt=turn.attempt, seq=held.seq, text="", token_ids=(), logprobs=logprobs)]
+
+
+def _not_in_form(held: _Held, reason: str) -> TaskError | None:
+    """What is wrong with an answer that was to have a form, whoever wrote its parts."""
+    form = held.turn.body.output
+    why = fault("".join(held.text), form) if form else ""
+    if not why:
+        return None
+    if reason == "length":
+        tokens = held.completion_tokens
+        why = f"it was cut after {tokens} tokens, its limit or all that the model holds, before it was complete ({why})"
+    return TaskError(INVALID_OUTPUT, f"The answer does not have the form that was asked for: {why}.")

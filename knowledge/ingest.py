@@ -120,7 +120,7 @@ async def _made(context: Context, held: Claim) -> Ingested:
         texts = [document.text[piece.start : piece.stop] for piece in chunks[first : first + TEXTS_PER_TASK]]
         key = f"document:{document.pk}:{document.version}:{document.attempts}:{measure}:{first}"
         submitted = await submit_texts(context, principal, agent, texts, priority=PRIORITY, idempotency_key=key)
-        result = await embedded(context, principal, submitted)
+        result = await embedded(submitted)
         vectors += [decoded(vector) for vector in result.vectors]
         used += result.prompt_tokens
     return Ingested(chunks, vectors, measure, used, model_of(pool.engine, pool.model))

@@ -105,7 +105,7 @@ async def search(
 async def _vector(context: Context, principal: Principal, collection: Row, query: str) -> list[float]:
     agent = await standing_agent(context, principal.tenant, collection["pool"])
     submitted = await submit_texts(context, principal, agent, [query])
-    (vector,) = (await embedded(context, principal, submitted)).vectors
+    (vector,) = (await embedded(submitted)).vectors
     found = decoded(vector)
     if len(found) != collection["dimensions"]:
         raise ModelChanged(was=f"{collection['dimensions']} dimensions", now=f"{len(found)} dimensions")

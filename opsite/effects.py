@@ -11,6 +11,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
+from functools import partial
 
 from django.conf import settings
 
@@ -20,6 +21,7 @@ from batches.runner.chore import run_batches
 from billing.budgets import watch as watch_budgets
 from comparisons.running import run_comparisons
 from knowledge.ingest import ingest
+from knowledge.tool import knowledge_search
 from outbound.client import Outbound
 from schedules.firing import fire_schedules
 from webhooks.delivery import deliver
@@ -34,7 +36,8 @@ AGAIN_S = 1.0
 
 async def _tools(context: Context, stop: asyncio.Event) -> None:
     async with Outbound(settings.OPSITE_OUTBOUND_POLICY) as outbound:
-        await Runner(context, outbound, elsewhere={}).run(stop)
+        elsewhere = {"knowledge_search": partial(knowledge_search, context)}
+        await Runner(context, outbound, elsewhere=elsewhere).run(stop)
 
 
 CHORES: dict[str, Chore] = {

@@ -35,14 +35,15 @@ class Leadership:
         """Take the lock if nobody has it; False when another leads or Postgres is away."""
         if self.leads:
             return self.confirm()
+        connection = self._connection
         try:
-            if self._connection is None or self._connection.closed:
-                self._connection = _connect()
-            row = self._connection.execute("SELECT pg_try_advisory_lock(%s)", [self._number]).fetchone()
+            if connection is None or connection.closed:
+                connection = self._connection = _connect()
+            row = connection.execute("SELECT pg_try_advisory_lock(%s)", [self._number]).fetchone()
             self.leads = bool(row and row[0])
         except psycopg.Error as error:
             log.warning("Postgres is away, so nobody can lead: %s", " ".join(str(error).split()))
-            self._drop()
+            self._drop(connection)
         return self.leads
 
     def confirm(self) -> bool:
@@ -54,7 +55,8 @@ class Leadership:
             connection.execute("SELECT 1")
         except psycopg.Error as error:
             log.error("the leader's connection is lost, so the lead is: %s", " ".join(str(error).split()))
-            self._drop()
+            self._drop(connection)
+            return False
         return self.leads
 
     def resign(self) -> None:
@@ -62,11 +64,12 @@ class Leadership:
         if self.leads and self._connection is not None:
             with suppress(psycopg.Error):
                 self._connection.execute("SELECT pg_advisory_unlock(%s)", [self._number])
-        self._drop()
+        self._drop(self._connection)
 
-    def _drop(self) -> None:
-        self.leads = False
-        connection, self._connection = self._connection, None
+    def _drop(self, connection: psycopg.Connection[Any] | None) -> None:
+        """What was won anew meanwhile, over another connection, stays."""
+        if connection is self._connection:
+            self.leads, self._connection = False, None
         if connection is not None:
             connection.close()
 

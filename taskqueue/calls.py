@@ -126,7 +126,9 @@ def emit(worker: str, deltas: Sequence[Delta]) -> Call[list[Stop]]:
     args: list[Any] = [worker]
     for delta in deltas:
         raw = "" if delta.raw is None else json_text(delta.raw)
-        args += (delta.turn, delta.attempt, delta.seq, json_text(delta.text), pack_tokens(delta.token_ids), raw)
+        data = msgspec.json.encode(delta.logprobs).decode() if delta.logprobs else json_text(delta.text)
+        kind = "logprobs" if delta.logprobs else "text"
+        args += (delta.turn, delta.attempt, delta.seq, kind, data, pack_tokens(delta.token_ids), raw)
     return Call(script("emit"), tuple(args), _stops)
 
 

@@ -12,13 +12,17 @@ import msgspec
 
 from taskqueue.outlook import Place
 
-EventKind = Literal["state", "attempt", "text", "tool_calls", "tool_result", "outcome", "restart"]
+EventKind = Literal["state", "attempt", "text", "logprobs", "tool_calls", "tool_result", "outcome", "restart"]
 OutcomeState = Literal["succeeded", "failed", "cancelled", "expired"]
 StopReason = Literal["cancelled", "expired", "lost"]
 WorkerPhase = Literal["starting", "ready", "draining"]
 StartPhase = Literal["interpreter", "import", "engine", "load", "compile", "first_token"]
 """In order: until the worker's own code ran, the engine's code, the weights, compilation and warm-up, a token. `engine` is what an
 engine could not tell apart."""
+
+
+INVALID_OUTPUT = "invalid_output"
+"""The code of a task whose answer does not have the form that was asked for; the answer is kept with it."""
 
 
 class ToolCall(msgspec.Struct, frozen=True):
@@ -58,7 +62,10 @@ class ChatMessage(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class SamplingParams(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, forbid_unknown_fields=True):
-    """How to sample one turn. Temperature 0 is greedy; `top_k` 0 means all; `stop` are strings, not part of the text."""
+    """How to sample one turn. Temperature 0 is greedy; `top_k` 0 means all; `stop` are strings, not part of the text.
+
+    `logprobs` asks for the log probability of each token, and of so many of the likeliest in its place; None for none of it.
+    """
 
     max_tokens: int = 256
     temperature: float = 1.0
@@ -67,6 +74,7 @@ class SamplingParams(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=Tr
     seed: int | None = None
     stop: tuple[str, ...] = ()
     ignore_eos: bool = False
+    logprobs: int | None = None
 
 
 class TurnBody(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
@@ -152,10 +160,25 @@ class ClaimedTurn(msgspec.Struct, frozen=True, kw_only=True):
     first: int = 0
 
 
+class Candidate(msgspec.Struct, frozen=True, kw_only=True):
+    """A token with the natural logarithm of its probability. `bytes` are its own; `token` may be only part of a character."""
+
+    token: str
+    logprob: float
+    bytes: tuple[int, ...]
+
+
+class TokenLogprob(Candidate, frozen=True, kw_only=True):
+    """A token of the answer, and the likeliest ones in its place, in OpenAI's form."""
+
+    top_logprobs: tuple[Candidate, ...] = ()
+
+
 class Delta(msgspec.Struct, frozen=True, kw_only=True):
     """New text of one turn in one engine step: `text` may be empty while `token_ids` wait for a complete character.
 
-    `raw` is what the model wrote where that is not what is shown (the text of tool calls), None elsewhere.
+    `raw` is what the model wrote where that is not what is shown (the text of tool calls), None elsewhere. One with `logprobs` is
+    an event of its own: it tells them of the tokens of the text that comes next.
     """
 
     turn: str
@@ -164,6 +187,7 @@ class Delta(msgspec.Struct, frozen=True, kw_only=True):
     text: str
     token_ids: tuple[int, ...]
     raw: str | None = None
+    logprobs: tuple[TokenLogprob, ...] = ()
 
 
 class Usage(msgspec.Struct, frozen=True):

@@ -6,10 +6,12 @@ from collections.abc import Mapping
 from typing import Any, cast
 
 from django.http import QueryDict
+from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from agents.api.pagination import CursorPages
 from agents.models import Agent, AgentRevision, Conversation, Message, Task
+from agents.output_forms import given
 from agents.problems import bad_field
 
 SYSTEM_PROMPT_MAX = 200_000
@@ -62,10 +64,18 @@ class RevisionSerializer(serializers.ModelSerializer[AgentRevision]):
     """One immutable version of an agent."""
 
     pool = serializers.SlugRelatedField[Any](slug_field="slug", read_only=True)
+    output = serializers.SerializerMethodField()
 
     class Meta:
         model = AgentRevision
-        fields = ("id", "number", "pool", "system_prompt", "params", "tools", "limits", "created_by", "created_at")
+        fields = (
+            "id", "number", "pool", "system_prompt", "params", "output", "tools", "limits", "created_by", "created_at",
+        )  # fmt: skip
+
+    @extend_schema_field({"oneOf": [{"$ref": "#/components/schemas/OutputIn"}, {"type": "null"}]})
+    def get_output(self, revision: AgentRevision) -> dict[str, Any] | None:
+        """What answers must look like where a task does not say; null: free text."""
+        return given(revision.output_form)
 
 
 class AgentSerializer(serializers.ModelSerializer[Agent]):
@@ -78,8 +88,13 @@ class AgentSerializer(serializers.ModelSerializer[Agent]):
         fields = ("id", "slug", "name", "current_revision", "archived_at", "created_at")
 
 
+@extend_schema_field({"oneOf": [{"$ref": "#/components/schemas/OutputIn"}, {"type": "null"}]})
+class OutputField(serializers.DictField):
+    """What answers must look like; its checks are `agents.output_forms`'."""
+
+
 class AgentInput(Form):
-    """What a caller says of an agent. A change of pool, system_prompt or params makes a new revision."""
+    """What a caller says of an agent. A change of pool, system_prompt, params or output makes a new revision."""
 
     slug = serializers.SlugField(max_length=63)
     name = serializers.CharField(max_length=200, required=False)
@@ -88,6 +103,7 @@ class AgentInput(Form):
         allow_blank=True, default="", max_length=SYSTEM_PROMPT_MAX, trim_whitespace=False
     )
     params = serializers.DictField(default=dict)
+    output = OutputField(default=None, allow_null=True)
     tools = serializers.ListField(child=serializers.DictField(), default=list, help_text=TOOLS)
     limits = serializers.DictField(default=dict, help_text=LIMITS)
 
@@ -101,6 +117,7 @@ class AgentChange(Form):
         allow_blank=True, required=False, max_length=SYSTEM_PROMPT_MAX, trim_whitespace=False
     )
     params = serializers.DictField(required=False)
+    output = OutputField(required=False, allow_null=True)
     tools = serializers.ListField(child=serializers.DictField(), required=False, help_text=TOOLS)
     limits = serializers.DictField(required=False, help_text=LIMITS)
 
@@ -157,10 +174,21 @@ class TaskErrorSerializer(serializers.Serializer[dict[str, str]]):
     message = serializers.CharField()
 
 
+class ToolCallSerializer(serializers.Serializer[dict[str, str]]):
+    """A call that a task's client is to make."""
+
+    id = serializers.CharField()
+    name = serializers.CharField()
+    arguments = serializers.CharField(help_text="JSON text as the model wrote it.")
+
+
 class TaskSerializer(serializers.ModelSerializer[Task]):
     """A task as it is recorded."""
 
     error = TaskErrorSerializer(read_only=True, allow_null=True)
+    tool_calls = ToolCallSerializer(
+        many=True, read_only=True, allow_null=True, help_text="What its client is to call, if it ended so."
+    )
     agent = serializers.SlugRelatedField[Any](slug_field="slug", read_only=True)
     revision = serializers.IntegerField(source="revision.number", read_only=True)
     pool = serializers.SlugRelatedField[Any](slug_field="slug", read_only=True)

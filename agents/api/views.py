@@ -89,6 +89,7 @@ class AgentViewSet(mixins.RetrieveModelMixin, Listed[Agent]):
             pool=services.usable_pool(tenant=tenant, slug=data["pool"]),
             system_prompt=data["system_prompt"],
             params=data["params"],
+            output=data["output"],
             created_by=str(request.auth),
             tools=data["tools"],
             limits=data["limits"],

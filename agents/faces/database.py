@@ -41,8 +41,9 @@ NOTE_USE = """
 """
 
 _AGENT = """
-    SELECT a.id, a.slug, r.id AS revision, r.number, r.system_prompt, r.params, r.tools, p.id AS pool_id, p.slug AS pool,
-           p.engine, p.default_params, p.max_waiting AS pool_max_waiting, l.tokens AS answer_tokens, {percent} AS percent
+    SELECT a.id, a.slug, r.id AS revision, r.number, r.system_prompt, r.params, r.tools, r.output_form, p.id AS pool_id,
+           p.slug AS pool, p.engine, p.default_params, p.max_waiting AS pool_max_waiting, l.tokens AS answer_tokens,
+           {percent} AS percent
     FROM agents_agent a {joins}
     JOIN orchestrator_pool p ON p.id = r.pool_id
     LEFT JOIN agents_answerlength l ON l.agent_id = a.id
@@ -128,15 +129,15 @@ ACCEPT = """
     WITH rows AS MATERIALIZED (
         SELECT * FROM jsonb_to_recordset(%s::jsonb) AS x(
             id uuid, turn uuid, tenant uuid, agent uuid, revision uuid, pool uuid, conversation uuid, api_key uuid, input jsonb,
-            params jsonb, options jsonb, parent_call uuid, priority int, deadline_at timestamptz, metadata jsonb,
+            params jsonb, options jsonb, output_form text, parent_call uuid, priority int, deadline_at timestamptz, metadata jsonb,
             idempotency_key text, idempotency_digest text, estimated_tokens int, new_messages jsonb, response jsonb)
     ), accepted AS (
         INSERT INTO agents_task (id, tenant_id, agent_id, revision_id, pool_id, conversation_id, api_key_id, state, input, params,
-            options, parent_call_id, priority, deadline_at, metadata, idempotency_key, idempotency_digest, estimated_tokens, output,
-            finish_reason, prompt_tokens, completion_tokens, attempts, created_at)
+            options, output_form, parent_call_id, priority, deadline_at, metadata, idempotency_key, idempotency_digest,
+            estimated_tokens, output, finish_reason, prompt_tokens, completion_tokens, attempts, created_at)
         SELECT id, tenant, agent, revision, pool, conversation, api_key, 'queued', input, params,
-            options, parent_call, priority, deadline_at, metadata, idempotency_key, idempotency_digest, estimated_tokens, '', '',
-            0, 0, 0, now()
+            options, output_form, parent_call, priority, deadline_at, metadata, idempotency_key, idempotency_digest,
+            estimated_tokens, '', '', 0, 0, 0, now()
         FROM rows ON CONFLICT (tenant_id, idempotency_key) DO NOTHING
         RETURNING id, created_at
     ), turns AS (

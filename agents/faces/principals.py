@@ -78,6 +78,7 @@ class AgentRef(NamedTuple):
     system_prompt: str
     params: dict[str, Any]
     tools: tuple[ToolSpec, ...]
+    output_form: str
     pool_id: uuid.UUID
     pool: str
     engine: str

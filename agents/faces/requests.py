@@ -10,6 +10,7 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from agents.bodies import NUL, not_json, refuse_nul
+from agents.output_forms import OutputIn
 from agents.problems import Problem, bad_field
 
 S = TypeVar("S", bound=msgspec.Struct)
@@ -57,10 +58,9 @@ class TaskRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     agent: str
     input: str | None = None
     messages: list[MessageIn] | None = None
-    embed: list[str] | None = None
-    truncate: bool = False
     conversation: str | None = None
     parameters: dict[str, Any] = {}
+    output: OutputIn | None = None
     tools: list[ToolIn] = []
     tool_choice: str = "auto"
     priority: int = 5
@@ -71,6 +71,8 @@ class TaskRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     split_key: str | None = None
     cancel_on_disconnect: bool | UnsetType = UNSET
     prompt: str | UnsetType = UNSET
+    embed: list[str] | UnsetType = UNSET
+    truncate: bool | UnsetType = UNSET
 
 
 class AnswerRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -146,6 +148,22 @@ class StreamOptions(msgspec.Struct, frozen=True):
     include_usage: bool = False
 
 
+class JsonSchemaIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """OpenAI's `json_schema` of a response format. Answers are held to the schema whether it is `strict` or not."""
+
+    name: str
+    schema: dict[str, Any]
+    description: str | None = None
+    strict: bool | None = None
+
+
+class ResponseFormat(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """OpenAI's `response_format`."""
+
+    type: Literal["text", "json_object", "json_schema"]
+    json_schema: JsonSchemaIn | None = None
+
+
 class ChatRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """`POST /v1/chat/completions`: what is served. Any other field of OpenAI's API is refused by its name.
 
@@ -165,6 +183,9 @@ class ChatRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     seed: int | None = None
     stop: str | list[str] | None = None
     ignore_eos: bool | None = None
+    response_format: ResponseFormat | None = None
+    logprobs: bool | None = None
+    top_logprobs: int | None = None
     cancel_on_disconnect: bool | UnsetType = UNSET
     tools: list[ChatTool] | None = None
     tool_choice: Literal["auto", "none", "required"] | ChatToolChoice | None = None

@@ -19,6 +19,7 @@ from agents.faces.acceptance import Candidate
 from agents.faces.as_response import AsResponse
 from agents.faces.context import Context
 from agents.faces.database import Row
+from agents.faces.engine_features import check_features, output_form
 from agents.faces.idempotency import Idempotency, idempotency
 from agents.faces.leaving import ends_with_client
 from agents.faces.principals import AgentRef, Principal
@@ -27,13 +28,14 @@ from agents.faces.requests import MessageIn, TaskRequest
 from agents.faces.submitted import Submitted
 from agents.lifecycle import TaskState
 from agents.limits import bill, headers, refusal_of_spent
+from agents.output_forms import stored
 from agents.problems import LIMIT_CODES, Problem, bad_field, not_found, unavailable
 from agents.sampling import layered, validated
 from agents.submissions import body_of, options_of, reserved_tokens, submission
 from agents.waits import shown
 from taskqueue.failures import QueueUnavailable
 from taskqueue.inbox import Subscription
-from taskqueue.messages import ToolSpec, TurnBody
+from taskqueue.messages import OutputForm, ToolSpec, TurnBody
 from taskqueue.outlook import Place
 from tenants.identifiers import new_id
 
@@ -92,6 +94,7 @@ async def submit_together(
     ids = [new_id() for _ in requests]
     past = await _history(context, principal, requests[0].conversation, agent)
     agent = agent.serving(key=_split_key(requests[0], ids[0]), kept=past.revision)
+    forms = [await output_form(agent, request) for request in requests]
     drafts = [
         _draft(
             context,
@@ -101,6 +104,7 @@ async def submit_together(
             by,
             task=task,
             past=past,
+            form=forms[number],
             counts=number == 0,
             follow=follow,
             response=response,
@@ -164,6 +168,7 @@ def _draft(
     *,
     task: uuid.UUID,
     past: _Past,
+    form: OutputForm | None,
     counts: bool,
     follow: bool,
     response: AsResponse | None,
@@ -172,9 +177,10 @@ def _draft(
     """One task of a call, ready to be accepted. `counts`: as the call's one request."""
     embed = _to_embed(request, agent)
     params = {} if embed else layered(WANTED_DEFAULTS, agent.default_params, agent.params, request.parameters)
-    validated(params)
+    sampling = validated(params)
     asked, said = ([], []) if embed else _asked(agent, request, past, response)
     tools = _tools(agent, request)
+    check_features(agent, sampling=sampling, form=form, may_call=bool(tools) and request.tool_choice != "none")
     deadline_at = _deadline(request)
     ends = ends_with_client(request, by_default=principal.cancel_on_disconnect, followed=follow)
     if not 0 <= request.priority <= 9:
@@ -186,10 +192,10 @@ def _draft(
         tool_choice=request.tool_choice,
         tools_run_here=bool(agent.tools),
         embed=embed,
-        truncate=request.truncate,
+        truncate=request.truncate is True,
     )
     options = options_of(beside)
-    body = body_of(asked, params, options)
+    body = body_of(asked, params, options, output_form=stored(form))
     row: Row = {
         "id": task,
         "turn": turn,
@@ -202,6 +208,7 @@ def _draft(
         "input": asked,
         "params": params,
         "options": options,
+        "output_form": stored(form),
         "parent_call": parent_call,
         "priority": request.priority,
         "deadline_at": deadline_at,
@@ -418,8 +425,8 @@ def _asked(
 
 def _to_embed(request: TaskRequest, agent: AgentRef) -> tuple[str, ...]:
     """The texts of a task that embeds; none for any other."""
-    if request.embed is None:
-        if request.truncate:
+    if request.embed is UNSET:
+        if request.truncate is not UNSET:
             raise bad_field("truncate", "goes with `embed` only")
         require_generating(agent.engine, field="agent")
         return ()

@@ -47,7 +47,7 @@ def _submission(row: dict[str, Any], *, turn: uuid.UUID, messages: list[dict[str
         task=str(row["id"]),
         tenant=str(row["tenant"]),
         key=str(row["key"] or ""),
-        body=body_of(messages, row["params"], row["options"]),
+        body=body_of(messages, row["params"], row["options"], output_form=row["output_form"]),
         weight=row["weight"],
         max_running=row["max_running"],
         key_max_running=row["key_max_running"],

@@ -99,7 +99,8 @@ DEPTH = """
 
 # -- the next turn -----------------------------------------------------------------------------------
 LOCK = """
-    SELECT t.id, t.tenant_id AS tenant, t.api_key_id AS key, t.params, t.options, t.priority, t.deadline_at, t.created_at,
+    SELECT t.id, t.tenant_id AS tenant, t.api_key_id AS key, t.params, t.options, t.output_form, t.priority,
+           t.deadline_at, t.created_at,
            t.prompt_tokens + t.completion_tokens AS tokens, t.input, r.limits, p.slug AS pool, n.weight, n.max_running,
            coalesce(k.max_running, 0) AS key_max_running, l.tokens AS answer_tokens, now() AS now
     FROM agents_task t JOIN agents_agentrevision r ON r.id = t.revision_id JOIN orchestrator_pool p ON p.id = t.pool_id

@@ -8,7 +8,7 @@ import msgspec
 
 from agents.faces.database import Row
 from agents.faces.openai.errors import error_body
-from agents.faces.openai.outcome import problem_of
+from agents.faces.openai.outcome import has_answer, problem_of
 from agents.lifecycle import TaskState
 from agents.problems import Problem
 from batches.endpoints import Endpoint, outcome_of
@@ -39,14 +39,15 @@ def result_of(row: Row, endpoint: Endpoint, *, stopped: Failure | None) -> Resul
     """What became of a line that ended (a row of `statements.RESULTS`). `stopped`: why tasks were cancelled, if they were."""
     if row["failure"] is not None:
         return _result(row, row["failure"])
-    if row["state"] == TaskState.SUCCEEDED:
+    outcome = outcome_of(row)
+    if has_answer(outcome):
         body = endpoint.answer(row)
         return _result(row, {"response": _response(row, 200, body), "error": None}, is_answer=True)
     if row["state"] == TaskState.EXPIRED:
         return _result(row, EXPIRED)
     if row["state"] == TaskState.CANCELLED and stopped is not None:
         return _result(row, stopped)
-    problem = problem_of(outcome_of(row))
+    problem = problem_of(outcome, text=row["output"])
     return _result(row, {"response": _response(row, problem.status, error_body(problem)), "error": None})
 
 

@@ -7,7 +7,7 @@ from typing import Literal, Protocol
 
 import msgspec
 
-from taskqueue.messages import StartPhase, TaskError, TurnBody
+from taskqueue.messages import StartPhase, TaskError, TokenLogprob, TurnBody
 
 Ending = Literal["stop", "length", "aborted", "failed"]
 """How the engine ended a request: `stop` and `length` are OpenAI's finish reasons; `failed` comes with an error."""
@@ -26,13 +26,15 @@ class EngineRequest(msgspec.Struct, frozen=True, kw_only=True):
 class EngineOutput(msgspec.Struct, frozen=True, kw_only=True):
     """What one engine step made for one request: new token ids, and the text that they complete.
 
-    `prompt_tokens` is the length of the original prompt, set from the first output on; `cached_tokens` are those of it that
-    the engine had in its prefix cache, where it says so. After an output with `ending` no other follows.
+    `logprobs` are those of the ids, where they were asked for; an id that ends the answer has none. `prompt_tokens` is the length
+    of the original prompt, set from the first output on; `cached_tokens` are those of it that the engine had in its prefix cache,
+    where it says so. After an output with `ending` no other follows.
     """
 
     id: str
     token_ids: tuple[int, ...] = ()
     text: str = ""
+    logprobs: tuple[TokenLogprob, ...] = ()
     prompt_tokens: int = 0
     cached_tokens: int = 0
     ending: Ending | None = None

@@ -15,8 +15,9 @@ from typing import Any, NamedTuple, cast
 import torch
 from torch import Tensor
 
+from gpu_worker.engines.guide import Guide, GuideFailed
 from gpu_worker.engines.kv_rows import RowCache
-from gpu_worker.engines.sampling import Sampler, choose
+from gpu_worker.engines.sampling import Likelihoods, Sampler, choose, likelihoods
 
 
 @dataclass(slots=True)
@@ -27,19 +28,29 @@ class Running:
     ids: list[int]
     sampler: Sampler
     prompt_length: int
+    guide: Guide | None = None
+    logprobs: int | None = None
     done: int = 0
 
 
 class Chosen(NamedTuple):
-    """The next token of a sequence."""
+    """The next token of a sequence. `logprobs` are its own and those of the likeliest, with their ids, where asked for."""
 
     id: str
     token_id: int
+    logprobs: Likelihoods | None = None
+
+
+class Ready(NamedTuple):
+    """Sequences that get a token, and the logits of each (sequences x vocabulary)."""
+
+    sequences: Sequence[Running]
+    logits: Tensor
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """What a step did. Where a forward pass raised, the sequences in it have left the batch and stand in `failed`."""
+    """What a step did. Sequences whose forward pass raised, or whose guide failed, have left the batch and stand in `failed`."""
 
     chosen: list[Chosen] = field(default_factory=list)
     failed: dict[str, Exception] = field(default_factory=dict)
@@ -118,17 +129,17 @@ class ContinuousBatch:
         self._rows[target] = self._rows[source]
 
     # -- forward passes ------------------------------------------------------------------------
-    def _pass(self, forward: Callable[[Sequence[Running]], list[Chosen]], batch: Sequence[Running], step: Step) -> None:
+    def _pass(self, forward: Callable[[Sequence[Running]], Ready], batch: Sequence[Running], step: Step) -> None:
         if not batch:
             return
         try:
-            step.chosen.extend(forward(batch))
+            self._choose(forward(batch), step)
         except Exception as error:
             for one in batch:
                 self.remove(one.id)
                 step.failed[one.id] = error
 
-    def _prefill(self, joining: Sequence[Running]) -> list[Chosen]:
+    def _prefill(self, joining: Sequence[Running]) -> Ready:
         """Prompts side by side, padded on the right; a long one alone and in pieces."""
         start = joining[0].done
         width = max(len(one.ids) for one in joining) - start
@@ -146,11 +157,11 @@ class ContinuousBatch:
         for one, end in zip(joining, ends, strict=True):
             one.done = end
         ready = [row for row, one in enumerate(joining) if one.done == len(one.ids)]
-        return self._choose(
+        return Ready(
             [joining[row] for row in ready], logits[ready, [lasts.index(ends[row] - start - 1) for row in ready]]
         )
 
-    def _decode(self, decoding: Sequence[Running]) -> list[Chosen]:
+    def _decode(self, decoding: Sequence[Running]) -> Ready:
         """One token further for the first rows of the cache, each at its own place."""
         at = torch.tensor([one.done for one in decoding])
         length = int(at.max()) + 1
@@ -161,7 +172,7 @@ class ContinuousBatch:
         logits = self._forward(tokens, at.unsqueeze(1), mask[:, None, None], torch.tensor([0]))
         for one in decoding:
             one.done += 1
-        return self._choose(decoding, logits[:, 0])
+        return Ready(decoding, logits[:, 0])
 
     def _forward(self, tokens: Sequence[Sequence[int]], positions: Tensor, mask: Tensor, keep: Tensor) -> Tensor:
         device = self.model.device
@@ -175,11 +186,41 @@ class ContinuousBatch:
         )
         return cast("Tensor", output.logits)
 
-    def _choose(self, ready: Sequence[Running], logits: Tensor) -> list[Chosen]:
-        if not ready:
-            return []
-        places = [len(one.ids) - one.prompt_length for one in ready]
-        tokens = choose(logits, [one.sampler for one in ready], places)
-        for one, token_id in zip(ready, tokens, strict=True):
+    # -- choosing ------------------------------------------------------------------------------
+    def _choose(self, ready: Ready, step: Step) -> None:
+        """A token for each, by its own parameters and its guide. A guide that fails, fails its own sequence alone."""
+        rows = [row for row, one in enumerate(ready.sequences) if self._barred(one, ready.logits[row], step)]
+        if not rows:
+            return
+        sequences = [ready.sequences[row] for row in rows]
+        logits = ready.logits if len(rows) == len(ready.sequences) else ready.logits[rows]
+        places = [len(one.ids) - one.prompt_length for one in sequences]
+        tokens = choose(logits, [one.sampler for one in sequences], places)
+        for row, (one, token_id) in enumerate(zip(sequences, tokens, strict=True)):
             one.ids.append(token_id)
-        return [Chosen(one.id, token_id) for one, token_id in zip(ready, tokens, strict=True)]
+            if self._advanced(one, token_id, step):
+                likely = None if one.logprobs is None else likelihoods(logits[row], token_id, best=one.logprobs)
+                step.chosen.append(Chosen(one.id, token_id, likely))
+
+    def _barred(self, one: Running, logits: Tensor, step: Step) -> bool:
+        """What the guide does not allow gets no weight; false if the guide failed."""
+        if one.guide:
+            try:
+                allowed = one.guide.allowed()[: len(logits)]
+            except GuideFailed as error:
+                return self._fail(one, error, step)
+            logits.masked_fill_(~allowed.to(logits.device), float("-inf"))
+        return True
+
+    def _advanced(self, one: Running, token_id: int, step: Step) -> bool:
+        if one.guide:
+            try:
+                one.guide.advance((token_id,))
+            except GuideFailed as error:
+                return self._fail(one, error, step)
+        return True
+
+    def _fail(self, one: Running, error: GuideFailed, step: Step) -> bool:
+        self.remove(one.id)
+        step.failed[one.id] = error
+        return False

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -43,6 +44,20 @@ class Sampler:
         """A number in [0, 1), the same for the same seed and position."""
         digest = blake2b(f"{self.seed}:{position}".encode(), digest_size=8).digest()
         return (int.from_bytes(digest, "little") >> 11) / (1 << 53)
+
+
+class Likelihoods(NamedTuple):
+    """Natural logarithms of probabilities: of the chosen token, and of the likeliest ones by their ids."""
+
+    chosen: float
+    best: list[tuple[int, float]]
+
+
+def likelihoods(logits: Tensor, token_id: int, *, best: int) -> Likelihoods:
+    """By the model's own probabilities, before temperature and the like (one row: vocabulary)."""
+    logs = logits.float().log_softmax(dim=-1)
+    values, ids = logs.topk(best)
+    return Likelihoods(float(logs[token_id]), list(zip(ids.tolist(), values.tolist(), strict=True)))
 
 
 def choose(logits: Tensor, samplers: Sequence[Sampler], positions: Sequence[int]) -> list[int]:

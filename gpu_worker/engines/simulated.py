@@ -26,6 +26,7 @@ from msgspec import Meta
 from gpu_worker.detokenize import StopStrings
 from gpu_worker.engines import EngineOutput, EngineRequest, Phases
 from gpu_worker.engines.outbox import Outbox
+from gpu_worker.engines.simulated_json import CannotImitate, pieces_of
 from gpu_worker.engines.simulated_text import (
     answer_length,
     key_of,
@@ -167,7 +168,11 @@ class SimulatedEngine:
         if request.body.embed:
             return self._embedding(request)
         prompt_length = prompt_tokens(prompt)
-        pieces = self._pieces(request)
+        try:
+            pieces = self._pieces(request)
+        except CannotImitate as refusal:
+            error = TaskError("unsupported_output", f"The simulated engine makes no answer of this form: {refusal}")
+            return EngineOutput(id=request.id, prompt_tokens=prompt_length, ending="failed", error=error)
         length, reason = answer_length(request.body, self._args.answer_tokens)
         if pieces:
             length = min(len(pieces), request.body.params.max_tokens)
@@ -200,8 +205,8 @@ class SimulatedEngine:
         )
 
     def _pieces(self, request: EngineRequest) -> tuple[str, ...]:
-        """The tokens of an answer that is not made up of words, as text; none: it is."""
-        return ()
+        """The tokens of an answer that is not made up of words, as text; none: it is. Raises `CannotImitate`."""
+        return pieces_of(request.body.output) if request.body.output else ()
 
     def _embedding(self, request: EngineRequest) -> _Sequence | EngineOutput:
         """A sequence of one token, which brings the whole answer."""

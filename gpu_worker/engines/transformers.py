@@ -30,14 +30,16 @@ import transformers
 from gpu_worker.detokenize import Answer
 from gpu_worker.engines import EngineOutput, EngineRequest, Phases
 from gpu_worker.engines.continuous_batch import Chosen, ContinuousBatch, Running
+from gpu_worker.engines.guide import Guide, GuideFailed, Guides
 from gpu_worker.engines.kv_rows import RowCache
 from gpu_worker.engines.outbox import Outbox
 from gpu_worker.engines.prompting import PromptRefused, budget, decoder, end_ids, prompt_ids
 from gpu_worker.engines.sampling import Sampler
+from gpu_worker.engines.token_text import tokens_of, told
 from gpu_worker.failures import BadSetting, EngineCannotStart, sentence
 from gpu_worker.phases import StartPhases
 from gpu_worker.settings import Settings, read_engine_args
-from taskqueue.messages import SamplingParams, TaskError
+from taskqueue.messages import SamplingParams, TaskError, TokenLogprob
 
 log = logging.getLogger(__name__)
 
@@ -66,11 +68,14 @@ class _Loaded(msgspec.Struct, frozen=True):
     batch: ContinuousBatch
     context: int
     end_ids: frozenset[int]
+    guides: Guides | TaskError
+    """Or why this model cannot be guided."""
 
 
 class _Growing(msgspec.Struct, frozen=True):
     answer: Answer
     prompt_tokens: int
+    guide: Guide | None
 
 
 class TransformersEngine:
@@ -136,7 +141,8 @@ class TransformersEngine:
                 step = engine.batch.step()
                 outputs += [self._grown(engine, one) for one in step.chosen]
                 outputs += [self._broken(request_id, error) for request_id, error in step.failed.items()]
-                failures = failures + 1 if step.failed and not step.chosen else 0
+                broken = any(not isinstance(error, GuideFailed) for error in step.failed.values())
+                failures = failures + 1 if broken and not step.chosen else 0
             if outputs:
                 _tell(loop, self._outbox.put, outputs)
             if failures >= FAILURES_UNTIL_DEATH:
@@ -165,15 +171,20 @@ class TransformersEngine:
             end_ids=frozenset() if params.ignore_eos else engine.end_ids,
             max_tokens=max_tokens,
         )
-        if ending := answer.replay(request.streamed):
+        guide = _guide(engine, request)
+        ending = answer.replay(request.streamed)
+        if ending or (guide and guide.is_complete):
+            ending = "stop" if guide and guide.is_complete else ending
             return [EngineOutput(id=request.id, prompt_tokens=len(prompt), ending=ending)]
-        self._growing[request.id] = _Growing(answer, len(prompt))
+        self._growing[request.id] = _Growing(answer, len(prompt), guide)
         engine.batch.add(
             Running(
                 id=request.id,
                 ids=[*prompt, *request.streamed],
                 sampler=Sampler.of(params, turn=request.turn),
                 prompt_length=len(prompt),
+                guide=guide,
+                logprobs=params.logprobs,
             )
         )
         return []
@@ -181,6 +192,9 @@ class TransformersEngine:
     def _grown(self, engine: _Loaded, chosen: Chosen) -> EngineOutput:
         growing = self._growing[chosen.id]
         text, ending = growing.answer.push(chosen.token_id)
+        if growing.guide and growing.guide.is_complete:
+            text += growing.answer.close() if ending is None else ""
+            ending = "stop"
         if ending:
             engine.batch.remove(chosen.id)
             del self._growing[chosen.id]
@@ -188,11 +202,15 @@ class TransformersEngine:
             id=chosen.id,
             token_ids=(chosen.token_id,),
             text=text,
+            logprobs=_logprobs(engine, chosen),
             prompt_tokens=growing.prompt_tokens,
             ending=ending,
         )
 
     def _broken(self, request_id: str, error: Exception) -> EngineOutput:
+        if isinstance(error, GuideFailed):
+            why = f"The form that was asked for is too complex to be kept to: {error}"
+            return self._failed(request_id, TaskError("unsupported_output", why))
         log.error("%s: a forward pass failed: %s", request_id, sentence(error))
         log.debug("traceback", exc_info=error)
         return self._failed(request_id, TaskError("engine_error", sentence(error)))
@@ -202,6 +220,22 @@ class TransformersEngine:
         return EngineOutput(
             id=request_id, prompt_tokens=growing.prompt_tokens if growing else 0, ending="failed", error=error
         )
+
+
+def _guide(engine: _Loaded, request: EngineRequest) -> Guide | None:
+    if request.body.output is None and request.body.params.logprobs is None:
+        return None
+    if isinstance(engine.guides, TaskError):
+        raise PromptRefused(engine.guides)
+    if request.body.output is None:
+        return None
+    return engine.guides.of(request.body.output, streamed=request.streamed)
+
+
+def _logprobs(engine: _Loaded, chosen: Chosen) -> tuple[TokenLogprob, ...]:
+    if chosen.logprobs is None or chosen.token_id in engine.end_ids or isinstance(engine.guides, TaskError):
+        return ()
+    return (told(engine.guides.tokens, (chosen.token_id, chosen.logprobs.chosen), chosen.logprobs.best),)
 
 
 def load(name: str, args: TransformersArgs, slots: int, phases: Phases | None = None) -> _Loaded:
@@ -233,7 +267,15 @@ def load(name: str, args: TransformersArgs, slots: int, phases: Phases | None = 
     phases.enter("compile")
     _warm_up(batch)
     ends = end_ids(model.generation_config.eos_token_id, model.config.eos_token_id, tokenizer.eos_token_id)
-    return _Loaded(tokenizer, batch, context, ends)
+    try:
+        vocabulary = model.config.get_text_config().vocab_size
+        guides: Guides | TaskError = Guides(tokens_of(tokenizer, vocabulary=vocabulary, end_ids=ends))
+    except ValueError as error:
+        guides = TaskError(
+            "unsupported_output",
+            f"This model's answers can neither be guided nor told token by token: {sentence(error)}",
+        )
+    return _Loaded(tokenizer, batch, context, ends, guides)
 
 
 def longest_context(config: Any) -> int:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+from llguidance import LLTokenizer
 
 from gpu_worker.detokenize import Answer
 from gpu_worker.engines import EngineOutput, EngineRequest, Phases
@@ -25,11 +26,13 @@ from gpu_worker.engines.child_noise import ChildNoise
 from gpu_worker.engines.leash import leash_children
 from gpu_worker.engines.outbox import Outbox
 from gpu_worker.engines.prompting import PromptRefused, budget, decoder, end_ids, prompt_ids
+from gpu_worker.engines.token_text import tokens_of, told
+from gpu_worker.engines.vllm_guide import SCHEDULER, guided, structured_config
 from gpu_worker.engines.vllm_phases import SMALL_TALK, VllmPhases
 from gpu_worker.failures import BadSetting, EngineCannotStart, WorkerFailure, sentence
 from gpu_worker.phases import StartPhases
 from gpu_worker.settings import Settings
-from taskqueue.messages import TaskError
+from taskqueue.messages import TaskError, TokenLogprob
 
 log = logging.getLogger(__name__)
 
@@ -63,6 +66,7 @@ class VllmEngine:
         self._running: dict[str, asyncio.Task[EngineOutput]] = {}
         self._loaded: _Loaded | None = None
         self._health: asyncio.Task[None] | None = None
+        self._tokens: LLTokenizer | None = None
 
     async def start(self, phases: Phases | None = None) -> None:
         self._loaded = await asyncio.to_thread(load, self._settings, phases or StartPhases())
@@ -117,6 +121,7 @@ class VllmEngine:
     async def _stream(self, request: EngineRequest) -> EngineOutput:
         """Put all outputs but the last, which is returned."""
         from vllm import SamplingParams
+        from vllm.exceptions import VLLMValidationError
         from vllm.sampling_params import RequestOutputKind
 
         assert self._loaded is not None
@@ -144,6 +149,8 @@ class VllmEngine:
             stop_token_ids=sorted(ends),
             detokenize=False,
             output_kind=RequestOutputKind.DELTA,
+            logprobs=params.logprobs,
+            **guided(request.body.output, request.streamed),
         )
         outputs = self._loaded.llm.generate(self._salted([*prompt, *request.streamed], request), sampling, request.id)
         try:
@@ -151,12 +158,37 @@ class VllmEngine:
                 completion = output.outputs[0]
                 grown = _grown(request.id, answer, list(completion.token_ids), len(prompt), completion.finish_reason)
                 grown = msgspec.structs.replace(grown, cached_tokens=output.num_cached_tokens or 0)
+                if completion.logprobs is not None:
+                    logprobs = await self._told(grown, completion.logprobs, ends, best=params.logprobs or 0)
+                    grown = msgspec.structs.replace(grown, logprobs=logprobs)
                 if grown.ending:
                     return grown
                 self._outbox.put([grown])
+        except VLLMValidationError as error:
+            if request.body.output is None:
+                raise
+            raise PromptRefused(TaskError("unsupported_output", f"vLLM cannot keep to this form: {error}")) from error
         finally:
             await outputs.aclose()  # vLLM's abort, where it had not ended by itself
         raise RuntimeError("vLLM ended the request without a finish reason")
+
+    async def _told(
+        self, grown: EngineOutput, logprobs: Sequence[Any], ends: frozenset[int], *, best: int
+    ) -> tuple[TokenLogprob, ...]:
+        """The log probabilities of one of vLLM's outputs; the first time the tokenizer is read, which may take a second."""
+        assert self._loaded is not None
+        if self._tokens is None:
+            vocabulary = self._loaded.llm.model_config.get_vocab_size()
+            self._tokens = await asyncio.to_thread(
+                tokens_of, self._loaded.tokenizer, vocabulary=vocabulary, end_ids=self._loaded.end_ids
+            )
+        found = []
+        for token_id, row in zip(grown.token_ids, logprobs, strict=False):
+            if token_id not in ends:
+                ranked = sorted(row.items(), key=lambda one: (-one[1].logprob, one[0]))[:best]
+                likeliest = [(other, entry.logprob) for other, entry in ranked]
+                found.append(told(self._tokens, (token_id, row[token_id].logprob), likeliest))
+        return tuple(found)
 
     def _salted(self, ids: list[int], request: EngineRequest) -> dict[str, Any]:
         """The whole prompt as vLLM takes it, in the tenant's own part of the prefix cache."""
@@ -229,6 +261,7 @@ def _few_cores(engine_args: dict[str, Any]) -> dict[str, Any]:
 
 def _load(settings: Settings, phases: Phases) -> _Loaded:
     from vllm.engine.arg_utils import AsyncEngineArgs
+    from vllm.usage.usage_lib import UsageContext
     from vllm.v1.engine.async_llm import AsyncLLM
 
     phases.enter("engine")
@@ -238,7 +271,15 @@ def _load(settings: Settings, phases: Phases) -> _Loaded:
     if unknown:
         raise BadSetting(f"OPSITE_ENGINE_ARGS: vLLM's AsyncEngineArgs has no {', '.join(unknown)}")
     defaults = {"max_num_seqs": settings.slots, "disable_log_stats": True} | _few_cores(settings.engine_args)
-    llm = AsyncLLM.from_engine_args(AsyncEngineArgs(model=settings.model, **(defaults | settings.engine_args)))
+    given = defaults | settings.engine_args
+    given["structured_outputs_config"] = structured_config(given.get("structured_outputs_config") or {})
+    args = AsyncEngineArgs(model=settings.model, **given)
+    vllm_config = args.create_engine_config(UsageContext.ENGINE_CONTEXT)
+    if vllm_config.scheduler_config.scheduler_cls is None:
+        vllm_config.scheduler_config.scheduler_cls = SCHEDULER
+    llm = AsyncLLM.from_vllm_config(
+        vllm_config, enable_log_requests=args.enable_log_requests, disable_log_stats=args.disable_log_stats
+    )
     config = llm.model_config
     generation = config.try_get_generation_config() or {}
     tokenizer = llm.renderer.tokenizer

@@ -1,13 +1,15 @@
 -- Text of one engine step, all turns together. A turn whose attempt is no longer the holder's is refused.
--- ARGV: worker, then per turn: turn, attempt, seq, text (JSON literal), packed token ids, the raw text (JSON literal; '': as shown).
+-- ARGV: worker, then per event: turn, attempt, seq, kind, data (JSON; of `text` a literal), packed token ids, the raw text (JSON
+-- literal; '': as shown).
 local worker = ARGV[1]
 local stops = {}
 
-for i = 2, #ARGV, 6 do
-  local turn, attempt, seq, text, tokens, raw = ARGV[i], ARGV[i + 1], tonumber(ARGV[i + 2]), ARGV[i + 3], ARGV[i + 4], ARGV[i + 5]
+for i = 2, #ARGV, 7 do
+  local turn, attempt, seq, kind, data = ARGV[i], ARGV[i + 1], tonumber(ARGV[i + 2]), ARGV[i + 3], ARGV[i + 4]
+  local tokens, raw = ARGV[i + 5], ARGV[i + 6]
   local held = redis.call('HMGET', key('turn:', turn), 'state', 'worker', 'attempt', 'task')
   if held[1] == 'running' and held[2] == worker and held[3] == attempt then
-    if append(held[4], seq, 'text', text, tokens, raw) then redis.call('HSET', key('turn:', turn), 'seq', seq) end
+    if append(held[4], seq, kind, data, kind == 'text' and tokens, raw) then redis.call('HSET', key('turn:', turn), 'seq', seq) end
   else
     table.insert(stops, { turn, 'lost' })
   end

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from typing import Any
 
+import msgspec
 import psycopg
 import pytest
 from asgiref.sync import sync_to_async
 
 from agents.models import AnswerLength, Message, Task, Turn
+from agents.output_forms import stored
 from agents.recorder import record_once
 from agents.recording import fold, storable
 from agents.submissions import body_of, estimated_tokens, reserved_tokens, submission
@@ -18,7 +20,7 @@ from taskqueue import keys
 from taskqueue.async_budget import AsyncBudget
 from taskqueue.async_client import AsyncQueue
 from taskqueue.link import Link
-from taskqueue.messages import Delta, Finish, Record, Submission, TaskError, Usage
+from taskqueue.messages import Delta, Finish, OutputForm, Record, Submission, TaskError, Usage
 from tenants.models import Tenant
 from tenants.services import issue_key
 from tests.scene import Scene
@@ -213,6 +215,22 @@ async def test_the_sweep_brings_back_a_task_with_its_key_and_the_key_s_limit(
     await sweep.aclose()
     assert len(await queue.claim("w1", 5, lease_s=30)) == 1
     assert (await queue.signals()).held_back == 1
+
+
+async def test_the_sweep_brings_back_a_task_with_the_body_that_was_lost(
+    live: Scene, queue: AsyncQueue, redis_url: str, database_url: str
+) -> None:
+    """Also a schema's properties are in the order in which they were given."""
+    schema = {"type": "object", "properties": {"zeta": {}, "a": {}, "bb": {}}, "required": ["zeta", "a"]}
+    form = OutputForm("json_schema", schema)
+    task = await sync_to_async(live.ann.task)(output_form=stored(form))
+    asked = msgspec.structs.replace(body_of(task.input, task.params), output=form)
+    sweep = Sweep(redis_url)
+    async with await psycopg.AsyncConnection.connect(database_url, autocommit=True) as connection:
+        assert await sweep.once(connection, grace_s=0) == 1
+    await sweep.aclose()
+    (claimed,) = await queue.claim("w1", 1, lease_s=30)
+    assert msgspec.json.encode(claimed.body) == msgspec.json.encode(asked)
 
 
 async def finish_all(queue: AsyncQueue, lengths: list[int], *, state: Any = "succeeded") -> None:

@@ -67,7 +67,7 @@ def test_another_media_type(ann: Application) -> None:
     [
         ("PUT", "/api/v1/agents/poet"),
         ("DELETE", "/api/v1/agents"),
-        ("POST", "/api/v1/agents/poet/revisions"),
+        ("PUT", "/api/v1/agents/poet/revisions"),
         ("PUT", "/api/v1/conversations"),
         ("PATCH", "/api/v1/tasks"),
     ],

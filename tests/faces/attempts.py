@@ -377,8 +377,8 @@ MESSAGES: dict[str, tuple[Attempt, ...]] = {
 
 RESPONSE_NAMES = {"model", "previous_response_id", "conversation"}
 FORMS: dict[type[Any], tuple[set[str], set[str]]] = {
-    forms.AgentInput: ({"slug", "pool"}, {"name", "system_prompt", "params"}),
-    forms.AgentChange: ({"pool"}, {"name", "system_prompt", "params"}),
+    forms.AgentInput: ({"slug", "pool"}, {"name", "system_prompt", "params", "output"}),
+    forms.AgentChange: ({"pool"}, {"name", "system_prompt", "params", "output"}),
     forms.AgentFilter: (set(), {"archived"}),
     revision_forms.DraftInput: ({"pool", "tools"}, {"system_prompt", "params", "limits"}),
     schedule_forms.ScheduleInput: ({"task"}, {"name", "cron", "time_zone", "catch_up", "overlap", "is_enabled"}),
@@ -409,6 +409,7 @@ FORMS: dict[type[Any], tuple[set[str], set[str]]] = {
             "embed",
             "truncate",
             "parameters",
+            "output",
             "priority",
             "deadline_s",
             "deadline_at",

@@ -12,11 +12,12 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from gpu_worker.engines import Engine, EngineOutput, EngineRequest
 from taskqueue.async_client import AsyncQueue
-from taskqueue.messages import Record, SamplingParams, Submission, TurnBody
+from taskqueue.messages import Record, SamplingParams, Submission, TokenLogprob, TurnBody
 
 ROOT = Path(__file__).resolve().parents[2]
 PATIENCE_S = 60.0
@@ -111,6 +112,14 @@ async def streamed_text(queue: AsyncQueue, task: str) -> str:
     events = await queue.read_log(task, count=100_000)
     assert [event.seq for event in events] == list(range(1, len(events) + 1))
     return "".join(json.loads(event.data) for event in events if event.kind == "text")
+
+
+async def told_of(queue: AsyncQueue, task: str) -> list[TokenLogprob]:
+    """What a task's log tells, after checking that its numbers have neither gap nor repeat."""
+    events = await queue.read_log(task, count=100_000)
+    assert [event.seq for event in events] == list(range(1, len(events) + 1))
+    lists = [json.loads(event.data) for event in events if event.kind == "logprobs"]
+    return [msgspec.convert(one, TokenLogprob) for told in lists for one in told]
 
 
 class Ran:

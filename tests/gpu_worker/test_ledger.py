@@ -7,10 +7,28 @@ import pytest
 
 from gpu_worker.engines import EngineOutput
 from gpu_worker.ledger import Ledger
-from taskqueue.messages import ClaimedTurn, Stop, StopReason, TaskError, ToolCall, ToolSpec, TurnBody, Usage
+from taskqueue.messages import (
+    INVALID_OUTPUT,
+    ClaimedTurn,
+    OutputForm,
+    Stop,
+    StopReason,
+    TaskError,
+    ToolCall,
+    ToolSpec,
+    TurnBody,
+    Usage,
+)
 
 
-def turn(name: str = "a", *, attempt: int = 1, seq: int = 2, streamed: tuple[int, ...] = ()) -> ClaimedTurn:
+def turn(
+    name: str = "a",
+    *,
+    attempt: int = 1,
+    seq: int = 2,
+    streamed: tuple[int, ...] = (),
+    output: OutputForm | None = None,
+) -> ClaimedTurn:
     return ClaimedTurn(
         turn=name,
         task=f"task-{name}",
@@ -19,7 +37,7 @@ def turn(name: str = "a", *, attempt: int = 1, seq: int = 2, streamed: tuple[int
         seq=seq,
         enqueued_ms=0,
         deadline_ms=0,
-        body=TurnBody(prompt="p"),
+        body=TurnBody(prompt="p", output=output),
         streamed=streamed,
     )
 
@@ -118,6 +136,38 @@ def test_draining_releases_what_neither_ended_nor_was_stopped() -> None:
     assert [(finish.turn, finish.state) for finish in flush.finishes] == [("b", "cancelled")]
     assert ledger.leave() == ["a", "d"]
     assert len(ledger) == 0
+
+
+@pytest.mark.parametrize(
+    ("text", "ending", "state", "words"),
+    [
+        ("1}", "stop", "succeeded", ""),
+        ("1}", "length", "succeeded", ""),  # nothing was cut off
+        ("1", "length", "failed", "was cut after 3 tokens"),
+        ("1]", "stop", "failed", "is no JSON"),
+        ('"x"}', "stop", "failed", "at $.a: 'x' is not of type 'integer'"),
+    ],
+)
+def test_an_answer_without_its_form_fails_and_is_kept(text: str, ending: str, state: str, words: str) -> None:
+    """The whole counts, what earlier attempts showed included."""
+    form = OutputForm("json_schema", {"type": "object", "properties": {"a": {"type": "integer"}}})
+    ledger = Ledger()
+    ledger.admit(turn(attempt=2, streamed=(4, 5), output=form), streamed_text='{"a":')
+    (finish,) = ledger.book([out("a:2", 7, text, ending)], now_ms=1).finishes
+    assert (finish.state, finish.text, finish.finish_reason) == (state, '{"a":' + text, ending)
+    if words:
+        assert finish.error is not None
+        assert finish.error.code == INVALID_OUTPUT
+        assert words in finish.error.message
+
+
+@pytest.mark.parametrize("ending", ["aborted", "failed"])
+def test_what_ended_otherwise_is_not_held_to_its_form(ending: str) -> None:
+    ledger = Ledger()
+    ledger.admit(turn(output=OutputForm("json_object")))
+    ledger.stop([Stop("a", "cancelled")], concerning=["a:1"])
+    (finish,) = ledger.book([out("a:1", 7, "{", ending)], now_ms=1).finishes
+    assert finish.error is None or finish.error.code == "engine_error"
 
 
 CALLED = '<tool_call>{"name":"now"}</tool_call>'

@@ -14,10 +14,22 @@ from typing import Any
 import psutil
 import pytest
 
+from gpu_worker.output_check import fault
+from taskqueue import calls, keys
 from taskqueue.async_client import AsyncQueue
-from taskqueue.messages import ChatMessage, Record, SamplingParams, Submission, TurnBody
+from taskqueue.messages import (
+    INVALID_OUTPUT,
+    ChatMessage,
+    Delta,
+    OutputForm,
+    Record,
+    SamplingParams,
+    Submission,
+    TurnBody,
+)
 from tests.conftest import vllm_python
-from tests.gpu_worker.conftest import WorkerProcess, outcomes, seconds, streamed_text, submission, until
+from tests.gpu_worker.conftest import WorkerProcess, outcomes, seconds, streamed_text, submission, told_of, until
+from tests.gpu_worker.test_guided import FORMS, PERSON, in_form
 
 pytestmark = [pytest.mark.vllm, pytest.mark.timeout(900)]
 
@@ -114,6 +126,67 @@ async def test_a_cancelled_turn_leaves_the_engine(queue: AsyncQueue) -> None:
     await until(has_text)
     await queue.cancel([one.turn])
     assert (await outcomes(queue, 1))[one.turn].state == "cancelled"
+
+
+async def test_it_keeps_to_a_form(queue: AsyncQueue) -> None:
+    """All forms at once, with one that is cut, and one that is not guided."""
+    asked = {700 + number: form for number, form in enumerate(FORMS.values())}
+    submissions = [in_form(submission(number, prompt=PROMPT, max_tokens=200), form) for number, form in asked.items()]
+    cut, free = (
+        submission(798, prompt=PROMPT, max_tokens=3),
+        submission(799, prompt=PROMPT, temperature=0, max_tokens=20),
+    )
+    ended = await run(queue, [*submissions, in_form(cut, PERSON), free])
+    for number, form in asked.items():
+        record = ended[f"turn-{number}"]
+        assert (record.state, record.finish_reason, record.error) == ("succeeded", "stop", None)
+        assert fault(record.text or "", form) == ""
+        assert await streamed_text(queue, record.task) == record.text
+    error = ended["turn-798"].error
+    assert error is not None
+    assert (ended["turn-798"].finish_reason, error.code) == ("length", INVALID_OUTPUT)
+    assert ended["turn-799"].state == "succeeded"
+
+
+async def test_it_tells_how_likely_tokens_were(queue: AsyncQueue) -> None:
+    one = submission(790, prompt=PROMPT, temperature=0, max_tokens=20, ignore_eos=True, logprobs=2)
+    record = (await run(queue, [one]))[one.turn]
+    told = await told_of(queue, one.task)
+    assert b"".join(bytes(each.bytes) for each in told).decode() == record.text
+    assert all(len(each.top_logprobs) == 2 for each in told)
+    assert all(each.logprob == each.top_logprobs[0].logprob <= 0 for each in told)  # greedy: the likeliest one
+
+
+@pytest.mark.parametrize("kept", [0.5, 1.0])
+async def test_it_goes_on_in_the_form_behind_what_was_streamed(
+    queue: AsyncQueue, worker: WorkerProcess, kept: float
+) -> None:
+    """Another worker took the turn, said so much of it, and gave it back: vLLM's grammar must know what was said."""
+    line = {"type": "string", "minLength": 20, "maxLength": 40}
+    form = OutputForm("json_schema", {"type": "array", "items": line, "minItems": 5, "maxItems": 5})
+    numbers = (round(810 + 10 * kept), round(830 + 10 * kept))
+    whole, one = (in_form(submission(number, prompt=PROMPT, temperature=0, max_tokens=300), form) for number in numbers)
+    undisturbed = (await run(queue, [whole]))[whole.turn]
+    assert (undisturbed.state, fault(undisturbed.text or "", form)) == ("succeeded", "")
+    entries = await queue._link.ask("XRANGE", keys.log(queue.pool, whole.task), "-", "+")
+    fields = [dict(zip(entry[1][::2], entry[1][1::2], strict=True)) for entry in entries]
+    said = [(json.loads(one[b"d"]), calls.unpack_tokens(one[b"t"])) for one in fields if one[b"k"] == b"text"]
+    assert len(said) > 6
+
+    worker.signal(signal.SIGSTOP)
+    try:
+        await queue.enqueue([one])
+        (turn,) = await queue.claim("another", 1, lease_s=60)
+        for number, (text, ids) in enumerate(said[: max(1, round(kept * len(said)))], start=1):
+            delta = Delta(turn=turn.turn, attempt=turn.attempt, seq=turn.seq + number, text=text, token_ids=ids)
+            assert await queue.emit("another", [delta]) == []
+        await queue.release("another", [one.turn])
+    finally:
+        worker.signal(signal.SIGCONT)
+    record = (await outcomes(queue, 1))[one.turn]
+    assert (record.state, record.finish_reason, record.attempt) == ("succeeded", "stop", 2)
+    assert (record.text, record.usage) == (undisturbed.text, undisturbed.usage)
+    assert await streamed_text(queue, one.task) == undisturbed.text
 
 
 async def test_it_tells_the_phases_of_its_start(queue: AsyncQueue) -> None:

@@ -62,7 +62,7 @@ class Application:
 
     def until_settled(self, slug: str) -> dict[str, Any]:
         """The documents by title, when none waits any more."""
-        deadline = time.monotonic() + PATIENCE_S
+        deadline = time.monotonic() + 2 * PATIENCE_S  # several processes may have to start for it
         while True:
             rows = self.call("GET", f"/collections/{slug}/documents", 200, params={"page_size": 200})["results"]
             if not any(row["state"] in ("waiting", "ingesting") for row in rows):

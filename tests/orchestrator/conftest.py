@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from django.db import connection
+from django.db import connection, transaction
 
 from orchestrator.loop import Orchestrator
 from orchestrator.models import Pool, ScalingDecision, ScalingPolicy, Worker
@@ -60,7 +60,6 @@ class Site:
             "slots": 4,
             "lease_s": 2.0,
         }
-        pool = Pool.objects.create(**{**defaults, **fields})
         quick = {
             "max_workers": 3,
             "waiting_per_worker": 4,
@@ -68,7 +67,9 @@ class Site:
             "down_cooldown_s": 1.0,
             "idle_to_zero_s": 1.0,
         }
-        ScalingPolicy.objects.create(pool=pool, **{**quick, **(policy or {})})
+        with transaction.atomic():  # an orchestrator that runs never sees it without its policy
+            pool = Pool.objects.create(**{**defaults, **fields})
+            ScalingPolicy.objects.create(pool=pool, **{**quick, **(policy or {})})
         return pool
 
     def queue(self, pool: Pool) -> Queue:

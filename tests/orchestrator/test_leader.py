@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import psycopg
 import pytest
 from django.db import connection
 
@@ -29,6 +30,28 @@ def cut(number: int) -> None:
             [low, high],
         )
         assert cursor.fetchall() == [(True,)]
+
+
+def test_a_thread_that_learns_late_of_a_lost_connection_costs_no_new_lead(
+    two: tuple[Leadership, Leadership], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a start's thread does, which asked while the old one was still there."""
+    first, _ = two
+    assert first.campaign()
+    lost = first._connection
+    assert lost is not None
+
+    def late(*arguments: object) -> None:
+        monkeypatch.undo()
+        assert not first.confirm()
+        assert first.campaign()
+        raise psycopg.OperationalError("the connection is lost")
+
+    cut(first._number)
+    monkeypatch.setattr(lost, "execute", late)
+    assert not first.confirm()
+    assert first.leads
+    assert first.confirm()
 
 
 def test_one_leads_the_other_waits(two: tuple[Leadership, Leadership]) -> None:

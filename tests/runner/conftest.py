@@ -129,14 +129,19 @@ class Stage:
     def effects(self) -> subprocess.Popen[bytes]:
         return self.run("effects", OPSITE_OUTBOUND_ALLOW="127.0.0.1/32")
 
+    def embedder(self, pool: str) -> WorkerProcess:
+        """A worker of another pool, whose engine gives made-up vectors."""
+        return self._worker({"pool": pool, "engine": "simulated", "engine_args": '{"step_base_s": 0.001}'})
+
     def worker(self, *script: str, **scripts: list[str]) -> WorkerProcess:
         said = {"script": script, "scripts": scripts, "step_base_s": 0.001}
-        values = {
-            "redis_url": self.redis_url, "pool": self.scene.pool.slug, "engine": "scripted", "lease_s": 2,
-            "worker_id": f"worker-{len(self.workers)}", "engine_args": json.dumps(said),
-        }  # fmt: skip
-        environment = {f"OPSITE_{name.upper()}": str(value) for name, value in values.items()}
-        self.workers.append(WorkerProcess(environment, self.tmp_path / f"worker-{len(self.workers)}.log"))
+        return self._worker({"pool": self.scene.pool.slug, "engine": "scripted", "engine_args": json.dumps(said)})
+
+    def _worker(self, settings: dict[str, str]) -> WorkerProcess:
+        name = f"worker-{len(self.workers)}"
+        values = {"redis_url": self.redis_url, "lease_s": 2, "worker_id": name, **settings}
+        environment = {f"OPSITE_{setting.upper()}": str(value) for setting, value in values.items()}
+        self.workers.append(WorkerProcess(environment, self.tmp_path / f"{name}.log"))
         return self.workers[-1]
 
 

@@ -15,6 +15,7 @@ from agents.models import Task, Turn
 from agents.tool_models import ToolCall
 from agents.tools.results import UNKNOWN
 from opsite.demo.events import read_events
+from orchestrator.models import Pool, ScalingPolicy
 from tests.gpu_worker.conftest import until
 from tests.runner.conftest import Stage, ToolServer, agent, call, http_tool, mcp_tool
 
@@ -162,7 +163,7 @@ async def test_the_web_process_and_the_recorder_are_killed_in_the_middle(stage: 
 
 
 async def test_what_agents_do_on_one_fleet(stage: Stage, tool_server: ToolServer) -> None:
-    """All at once: calls beside each other, a limit, a person, a cancellation, work handed over."""
+    """All at once: calls beside each other, a limit, a person, a cancellation, work handed over, documents searched."""
     scene, builtin = stage.scene, {"builtin": "calculator"}
     await sync_to_async(http_tool)(scene, tool_server.url)
     await sync_to_async(agent)(scene, {"tool": "double"}, builtin, slug="both")
@@ -183,6 +184,7 @@ async def test_what_agents_do_on_one_fleet(stage: Stage, tool_server: ToolServer
         Endless=[call("calculator", expression="1+1")],
         Ask=[call("ask_human", question="Which colour?"), "Done: {last}"],
         Poem=[call("hand_off", agent="poet", message="Sing."), "Done: {last}"],
+        Look=[call("knowledge_search", collection="handbook", query="When is tea?"), "Done: {last}"],
         Delegate=[call("hand_off", agent="asker", message="Ask"), "Done: {last}"],
     )
     await asyncio.gather(
@@ -192,6 +194,7 @@ async def test_what_agents_do_on_one_fleet(stage: Stage, tool_server: ToolServer
         _cancelled(stage),
         _handed_over(stage),
         _child(stage),
+        _searched(stage),
     )
 
 
@@ -256,6 +259,29 @@ async def _handed_over(stage: Stage) -> None:
     child = await Task.objects.for_tenant(stage.scene.ann.tenant).select_related("agent").aget(parent_call__task=task)
     assert (child.agent.slug, child.state, told(events)) == ("poet", "succeeded", ["A poem."[: len(child.output)]])
     assert (await recorded(stage, task))["output"] == f"Done: {child.output}"
+
+
+async def _searched(stage: Stage) -> None:
+    pool = await Pool.objects.acreate(slug=f"{stage.scene.pool.slug}-e", name="Vectors", engine=Pool.Engine.SIMULATED)
+    await ScalingPolicy.objects.acreate(pool=pool)
+    stage.embedder(pool.slug)
+    await sync_to_async(agent)(
+        stage.scene, {"builtin": "knowledge_search", "collections": ["handbook"]}, slug="librarian"
+    )
+    async with stage.web.client(stage.scene.ann.headers) as client:
+        made = await client.post("/api/v1/collections", json={"slug": "handbook", "pool": pool.slug})
+        assert made.status_code == 201, made.text
+        document = {"title": "Tea", "text": "Tea is at four."}
+        put = await client.post("/api/v1/collections/handbook/documents", json=document)
+        assert put.status_code == 201, put.text
+
+        async def ingested() -> bool:
+            rows = (await client.get("/api/v1/collections/handbook/documents")).json()["results"]
+            return [row["state"] for row in rows] == ["ready"]
+
+        await until(ingested)
+    task = await submit(stage, "librarian", "Look")
+    assert told(await events_of(stage, task)) == ["[1] Tea\nTea is at four."]
 
 
 async def _child(stage: Stage) -> None:

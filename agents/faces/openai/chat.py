@@ -14,7 +14,7 @@ from starlette.responses import Response
 
 from agents.faces import answers
 from agents.faces.context import Context
-from agents.faces.openai import chat_tools
+from agents.faces.openai import chat_tools, logprobs, response_format
 from agents.faces.openai.chat_form import ChatForm, completion
 from agents.faces.openai.choices import all_gathered, several, wanted_n
 from agents.faces.openai.chunks import chunks, left_by_client
@@ -34,7 +34,8 @@ async def chat(context: Context, request: Request) -> Response:
     wanted = decode(await answers.body_of(request, context.body_limit), ChatRequest)
     agent = await generating_agent_of(context, principal, wanted.model)
     task = task_request(wanted, agent, idempotency_key=request.headers.get("idempotency-key"))
-    with as_asked({"max_tokens": "max_tokens" if wanted.max_completion_tokens is None else "max_completion_tokens"}):
+    names = {"max_tokens": "max_tokens" if wanted.max_completion_tokens is None else "max_completion_tokens"}
+    with as_asked(names), response_format.form_as_asked():
         choices = await submit_together(
             context, principal, agent, several(task, agent, wanted_n(wanted.n)), follow=True
         )
@@ -54,6 +55,7 @@ def task_request(wanted: ChatRequest, agent: AgentRef, *, idempotency_key: str |
         agent=agent.slug,
         messages=[chat_tools.message(index, message) for index, message in enumerate(wanted.messages)],
         parameters=_parameters(wanted),
+        output=response_format.output(wanted.response_format),
         tools=chat_tools.tools(wanted),
         tool_choice=chat_tools.tool_choice(wanted),
         idempotency_key=idempotency_key,
@@ -73,5 +75,6 @@ def _parameters(wanted: ChatRequest) -> dict[str, Any]:
         "seed": wanted.seed,
         "stop": [wanted.stop] if isinstance(wanted.stop, str) else wanted.stop,
         "ignore_eos": wanted.ignore_eos,
+        "logprobs": logprobs.asked(wanted),
     }
     return {name: value for name, value in given.items() if value is not None}

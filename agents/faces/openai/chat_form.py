@@ -18,18 +18,18 @@ class ChatForm:
     def begin(self, index: int) -> str:
         return self._choice(index, '{"role":"assistant","content":""}')
 
-    def text(self, index: int, literal: str) -> str:
-        return self._choice(index, f'{{"content":{literal}}}')
+    def text(self, index: int, literal: str, logprobs: str) -> str:
+        return self._choice(index, f'{{"content":{literal}}}', logprobs=logprobs)
 
-    def end(self, index: int, outcome: Outcome) -> list[str]:
+    def end(self, index: int, outcome: Outcome, logprobs: str) -> list[str]:
         wanted = []
         if outcome.tool_calls:
             calls = {"tool_calls": chat_tools.calls(outcome.tool_calls, indexed=True)}
             wanted = [self._choice(index, msgspec.json.encode(calls).decode())]
-        return [*wanted, self._choice(index, "{}", f'"{finish_reason(outcome)}"')]
+        return [*wanted, self._choice(index, "{}", f'"{finish_reason(outcome)}"', logprobs)]
 
-    def _choice(self, index: int, delta: str, reason: str = "null") -> str:
-        return f'{{"index":{index},"delta":{delta},"logprobs":null,"finish_reason":{reason}}}'
+    def _choice(self, index: int, delta: str, reason: str = "null", logprobs: str = "null") -> str:
+        return f'{{"index":{index},"delta":{delta},"logprobs":{logprobs},"finish_reason":{reason}}}'
 
 
 def whole_choice(index: int, answer: Gathered) -> dict[str, Any]:
@@ -39,7 +39,8 @@ def whole_choice(index: int, answer: Gathered) -> dict[str, Any]:
     if outcome.tool_calls:
         message["content"] = answer.text or None
         message["tool_calls"] = chat_tools.calls(outcome.tool_calls)
-    return {"index": index, "message": message, "logprobs": None, "finish_reason": finish_reason(outcome)}
+    logprobs = msgspec.Raw(answer.logprobs.encode())
+    return {"index": index, "message": message, "logprobs": logprobs, "finish_reason": finish_reason(outcome)}
 
 
 def completion(head: Mapping[str, Any], choices: Sequence[Gathered]) -> dict[str, Any]:

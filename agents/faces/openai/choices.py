@@ -13,7 +13,7 @@ from agents.faces import answers, leaving
 from agents.faces.context import Context
 from agents.faces.openai.following import followed, kept
 from agents.faces.openai.gathering import Gathered, gathered
-from agents.faces.openai.outcome import problem_of
+from agents.faces.openai.outcome import has_answer, problem_of
 from agents.faces.principals import AgentRef
 from agents.faces.requests import TaskRequest
 from agents.faces.submitted import Submitted
@@ -92,7 +92,7 @@ async def all_gathered(context: Context, request: Request, choices: Sequence[Sub
     """The whole answers, or the `Problem` of the first that has none. A client that leaves ends those that end with it."""
     watching: asyncio.Task[None] | None = None
     if any(one.ends_with_client for one in choices):
-        watching = asyncio.create_task(abandon_when_left(request, choices), name="until the client leaves")
+        watching = asyncio.create_task(_abandon_when_left(request, choices), name="until the client leaves")
     gathering = [asyncio.create_task(_answered(one), name="a choice") for one in choices]
     try:
         return list(await asyncio.gather(*gathering))
@@ -117,12 +117,12 @@ async def _answered(choice: Submitted) -> Gathered:
     answer = await gathered(choice)
     if answer.outcome is None:
         raise stream_lost()
-    if answer.outcome.state != "succeeded":
-        raise _Failed(problem_of(answer.outcome))
+    if not has_answer(answer.outcome):
+        raise _Failed(problem_of(answer.outcome, text=answer.text))
     return answer
 
 
-async def abandon_when_left(request: Request, choices: Sequence[Submitted]) -> None:
+async def _abandon_when_left(request: Request, choices: Sequence[Submitted]) -> None:
     """Give up the streams when the client of the request has gone."""
     await answers.until_left(request.receive)
     for one in choices:

@@ -16,7 +16,8 @@ from agents.faces.context import Context
 from agents.faces.openai.choices import give_up, heard
 from agents.faces.openai.errors import error_body
 from agents.faces.openai.following import followed
-from agents.faces.openai.outcome import Outcome, problem_of, usage
+from agents.faces.openai.logprobs import Logprobs
+from agents.faces.openai.outcome import Outcome, has_answer, problem_of, usage
 from agents.faces.submitted import Submitted
 from agents.problems import Problem, stream_lost
 from taskqueue.messages import Event
@@ -30,11 +31,11 @@ class Form(Protocol):
     def begin(self, index: int) -> str:
         """Before any text; empty where nothing is said."""
 
-    def text(self, index: int, literal: str) -> str:
-        """Some more text."""
+    def text(self, index: int, literal: str, logprobs: str) -> str:
+        """Some more text; `logprobs` as `Logprobs.read` gives them."""
 
-    def end(self, index: int, outcome: Outcome) -> list[str]:
-        """Behind all text, in one or more chunks."""
+    def end(self, index: int, outcome: Outcome, logprobs: str) -> list[str]:
+        """Behind all text, in one or more chunks; `logprobs` of tokens that brought none."""
 
 
 def left_by_client(choices: Sequence[Submitted]) -> None:
@@ -50,6 +51,7 @@ class _Call:
         self._prefix = f'data: {msgspec.json.encode(head).decode()[:-1]},"choices":['
         self._form, self._count = form, len(choices)
         self._outcomes: list[Outcome] = []
+        self._logprobs = [Logprobs() for _ in choices]
 
     @property
     def complete(self) -> bool:
@@ -61,18 +63,19 @@ class _Call:
 
     def take(self, index: int, events: Sequence[Event]) -> tuple[str, Problem | None]:
         """The chunks of a choice's new events, and why the call has failed if it has."""
-        said = "".join(
-            self._chunk(self._form.text(index, event.data))
-            for event in events
-            if event.kind == "text" and event.data != '""'
-        )
+        logprobs, said = self._logprobs[index], ""
+        for event in events:
+            if event.kind == "logprobs":
+                logprobs.take(event.data)
+            elif event.kind == "text" and event.data != '""':
+                said += self._chunk(self._form.text(index, event.data, logprobs.release()))
         if not events or events[-1].kind != "outcome":
             return said, None
         outcome = msgspec.json.decode(events[-1].data, type=Outcome)
-        if outcome.state != "succeeded":
+        if not has_answer(outcome):
             return said, problem_of(outcome)
         self._outcomes.append(outcome)
-        return said + "".join(map(self._chunk, self._form.end(index, outcome))), None
+        return said + "".join(map(self._chunk, self._form.end(index, outcome, logprobs.release()))), None
 
     def end(self, *, include_usage: bool) -> str:
         counted = msgspec.json.encode(usage(*self._outcomes)).decode()

@@ -20,10 +20,10 @@ class CompletionForm:
     def begin(self, index: int) -> str:
         return self._choice(index, msgspec.json.encode(self._echoed[index]).decode()) if self._echoed[index] else ""
 
-    def text(self, index: int, literal: str) -> str:
+    def text(self, index: int, literal: str, logprobs: str) -> str:
         return self._choice(index, literal)
 
-    def end(self, index: int, outcome: Outcome) -> list[str]:
+    def end(self, index: int, outcome: Outcome, logprobs: str) -> list[str]:
         return [self._choice(index, '""', f'"{finish_reason(outcome)}"')]
 
     def _choice(self, index: int, literal: str, reason: str = "null") -> str:

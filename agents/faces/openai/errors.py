@@ -19,12 +19,13 @@ def failure(problem: Problem) -> Response:
 
 
 def error_body(problem: Problem) -> dict[str, Any]:
-    """A refusal as JSON: in an answer, or in a stream that has begun."""
+    """A refusal as JSON: in an answer, or in a stream that has begun. `output`: the text of an answer that lacks its form."""
     return {
         "error": {
             "message": problem.detail,
             "type": _TYPES.get(problem.status, "server_error"),
             "param": problem.errors[0].field if problem.errors else None,
             "code": problem.code,
+            **({"output": problem.more["output"]} if "output" in problem.more else {}),
         }
     }

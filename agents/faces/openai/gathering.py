@@ -7,6 +7,7 @@ from typing import NamedTuple
 import msgspec
 
 from agents.faces.openai.following import followed, kept
+from agents.faces.openai.logprobs import Logprobs
 from agents.faces.openai.outcome import Outcome
 from agents.faces.submitted import Submitted
 from taskqueue.messages import Event
@@ -18,6 +19,8 @@ class Gathered(NamedTuple):
     text: str
     outcome: Outcome | None
     running: bool = False
+    logprobs: str = "null"
+    """A choice's, as JSON text."""
 
 
 class Gathering:
@@ -27,11 +30,15 @@ class Gathering:
         self._pieces: list[str] = []
         self._outcome: Outcome | None = None
         self._running = False
+        self._logprobs = Logprobs()
 
     def take(self, event: Event) -> None:
         """One more event."""
         if event.kind in ("restart", "tool_calls"):  # the answer is what the last turn says
             self._pieces.clear()
+            self._logprobs.release()
+        elif event.kind == "logprobs":
+            self._logprobs.take(event.data)
         elif event.kind == "text":
             self._pieces.append(msgspec.json.decode(event.data, type=str))
         elif event.kind == "outcome":
@@ -41,7 +48,7 @@ class Gathering:
 
     def gathered(self) -> Gathered:
         """What they come to so far."""
-        return Gathered("".join(self._pieces), self._outcome, self._running)
+        return Gathered("".join(self._pieces), self._outcome, self._running, self._logprobs.read())
 
 
 async def gathered(submitted: Submitted) -> Gathered:

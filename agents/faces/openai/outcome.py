@@ -5,13 +5,23 @@ from __future__ import annotations
 import msgspec
 
 from agents.problems import Problem
-from taskqueue.messages import ToolCall
+from taskqueue.messages import INVALID_OUTPUT, ToolCall
 
 _FINISH = {"length": "length", "tool_calls": "tool_calls"}
-_FAILURE_STATUS = dict.fromkeys(
-    ("context_length_exceeded", "empty_prompt", "chat_template_missing", "chat_template_error", "wrong_kind_of_model"),
-    400,
-)
+_FAILURE_STATUS = {
+    **dict.fromkeys(
+        (
+            "context_length_exceeded",
+            "empty_prompt",
+            "chat_template_missing",
+            "chat_template_error",
+            "wrong_kind_of_model",
+            "unsupported_output",
+        ),
+        400,
+    ),
+    INVALID_OUTPUT: 422,
+}
 """Failures of a task for which its sender can do something."""
 
 
@@ -37,9 +47,17 @@ def usage(*outcomes: Outcome) -> dict[str, int]:
     return {"prompt_tokens": prompt, "completion_tokens": completion, "total_tokens": prompt + completion}
 
 
-def problem_of(outcome: Outcome) -> Problem:
-    """Why a task that did not succeed has no answer."""
+def has_answer(outcome: Outcome) -> bool:
+    """Whether the task succeeded; or its answer had a form to keep and was cut by its limit: `length` is its finish reason here."""
+    code = (outcome.error or {}).get("code")
+    return outcome.state == "succeeded" or (code == INVALID_OUTPUT and outcome.finish_reason == "length")
+
+
+def problem_of(outcome: Outcome, *, text: str = "") -> Problem:
+    """Why a task has no answer; `text` is what there is of one."""
     if outcome.error:
         code = outcome.error.get("code", "failed")
-        return Problem(_FAILURE_STATUS.get(code, 500), code, outcome.error.get("message", "The task failed."))
+        more = {"output": text} if code == INVALID_OUTPUT and text else None
+        message = outcome.error.get("message", "The task failed.")
+        return Problem(_FAILURE_STATUS.get(code, 500), code, message, more=more)
     return Problem(409, outcome.state, f"The task was {outcome.state} before it succeeded.")

@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 
 from agents.faces.openai.gathering import Gathering
+from agents.faces.openai.outcome import has_answer
 from agents.faces.openai.response_form import (
     Asked,
     Progress,
@@ -107,10 +108,10 @@ class Telling:
         )
 
     def _end(self) -> bytes:
-        text, outcome, _ = self._gathering.gathered()
+        text, outcome, *_ = self._gathering.gathered()
         progress = Progress(running=True, outcome=outcome, text=text)
         kind, told = _TERMINAL.get(status(progress), "response.failed"), b""
-        if outcome is not None and outcome.state == "succeeded":
+        if outcome is not None and has_answer(outcome):
             told = self._open()
             item = message(self._asked.task, text, "incomplete" if is_cut_off(outcome) else "completed")
             told += self._event("response.output_text.done", {**self._place(), "text": text, "logprobs": []})

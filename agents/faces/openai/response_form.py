@@ -6,7 +6,7 @@ import uuid
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from agents.faces.openai.outcome import Outcome
+from agents.faces.openai.outcome import Outcome, has_answer
 from agents.problems import not_found
 
 _PREFIX = "resp_"
@@ -71,7 +71,7 @@ def status(progress: Progress) -> str:
 
 def is_cut_off(outcome: Outcome) -> bool:
     """Whether the answer ended because it had all the tokens that it may have."""
-    return outcome.state == "succeeded" and outcome.finish_reason == "length"
+    return has_answer(outcome) and outcome.finish_reason == "length"
 
 
 def shown(asked: Asked, progress: Progress) -> dict[str, Any]:
@@ -108,7 +108,7 @@ def shown(asked: Asked, progress: Progress) -> dict[str, Any]:
 
 def output(task: uuid.UUID, progress: Progress) -> list[dict[str, Any]]:
     """One message, once the answer has ended well; none before, and none of what failed."""
-    if progress.outcome is None or progress.outcome.state != "succeeded":
+    if progress.outcome is None or not has_answer(progress.outcome):
         return []
     return [message(task, progress.text, "incomplete" if is_cut_off(progress.outcome) else "completed")]
 
@@ -130,7 +130,7 @@ def text_part(text: str) -> dict[str, Any]:
 
 
 def _error(outcome: Outcome | None) -> dict[str, str] | None:
-    if outcome is None or outcome.state not in {"failed", "expired"}:
+    if outcome is None or has_answer(outcome) or outcome.state not in {"failed", "expired"}:
         return None
     said = outcome.error or {}
     return {

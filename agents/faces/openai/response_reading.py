@@ -57,7 +57,7 @@ async def _ended(context: Context, principal: Principal, submitted: Submitted) -
     """The end of what was told to end, or how far it is if that takes too long."""
     try:
         async with asyncio.timeout(CANCEL_S):
-            text, outcome, running = await gathered(submitted)
+            text, outcome, running, *_ = await gathered(submitted)
             return Progress(running=running, outcome=outcome, text=text)
     except TimeoutError:
         return await progress_of(context, principal, submitted.row)

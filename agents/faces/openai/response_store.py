@@ -54,7 +54,7 @@ async def progress_of(context: Context, principal: Principal, row: Row) -> Progr
     if after == 0:  # it was recorded meanwhile, and its log has gone; or Redis knows nothing of it yet
         again = await context.db.one(database.RESPONSE, principal.tenant, row["id"])
         return _recorded(again or row)
-    text, outcome, running = gathering.gathered()
+    text, outcome, running, _ = gathering.gathered()
     return Progress(running=running, outcome=outcome, text=text)
 
 

@@ -1,0 +1,28 @@
+"""The grammar that an output form stands for, in llguidance's notation: what is refused by it, and what engines guide by.
+
+JSON is guided without white space between its tokens: a model that may write any number of spaces may do nothing else.
+"""
+
+from __future__ import annotations
+
+import msgspec
+from llguidance import LLMatcher
+
+from taskqueue.messages import OutputForm
+
+ANY_OBJECT = {"type": "object"}
+
+
+def grammar_of(form: OutputForm) -> str:
+    """The grammar; whether it can be guided by is `objection`'s to say."""
+    if form.kind == "regex":
+        return LLMatcher.grammar_from_regex(form.regex)
+    schema = ANY_OBJECT if form.kind == "json_object" else form.json_schema or {}
+    text = msgspec.json.encode(schema).decode()
+    return LLMatcher.grammar_from_json_schema(text, overrides={"whitespace_flexible": False})
+
+
+def objection(form: OutputForm) -> str:
+    """Why no engine can guide by this form, in one line; empty if it can."""
+    is_error, messages = LLMatcher.validate_grammar_with_warnings(grammar_of(form))
+    return " ".join(messages[0].split()) if is_error else ""
