@@ -218,7 +218,9 @@ def cancel_tasks(*, tasks: Sequence[Task], redis_url: str) -> int:
         queue = Queue(redis_url, pool)
         try:
             asked += sum(answer in {"ended", "stopping"} for answer in queue.cancel(ids))
-            asked += sum(queue.end_task(task, turn=turn, state="cancelled") for task, turn in between.get(pool, {}).items())
+            asked += sum(
+                queue.end_task(task, turn=turn, state="cancelled") for task, turn in between.get(pool, {}).items()
+            )
         finally:
             queue.close()
     return asked

@@ -109,7 +109,7 @@ ATTEMPTS: dict[str, tuple[Attempt, ...]] = {
     ),
     "POST /api/v1/agents": (
         Attempt(
-            400, ("AgentInput.tools",), "tools",
+            400, ("AgentInput.tools",), "tools[0]",
             body=lambda theirs, own: {"slug": "mine", "pool": own.pool, "tools": [{"tool": theirs.tool}]},
         ),
         Attempt(
@@ -127,7 +127,7 @@ ATTEMPTS: dict[str, tuple[Attempt, ...]] = {
         Attempt(404, body=lambda theirs, own: {"system_prompt": "taken", "params": {"max_tokens": 1}}),
         Attempt(400, ("AgentChange.pool",), "pool", at="agent", body=lambda theirs, own: {"pool": theirs.pool}),
         Attempt(
-            400, ("AgentChange.tools",), "tools", at="agent",
+            400, ("AgentChange.tools",), "tools[0].agents", at="agent",
             body=lambda theirs, own: {"tools": [{"builtin": "hand_off", "agents": [theirs.agent]}]},
         ),
     ),
@@ -256,7 +256,7 @@ ATTEMPTS: dict[str, tuple[Attempt, ...]] = {
     "GET /api/v1/tools/{name}": GONE,
     "PATCH /api/v1/tools/{name}": (
         Attempt(404, body=lambda theirs, own: {"description": "taken"}),
-        Attempt(200, ("ToolChange.name",), own=True, at="tool", body=lambda theirs, own: {"name": f"{theirs.tool}x"}),
+        Attempt(404, ("ToolChange.name",), body=lambda theirs, own: {"name": theirs.tool}),
     ),
     "DELETE /api/v1/tools/{name}": GONE,
     "POST /api/v1/tools/import": (Attempt(201, own=True, body=lambda theirs, own: {"document": DOCUMENT}),),
@@ -434,7 +434,7 @@ FORMS: dict[type[Any], tuple[set[str], set[str]]] = {
     tool_forms.NoFilter: (set(), set()),
     requests.AnswerRequest: (set(), {"call", "answer"}),
     forms.AgentFilter: (set(), {"archived"}),
-    revision_forms.DraftInput: ({"pool", "tools"}, {"system_prompt", "params", "limits"}),
+    revision_forms.DraftInput: ({"pool", "tools"}, {"system_prompt", "params", "limits", "output"}),
     schedule_forms.ScheduleInput: ({"task"}, {"name", "cron", "time_zone", "catch_up", "overlap", "is_enabled"}),
     schedule_forms.ScheduleFilter: ({"agent"}, set()),
     comparison_forms.InputSetInput: ({"agent"}, {"name", "items"}),

@@ -125,9 +125,12 @@ def belongings(party: Party) -> Names:
         endpoint=str(endpoint.pk),
         delivery=str(ping(endpoint=endpoint).pk),
         tool=save_http_tool(
-            tenant=party.tenant, name=f"tool-{mark}", description=SECRET, request={"url": "https://tools.example/"},
+            tenant=party.tenant,
+            name=f"tool-{mark}",
+            description=SECRET,
+            request={"url": "https://tools.example/"},
             parameters={"type": "object"},
-        ).name,  # fmt: skip
+        ).name,
         mcp_server=save_server(tenant=party.tenant, name=f"mcp-{mark}", url=f"https://{SECRET}.example/").name,
         secret=put_secret(tenant=party.tenant, name=f"secret-{mark}", value=SECRET)[0].name,
         api_key=str(ApiKey.objects.for_tenant(party.tenant).get().pk),
