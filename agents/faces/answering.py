@@ -8,8 +8,8 @@ from starlette.responses import Response
 
 from agents.faces import answers, database
 from agents.faces.context import Context
+from agents.faces.found import find, public
 from agents.faces.requests import AnswerRequest, decode
-from agents.faces.submit import find, public
 from agents.problems import Problem
 from agents.submissions import TOOLS_CHANNEL
 

@@ -19,9 +19,10 @@ from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 from agents.faces import leaving
 from agents.faces.allowance import Allowance
 from agents.faces.context import Context
+from agents.faces.found import cancel, find, public, stream
 from agents.faces.principals import Principal
 from agents.faces.requests import TaskRequest, convert, cursor_in_range, decode
-from agents.faces.submit import cancel, find, public, stream, submit
+from agents.faces.submit import submit
 from agents.faces.submitted import Submitted
 from agents.faces.tasks import recorded
 from agents.lifecycle import OUTCOMES

@@ -7,45 +7,36 @@ import time
 import uuid
 from collections.abc import Sequence
 from contextlib import suppress
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
-import msgspec
-from msgspec import UNSET
-
-from agents.embedding import checked_texts, require_embedding, require_generating
 from agents.faces import database
 from agents.faces.acceptance import Candidate
 from agents.faces.as_response import AsResponse
+from agents.faces.asked import Past, deadline_of, input_of, past_of, split_key_of, texts_of, tools_of
 from agents.faces.context import Context
 from agents.faces.database import Row
 from agents.faces.engine_features import check_features, output_form
+from agents.faces.found import place_of, stream
 from agents.faces.idempotency import Idempotency, idempotency
 from agents.faces.leaving import ends_with_client
 from agents.faces.principals import AgentRef, Principal
-from agents.faces.prompts import plain_prompt, preface
-from agents.faces.requests import MessageIn, TaskRequest
+from agents.faces.prompts import preface
+from agents.faces.requests import TaskRequest
 from agents.faces.submitted import Submitted
 from agents.lifecycle import TaskState
 from agents.limits import bill, headers, refusal_of_spent
 from agents.output_forms import stored
-from agents.problems import LIMIT_CODES, Problem, bad_field, not_found, unavailable
+from agents.problems import LIMIT_CODES, Problem, bad_field, unavailable
 from agents.sampling import layered, validated
 from agents.submissions import body_of, options_of, reserved_tokens, submission
-from agents.waits import shown
-from taskqueue.failures import QueueUnavailable
 from taskqueue.inbox import Subscription
-from taskqueue.messages import OutputForm, ToolSpec, TurnBody
-from taskqueue.outlook import Place
+from taskqueue.messages import OutputForm, TurnBody
 from tenants.identifiers import new_id
 
 EXPECT_S = 5.0
 """How long a submission waits for this process's inbox in Redis (if it is followed), or for an equal one to be queued."""
 LOOK_AGAIN_S = 0.02
-LOOKS_MAX = 3
-"""A task that is to be cancelled may go on to its next turn in the same moment; nobody is that fast so often."""
-PLACE_S = 1.0
-"""A task is shown without its place in the queue where the queue does not say it within this time."""
 WANTED_DEFAULTS: dict[str, Any] = {"max_tokens": 256}
 
 
@@ -94,8 +85,8 @@ async def submit_together(
     """Several tasks of one call, which counts as one request: all of them are accepted, or none. One revision answers all."""
     keyed = idempotency(requests, response, agent=agent.name)
     ids = [new_id() for _ in requests]
-    past = await _history(context, principal, requests[0].conversation, agent)
-    agent = agent.serving(key=_split_key(requests[0], ids[0]), kept=past.revision)
+    past = await past_of(context, principal, requests[0].conversation, agent)
+    agent = agent.serving(key=split_key_of(requests[0], ids[0]), kept=past.revision)
     forms = [await output_form(agent, request) for request in requests]
     drafts = [
         _draft(
@@ -153,14 +144,6 @@ class _Draft(NamedTuple):
     ends_with_client: bool
 
 
-class _Past(NamedTuple):
-    """A conversation, its messages, and the revision of the agent that its last task had."""
-
-    conversation: uuid.UUID | None = None
-    messages: Sequence[dict[str, Any]] = ()
-    revision: uuid.UUID | None = None
-
-
 def _draft(
     context: Context,
     principal: Principal,
@@ -169,7 +152,7 @@ def _draft(
     by: Idempotency,
     *,
     task: uuid.UUID,
-    past: _Past,
+    past: Past,
     form: OutputForm | None,
     counts: bool,
     follow: bool,
@@ -177,13 +160,13 @@ def _draft(
     parent_call: uuid.UUID | None,
 ) -> _Draft:
     """One task of a call, ready to be accepted. `counts`: as the call's one request."""
-    embed = _to_embed(request, agent)
+    embed = texts_of(request, agent)
     params = {} if embed else layered(WANTED_DEFAULTS, agent.default_params, agent.params, request.parameters)
     sampling = validated(params)
-    asked, said = ([], []) if embed else _asked(agent, request, past, response)
-    tools = _tools(agent, request)
+    asked, said = ([], []) if embed else input_of(agent, request, past, response)
+    tools = tools_of(agent, request)
     check_features(agent, sampling=sampling, form=form, may_call=bool(tools) and request.tool_choice != "none")
-    deadline_at = _deadline(request)
+    deadline_at = deadline_of(request)
     ends = ends_with_client(request, by_default=principal.cancel_on_disconnect, followed=follow)
     if not 0 <= request.priority <= 9:
         raise bad_field("priority", "must be between 0 (first) and 9 (last)")
@@ -307,98 +290,6 @@ async def _in_the_queue(context: Context, principal: Principal, key: str | None)
         await asyncio.sleep(LOOK_AGAIN_S)
 
 
-async def stream(context: Context, row: Row, *, after: int = 0) -> Subscription:
-    """The events of a task from behind `after`; to be closed by whoever asked."""
-    subscription = context.hub.subscribe(row["pool"], str(row["id"]), after=after)
-    try:
-        return await subscription.__aenter__()
-    except BaseException:
-        context.hub.drop(subscription)
-        raise
-
-
-async def find(context: Context, principal: Principal, task: str) -> Row:
-    """The tenant's task of that id, or 404."""
-    try:
-        wanted = uuid.UUID(task)
-    except ValueError:
-        raise not_found("task") from None
-    return await _find(context, principal.tenant, wanted)
-
-
-async def _find(context: Context, tenant: uuid.UUID, task: uuid.UUID) -> Row:
-    row = await context.db.one(database.TASK_BY_ID, tenant, task)
-    if row is None:
-        raise not_found("task")
-    return row
-
-
-async def place_of(context: Context, row: Row) -> Place | None:
-    """Where a task stands in the queue; None if it does not wait, or if the queue cannot say it now."""
-    if row["state"] != TaskState.QUEUED:
-        return None
-    with suppress(QueueUnavailable, TimeoutError):
-        async with asyncio.timeout(PLACE_S):
-            return await context.hub.queue(row["pool"]).place(str(row["turn"]))
-    return None
-
-
-async def cancel(context: Context, principal: Principal, task: str) -> Row:
-    """Ask for a task's end. It ends when its worker has let it go; one that has ended stays as it is."""
-    row = await find(context, principal, task)
-    return await cancel_of(context, principal.tenant, row["id"])
-
-
-async def cancel_of(context: Context, tenant: uuid.UUID, task: uuid.UUID) -> Row:
-    """As `cancel`, in the tenant's name."""
-    row = await _find(context, tenant, task)
-    for _ in range(LOOKS_MAX):
-        if row["finished_at"] is not None:
-            break
-        queue = context.hub.queue(row["pool"])
-        (answer,) = await queue.cancel([str(row["turn"])])
-        if answer == "stopping":
-            return row
-        if answer == "ended":
-            return await _find(context, tenant, task)
-        row = await _find(context, tenant, task)
-        if answer == "over" or row["state"] == TaskState.WAITING:
-            # Between two turns it ends there; unless it has ended itself, or its next turn has just come.
-            if await queue.end_task(str(task), turn=str(row["turn"]), state="cancelled") or answer == "over":
-                return row
-        else:
-            await context.db.cancel_unknown(tenant, task)
-            return await _find(context, tenant, task)
-    return row
-
-
-def public(row: Row, place: Place | None = None) -> dict[str, Any]:
-    """A task's row in the API's form (that of `agents.api.serializers.TaskSerializer`, and its place in the queue)."""
-    return {
-        "id": row["id"],
-        "agent": row["agent"],
-        "revision": row["revision"],
-        "pool": row["pool"],
-        "conversation": row["conversation"],
-        "state": row["state"],
-        "queue": shown(place),
-        "priority": row["priority"],
-        "deadline_at": row["deadline_at"],
-        "metadata": row["metadata"],
-        "output": row["output"],
-        "tool_calls": row["tool_calls"],
-        "finish_reason": row["finish_reason"],
-        "error": row["error"],
-        "usage": {"prompt_tokens": row["prompt_tokens"], "completion_tokens": row["completion_tokens"]},
-        "attempts": row["attempts"],
-        "rerun_of": row["rerun_of"],
-        "created_at": row["created_at"],
-        "started_at": row["started_at"],
-        "first_token_at": row["first_token_at"],
-        "finished_at": row["finished_at"],
-    }
-
-
 def _fresh(row: Row, agent: AgentRef, created_at: datetime) -> Row:
     """The row of a task that was accepted this moment, without asking Postgres for it."""
     return {
@@ -420,110 +311,3 @@ def _fresh(row: Row, agent: AgentRef, created_at: datetime) -> Row:
         "first_token_at": None,
         "finished_at": None,
     }
-
-
-def _asked(
-    agent: AgentRef, request: TaskRequest, past: _Past, response: AsResponse | None
-) -> tuple[str | list[dict[str, Any]], list[dict[str, Any]]]:
-    """All that the model is sent, and the messages among it that come with this request."""
-    if request.prompt is not UNSET:
-        return plain_prompt(request, request.prompt, system_prompt=agent.system_prompt), []
-    said = _said(request)
-    before = preface(agent.system_prompt, response)
-    continued = response.history if response else ()
-    return [*([before] if before else []), *continued, *past.messages, *said], said
-
-
-def _to_embed(request: TaskRequest, agent: AgentRef) -> tuple[str, ...]:
-    """The texts of a task that embeds; none for any other."""
-    if request.embed is UNSET:
-        if request.truncate is not UNSET:
-            raise bad_field("truncate", "goes with `embed` only")
-        require_generating(agent.engine, field="agent")
-        return ()
-    require_embedding(agent.engine, field="agent")
-    prompt = None if request.prompt is UNSET else request.prompt
-    others = {
-        "prompt": prompt,
-        "input": request.input,
-        "messages": request.messages,
-        "conversation": request.conversation,
-    }
-    if beside := next((name for name, value in others.items() if value is not None), None):
-        raise bad_field(beside, "does not go with `embed`")
-    if request.parameters:
-        raise bad_field("parameters", "texts are embedded without any")
-    if agent.tools or request.tools:
-        raise bad_field("tools", "texts are embedded without any")
-    if agent.system_prompt:
-        raise bad_field("agent", f"{agent.slug!r} has a system prompt, which no embedding has; name one without it")
-    return tuple(checked_texts(request.embed, field="embed"))
-
-
-def _said(request: TaskRequest) -> list[dict[str, Any]]:
-    """The input as messages."""
-    if (request.input is None) == (request.messages is None):
-        raise bad_field("input", "give either `input` (a string) or `messages`, or texts to `embed`")
-    messages: Sequence[MessageIn] = request.messages or [MessageIn("user", request.input or "")]
-    if not messages:
-        raise bad_field("messages", "at least one message is needed")
-    for index, message in enumerate(messages):
-        if message.tool_calls and message.role != "assistant":
-            raise bad_field(f"messages[{index}].tool_calls", "only an assistant's message has them")
-        if bool(message.tool_call_id) != (message.role == "tool"):
-            raise bad_field(
-                f"messages[{index}].tool_call_id", "a tool's message, and no other, names the call that it answers"
-            )
-        if request.conversation and (message.tool_calls or message.role == "tool"):
-            raise bad_field(
-                f"messages[{index}]",
-                "a conversation keeps no tool calls of its client's; send them as `messages` alone",
-            )
-    return [{"content": "", **msgspec.to_builtins(message)} for message in messages]
-
-
-def _tools(agent: AgentRef, request: TaskRequest) -> tuple[ToolSpec, ...]:
-    """The agent's own tools, or those that the client offers to call."""
-    if request.tools and agent.tools:
-        raise bad_field("tools", f"the agent {agent.slug!r} calls tools of its own; use an agent without")
-    tools = agent.tools or tuple(ToolSpec(tool.name, tool.description, tool.parameters) for tool in request.tools)
-    names = [tool.name for tool in tools]
-    if twice := next((name for name in names if names.count(name) > 1), None):
-        raise bad_field("tools", f"there are two of the name {twice!r}")
-    if request.tool_choice not in ("auto", "none"):
-        raise bad_field("tool_choice", "only `auto` and `none` are supported here")
-    return tools
-
-
-async def _history(context: Context, principal: Principal, conversation: str | None, agent: AgentRef) -> _Past:
-    if conversation is None:
-        return _Past()
-    try:
-        row = await context.db.one(database.HISTORY, agent.id, principal.tenant, uuid.UUID(conversation))
-    except ValueError:
-        row = None
-    if row is None:
-        raise bad_field("conversation", "there is no such conversation")
-    return _Past(row["id"], row["messages"], row["revision"])
-
-
-def _split_key(request: TaskRequest, task: uuid.UUID) -> str:
-    """What decides the revision where several serve. Two first tasks of a conversation at a time get the same one."""
-    if request.split_key == "":
-        raise bad_field("split_key", "must not be empty; leave it out")
-    return request.split_key or request.conversation or str(task)
-
-
-def _deadline(request: TaskRequest) -> datetime | None:
-    if request.deadline_s is not None and request.deadline_at is not None:
-        raise bad_field("deadline_at", "give either `deadline_s` or `deadline_at`")
-    if request.deadline_s is not None:
-        if not 0 < request.deadline_s <= 366 * 86400:
-            raise bad_field("deadline_s", "must be above 0 and at most a year")
-        return datetime.now(UTC) + timedelta(seconds=request.deadline_s)
-    if request.deadline_at is not None:
-        if request.deadline_at.tzinfo is None:
-            raise bad_field("deadline_at", "needs a time zone, such as 2026-01-01T12:00:00Z")
-        if request.deadline_at.timestamp() <= time.time():
-            raise bad_field("deadline_at", "has passed already")
-    return request.deadline_at

@@ -12,8 +12,9 @@ from starlette.responses import Response
 from agents.faces import answers
 from agents.faces.context import Context
 from agents.faces.database import Row
+from agents.faces.found import cancel, find, place_of, public, stream
 from agents.faces.requests import CURSOR_MAX, TaskRequest, cursor_in_range, decode
-from agents.faces.submit import cancel, find, place_of, public, stream, submit
+from agents.faces.submit import submit
 from agents.lifecycle import OUTCOMES
 from agents.problems import bad_field
 from taskqueue.calls import json_text

@@ -18,7 +18,7 @@ from typing import Any
 import msgspec
 
 from agents.faces.context import Context
-from agents.faces.submit import cancel_of
+from agents.faces.found import cancel_of
 from agents.lifecycle import CallState
 from agents.problems import Problem
 from agents.runner import statements

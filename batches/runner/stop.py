@@ -8,7 +8,7 @@ import msgspec
 
 from agents.faces.context import Context
 from agents.faces.database import Row
-from agents.faces.submit import cancel_of
+from agents.faces.found import cancel_of
 from batches import statements
 from batches.lines import Failure
 

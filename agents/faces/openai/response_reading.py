@@ -11,6 +11,7 @@ from starlette.responses import Response
 from agents.faces import answers
 from agents.faces.context import Context
 from agents.faces.database import Row
+from agents.faces.found import cancel, stream
 from agents.faces.openai.following import followed
 from agents.faces.openai.gathering import gathered
 from agents.faces.openai.response_form import Progress, input_items, response_id, shown
@@ -18,7 +19,6 @@ from agents.faces.openai.response_query import following, items_page
 from agents.faces.openai.response_store import asked_of, delete, find, progress_of
 from agents.faces.openai.response_stream import told
 from agents.faces.principals import Principal
-from agents.faces.submit import cancel, stream
 from agents.faces.submitted import Submitted
 from agents.problems import Problem, bad_field
 

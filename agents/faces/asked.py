@@ -1,0 +1,139 @@
+"""What a request asks for: messages behind those before it, tools, texts to embed, a deadline. Refusals name the field."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any, NamedTuple
+
+import msgspec
+from msgspec import UNSET
+
+from agents.embedding import checked_texts, require_embedding, require_generating
+from agents.faces import database
+from agents.faces.as_response import AsResponse
+from agents.faces.context import Context
+from agents.faces.principals import AgentRef, Principal
+from agents.faces.prompts import plain_prompt, preface
+from agents.faces.requests import MessageIn, TaskRequest
+from agents.problems import bad_field
+from taskqueue.messages import ToolSpec
+
+
+class Past(NamedTuple):
+    """A conversation, its messages, and the revision of the agent that its last task had."""
+
+    conversation: uuid.UUID | None = None
+    messages: Sequence[dict[str, Any]] = ()
+    revision: uuid.UUID | None = None
+
+
+def input_of(
+    agent: AgentRef, request: TaskRequest, past: Past, response: AsResponse | None
+) -> tuple[str | list[dict[str, Any]], list[dict[str, Any]]]:
+    """All that the model is sent, and the messages among it that come with this request."""
+    if request.prompt is not UNSET:
+        return plain_prompt(request, request.prompt, system_prompt=agent.system_prompt), []
+    said = _said(request)
+    before = preface(agent.system_prompt, response)
+    continued = response.history if response else ()
+    return [*([before] if before else []), *continued, *past.messages, *said], said
+
+
+def texts_of(request: TaskRequest, agent: AgentRef) -> tuple[str, ...]:
+    """The texts of a task that embeds; none for any other."""
+    if request.embed is UNSET:
+        if request.truncate is not UNSET:
+            raise bad_field("truncate", "goes with `embed` only")
+        require_generating(agent.engine, field="agent")
+        return ()
+    require_embedding(agent.engine, field="agent")
+    prompt = None if request.prompt is UNSET else request.prompt
+    others = {
+        "prompt": prompt,
+        "input": request.input,
+        "messages": request.messages,
+        "conversation": request.conversation,
+    }
+    if beside := next((name for name, value in others.items() if value is not None), None):
+        raise bad_field(beside, "does not go with `embed`")
+    if request.parameters:
+        raise bad_field("parameters", "texts are embedded without any")
+    if agent.tools or request.tools:
+        raise bad_field("tools", "texts are embedded without any")
+    if agent.system_prompt:
+        raise bad_field("agent", f"{agent.slug!r} has a system prompt, which no embedding has; name one without it")
+    return tuple(checked_texts(request.embed, field="embed"))
+
+
+def _said(request: TaskRequest) -> list[dict[str, Any]]:
+    """The input as messages."""
+    if (request.input is None) == (request.messages is None):
+        raise bad_field("input", "give either `input` (a string) or `messages`, or texts to `embed`")
+    messages: Sequence[MessageIn] = request.messages or [MessageIn("user", request.input or "")]
+    if not messages:
+        raise bad_field("messages", "at least one message is needed")
+    for index, message in enumerate(messages):
+        if message.tool_calls and message.role != "assistant":
+            raise bad_field(f"messages[{index}].tool_calls", "only an assistant's message has them")
+        if bool(message.tool_call_id) != (message.role == "tool"):
+            raise bad_field(
+                f"messages[{index}].tool_call_id", "a tool's message, and no other, names the call that it answers"
+            )
+        if request.conversation and (message.tool_calls or message.role == "tool"):
+            raise bad_field(
+                f"messages[{index}]",
+                "a conversation keeps no tool calls of its client's; send them as `messages` alone",
+            )
+    return [{"content": "", **msgspec.to_builtins(message)} for message in messages]
+
+
+def tools_of(agent: AgentRef, request: TaskRequest) -> tuple[ToolSpec, ...]:
+    """The agent's own tools, or those that the client offers to call."""
+    if request.tools and agent.tools:
+        raise bad_field("tools", f"the agent {agent.slug!r} calls tools of its own; use an agent without")
+    tools = agent.tools or tuple(ToolSpec(tool.name, tool.description, tool.parameters) for tool in request.tools)
+    names = [tool.name for tool in tools]
+    if twice := next((name for name in names if names.count(name) > 1), None):
+        raise bad_field("tools", f"there are two of the name {twice!r}")
+    if request.tool_choice not in ("auto", "none"):
+        raise bad_field("tool_choice", "only `auto` and `none` are supported here")
+    return tools
+
+
+async def past_of(context: Context, principal: Principal, conversation: str | None, agent: AgentRef) -> Past:
+    """What was said before in the tenant's conversation; nothing where there is none."""
+    if conversation is None:
+        return Past()
+    try:
+        row = await context.db.one(database.HISTORY, agent.id, principal.tenant, uuid.UUID(conversation))
+    except ValueError:
+        row = None
+    if row is None:
+        raise bad_field("conversation", "there is no such conversation")
+    return Past(row["id"], row["messages"], row["revision"])
+
+
+def split_key_of(request: TaskRequest, task: uuid.UUID) -> str:
+    """What decides the revision where several serve. Two first tasks of a conversation at a time get the same one."""
+    if request.split_key == "":
+        raise bad_field("split_key", "must not be empty; leave it out")
+    return request.split_key or request.conversation or str(task)
+
+
+def deadline_of(request: TaskRequest) -> datetime | None:
+    """The moment after which the task expires."""
+    if request.deadline_s is not None and request.deadline_at is not None:
+        raise bad_field("deadline_at", "give either `deadline_s` or `deadline_at`")
+    if request.deadline_s is not None:
+        if not 0 < request.deadline_s <= 366 * 86400:
+            raise bad_field("deadline_s", "must be above 0 and at most a year")
+        return datetime.now(UTC) + timedelta(seconds=request.deadline_s)
+    if request.deadline_at is not None:
+        if request.deadline_at.tzinfo is None:
+            raise bad_field("deadline_at", "needs a time zone, such as 2026-01-01T12:00:00Z")
+        if request.deadline_at.timestamp() <= time.time():
+            raise bad_field("deadline_at", "has passed already")
+    return request.deadline_at
