@@ -28,6 +28,8 @@ COPY agents agents
 COPY batches batches
 COPY knowledge knowledge
 COPY billing billing
+COPY schedules schedules
+COPY comparisons comparisons
 COPY opsite opsite
 
 # The data folder is the only one that is written; with a read-only root it is mounted as tmpfs. No state that matters lies there.
