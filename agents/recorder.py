@@ -86,7 +86,9 @@ _LEARN = f"""
 # end of a task is written.
 TASKS = f"""
     WITH rows AS ({_ROWS}), turned AS ({_TURNED}), called AS ({_CALLED}),
-    written AS (
+    shut AS (
+    UPDATE agents_turn u SET state = r.state, finished_at = r.ended_at FROM rows r
+    WHERE r.closes AND u.task_id = r.task AND u.state = ANY(%(open)s)), written AS (
     UPDATE agents_task t SET
         state = r.task_state, attempts = greatest(t.attempts, r.attempts),
         started_at = coalesce(t.started_at, r.claimed_at), first_token_at = coalesce(t.first_token_at, r.token_at),
@@ -97,7 +99,7 @@ TASKS = f"""
         output = CASE WHEN r.goes_on THEN '' ELSE coalesce(r.text, '') END,
         tool_calls = CASE WHEN r.goes_on THEN NULL ELSE nullif(r.tool_calls, 'null'::jsonb) END
     FROM rows r LEFT JOIN turned d ON d.id = r.turn
-    WHERE t.id = r.task AND t.state = ANY(%(open)s) AND CASE WHEN r.closes THEN t.state = 'waiting' ELSE d.id IS NOT NULL END
+    WHERE t.id = r.task AND t.state = ANY(%(open)s) AND (r.closes OR d.id IS NOT NULL)
     RETURNING {ENDED_COLUMNS}, t.api_key_id, r.completion_tokens AS answer_tokens,
               t.prompt_tokens + t.completion_tokens - t.estimated_tokens AS beyond),
     learnt AS ({_LEARN}), announced AS ({announcing("written")})

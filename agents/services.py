@@ -206,21 +206,20 @@ def append_message(*, conversation: Conversation, role: str, content: str) -> Me
 
 def cancel_tasks(*, tasks: Sequence[Task], redis_url: str) -> int:
     """Ask the queues to end these tasks; returns how many were waiting or running. Each ends when its recorder says so."""
-    by_pool: dict[str, list[str]] = {}
-    between: dict[str, dict[str, str]] = {}
+    by_pool: dict[str, dict[str, str]] = {}
+    by_id = {str(task.pk): task for task in tasks}
     turns = Turn.objects.across_tenants().filter(task__in=[task.pk for task in tasks]).select_related("task__pool")
     for turn in turns.order_by("number"):
-        by_pool.setdefault(turn.task.pool.slug, []).append(str(turn.pk))
-        if turn.task.state == TaskState.WAITING:
-            between.setdefault(turn.task.pool.slug, {})[str(turn.task_id)] = str(turn.pk)
+        by_pool.setdefault(turn.task.pool.slug, {})[str(turn.task_id)] = str(turn.pk)  # the last one of each task
     asked = 0
-    for pool, ids in by_pool.items():
+    for pool, last in by_pool.items():
         queue = Queue(redis_url, pool)
         try:
-            asked += sum(answer in {"ended", "stopping"} for answer in queue.cancel(ids))
-            asked += sum(
-                queue.end_task(task, turn=turn, state="cancelled") for task, turn in between.get(pool, {}).items()
-            )
+            for (task, turn_id), answer in zip(last.items(), queue.cancel(list(last.values())), strict=True):
+                if answer in {"ended", "stopping"}:
+                    asked += 1
+                elif answer == "over" or by_id[task].state == TaskState.WAITING:
+                    asked += queue.end_task(task, turn=turn_id, state="cancelled")
         finally:
             queue.close()
     return asked

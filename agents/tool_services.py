@@ -24,7 +24,7 @@ from agents.tools.openapi_document import Imported
 from agents.tools.results import CallFailed
 from outbound.client import Outbound
 from tenants.models import Tenant
-from tenants.references import UnknownSecret, filled
+from tenants.references import UnknownSecret, filled, masked
 from tenants.secrets import open_secrets
 
 _NOT_A_NAME = re.compile(r"[^a-zA-Z0-9_-]+")
@@ -156,7 +156,10 @@ async def _listed(server: McpServer) -> list[mcp_types.Tool]:
     secrets = await sync_to_async(open_secrets)(server.tenant_id, secret_names(server.headers))
     headers = {name: filled(value, secrets) for name, value in server.headers.items()}
     async with Outbound(settings.OPSITE_OUTBOUND_POLICY) as outbound:
-        return await mcp_client.list_tools(outbound, tenant=server.tenant_id, url=server.url, headers=headers)
+        try:
+            return await mcp_client.list_tools(outbound, tenant=server.tenant_id, url=server.url, headers=headers)
+        except CallFailed as error:
+            raise CallFailed(masked(str(error), secrets), sent=error.sent) from None
 
 
 def _save_listed(server: McpServer, listed: mcp_types.Tool) -> Tool:

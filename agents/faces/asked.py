@@ -94,6 +94,10 @@ def tools_of(agent: AgentRef, request: TaskRequest) -> tuple[ToolSpec, ...]:
     """The agent's own tools, or those that the client offers to call."""
     if request.tools and agent.tools:
         raise bad_field("tools", f"the agent {agent.slug!r} calls tools of its own; use an agent without")
+    if agent.tools and request.prompt is not UNSET:
+        raise bad_field(
+            "prompt", f"the agent {agent.slug!r} has tools, for which a plain prompt has no room; send messages"
+        )
     tools = agent.tools or tuple(ToolSpec(tool.name, tool.description, tool.parameters) for tool in request.tools)
     names = [tool.name for tool in tools]
     if twice := next((name for name in names if names.count(name) > 1), None):

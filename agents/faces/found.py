@@ -72,18 +72,19 @@ async def cancel_of(context: Context, tenant: uuid.UUID, task: uuid.UUID) -> Row
     for _ in range(LOOKS_MAX):
         if row["finished_at"] is not None:
             break
-        queue = context.hub.queue(row["pool"])
-        (answer,) = await queue.cancel([str(row["turn"])])
+        queue, turn = context.hub.queue(row["pool"]), str(row["turn"])
+        (answer,) = await queue.cancel([turn])
         if answer == "stopping":
-            return row
+            break
         if answer == "ended":
             return await _find(context, tenant, task)
         row = await _find(context, tenant, task)
-        if answer == "over" or row["state"] == TaskState.WAITING:
-            # Between two turns it ends there; unless it has ended itself, or its next turn has just come.
-            if await queue.end_task(str(task), turn=str(row["turn"]), state="cancelled") or answer == "over":
-                return row
-        else:
+        # `over` and `unknown` were said of a turn that has ended, or was never enqueued. Between two turns the task ends here,
+        # unless it has ended itself, or its next turn is coming: then that is the one to cancel.
+        knows_log = answer == "over" or row["state"] == TaskState.WAITING
+        if knows_log and await queue.end_task(str(task), turn=str(row["turn"]), state="cancelled"):
+            break
+        if answer == "unknown" and row["state"] != TaskState.WAITING and str(row["turn"]) == turn:
             await context.db.cancel_unknown(tenant, task)
             return await _find(context, tenant, task)
     return row

@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from msgspec import UNSET
 
 from agents.faces.context import Context
+from agents.faces.found import cancel_of
 from agents.faces.requests import TaskRequest
 from agents.faces.submitted import Submitted
 from agents.problems import Problem, bad_field
@@ -54,7 +55,7 @@ async def cancel(context: Context, tasks: Iterable[Submitted]) -> None:
         try:
             answers = await context.hub.queue(pool).cancel([str(one.row["turn"]) for one in several])
             for one, answer in zip(several, answers, strict=True):
-                if answer == "unknown":
-                    await context.db.cancel_unknown(one.row["tenant"], one.task)
+                if answer in ("over", "unknown"):  # it may have gone on to another turn
+                    await cancel_of(context, one.row["tenant"], one.task)
         except (QueueUnavailable, Problem) as error:
             log.warning("pool %s: %d tasks go on though nobody reads them: %s", pool, len(several), error)

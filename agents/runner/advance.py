@@ -29,6 +29,8 @@ async def advance(context: Context, task: uuid.UUID) -> None:
         step = next_step(task=row, turn=turns[-1], calls=calls, now=row["now"])
         turn = new_id()
         if isinstance(step, Next):
+            messages = [*row["input"], *(message for one in turns for message in one["context"]), *step.context]
+            following = _submission(row, turn=turn, messages=messages)  # what cannot be made is not committed
             values = {"turn": turn, "tenant": row["tenant"], "task": task, "number": step.number}
             context_json = msgspec.json.encode(step.context).decode()
             await connection.execute(statements.NEXT_TURN, {**values, "context": context_json})
@@ -36,9 +38,8 @@ async def advance(context: Context, task: uuid.UUID) -> None:
     if isinstance(step, End):
         await queue.end_task(str(task), turn=str(turns[-1]["id"]), state=step.state, error=step.error)
     elif isinstance(step, Next):
-        messages = [*row["input"], *(message for one in turns for message in one["context"]), *step.context]
         await queue.restart([str(task)])  # where Redis has lost the log its readers are told so
-        await queue.enqueue([_submission(row, turn=turn, messages=messages)])
+        await queue.enqueue([following])
 
 
 def _submission(row: dict[str, Any], *, turn: uuid.UUID, messages: list[dict[str, Any]]) -> Submission:

@@ -10,7 +10,7 @@ import asyncio
 import logging
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from contextlib import suppress
 from functools import partial
 from typing import Any
@@ -51,7 +51,7 @@ class Runner:
         self._context, self._outbound = context, outbound
         self._elsewhere: dict[str, Elsewhere] = {"hand_off": partial(hand_off, context), **elsewhere}
         self._look_at = 0.0
-        self._held: dict[uuid.UUID, asyncio.Task[None]] = {}
+        self._held: dict[tuple[uuid.UUID, int], asyncio.Task[None]] = {}
         self._wake = asyncio.Event()
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -64,11 +64,7 @@ class Runner:
         try:
             while not stop.is_set():
                 self._wake.clear()
-                claimed = await self._claim()
-                if (now := time.monotonic()) >= self._look_at:
-                    self._look_at = now + LOOK_S
-                    await self._look_after()
-                if not claimed:
+                if not await self._step():
                     with suppress(TimeoutError):
                         await asyncio.wait_for(self._wake.wait(), LOOK_S)
             if self._held:
@@ -77,6 +73,20 @@ class Runner:
             for task in [*beside, *self._held.values()]:
                 task.cancel()
             await asyncio.gather(*beside, *self._held.values(), return_exceptions=True)
+
+    async def _step(self) -> int:
+        """Claim, and look after the rest now and then; how many were claimed. A hiccup costs no call that is under way."""
+        claimed = 0
+        try:
+            claimed = await self._claim()
+            if (now := time.monotonic()) >= self._look_at:
+                self._look_at = now + LOOK_S
+                await self._look_after()
+        except (QueueUnavailable, Problem) as error:
+            log.warning("tool calls: %s; trying again", error)
+        except Exception:
+            log.exception("tool calls: this look failed; the next comes all the same")
+        return claimed
 
     async def _wake_on(self, stop: asyncio.Event) -> None:
         await stop.wait()
@@ -99,7 +109,7 @@ class Runner:
             await asyncio.sleep(RENEW_S)
             if self._held:
                 try:
-                    await self._context.db.run(statements.RENEW, LEASE_S, list(self._held))
+                    await self._context.db.run(statements.RENEW, LEASE_S, [call for call, _ in self._held])
                 except Problem as error:
                     log.warning("leases of tool calls are not renewed: %s", error.detail)
 
@@ -108,27 +118,48 @@ class Runner:
         rows = await self._context.db.all(statements.CLAIM, free, LEASE_S) if free > 0 else []
         for row in rows:
             call = msgspec.convert(row, ClaimedCall)
-            self._held[call.id] = asyncio.create_task(self._make(call), name=f"tool call {call.id}")
+            making = asyncio.create_task(self._make(call), name=f"tool call {call.id}")
+            self._held[call.id, call.attempts] = making
         return len(rows)
 
     async def _make(self, call: ClaimedCall) -> None:
         try:
-            result = await make(call, outbound=self._outbound, elsewhere=self._elsewhere)
-            if isinstance(result, Waits):
-                await self._context.db.run(statements.SET_WAITING, call.id, call.attempts)
+            try:
+                result = await make(call, outbound=self._outbound, elsewhere=self._elsewhere)
+            except (QueueUnavailable, Problem) as error:  # nothing was accepted anywhere
+                log.warning("tool call %s: %s; it is tried again", call.id, error)
+                await asyncio.sleep(LOOK_S)
+                await self._kept(statements.HAND_BACK, call.id, call.attempts)
                 return
-            state = CallState.FAILED if result.is_error else CallState.SUCCEEDED
-            held = await self._context.db.one(statements.FINISH, state.value, result.text, call.id, call.attempts)
-            if held is not None:
-                await self._tell(call.pool, call.task, call.call_id, call.name, result)
-                await advance(self._context, call.task)
-        except (QueueUnavailable, Problem) as error:
-            log.warning("tool call %s: %s; it is looked at again", call.id, error)
+            await self._bring(call, result)
         except Exception:
             log.exception("tool call %s (%s) failed in this process; its lease will lapse", call.id, call.name)
         finally:
-            del self._held[call.id]
+            del self._held[call.id, call.attempts]
             self._wake.set()
+
+    async def _bring(self, call: ClaimedCall, result: Result | Waits) -> None:
+        """Write what came of a call that was made. It is held meanwhile, so nobody else makes it."""
+        if isinstance(result, Waits):
+            await self._kept(statements.SET_WAITING, call.id, call.attempts)
+            return
+        state = CallState.FAILED if result.is_error else CallState.SUCCEEDED
+        if await self._kept(statements.FINISH, state.value, result.text, call.id, call.attempts) is None:
+            return
+        try:
+            await self._tell(call.pool, call.task, call.call_id, call.name, result)
+            await advance(self._context, call.task)
+        except (QueueUnavailable, Problem) as error:
+            log.warning("task %s: %s; it is looked at again", call.task, error)
+
+    async def _kept(self, statement: str, *arguments: Any) -> dict[str, Any] | None:
+        """Run a statement whose effect must not be lost, until Postgres takes it."""
+        while True:
+            try:
+                return await self._context.db.one(statement, *arguments)
+            except Problem as error:
+                log.warning("tool calls: %s; trying again", error.detail)
+                await asyncio.sleep(LOOK_S)
 
     async def _tell(self, pool: str, task: uuid.UUID, call_id: str, name: str, result: Result) -> None:
         event = {"id": call_id, "name": name, "is_error": result.is_error, "result": result.text[:SHOWN_MAX]}
@@ -141,13 +172,24 @@ class Runner:
         for row in lapsed:
             log.warning("tool call %s: its runner was lost; it is %s", row["id"], row["state"])
             if row["state"] == CallState.FAILED:
-                await self._tell(row["pool"], row["task"], row["call_id"], row["name"], Result(row["result"], True))
+                told = Result(row["result"], is_error=True)
+                await self._each(self._tell(row["pool"], row["task"], row["call_id"], row["name"], told))
         for child in await db.all(statements.CHILDREN_ENDED):
-            await self._answer(child, outcome(child))
+            await self._each(self._answer(child, outcome(child)))
         for ready in await db.all(statements.READY):
-            await advance(self._context, ready["task"])
-        for orphan in await db.all(statements.ORPHANS):
-            await cancel_of(self._context, orphan["tenant"], orphan["child"])
+            await self._each(advance(self._context, ready["task"]))
+        await db.all(statements.ORPHANS)
+        for left in await db.all(statements.LEFT_CHILDREN):
+            await self._each(cancel_of(self._context, left["tenant"], left["child"]))
+
+    async def _each(self, step: Awaitable[Any]) -> None:
+        """One row's trouble is not the next one's."""
+        try:
+            await step
+        except (QueueUnavailable, Problem) as error:
+            log.warning("tool calls: %s; it is looked at again", error)
+        except Exception:
+            log.exception("tool calls: one row failed; it is looked at again")
 
     async def _answer(self, row: dict[str, Any], result: Result) -> None:
         state = CallState.FAILED if result.is_error else CallState.SUCCEEDED

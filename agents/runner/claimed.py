@@ -19,6 +19,7 @@ class ClaimedCall(msgspec.Struct, frozen=True, kw_only=True):
     arguments: str
     attempts: int
     key: uuid.UUID | None
+    priority: int
     pool: str
     agent: str
     tools: list[dict[str, Any]]

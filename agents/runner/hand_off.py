@@ -24,7 +24,10 @@ async def hand_off(context: Context, call: ClaimedCall, one: Builtin, arguments:
         raise CallFailed(f"Work was handed over {DEPTH_MAX} times in a row already; do it here.", sent=False)
     principal = await context.directory.principal_of(call.key)
     request = TaskRequest(
-        agent=arguments["agent"], input=arguments["message"], idempotency_key=f"hand-off-{call.id}", priority=5
+        agent=arguments["agent"],
+        input=arguments["message"],
+        idempotency_key=f"hand-off-{call.id}",
+        priority=call.priority,
     )
     await submit(context, principal, request, parent_call=call.id)
     return Waits()

@@ -23,6 +23,7 @@ from outbound.failures import OutboundError
 from outbound.limits import Limits
 from tenants.references import UnknownSecret, filled, masked
 from tenants.secrets import open_secrets
+from tenants.vault import CannotOpen
 
 UNAVAILABLE = 503
 
@@ -66,8 +67,15 @@ async def _own(call: ClaimedCall, outbound: Outbound) -> Result:
     arguments = parsed(call.arguments, parameters)
     timeout_s = call.timeout_s or 30.0
     if call.kind == "mcp":
-        headers = call.server_headers or {}
-        secrets = await _secrets(call, secret_names(headers))
+        return await _mcp(call, arguments, outbound, timeout_s=timeout_s)
+    tool = checked_request(call.request, properties=parameters.get("properties", {}))
+    return await _http(call, tool, arguments, outbound, timeout_s=timeout_s)
+
+
+async def _mcp(call: ClaimedCall, arguments: dict[str, Any], outbound: Outbound, *, timeout_s: float) -> Result:
+    headers = call.server_headers or {}
+    secrets = await _secrets(call, secret_names(headers))
+    try:
         return await mcp_client.call(
             outbound,
             tenant=call.tenant,
@@ -78,8 +86,8 @@ async def _own(call: ClaimedCall, outbound: Outbound) -> Result:
             timeout_s=timeout_s,
             secrets=secrets,
         )
-    tool = checked_request(call.request, properties=parameters.get("properties", {}))
-    return await _http(call, tool, arguments, outbound, timeout_s=timeout_s)
+    except CallFailed as error:
+        raise CallFailed(masked(str(error), secrets), sent=error.sent) from None
 
 
 async def _http(
@@ -96,4 +104,7 @@ async def _http(
 
 
 async def _secrets(call: ClaimedCall, names: list[str]) -> dict[str, str]:
-    return await sync_to_async(open_secrets)(call.tenant, names) if names else {}
+    try:
+        return await sync_to_async(open_secrets)(call.tenant, names) if names else {}
+    except CannotOpen as error:
+        raise CallFailed(str(error), sent=False) from error

@@ -7,18 +7,28 @@ from agents.lifecycle import ENDED_CALLS, OUTCOMES
 _ENDED = ", ".join(f"'{state}'" for state in sorted(ENDED_CALLS))
 _OUTCOMES = ", ".join(f"'{state}'" for state in sorted(OUTCOMES))
 
-CLAIM = """
-    WITH due AS (
-        SELECT c.id FROM agents_toolcall c JOIN agents_task t ON t.id = c.task_id
-        WHERE c.state = 'pending' AND t.state = 'waiting'
-        ORDER BY c.created_at, c.number LIMIT %s FOR UPDATE OF c SKIP LOCKED
+AT_ONCE_OF_ONE = 32
+"""Calls of one tenant that are under way, in all processes together: one tenant's silent host must not hold everybody's."""
+
+# Those tenants first that have the fewest calls under way. Who claims at the same time counts the same, so the bound is met nearly.
+CLAIM = f"""
+    WITH busy AS (
+        SELECT tenant_id, count(*) AS calls FROM agents_toolcall WHERE state = 'running' GROUP BY tenant_id
+    ), ranked AS (
+        SELECT c.id, coalesce(b.calls, 0) + row_number() OVER (PARTITION BY c.tenant_id ORDER BY c.created_at, c.number) AS place
+        FROM agents_toolcall c JOIN agents_task t ON t.id = c.task_id LEFT JOIN busy b ON b.tenant_id = c.tenant_id
+        WHERE c.state NOT IN ({_ENDED}) AND c.state = 'pending' AND t.state = 'waiting'
+    ), due AS (
+        SELECT c.id FROM agents_toolcall c JOIN ranked r ON r.id = c.id
+        WHERE r.place <= {AT_ONCE_OF_ONE} AND c.state = 'pending'
+        ORDER BY r.place, c.created_at LIMIT %s FOR UPDATE OF c SKIP LOCKED
     ), taken AS (
         UPDATE agents_toolcall c SET state = 'running', attempts = c.attempts + 1, started_at = coalesce(c.started_at, now()),
             lease_until = now() + make_interval(secs => %s)
         FROM due d WHERE c.id = d.id RETURNING c.*
     )
     SELECT c.id, c.tenant_id AS tenant, c.task_id AS task, c.call_id, c.name, c.arguments, c.attempts, t.api_key_id AS key,
-           p.slug AS pool, a.slug AS agent, r.tools, o.kind, o.parameters, o.request, o.remote_name, o.timeout_s,
+           t.priority, p.slug AS pool, a.slug AS agent, r.tools, o.kind, o.parameters, o.request, o.remote_name, o.timeout_s,
            s.url AS server_url, s.headers AS server_headers
     FROM taken c JOIN agents_task t ON t.id = c.task_id
     JOIN orchestrator_pool p ON p.id = t.pool_id JOIN agents_agent a ON a.id = t.agent_id
@@ -36,9 +46,14 @@ FINISH = """
     UPDATE agents_toolcall SET state = %s, result = %s, finished_at = now(), lease_until = NULL
     WHERE id = %s AND attempts = %s AND state = 'running' RETURNING id
 """
-HAND_BACK = "UPDATE agents_toolcall SET state = 'pending', lease_until = NULL WHERE id = %s AND attempts = %s AND state = 'running'"
+# Nothing was done: it is not an attempt.
+HAND_BACK = """
+    UPDATE agents_toolcall SET state = 'pending', lease_until = NULL, attempts = attempts - 1
+    WHERE id = %s AND attempts = %s AND state = 'running' RETURNING id
+"""
 SET_WAITING = """
     UPDATE agents_toolcall SET state = 'waiting', lease_until = NULL WHERE id = %s AND attempts = %s AND state = 'running'
+    RETURNING id
 """
 ANSWER = """
     UPDATE agents_toolcall SET state = %s, result = %s, finished_at = now() WHERE id = %s AND state = 'waiting' RETURNING id
@@ -61,9 +76,11 @@ LAPSED = """
 
 # Tasks between two turns that nothing holds up any more, and those that have waited for too long.
 READY = f"""
-    SELECT t.id AS task FROM agents_task t
+    SELECT t.id AS task FROM agents_task t JOIN agents_agentrevision r ON r.id = t.revision_id
     WHERE t.state NOT IN ({_OUTCOMES}) AND t.state = 'waiting' AND (
-        t.deadline_at < now() OR NOT EXISTS (SELECT 1 FROM agents_toolcall c WHERE c.task_id = t.id AND c.state NOT IN ({_ENDED})))
+        t.deadline_at < now()
+        OR (r.limits ? 'max_seconds' AND t.created_at + make_interval(secs => (r.limits->>'max_seconds')::float) < now())
+        OR NOT EXISTS (SELECT 1 FROM agents_toolcall c WHERE c.task_id = t.id AND c.state NOT IN ({_ENDED})))
     ORDER BY t.created_at LIMIT 500
 """
 
@@ -74,17 +91,22 @@ CHILDREN_ENDED = f"""
     WHERE c.state = 'waiting' AND c.state NOT IN ({_ENDED}) AND k.finished_at IS NOT NULL LIMIT 500
 """
 
-# Calls of tasks that have ended meanwhile; their children, if they are still under way, are to be cancelled.
+# Calls of tasks that have ended meanwhile.
 ORPHANS = f"""
     WITH gone AS (
         SELECT c.id FROM agents_toolcall c JOIN agents_task t ON t.id = c.task_id
         WHERE c.state IN ('pending', 'waiting') AND c.state NOT IN ({_ENDED}) AND t.finished_at IS NOT NULL
         LIMIT 500 FOR UPDATE OF c SKIP LOCKED
-    ), ended AS (
-        UPDATE agents_toolcall c SET state = 'failed', result = 'The task ended before.', finished_at = now()
-        FROM gone g WHERE c.id = g.id RETURNING c.id
     )
-    SELECT k.tenant_id AS tenant, k.id AS child FROM ended e JOIN agents_task k ON k.parent_call_id = e.id AND k.finished_at IS NULL
+    UPDATE agents_toolcall c SET state = 'failed', result = 'The task ended before.', finished_at = now()
+    FROM gone g WHERE c.id = g.id RETURNING c.id
+"""
+
+# Open tasks that were handed over by tasks that have ended: asked for until they have ended, too.
+LEFT_CHILDREN = f"""
+    SELECT k.tenant_id AS tenant, k.id AS child
+    FROM agents_task k JOIN agents_toolcall c ON c.id = k.parent_call_id JOIN agents_task t ON t.id = c.task_id
+    WHERE k.state NOT IN ({_OUTCOMES}) AND t.finished_at IS NOT NULL LIMIT 500
 """
 
 DEPTH = """
@@ -102,7 +124,8 @@ LOCK = """
     SELECT t.id, t.tenant_id AS tenant, t.api_key_id AS key, t.params, t.options, t.output_form, t.priority,
            t.deadline_at, t.created_at,
            t.prompt_tokens + t.completion_tokens AS tokens, t.input, r.limits, p.slug AS pool, n.weight, n.max_running,
-           coalesce(k.max_running, 0) AS key_max_running, l.tokens AS answer_tokens, now() AS now
+           coalesce(k.max_running, 0) AS key_max_running, l.tokens AS answer_tokens, now() AS now, n.is_active, k.revoked_at,
+           n.budget_spent_until, k.budget_spent_until AS key_budget_spent_until
     FROM agents_task t JOIN agents_agentrevision r ON r.id = t.revision_id JOIN orchestrator_pool p ON p.id = t.pool_id
     JOIN tenants_tenant n ON n.id = t.tenant_id LEFT JOIN tenants_apikey k ON k.id = t.api_key_id
     LEFT JOIN agents_answerlength l ON l.agent_id = t.agent_id

@@ -44,9 +44,11 @@ def next_step(
     """`task` with its deadline, limits and tokens so far; `turn` the last one; `calls` what it asked for."""
     if task["deadline_at"] is not None and task["deadline_at"] <= now:
         return End("expired")
+    limits = msgspec.convert(task["limits"], Limits)
+    if (late := _late(limits, task=task, now=now)) is not None:
+        return End("failed", late)
     if any(CallState(call["state"]) not in ENDED_CALLS for call in calls):
         return Wait()
-    limits = msgspec.convert(task["limits"], Limits)
     if (over := _over(limits, task=task, turns=turn["number"], now=now)) is not None:
         return End("failed", over)
     said = {
@@ -65,6 +67,14 @@ def _over(limits: Limits, *, task: Mapping[str, Any], turns: int, now: datetime)
         return TaskError(
             "token_limit", f"The task took {task['tokens']} tokens; the agent's limit is {limits.max_tokens}."
         )
+    if not task["is_active"] or task["revoked_at"] is not None:
+        return TaskError("not_allowed", "The tenant or the API key in whose name the task runs was taken out of use.")
+    if any(until is not None and until > now for until in (task["budget_spent_until"], task["key_budget_spent_until"])):
+        return TaskError("budget_spent", "The budget of the month is spent, so no further model call is made.")
+    return None
+
+
+def _late(limits: Limits, *, task: Mapping[str, Any], now: datetime) -> TaskError | None:
     seconds = (now - task["created_at"]).total_seconds()
     if limits.max_seconds and seconds >= limits.max_seconds:
         return TaskError("time_limit", f"The task took {seconds:.0f} s; the agent's limit is {limits.max_seconds:g} s.")

@@ -5,11 +5,13 @@ Each call is a session of its own: no session has to outlive the process that be
 
 from __future__ import annotations
 
+import asyncio
 import uuid
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
+import httpx2
 import mcp
 import mcp_types
 from mcp.client.streamable_http import streamable_http_client
@@ -20,6 +22,7 @@ from outbound.failures import OutboundError
 from tenants.references import masked
 
 PAGES_MAX = 20
+CONNECT_S = 10.0
 
 
 async def list_tools(
@@ -63,14 +66,20 @@ async def call(
 async def _session(
     outbound: Outbound, *, tenant: uuid.UUID, url: str, headers: Mapping[str, str], timeout_s: float
 ) -> AsyncIterator[mcp.Client]:
+    """One session, all of it within the time. Whatever goes wrong in it is a `CallFailed`: the call may have been answered."""
+    timeout = httpx2.Timeout(timeout_s, connect=min(timeout_s, CONNECT_S))
     try:
-        async with outbound.http_client(tenant=tenant, headers=headers) as http:
-            transport = streamable_http_client(url, http_client=http)
-            async with mcp.Client(transport, read_timeout_seconds=timeout_s, cache=None) as client:
-                yield client
-    except ExceptionGroup as group:
-        raise _failure(group) from group
-    except (mcp.MCPError, OutboundError) as error:
+        async with (
+            asyncio.timeout(timeout_s + CONNECT_S),
+            outbound.http_client(tenant=tenant, headers=headers, timeout=timeout) as http,
+            mcp.Client(
+                streamable_http_client(url, http_client=http), read_timeout_seconds=timeout_s, cache=None
+            ) as client,
+        ):
+            yield client
+    except TimeoutError as error:
+        raise CallFailed(f"The MCP server took longer than {timeout_s:g} s.") from error
+    except Exception as error:
         raise _failure(error) from error
 
 
@@ -82,4 +91,4 @@ def _failure(error: Exception) -> CallFailed:
         return error
     if isinstance(error, OutboundError):
         return CallFailed(error.message, sent=error.sent)
-    return CallFailed(f"The MCP server answered: {error}")
+    return CallFailed(f"The MCP server answered: {error}"[:2000])

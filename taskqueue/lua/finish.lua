@@ -9,8 +9,15 @@ for i = 2, #ARGV, 7 do
   local outcome, record, tokens, calls = ARGV[i + 3], ARGV[i + 4], tonumber(ARGV[i + 5]), ARGV[i + 6]
   local t = load(turn)
   if held_by(t, worker, attempt) then
+    -- Who was told that it is stopping ends with this turn, also where it ends in calls.
+    local stop = calls ~= '' and redis.call('HGET', key('stop:', worker), turn)
     settle(t, tokens)
     conclude(t, math.max(seq, t.seq + 1), outcome, record, calls ~= '' and calls or nil)
+    if stop then
+      append(t.task, math.max(seq, t.seq + 1) + 2, 'outcome', cjson.encode({ state = stop }))
+      redis.call('XADD', key('record'), '*', 'r',
+        cmsgpack.pack({ kind = 'closed', turn = turn, task = t.task, attempt = 0, state = stop }))
+    end
   else
     table.insert(stops, { turn, 'lost' })
   end

@@ -50,7 +50,8 @@ async def test_acknowledged_turns_leave_but_their_task_keeps_its_log_and_followe
     await first_turn(queue)
     redis.sadd(follow, "web")
     await queue.acknowledge(await queue.read_records())
-    assert await queue.known(["a"]) == [False]
+    assert await queue.known(["a"]) == [True]  # so that an enqueue that comes late is no second run
+    assert (await queue.enqueue([turn("a")]))[0].verdict == "known"
     assert (redis.ttl(log), redis.scard(follow)) == (-1, 1)
     await queue.enqueue([NEXT])
     await queue.finish("w1", [success(await claim(queue))])
@@ -124,3 +125,19 @@ async def test_a_waiting_task_whose_log_is_lost_can_be_ended(queue: AsyncQueue, 
     redis.delete(f"opsite:{{{queue.pool}}}:log:task-a")
     assert await queue.end_task("task-a", turn="a", state="expired")
     assert [event.kind for event in await queue.read_log("task-a")] == ["restart", "outcome"]
+
+
+async def test_who_was_told_that_it_stops_is_not_kept_going_by_its_calls(queue: AsyncQueue) -> None:
+    await queue.enqueue([turn("a")])
+    claimed = await claim(queue)
+    assert await queue.cancel(["a"]) == ["stopping"]
+    await queue.finish("w1", [calls(claimed)])
+    events = (await queue.read_log("task-a"))[-3:]
+    assert [event.kind for event in events] == ["tool_calls", "state", "outcome"]
+    assert json.loads(events[-1].data) == {"state": "cancelled"}
+    records = (await queue.read_records())[-2:]
+    assert [(record.kind, record.state, record.goes_on) for record in records] == [
+        ("finished", "succeeded", True),
+        ("closed", "cancelled", False),
+    ]
+    assert await queue.note("task-a", "tool_result", "{}") == 0
