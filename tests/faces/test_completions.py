@@ -29,12 +29,15 @@ async def ann(web: Web) -> AsyncIterator[openai.AsyncOpenAI]:
         yield client
 
 
-async def answer_each(worker: HandWorker, count: int) -> list[TurnBody]:
-    """Answer `count` turns at once, in turn, each with its own prompt's last word."""
+async def answer_each(worker: HandWorker, count: int, *, heard: asyncio.Event | None = None) -> list[TurnBody]:
+    """Answer `count` turns at once, in turn; the second word of each comes when `heard` is set."""
     turns = await worker.claim(count)
-    for piece in ("one ", "two"):
-        for turn in turns:
-            await worker.say(turn, piece)
+    for turn in turns:
+        await worker.say(turn, "one ")
+    if heard is not None:
+        await heard.wait()
+    for turn in turns:
+        await worker.say(turn, "two")
     for turn in turns:
         await worker.end(turn, "one two")
     return [turn.body for turn in turns]
@@ -85,19 +88,23 @@ async def test_prompts_and_choices_are_numbered_together(ann: openai.AsyncOpenAI
     assert whole.usage is not None
     assert (whole.usage.prompt_tokens, whole.usage.completion_tokens) == (12, 8)
 
-    serving = asyncio.create_task(answer_each(worker, 3))
+    heard = asyncio.Event()
+    serving = asyncio.create_task(answer_each(worker, 3, heard=heard))
     stream = await ann.chat.completions.create(
         model="poet", messages=HELLO, n=3, stream=True, stream_options={"include_usage": True}
     )
-    chunks = [chunk async for chunk in stream]
+    chunks = []
+    async for chunk in stream:
+        chunks.append(chunk)
+        if sum(bool(choice.delta.content) for one in chunks for choice in one.choices) == 3:
+            heard.set()  # a first word of each: they come as they are made, not one choice after the other
     assert [body.params.seed for body in await serving] == [None, None, None]
     told = [
         (choice.index, choice.delta.content) for chunk in chunks for choice in chunk.choices if choice.delta.content
     ]
     for index in range(3):
         assert [text for at, text in told if at == index] == ["one ", "two"]
-    first = [at for at, _ in told[:3]]
-    assert sorted(first) == [0, 1, 2], "they come as they are made, not one after the other"
+    assert sorted(at for at, _ in told[:3]) == [0, 1, 2]
     assert len([chunk for chunk in chunks if chunk.choices and chunk.choices[0].finish_reason]) == 3
     assert chunks[-1].usage is not None
     assert chunks[-1].usage.total_tokens == 15
