@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import logging
 import re
 import uuid
 from collections.abc import Sequence
 from typing import Any
 
 import mcp_types
+import msgspec
 from asgiref.sync import async_to_sync, sync_to_async
 from django.conf import settings
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError, connection, transaction
 from django.utils import timezone
 
+from agents.lifecycle import CallState
 from agents.models import Agent, AgentRevision
 from agents.problems import FieldError, Problem, bad_field
-from agents.tool_models import TOOL_NAME, McpServer, Tool
+from agents.submissions import TOOLS_CHANNEL
+from agents.tool_models import TOOL_NAME, McpServer, Tool, ToolCall
 from agents.tools import mcp_client
 from agents.tools.arguments import checked_schema
 from agents.tools.builtins import BUILTINS
@@ -23,10 +27,13 @@ from agents.tools.http_request import checked_request, secret_names
 from agents.tools.openapi_document import Imported
 from agents.tools.results import CallFailed
 from outbound.client import Outbound
+from taskqueue.failures import QueueUnavailable
+from taskqueue.sync_client import Queue
 from tenants.models import Tenant
 from tenants.references import UnknownSecret, filled, masked
 from tenants.secrets import open_secrets
 
+log = logging.getLogger(__name__)
 _NOT_A_NAME = re.compile(r"[^a-zA-Z0-9_-]+")
 
 
@@ -125,6 +132,32 @@ def save_server(*, tenant: Tenant, server: McpServer | None = None, **fields: An
     except IntegrityError as error:
         raise NameTaken("MCP server", server.name) from error
     return server
+
+
+class NothingAsked(Problem):
+    """409: this call waits for no answer."""
+
+    def __init__(self, call: str) -> None:
+        message = f"The call {call!r} of this task does not wait for an answer: it was answered, or asks nobody."
+        super().__init__(409, "nothing_asked", message)
+
+
+def answer_call(*, call: ToolCall, answer: str, redis_url: str) -> None:
+    """A person's answer to an agent that asked; its task goes on. Raises `NothingAsked`."""
+    waits = ToolCall.objects.for_tenant(call.tenant_id).filter(pk=call.pk, name="ask_human", state=CallState.WAITING)
+    with transaction.atomic():
+        if not waits.update(state=CallState.SUCCEEDED, result=answer, finished_at=timezone.now()):
+            raise NothingAsked(call.call_id)
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_notify(%s, '')", [TOOLS_CHANNEL])
+    queue = Queue(redis_url, call.task.pool.slug)
+    event = {"id": call.call_id, "name": call.name, "is_error": False, "result": answer}
+    try:
+        queue.note(str(call.task_id), "tool_result", msgspec.json.encode(event).decode())
+    except QueueUnavailable as error:
+        log.warning("the stream of task %s does not show the answer: %s", call.task_id, error)
+    finally:
+        queue.close()
 
 
 @transaction.atomic

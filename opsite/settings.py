@@ -233,6 +233,17 @@ UNFOLD = {
                         "icon": "history",
                         "link": reverse_lazy("admin:agents_agentrevision_changelist"),
                     },
+                    {"title": "Tools", "icon": "build", "link": reverse_lazy("admin:agents_tool_changelist")},
+                    {
+                        "title": "MCP servers",
+                        "icon": "hub",
+                        "link": reverse_lazy("admin:agents_mcpserver_changelist"),
+                    },
+                    {
+                        "title": "Tool calls",
+                        "icon": "call_made",
+                        "link": reverse_lazy("admin:agents_toolcall_changelist"),
+                    },
                     {
                         "title": "Publications",
                         "icon": "publish",

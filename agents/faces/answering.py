@@ -10,16 +10,8 @@ from agents.faces import answers, database
 from agents.faces.context import Context
 from agents.faces.found import find, public
 from agents.faces.requests import AnswerRequest, decode
-from agents.problems import Problem
 from agents.submissions import TOOLS_CHANNEL
-
-
-class NothingAsked(Problem):
-    """409: this call waits for no answer."""
-
-    def __init__(self, call: str) -> None:
-        message = f"The call {call!r} of this task does not wait for an answer: it was answered, or asks nobody."
-        super().__init__(409, "nothing_asked", message)
+from agents.tool_services import NothingAsked
 
 
 async def answer(context: Context, request: Request) -> Response:

@@ -11,6 +11,7 @@ from django.urls import reverse
 
 from agents.models import Agent, AgentRevision, Immutable, Task
 from agents.services import agent_of_pool
+from agents.tool_models import McpServer, ToolCall
 from orchestrator.models import Pool
 from tenants.models import ApiKey
 from tests.scene import Scene
@@ -39,7 +40,7 @@ def test_every_model_is_there() -> None:
         "Tenant", "ApiKey", "Secret", "Endpoint", "Delivery",
         "Agent", "AgentRevision", "Conversation", "Message", "Task", "Turn", "Pool", "ScalingPolicy",
         "PoolRevision", "Rollout", "StockItem", "Worker", "ScalingDecision",
-        "Publication", "TrafficShare",
+        "Publication", "TrafficShare", "Tool", "McpServer", "ToolCall",
     }  # fmt: skip
 
 
@@ -55,7 +56,7 @@ def test_lists_and_forms(staff: Client, model: Any) -> None:
     response = staff.get(reverse(f"admin:{label}_add"))
     read_only = {"AgentRevision", "Conversation", "Message", "Task", "Turn", "Worker", "ScalingDecision"}
     read_only |= {"Delivery", "PoolRevision", "Rollout", "StockItem"}
-    read_only |= {"PoolRevision", "Rollout", "StockItem", "Publication", "TrafficShare"}
+    read_only |= {"PoolRevision", "Rollout", "StockItem", "Publication", "TrafficShare", "Tool", "ToolCall"}
     assert response.status_code == (403 if model.__name__ in read_only else 200)
 
 
@@ -128,3 +129,28 @@ def test_pause_and_cancel(staff: Client, scene: Scene) -> None:
 def test_the_overview_and_who_may_see_it(staff: Client, client: Client) -> None:
     assert 'id="overview"' in page(staff, "index")
     assert client.get(reverse("admin:index")).status_code == 302
+
+
+def test_an_agent_that_asks_is_answered_once(staff: Client, scene: Scene) -> None:
+    task = scene.ann.task()
+    call = ToolCall.objects.create(
+        tenant=scene.ann.tenant, task=task, turn=task.turns.get(), number=1, call_id="call_1", name="ask_human", state="waiting",
+        arguments='{"question":"Which colour?"}',
+    )  # fmt: skip
+    assert "Which colour?" in page(staff, "agents_toolcall_change", call.pk)
+    address = reverse("admin:agents_toolcall_change", args=[call.pk])
+    assert staff.post(address, {"answer": "Blue"}).status_code == 302
+    call.refresh_from_db()
+    assert (call.state, call.result) == ("succeeded", "Blue")
+    assert staff.post(address, {"answer": "Red"}).status_code == 403
+    call.refresh_from_db()
+    assert call.result == "Blue"
+
+
+def test_an_mcp_server_that_cannot_be_asked_says_why(staff: Client, scene: Scene) -> None:
+    form = {"tenant": scene.ann.tenant.pk, "name": "box", "url": "http://127.0.0.1:9/mcp", "headers": "{}"}
+    assert staff.post(reverse("admin:agents_mcpserver_add"), form).status_code == 302
+    server = McpServer.objects.for_tenant(scene.ann.tenant).get()
+    chosen = {"action": "discover", "_selected_action": [str(server.pk)]}
+    answer = staff.post(reverse("admin:agents_mcpserver_changelist"), chosen, follow=True)
+    assert "not a public address" in answer.content.decode()

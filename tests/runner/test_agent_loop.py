@@ -195,6 +195,7 @@ async def test_what_agents_do_on_one_fleet(stage: Stage, tool_server: ToolServer
         _handed_over(stage),
         _child(stage),
         _searched(stage),
+        _left(stage),
     )
 
 
@@ -259,6 +260,21 @@ async def _handed_over(stage: Stage) -> None:
     child = await Task.objects.for_tenant(stage.scene.ann.tenant).select_related("agent").aget(parent_call__task=task)
     assert (child.agent.slug, child.state, told(events)) == ("poet", "succeeded", ["A poem."[: len(child.output)]])
     assert (await recorded(stage, task))["output"] == f"Done: {child.output}"
+
+
+async def _left(stage: Stage) -> None:
+    """A client that leaves between two turns ends the task that was to end with it."""
+    body = {
+        "model": "asker",
+        "messages": [{"role": "user", "content": "Ask"}],
+        "stream": True,
+        "cancel_on_disconnect": True,
+    }
+    async with stage.web.client(stage.scene.ann.headers) as client:
+        async with client.stream("POST", "/v1/chat/completions", json=body) as response:
+            task = response.headers["x-request-id"]
+            await waiting(stage, task)
+        assert (await recorded(stage, task))["state"] == "cancelled"
 
 
 async def _searched(stage: Stage) -> None:
