@@ -26,7 +26,7 @@ from agents.revision_admin import PublishAction, TrafficActions
 from agents.sampling import validated
 from orchestrator.models import Pool
 from taskqueue.failures import QueueUnavailable
-from tenants.admin import AcrossTenants, ReadOnly
+from tenants.admin import AcrossTenants, OwnedForm, ReadOnly
 
 STATE_COLOURS = {
     "queued": "warning", "running": "info", "waiting": "info", "succeeded": "success", "failed": "danger", "cancelled": "",
@@ -67,7 +67,7 @@ class RevisionInline(ReadOnlyInline):
     readonly_fields = fields
 
 
-class AgentForm(forms.ModelForm[Agent]):
+class AgentForm(OwnedForm):
     """An agent as its current revision says; what changes becomes a new revision."""
 
     pool = forms.ModelChoiceField(Pool.objects.all(), widget=UnfoldAdminSelectWidget)
@@ -100,13 +100,14 @@ class AgentForm(forms.ModelForm[Agent]):
             self.initial.update(output=given(revision.output_form))
 
     def clean(self) -> dict[str, Any] | None:
-        """Refuse to change what stands for a bare pool, and an output form that the pool cannot hold answers to."""
+        """Refuse to change what stands for a bare pool, and an output form that the pool or the agent's tools rule out."""
         if self.instance.stands_for_id is not None:
             raise ValidationError(StandsForPool(self.instance).detail)
         cleaned = super().clean() or self.cleaned_data
         if (pool := cleaned.get("pool")) and (output := cleaned.get("output")):
             try:
-                services.check_output(output, pool=pool)
+                now = self.instance.current_revision
+                services.check_tools_and_form(now.tools if now else [], services.check_output(output, pool=pool))
             except Problem as problem:
                 self.add_error("output", problem.detail)
         return cleaned

@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 
 from django.db import transaction
 
@@ -84,7 +85,7 @@ def _accept(task: Task, *, now: datetime) -> tuple[Task, Turn]:
         pool_id=dead.pool_id,
         conversation_id=dead.conversation_id,
         api_key_id=dead.api_key_id,
-        input=dead.input,
+        input=_said(dead),
         params=dead.params,
         output_form=dead.output_form,
         options=dead.options,
@@ -94,6 +95,13 @@ def _accept(task: Task, *, now: datetime) -> tuple[Task, Turn]:
         rerun_of=dead,
     )
     return again, Turn.objects.create(tenant_id=dead.tenant_id, task=again, queued_at=again.created_at)
+
+
+def _said(dead: Task) -> str | list[dict[str, Any]]:
+    """All that its last turn was sent: it goes on there, and no tool is called again."""
+    if isinstance(dead.input, str):
+        return dead.input
+    return [*dead.input, *(message for turn in dead.turns.order_by("number") for message in turn.context)]
 
 
 def _submission(task: Task, turn: Turn) -> Submission:

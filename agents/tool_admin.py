@@ -79,7 +79,7 @@ class AnswerForm(forms.ModelForm[ToolCall]):
 
     class Meta:
         model = ToolCall
-        fields: ClassVar = []
+        fields: ClassVar[list[str]] = []
 
 
 @admin.register(ToolCall)

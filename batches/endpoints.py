@@ -18,7 +18,7 @@ from agents.faces.openai.chat_form import completion
 from agents.faces.openai.choices import wanted_n
 from agents.faces.openai.gathering import Gathered
 from agents.faces.openai.lookup import generating_agent_of
-from agents.faces.openai.outcome import Outcome
+from agents.faces.openai.outcome import Outcome, usage_of
 from agents.faces.principals import AgentRef, Principal
 from agents.faces.requests import ChatRequest, TaskRequest, decode
 from agents.problems import bad_field
@@ -78,7 +78,7 @@ def outcome_of(row: Row) -> Outcome:
         state=row["state"],
         finish_reason=row["finish_reason"],
         error=row["error"],
-        usage={"prompt_tokens": row["prompt_tokens"], "completion_tokens": row["completion_tokens"]},
+        usage=usage_of(row),
         tool_calls=msgspec.convert(row["tool_calls"] or (), tuple[ToolCall, ...]),
     )
 

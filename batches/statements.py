@@ -137,12 +137,14 @@ SUBMITTED = """
     UPDATE batches_batch b SET failed = b.failed + n.failed
     FROM (SELECT batch_id, count(*) AS failed FROM moved WHERE state = 'ended' GROUP BY batch_id) n WHERE b.id = n.batch_id
 """
+# An answer that its limit cut off before it had its form is an answer (agents.faces.openai.outcome.has_answer).
 COLLECT = f"""
     WITH ended AS (
         UPDATE batches_line l SET state = 'ended' FROM batches_batch h, agents_task t
         WHERE h.holder = %s AND h.state IN {_OPEN} AND l.tenant_id = h.tenant_id AND l.batch_id = h.id AND l.state = 'running'
           AND t.id = l.task_id AND t.finished_at IS NOT NULL
-        RETURNING l.batch_id, t.state = 'succeeded' AS succeeded
+        RETURNING l.batch_id, t.state = 'succeeded'
+            OR coalesce(t.error->>'code' = 'invalid_output' AND t.finish_reason = 'length', false) AS succeeded
     )
     UPDATE batches_batch b SET completed = b.completed + n.completed, failed = b.failed + n.failed
     FROM (SELECT batch_id, count(*) FILTER (WHERE succeeded) AS completed, count(*) FILTER (WHERE NOT succeeded) AS failed
@@ -167,7 +169,7 @@ FINALIZE = """
 """
 RESULTS = """
     SELECT l.id, l.number, l.custom_id, l.model, l.failure, t.id AS task, t.state, t.output, t.tool_calls, t.finish_reason, t.error,
-           t.prompt_tokens, t.completion_tokens, t.created_at
+           t.prompt_tokens, t.completion_tokens, t.cached_tokens, t.created_at
     FROM batches_line l LEFT JOIN agents_task t ON t.id = l.task_id
     WHERE l.batch_id = %s AND l.number > %s AND l.state = 'ended' ORDER BY l.number LIMIT %s
 """

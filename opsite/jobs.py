@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 import time
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from celery import shared_task
 from django.conf import settings
 from django.utils import timezone
 
 from billing import gpu_bill
+from billing.models import ServedHour
 from orchestrator.demand_rows import DemandMinute
 from orchestrator.history.forecasts import renew
 from orchestrator.models import ScalingDecision, Worker
@@ -17,36 +19,49 @@ from orchestrator.work_rows import WorkMinute
 from schedules.services import forget_firings
 from webhooks.services import forget_deliveries
 
+log = logging.getLogger(__name__)
+
 WORK_DAYS = 3
-"""So long each worker's sums are kept, minute by minute: an hour's bill is final after a day at the latest."""
+"""So long each worker's sums, minute by minute, and what it served, by the hour, are kept: an hour's bill is final after a day."""
 
 
 @shared_task(name="opsite.jobs.retention")
 def retention() -> dict[str, int]:
     """Forget decisions, ended workers and firings of schedules older than OPSITE_HISTORY_DAYS, demand older than
-    OPSITE_DEMAND_HISTORY_DAYS, and deliveries of webhooks older than OPSITE_WEBHOOK_HISTORY_DAYS.
+    OPSITE_DEMAND_HISTORY_DAYS, deliveries of webhooks older than OPSITE_WEBHOOK_HISTORY_DAYS, and what bills were made of.
 
-    What goes has been billed before. Returns how many rows went.
+    What goes has been billed before; where no bill can be made, what it is made of stays. Returns how many rows went.
     """
     now = timezone.now()
-    gpu_bill.make(now=now)
     oldest = now - timedelta(days=settings.OPSITE_HISTORY_DAYS)
+    billed = _forget_billed(now=now, oldest=oldest)
     decisions, _ = ScalingDecision.objects.filter(at__lt=oldest).delete()
-    workers, _ = Worker.objects.filter(stopped_at__lt=oldest).delete()
     minutes, _ = DemandMinute.objects.filter(
         minute__lt=now - timedelta(days=settings.OPSITE_DEMAND_HISTORY_DAYS)
     ).delete()
-    work, _ = WorkMinute.objects.filter(minute__lt=now - timedelta(days=WORK_DAYS)).delete()
     deliveries = forget_deliveries(before=now - timedelta(days=settings.OPSITE_WEBHOOK_HISTORY_DAYS))
     firings = forget_firings(before=oldest)
     return {
+        **billed,
         "decisions": decisions,
-        "workers": workers,
         "demand_minutes": minutes,
-        "work_minutes": work,
         "deliveries": deliveries,
         "firings": firings,
     }
+
+
+def _forget_billed(*, now: datetime, oldest: datetime) -> dict[str, int]:
+    """Bill, and then forget what bills are made of."""
+    try:
+        gpu_bill.make(now=now)
+    except Exception:
+        log.exception("no GPU bill could be made: workers and what they did are kept until one can")
+        return {"workers": 0, "work_minutes": 0, "served_hours": 0}
+    final = now - timedelta(days=WORK_DAYS)
+    workers, _ = Worker.objects.filter(stopped_at__lt=oldest).delete()
+    work, _ = WorkMinute.objects.filter(minute__lt=final).delete()
+    served, _ = ServedHour.objects.across_tenants().filter(hour__lt=final).delete()
+    return {"workers": workers, "work_minutes": work, "served_hours": served}
 
 
 @shared_task(name="opsite.jobs.forecasts")

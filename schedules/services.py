@@ -122,6 +122,9 @@ def _checked(tenant: Tenant, task: dict[str, Any]) -> tuple[Agent, dict[str, Any
     for name in ("idempotency_key", "deadline_at", "cancel_on_disconnect"):
         if name in task:
             raise bad_field(f"task.{name}", "has no meaning for a task that is submitted again and again")
+    for name in ("prompt", "embed", "truncate"):
+        if name in task:
+            raise bad_field(f"task.{name}", "is not supported in a schedule; give `input` or `messages`")
     if (request.input is None) == (not request.messages):
         raise bad_field("task.input", "give either `input` (a string) or `messages`")
     if not 0 <= request.priority <= 9:

@@ -80,8 +80,8 @@ HISTORY = """
 TASK = """
     SELECT t.id, a.slug AS agent, r.number AS revision, p.slug AS pool, t.conversation_id AS conversation, t.state,
            t.params, t.priority, t.deadline_at, t.metadata, t.output, t.tool_calls, t.finish_reason, t.error, t.prompt_tokens,
-           t.completion_tokens, t.attempts, t.rerun_of_id AS rerun_of, t.created_at, t.started_at, t.first_token_at, t.finished_at,
-           t.idempotency_digest, u.id AS turn
+           t.completion_tokens, t.cached_tokens, t.attempts, t.rerun_of_id AS rerun_of, t.created_at, t.started_at,
+           t.first_token_at, t.finished_at, t.idempotency_digest, u.id AS turn
     FROM agents_task t
     JOIN agents_agent a ON a.id = t.agent_id JOIN agents_agentrevision r ON r.id = t.revision_id
     JOIN orchestrator_pool p ON p.id = t.pool_id
@@ -92,7 +92,7 @@ TASK_BY_ID = TASK + " AND t.id = %s"
 
 RESPONSE = """
     SELECT t.id, t.state, t.input, t.params, t.metadata, t.output, t.finish_reason, t.error, t.prompt_tokens, t.completion_tokens,
-           t.conversation_id AS conversation, t.created_at, t.finished_at, p.slug AS pool,
+           t.cached_tokens, t.conversation_id AS conversation, t.created_at, t.finished_at, p.slug AS pool,
            s.model, s.previous_id AS previous, s.instructions, s.background, s.preface, s.said, s.asked
     FROM agents_storedresponse s
     JOIN agents_task t ON t.id = s.task_id JOIN orchestrator_pool p ON p.id = t.pool_id

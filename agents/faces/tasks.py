@@ -99,7 +99,11 @@ def recorded(row: Row, *, after: int) -> list[Event]:
         outcome["finish_reason"] = row["finish_reason"]
     if row["error"]:
         outcome["error"] = row["error"]
+    if row["tool_calls"]:
+        outcome["tool_calls"] = row["tool_calls"]
     outcome["usage"] = {"prompt_tokens": row["prompt_tokens"], "completion_tokens": row["completion_tokens"]}
+    if row["cached_tokens"]:
+        outcome["usage"]["cached_tokens"] = row["cached_tokens"]
     task = str(row["id"])
     text, end = json_text(row["output"]), msgspec.json.encode(outcome).decode()
     if after == 0:

@@ -10,7 +10,7 @@ from django.test import Client
 from django.urls import reverse
 
 from agents.models import Agent, AgentRevision, Immutable, Task
-from agents.services import agent_of_pool
+from agents.services import agent_of_pool, revise_agent
 from agents.tool_models import McpServer, ToolCall
 from orchestrator.models import Pool
 from tenants.models import ApiKey
@@ -93,6 +93,29 @@ def test_saving_an_agent_makes_a_revision(staff: Client, scene: Scene) -> None:
         reverse("admin:agents_agent_change", args=[agent.pk]), form | inline | {"params": '{"temprature": 1}'}
     )
     assert "params.temprature: unknown" in refused.content.decode()
+
+
+def test_an_agent_is_added_and_its_slug_is_its_tenants_own(staff: Client, scene: Scene) -> None:
+    form = {"slug": "bard", "name": "Bard", "pool": str(scene.pool.pk), "system_prompt": "", "params": "{}"}
+    inline = {"revisions-TOTAL_FORMS": "0", "revisions-INITIAL_FORMS": "0"}
+    for party in (scene.ann, scene.bob):
+        added = staff.post(reverse("admin:agents_agent_add"), form | inline | {"tenant": str(party.tenant.pk)})
+        assert added.status_code == 302
+        assert Agent.objects.for_tenant(party.tenant).get(slug="bard").revisions.count() == 1
+    again = staff.post(reverse("admin:agents_agent_add"), form | inline | {"tenant": str(scene.ann.tenant.pk)})
+    assert again.status_code == 200
+    assert Agent.objects.for_tenant(scene.ann.tenant).filter(slug="bard").count() == 1
+
+
+def test_a_form_of_output_beside_tools_is_refused(staff: Client, scene: Scene) -> None:
+    agent, revision = scene.ann.agent, scene.ann.agent.current_revision
+    assert revision is not None
+    revise_agent(agent=agent, pool=revision.pool, system_prompt="", params={}, tools=[{"builtin": "calculator"}])
+    form = {"name": "Poet", "pool": str(scene.pool.pk), "params": "{}", "output": '{"kind": "json_object"}'}
+    inline = {"revisions-TOTAL_FORMS": "0", "revisions-INITIAL_FORMS": "0"}
+    refused = staff.post(reverse("admin:agents_agent_change", args=[agent.pk]), form | inline)
+    assert refused.status_code == 200
+    assert "take one of them away" in refused.content.decode()
 
 
 def test_what_stands_for_a_pool_is_not_changed(staff: Client, scene: Scene) -> None:

@@ -82,6 +82,19 @@ def test_it_runs_again_as_a_new_task_that_is_linked(
     assert str(letter.pk) not in left
 
 
+def test_it_goes_on_where_its_last_turn_was(scene: Scene, redis_url: str, queue: Queue) -> None:
+    letter = dead(scene.ann)
+    context = [
+        {"role": "assistant", "content": "", "tool_calls": [{"id": "c1", "name": "look", "arguments": "{}"}]},
+        {"role": "tool", "content": "rain", "tool_call_id": "c1"},
+    ]
+    Turn.objects.create(tenant=scene.ann.tenant, task=letter, number=2, queued_at=timezone.now(), context=context)
+    (again,) = rerun_tasks(tasks=[letter], redis_url=redis_url, now=timezone.now()).accepted
+    assert again.input == [*letter.input, *context]
+    (claimed,) = queue.claim("w", 8, lease_s=60)
+    assert [message.role for message in claimed.body.messages] == ["user", "assistant", "tool"]
+
+
 def test_each_refusal_is_told_by_its_reason(admin_client: Client, scene: Scene, queue: Queue) -> None:
     letter, broken, waiting, second = (
         dead(scene.ann),

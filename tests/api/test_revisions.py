@@ -33,6 +33,17 @@ def split(application: Application, **percents: int) -> Any:
     return application.call("PUT", f"{POET}/traffic", body)
 
 
+def test_tools_beside_a_form_of_output_are_refused(ann: Application) -> None:
+    form = {"output": {"kind": "json_object"}}
+    tools = {"tools": [{"builtin": "calculator"}]}
+    for answer in (ann.post(f"{POET}/revisions", {**form, **tools}), ann.patch(POET, {**form, **tools})):
+        refused(answer, 400, "output")
+    assert ann.patch(POET, tools).status_code == 200
+    for answer in (ann.post(f"{POET}/revisions", form), ann.patch(POET, form)):
+        refused(answer, 400, "output")
+    assert ann.patch(POET, {**form, "tools": []}).status_code == 200
+
+
 def test_a_draft_serves_nobody_until_it_is_published(ann: Application) -> None:
     made = ann.post(f"{POET}/revisions", {"system_prompt": "Rhyme."})
     assert made.status_code == 201

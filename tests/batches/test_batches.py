@@ -17,7 +17,7 @@ from agents.models import Task
 from batches.identifiers import BATCH, row_of
 from batches.models import Batch, File, FileChunk, Line
 from batches.runner.finish import finish
-from taskqueue.messages import ClaimedTurn
+from taskqueue.messages import INVALID_OUTPUT, ClaimedTurn, Finish, TaskError, Usage
 from tenants.models import ApiKey, Tenant
 from tenants.services import issue_key, revoke_key
 from tests.batches.conftest import Service, begin, counts, ended, jsonl, line, lines_of, until
@@ -75,6 +75,24 @@ async def test_a_batch_from_its_file_to_its_answers(service: Service, ann: opena
     tasks = Task.objects.for_tenant(service.scene.ann.tenant).filter(metadata__batch=batch.id)
     assert [task.priority async for task in tasks] == [9] * 25
     assert not await Line.objects.for_tenant(service.scene.ann.tenant).aexists()
+
+
+async def test_an_answer_that_its_limit_cut_off_is_counted_where_it_stands(
+    service: Service, ann: openai.AsyncOpenAI
+) -> None:
+    form = {"response_format": {"type": "json_object"}}
+    lines = [line(number, body={**line(number)["body"], **form}) for number in range(2)]
+    batch = await begin(ann, jsonl(*lines))
+    service.run()
+    for turn, reason in zip(await service.worker.claim(2), ("length", "stop"), strict=True):
+        record = Finish(
+            turn=turn.turn, task=turn.task, attempt=turn.attempt, seq=turn.seq + 1, state="failed", text="{",
+            finish_reason=reason, error=TaskError(INVALID_OUTPUT, "The answer is no JSON."), usage=Usage(3, 1),
+        )  # fmt: skip
+        assert await service.worker.queue.finish(service.worker.name, [record]) == []
+    done = await ended(ann, batch)
+    assert counts(done) == (2, 1, 1)
+    assert [len(await lines_of(ann, file)) for file in (done.output_file_id, done.error_file_id)] == [1, 1]
 
 
 async def test_lines_that_cannot_be_run_do_not_stop_the_others(service: Service, ann: openai.AsyncOpenAI) -> None:

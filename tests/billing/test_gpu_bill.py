@@ -11,12 +11,13 @@ import pytest
 from django.db import IntegrityError, connection, transaction
 from django.db.models import Sum
 from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
 
 from agents.models import Task, Turn
 from billing import gpu_bill
 from billing.models import BilledHour, GpuHour, ServedHour
 from opsite.jobs import make_gpu_bill, retention
-from orchestrator.models import Pool, Worker
+from orchestrator.models import Pool, ScalingDecision, Worker
 from orchestrator.revisions import note_edit
 from orchestrator.work_rows import WorkMinute
 from tests.billing.conftest import price
@@ -167,6 +168,27 @@ def test_what_retention_forgets_was_billed(scene: Scene) -> None:
     assert retention()["workers"] == 1
     assert sum(bill().values()) == 30 * 60_000
     assert make_gpu_bill() == 0
+
+
+def test_retention_forgets_what_was_served_and_keeps_it_where_no_bill_can_be_made(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = worker(scene.pool, 0, 0, 30)  # long ago
+    served(one, scene.ann.tenant, NINE, prompt=1, made=1)
+    recent = timezone.now().replace(minute=0, second=0, microsecond=0)
+    served(one, scene.bob.tenant, recent, prompt=1, made=1)
+
+    def broken(**_: Any) -> int:
+        raise RuntimeError("no prices")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("billing.gpu_bill.make", broken)
+        ScalingDecision.objects.create(pool=scene.pool, at=NINE, current=0, desired=1, reason="x", signals={})
+        gone = retention()
+    assert (gone["decisions"], gone["workers"], gone["served_hours"]) == (1, 0, 0)
+    gone = retention()
+    assert (gone["workers"], gone["served_hours"]) == (1, 1)
+    assert [row.tenant_id for row in ServedHour.objects.across_tenants()] == [scene.bob.tenant.pk]
 
 
 def test_a_pools_workers_are_billed_by_a_fixed_number_of_queries(scene: Scene) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import uuid
 from typing import Any
 
@@ -146,3 +147,28 @@ async def test_the_user_of_a_chat_is_its_key(roomy: Web, worker: HandWorker) -> 
                 await answer.aread()
             task = await Task.objects.for_tenant(ann.tenant).select_related("revision").aget(pk=turn.task)
             assert task.revision.number == 1 + chosen([50, 50], bucket(str(ann.agent.pk), user))
+
+
+async def test_choices_take_the_parameters_of_the_revision_that_serves(roomy: Web, worker: HandWorker) -> None:
+    ann = roomy.scene.ann
+    changes = {"system_prompt": "", "params": {"seed": 700, "max_tokens": 3}}
+    await sync_to_async(draft_revision)(agent=ann.agent, tenant=ann.tenant, changes=changes, created_by="test")
+    await split(ann, r1=99, r2=1)
+    agent = str(ann.agent.pk)
+    users = (f"user-{number}" for number in range(10_000))
+    user = next(one for one in users if chosen([99, 1], bucket(agent, one)) == 1)
+    async with roomy.client(ann.headers) as client:
+        earlier = 1
+        while await revision_of(client, split_key=user) != 2:
+            earlier += 1
+        await worker.claim(earlier)
+        chat = {"messages": [{"role": "user", "content": "Hi"}]}
+        for path, body in (("chat/completions", chat), ("completions", {"prompt": "Hi"})):
+            asked = {"model": "poet", "n": 2, "user": user, **body}
+            answer = asyncio.create_task(client.post(f"/v1/{path}", json=asked))
+            turns = await worker.claim(2)
+            assert sorted(turn.body.params.seed or 0 for turn in turns) == [700, 701]
+            assert {turn.body.params.max_tokens for turn in turns} == {3}
+            for turn in turns:
+                await worker.end(turn, "x")
+            assert (await answer).status_code == 200

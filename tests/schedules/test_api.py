@@ -76,6 +76,8 @@ def test_the_life_of_a_schedule(ann: Application, scene: Scene) -> None:
         ({"task": {"agent": "poet", "input": "x", "colour": 1}}, "task.colour"),
         ({"task": {"agent": "poet", "input": "x", "priority": 12}}, "task.priority"),
         ({"task": {"agent": "poet", "input": "x", "parameters": {"temprature": 1}}}, "task.parameters.temprature"),
+        ({"task": {"agent": "poet", "prompt": "x"}}, "task.prompt"),
+        ({"task": {"agent": "poet", "input": "x", "embed": ["y"]}}, "task.embed"),
         ({"task": {"agent": "poet", "input": "x", "idempotency_key": "k"}}, "task.idempotency_key"),
         ({"task": {"agent": "poet", "input": "x", "deadline_at": "2090-01-01T00:00:00Z"}}, "task.deadline_at"),
         ({"task": {"agent": "poet", "input": "x", "conversation": "x"}}, "task.conversation"),

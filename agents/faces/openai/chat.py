@@ -25,6 +25,7 @@ from agents.faces.principals import AgentRef
 from agents.faces.requests import ChatRequest, TaskRequest, decode
 from agents.faces.submit import submit_together
 from agents.problems import bad_field
+from tenants.identifiers import new_id
 
 
 async def chat(context: Context, request: Request) -> Response:
@@ -32,8 +33,11 @@ async def chat(context: Context, request: Request) -> Response:
     principal = await context.directory.principal(request.headers.get("authorization"))
     principal.require("tasks:write")
     wanted = decode(await answers.body_of(request, context.body_limit), ChatRequest)
-    agent = await generating_agent_of(context, principal, wanted.model)
-    task = task_request(wanted, agent, idempotency_key=request.headers.get("idempotency-key"))
+    key = request.headers.get("idempotency-key")
+    agent = (await generating_agent_of(context, principal, wanted.model)).serving(
+        key=wanted.user or key or str(new_id())
+    )
+    task = task_request(wanted, agent, idempotency_key=key)
     names = {"max_tokens": "max_tokens" if wanted.max_completion_tokens is None else "max_completion_tokens"}
     with as_asked(names), response_format.form_as_asked():
         choices = await submit_together(

@@ -17,7 +17,7 @@ from agents.faces.openai.choices import give_up, heard
 from agents.faces.openai.errors import error_body
 from agents.faces.openai.following import followed
 from agents.faces.openai.logprobs import Logprobs
-from agents.faces.openai.outcome import Outcome, has_answer, problem_of, usage
+from agents.faces.openai.outcome import Outcome, Turns, has_answer, problem_of, usage
 from agents.faces.submitted import Submitted
 from agents.problems import Problem, stream_lost
 from taskqueue.messages import Event
@@ -52,6 +52,7 @@ class _Call:
         self._form, self._count = form, len(choices)
         self._outcomes: list[Outcome] = []
         self._logprobs = [Logprobs() for _ in choices]
+        self._turns = [Turns() for _ in choices]
 
     @property
     def complete(self) -> bool:
@@ -67,11 +68,13 @@ class _Call:
         for event in events:
             if event.kind == "logprobs":
                 logprobs.take(event.data)
+            elif event.kind == "tool_calls":
+                self._turns[index].take_calls(event.data)
             elif event.kind == "text" and event.data != '""':
                 said += self._chunk(self._form.text(index, event.data, logprobs.release()))
         if not events or events[-1].kind != "outcome":
             return said, None
-        outcome = msgspec.json.decode(events[-1].data, type=Outcome)
+        outcome = self._turns[index].outcome(events[-1].data)
         if not has_answer(outcome):
             return said, problem_of(outcome)
         self._outcomes.append(outcome)

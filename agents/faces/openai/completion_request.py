@@ -20,7 +20,7 @@ PROMPTS_MAX = 32
 class CompletionRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """`POST /v1/completions`: what is served. Any other field of OpenAI's API is refused by its name.
 
-    `top_k` and `ignore_eos` are vLLM's extensions, `cancel_on_disconnect` is Opsite's. `user` changes nothing here.
+    `top_k` and `ignore_eos` are vLLM's extensions, `cancel_on_disconnect` is Opsite's. `user` is the tasks' `split_key`.
     """
 
     model: str

@@ -24,6 +24,7 @@ from agents.faces.openai.naming import as_asked
 from agents.faces.openai.outcome import usage
 from agents.faces.requests import TaskRequest, decode
 from agents.faces.submit import submit_together
+from tenants.identifiers import new_id
 
 
 async def complete(context: Context, request: Request) -> Response:
@@ -31,12 +32,15 @@ async def complete(context: Context, request: Request) -> Response:
     principal = await context.directory.principal(request.headers.get("authorization"))
     principal.require("tasks:write")
     wanted = decode(await answers.body_of(request, context.body_limit), CompletionRequest)
-    agent = await generating_agent_of(context, principal, wanted.model)
+    key = request.headers.get("idempotency-key")
+    agent = (await generating_agent_of(context, principal, wanted.model)).serving(
+        key=wanted.user or key or str(new_id())
+    )
     n, texts = wanted_n(wanted.n), prompts(wanted)
     common: dict[str, Any] = {
         "agent": agent.slug,
         "parameters": parameters(wanted, below=(agent.default_params, agent.params)),
-        "idempotency_key": request.headers.get("idempotency-key"),
+        "idempotency_key": key,
         "split_key": wanted.user or None,
         "cancel_on_disconnect": wanted.cancel_on_disconnect,
     }

@@ -8,7 +8,7 @@ import msgspec
 
 from agents.faces.openai.following import followed, kept
 from agents.faces.openai.logprobs import Logprobs
-from agents.faces.openai.outcome import Outcome
+from agents.faces.openai.outcome import Outcome, Turns
 from agents.faces.submitted import Submitted
 from taskqueue.messages import Event
 
@@ -30,19 +30,21 @@ class Gathering:
         self._pieces: list[str] = []
         self._outcome: Outcome | None = None
         self._running = False
-        self._logprobs = Logprobs()
+        self._logprobs, self._turns = Logprobs(), Turns()
 
     def take(self, event: Event) -> None:
         """One more event."""
         if event.kind in ("restart", "tool_calls"):  # the answer is what the last turn says
             self._pieces.clear()
             self._logprobs.release()
+            if event.kind == "tool_calls":
+                self._turns.take_calls(event.data)
         elif event.kind == "logprobs":
             self._logprobs.take(event.data)
         elif event.kind == "text":
             self._pieces.append(msgspec.json.decode(event.data, type=str))
         elif event.kind == "outcome":
-            self._outcome = msgspec.json.decode(event.data, type=Outcome)
+            self._outcome = self._turns.outcome(event.data)
         elif event.kind == "state":
             self._running = msgspec.json.decode(event.data, type=Outcome).state == "running"
 

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any
+
 import msgspec
 
 from agents.problems import Problem
@@ -35,16 +39,46 @@ class Outcome(msgspec.Struct):
     tool_calls: tuple[ToolCall, ...] = ()
 
 
+class _Calls(msgspec.Struct):
+    """The part of a `tool_calls` event that counts here."""
+
+    usage: dict[str, int] = {}
+
+
+class Turns:
+    """Adds up what a task's turns took: each event `tool_calls` tells of its own turn, the outcome of the last one."""
+
+    def __init__(self) -> None:
+        self._taken: Counter[str] = Counter()
+
+    def take_calls(self, data: str) -> None:
+        """A turn ended in calls of the agent's own tools."""
+        self._taken.update(msgspec.json.decode(data, type=_Calls).usage)
+
+    def outcome(self, data: str) -> Outcome:
+        """The task's outcome, with the usage of all its turns."""
+        outcome = msgspec.json.decode(data, type=Outcome)
+        return msgspec.structs.replace(outcome, usage=dict(self._taken + Counter(outcome.usage)))
+
+
+def usage_of(row: Mapping[str, Any]) -> dict[str, int]:
+    """Of an ended task's row, as its events tell it."""
+    return {name: row[name] for name in ("prompt_tokens", "completion_tokens", "cached_tokens")}
+
+
 def finish_reason(outcome: Outcome) -> str:
     """In OpenAI's words."""
     return _FINISH.get(outcome.finish_reason or "", "stop")
 
 
-def usage(*outcomes: Outcome) -> dict[str, int]:
+def usage(*outcomes: Outcome) -> dict[str, Any]:
     """Tokens of all choices, in OpenAI's words: each was a task of its own, so each counts its prompt."""
-    prompt = sum(outcome.usage.get("prompt_tokens", 0) for outcome in outcomes)
-    completion = sum(outcome.usage.get("completion_tokens", 0) for outcome in outcomes)
-    return {"prompt_tokens": prompt, "completion_tokens": completion, "total_tokens": prompt + completion}
+    prompt, completion, cached = (
+        sum(outcome.usage.get(name, 0) for outcome in outcomes)
+        for name in ("prompt_tokens", "completion_tokens", "cached_tokens")
+    )
+    counted = {"prompt_tokens": prompt, "completion_tokens": completion, "total_tokens": prompt + completion}
+    return {**counted, "prompt_tokens_details": {"cached_tokens": cached}} if cached else counted
 
 
 def has_answer(outcome: Outcome) -> bool:

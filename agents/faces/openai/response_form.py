@@ -142,10 +142,12 @@ def _error(outcome: Outcome | None) -> dict[str, str] | None:
 def _usage(outcome: Outcome | None) -> dict[str, Any] | None:
     if outcome is None:
         return None
-    prompt, completion = outcome.usage.get("prompt_tokens", 0), outcome.usage.get("completion_tokens", 0)
+    prompt, completion, cached = (
+        outcome.usage.get(name, 0) for name in ("prompt_tokens", "completion_tokens", "cached_tokens")
+    )
     return {
         "input_tokens": prompt,
-        "input_tokens_details": {"cached_tokens": 0, "cache_write_tokens": 0},
+        "input_tokens_details": {"cached_tokens": cached, "cache_write_tokens": 0},
         "output_tokens": completion,
         "output_tokens_details": {"reasoning_tokens": 0},
         "total_tokens": prompt + completion,

@@ -64,7 +64,8 @@ class ConversationName(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class ResponseRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """`POST /v1/responses`: what is served. Any other field of OpenAI's API is refused by its name.
 
-    `cancel_on_disconnect` is Opsite's. `user`, `safety_identifier`, `prompt_cache_key` and `service_tier` change nothing here.
+    `cancel_on_disconnect` is Opsite's. `user` is the task's `split_key`. `safety_identifier`, `prompt_cache_key` and
+    `service_tier` change nothing here.
     """
 
     model: str

@@ -8,7 +8,7 @@ from agents.faces import database
 from agents.faces.context import Context
 from agents.faces.database import Row
 from agents.faces.openai.gathering import Gathering
-from agents.faces.openai.outcome import Outcome
+from agents.faces.openai.outcome import Outcome, usage_of
 from agents.faces.openai.response_form import Asked, Progress, task_of
 from agents.faces.principals import Principal
 from agents.lifecycle import OUTCOMES, TaskState
@@ -61,8 +61,7 @@ async def progress_of(context: Context, principal: Principal, row: Row) -> Progr
 def _recorded(row: Row) -> Progress:
     if row["state"] not in OUTCOMES:
         return Progress(running=row["state"] != TaskState.QUEUED)
-    usage = {name: row[name] for name in ("prompt_tokens", "completion_tokens")}
-    outcome = Outcome(row["state"], row["finish_reason"] or None, row["error"], usage)
+    outcome = Outcome(row["state"], row["finish_reason"] or None, row["error"], usage_of(row))
     return Progress(running=True, outcome=outcome, text=row["output"], ended_at=row["finished_at"])
 
 
