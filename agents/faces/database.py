@@ -91,8 +91,8 @@ TASK = """
 TASK_BY_ID = TASK + " AND t.id = %s"
 
 RESPONSE = """
-    SELECT t.id, t.state, t.input, t.params, t.metadata, t.output, t.finish_reason, t.error, t.prompt_tokens, t.completion_tokens,
-           t.cached_tokens, t.conversation_id AS conversation, t.created_at, t.finished_at, p.slug AS pool,
+    SELECT t.id, t.state, t.input, t.params, t.metadata, t.output, t.tool_calls, t.finish_reason, t.error, t.prompt_tokens,
+           t.completion_tokens, t.cached_tokens, t.conversation_id AS conversation, t.created_at, t.finished_at, p.slug AS pool,
            s.model, s.previous_id AS previous, s.instructions, s.background, s.preface, s.said, s.asked
     FROM agents_storedresponse s
     JOIN agents_task t ON t.id = s.task_id JOIN orchestrator_pool p ON p.id = t.pool_id
