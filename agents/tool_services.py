@@ -5,12 +5,12 @@ from __future__ import annotations
 import logging
 import re
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import mcp_types
 import msgspec
-from asgiref.sync import async_to_sync, sync_to_async
+from asgiref.sync import async_to_sync
 from django.conf import settings
 from django.db import IntegrityError, connection, transaction
 from django.utils import timezone
@@ -171,7 +171,8 @@ def delete_server(*, server: McpServer) -> None:
 def discover(*, server: McpServer) -> list[Tool]:
     """Ask the server for its tools and write them down; those that it no longer has go, unless an agent names them."""
     try:
-        listed = async_to_sync(_listed)(server)
+        secrets = open_secrets(server.tenant_id, secret_names(server.headers))
+        listed = async_to_sync(_listed)(server, secrets)
     except (CallFailed, UnknownSecret) as error:
         server.error = str(error)
         server.save(update_fields=["error"])
@@ -185,8 +186,7 @@ def discover(*, server: McpServer) -> list[Tool]:
     return tools
 
 
-async def _listed(server: McpServer) -> list[mcp_types.Tool]:
-    secrets = await sync_to_async(open_secrets)(server.tenant_id, secret_names(server.headers))
+async def _listed(server: McpServer, secrets: Mapping[str, str]) -> list[mcp_types.Tool]:
     headers = {name: filled(value, secrets) for name, value in server.headers.items()}
     async with Outbound(settings.OPSITE_OUTBOUND_POLICY) as outbound:
         try:
