@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import re
 import uuid
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import mcp_types
 import msgspec
-from asgiref.sync import async_to_sync
 from django.conf import settings
 from django.db import IntegrityError, connection, transaction
 from django.utils import timezone
@@ -172,7 +173,9 @@ def discover(*, server: McpServer) -> list[Tool]:
     """Ask the server for its tools and write them down; those that it no longer has go, unless an agent names them."""
     try:
         secrets = open_secrets(server.tenant_id, secret_names(server.headers))
-        listed = async_to_sync(_listed)(server, secrets)
+        # On a thread with a loop of its own: this one may have a loop, and keeps its connection to Postgres to itself.
+        with ThreadPoolExecutor(max_workers=1) as thread:
+            listed = thread.submit(asyncio.run, _listed(server, secrets)).result()
     except (CallFailed, UnknownSecret) as error:
         server.error = str(error)
         server.save(update_fields=["error"])

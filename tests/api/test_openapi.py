@@ -157,7 +157,7 @@ def test_the_websocket_s_messages_stand_beside(document: dict[str, Any]) -> None
         assert f'"type": "{"".join(kind)}"' in page or f"`{''.join(kind)}`" in page, kind
 
 
-def test_the_page_needs_nothing_from_elsewhere(client: Client) -> None:
+def test_the_page_needs_nothing_from_elsewhere(db: None, client: Client) -> None:
     page = client.get("/api/docs/").content.decode()
     assert "SwaggerUIBundle" in page
     sources = re.findall(r"""(?:src|href)=["']([^"']+)["']""", page)
