@@ -100,7 +100,7 @@ def up(folder: Path) -> Iterator[Up]:
 def test_up_from_nothing_and_down(up: Up) -> None:
     password = up.said(r"user admin, password (\S+) ").group(1)
     up.said(r"console at http://127\.0\.0\.1:\d+/console/")
-    children = until(lambda: up.children() if len(up.children()) == 4 else None, up)
+    children = until(lambda: up.children() if len(up.children()) == 5 else None, up)
     with httpx.Client(base_url=up.url, follow_redirects=True) as client:
         form = client.get("/console/login/").text
         token = re.search(r'name="csrfmiddlewaretoken" value="([^"]+)"', form)
@@ -125,7 +125,7 @@ def test_up_from_nothing_and_down(up: Up) -> None:
 
 def test_children_do_not_outlive_a_killed_supervisor(up: Up, folder: Path) -> None:
     up.said(r"console at")
-    children = list(until(lambda: up.children() if len(up.children()) == 4 else None, up).values())
+    children = list(until(lambda: up.children() if len(up.children()) == 5 else None, up).values())
     up.process.kill()
     _, alive = psutil.wait_procs(children, timeout=30)
     assert not alive
