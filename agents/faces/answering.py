@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+
 import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
@@ -12,6 +14,9 @@ from agents.faces.found import find, public
 from agents.faces.requests import AnswerRequest, decode
 from agents.submissions import TOOLS_CHANNEL
 from agents.tool_services import NothingAsked
+from taskqueue.failures import QueueUnavailable
+
+log = logging.getLogger(__name__)
 
 
 async def answer(context: Context, request: Request) -> Response:
@@ -23,7 +28,10 @@ async def answer(context: Context, request: Request) -> Response:
     answered = await context.db.one(database.ANSWER_CALL, given.answer, principal.tenant, row["id"], given.call)
     if answered is None:
         raise NothingAsked(given.call)
-    event = {"id": given.call, "name": answered["name"], "is_error": False, "result": given.answer}
-    await context.hub.queue(row["pool"]).note(str(row["id"]), "tool_result", msgspec.json.encode(event).decode())
     await context.db.run("SELECT pg_notify(%s, '')", TOOLS_CHANNEL)
+    event = {"id": given.call, "name": answered["name"], "is_error": False, "result": given.answer}
+    try:
+        await context.hub.queue(row["pool"]).note(str(row["id"]), "tool_result", msgspec.json.encode(event).decode())
+    except QueueUnavailable as error:  # the answer is kept: who asked again would be told that nothing waits
+        log.warning("the stream of task %s does not show the answer: %s", row["id"], error)
     return answers.json(public(row), 202)
