@@ -11,11 +11,11 @@ import asyncio
 import sys
 import time
 from functools import partial
+from typing import Any
 from urllib.parse import urlsplit
 
 import msgspec
 
-TIMEOUT_S = 180.0
 _EMPTY = b'"content":""'
 _CONTENT = b'"content":'
 
@@ -29,6 +29,12 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     requests: int
     max_tokens: int
     model: str = "bench"
+    words: int = 0
+    """More words of each prompt, other ones in each."""
+    more: dict[str, Any] = {}
+    """Further fields of the body."""
+    timeout_s: float = 180.0
+    """Of a whole answer."""
 
 
 class Measured(msgspec.Struct, kw_only=True):
@@ -93,9 +99,10 @@ def request_bytes(plan: Plan, number: int) -> bytes:
     body = msgspec.json.encode(
         {
             "model": plan.model,
-            "messages": [{"role": "user", "content": f"Tell me story number {number}, please."}],
+            "messages": [{"role": "user", "content": f"Tell me story number {number}, please.{_words(plan, number)}"}],
             "max_tokens": plan.max_tokens,
             "stream": True,
+            **plan.more,
         }
     )
     head = (
@@ -103,6 +110,10 @@ def request_bytes(plan: Plan, number: int) -> bytes:
         f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n"
     )
     return head.encode() + body
+
+
+def _words(plan: Plan, number: int) -> str:
+    return "".join(f" {number * plan.words + word}" for word in range(plan.words))
 
 
 async def run(plan: Plan) -> Measured:
@@ -117,10 +128,10 @@ async def run(plan: Plan) -> Measured:
             stream = _Stream(request_bytes(plan, number))
             await loop.create_connection(partial(_same, stream), address.hostname or "127.0.0.1", address.port or 80)
             try:
-                async with asyncio.timeout(TIMEOUT_S):
+                async with asyncio.timeout(plan.timeout_s):
                     await stream.done
             except TimeoutError:
-                stream.error = f"no end in {TIMEOUT_S:g} s"
+                stream.error = f"no end in {plan.timeout_s:g} s"
             if stream.error or not stream.first_at:
                 measured.failed += 1
                 measured.errors.append(stream.error or "no content came")

@@ -9,7 +9,8 @@ import re
 
 from gpu_worker.engines import Phases
 
-LOADS = "Starting to load model"
+LOADS = re.compile(r"Starting to load model|Loading model from scratch")
+"""As its two model runners say it."""
 LOADED = re.compile(r"Loading weights took|Model loading took")
 SMALL_TALK = re.compile(r"\b(INFO|DEBUG) \d\d-\d\d ")
 """vLLM's lines below a warning."""
@@ -23,7 +24,7 @@ class VllmPhases:
 
     def hear(self, line: str) -> None:
         """One line. Until the model is loaded, the core's process was importing vLLM."""
-        if LOADS in line:
+        if LOADS.search(line):
             self._phases.enter("load", was="import", after="engine")
         elif LOADED.search(line):
             self._phases.enter("compile", after="load")

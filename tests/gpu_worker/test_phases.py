@@ -79,12 +79,13 @@ INFO 11-25 22:01:00 [core.py:107] Initializing a V1 LLM engine
 """
 
 
-def test_what_vllm_says_tells_its_phases_apart() -> None:
+@pytest.mark.parametrize("loading", ["Starting to load model /models/verse...", "Loading model from scratch..."])
+def test_what_vllm_says_tells_its_phases_apart(loading: str) -> None:
     phases = StartPhases()
     phases.enter("engine")
     hear = VllmPhases(phases).hear
     seen = []
-    for line in VLLM_SAYS.splitlines():
+    for line in VLLM_SAYS.replace("Starting to load model /models/verse...", loading).splitlines():
         hear(line)
         seen.append(phases.read()[1])
         assert SMALL_TALK.search(line)
