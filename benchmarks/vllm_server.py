@@ -88,7 +88,7 @@ def model_folder(shape: str) -> Iterator[Path]:
 def engine_args(options: argparse.Namespace) -> dict[str, Any]:
     """Fields of `AsyncEngineArgs`, the same for both."""
     given = {"load_format": "dummy", "max_model_len": 4096, "max_num_seqs": max(options.at_once)}
-    return given | json.loads(options.engine_args)
+    return given | dict(json.loads(options.engine_args))
 
 
 @contextlib.contextmanager
