@@ -54,7 +54,9 @@ def warm() -> None:
             importlib.import_module(name)
     for name in ("opsite.settings", "twisted.internet.reactor"):
         assert name not in sys.modules, f"a library imports {name}, which belongs to each process itself"
-    assert len(list(Path("/proc/self/task").iterdir())) == 1, "a library starts a thread on import, which a child would lack"
+    assert len(list(Path("/proc/self/task").iterdir())) == 1, (
+        "a library starts a thread on import, which a child would lack"
+    )
     gc.collect()
     gc.freeze()
 
