@@ -6,8 +6,8 @@ reads its own settings, since nothing that reads settings is imported here; and 
 connection exists here that a child could share.
 
 Run by `tests.processes` with one end of a socket pair as its argument. A request is one JSON message (`argv`, `env`, `cwd`) with
-two descriptors, the child's stdout and stderr; its answer is `{"started": pid}`. Each end of a child is told: `{"ended": pid,
-"status": …}`, the status as `waitpid` gives it.
+two descriptors, the child's stdout and stderr; its answer is `{"started": pid}` with the child's pidfd. Each end of a child is told
+as `{"ended": pid, "status": …}`, the status as `waitpid` gives it.
 """
 
 from __future__ import annotations
@@ -88,9 +88,10 @@ def serve(link: socket.socket) -> list[str] | None:
             os.close(woken)
             _become(request, descriptors)
             return list(request["argv"])
-        for descriptor in descriptors:
+        handle = os.pidfd_open(pid)  # here, where it cannot have been waited for yet
+        socket.send_fds(link, [json.dumps({"started": pid}).encode()], [handle])
+        for descriptor in (*descriptors, handle):
             os.close(descriptor)
-        link.send(json.dumps({"started": pid}).encode())
 
 
 def _tell_ends(link: socket.socket) -> None:

@@ -28,12 +28,12 @@ END_TOLD_S = 60.0
 class Process:
     """A process of ours. Its exit code is `returncode` after `poll` or `wait`, negative where a signal ended it."""
 
-    def __init__(self, server: _ForkServer, args: Sequence[str], pid: int) -> None:
+    def __init__(self, server: _ForkServer, args: Sequence[str], pid: int, descriptor: int) -> None:
         self.args = args
         self.pid = pid
         self.returncode: int | None = None
         self._server = server
-        self._descriptor = os.pidfd_open(pid)
+        self._descriptor = descriptor
 
     def poll(self) -> int | None:
         """The exit code, or None while it runs."""
@@ -94,9 +94,13 @@ class _ForkServer:
         request = json.dumps({"argv": list(args), "env": dict(env), "cwd": str(ROOT)}).encode()
         with self._lock:
             socket.send_fds(self._link, [request], [stdout, stderr])
-            while "started" not in (told := self._told()):
-                self._keep(told)
-        return Process(self, args, told["started"])
+            while True:
+                told, descriptors = self._told()
+                if "started" in told:
+                    break
+                self._statuses[told["ended"]] = told["status"]
+            self._statuses.pop(told["started"], None)  # of an earlier process of that number, which nobody waited for
+        return Process(self, args, told["started"], descriptors[0])
 
     def status(self, pid: int) -> int:
         """How a process ended that has ended, as `waitpid` says it."""
@@ -105,21 +109,18 @@ class _ForkServer:
             while pid not in self._statuses:
                 readable, _, _ = select.select([self._link], [], [], max(0.0, deadline - time.monotonic()))
                 assert readable, f"the fork server does not say how process {pid} ended"
-                self._keep(self._told())
+                told, _ = self._told()
+                self._statuses[told["ended"]] = told["status"]
             return self._statuses.pop(pid)
 
     def stop(self) -> None:
         self._link.close()
         self._process.wait(END_TOLD_S)
 
-    def _told(self) -> dict[str, int]:
-        message = self._link.recv(4096)
+    def _told(self) -> tuple[dict[str, int], list[int]]:
+        message, descriptors, _, _ = socket.recv_fds(self._link, 4096, 1)
         assert message, "the fork server has ended: its output says why"
-        told: dict[str, int] = json.loads(message)
-        return told
-
-    def _keep(self, told: dict[str, int]) -> None:
-        self._statuses[told["ended"]] = told["status"]
+        return json.loads(message), descriptors
 
 
 _server: _ForkServer | None = None
