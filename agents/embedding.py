@@ -1,7 +1,7 @@
 """Tasks that embed texts: what they may be. Pure.
 
-The engines' names are those of `orchestrator.models.Recipe.Engine`. An engine refuses by itself what it cannot do; here that is
-said before anything is accepted.
+The engines' names are those of `orchestrator.recipe_models.Recipe.Engine`. An engine refuses by itself what it cannot do; here that
+is said before anything is accepted.
 """
 
 from __future__ import annotations

@@ -8,9 +8,8 @@ import re
 import uuid
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import mcp_types
 import msgspec
 from django.conf import settings
 from django.db import IntegrityError, connection, transaction
@@ -21,7 +20,6 @@ from agents.models import Agent, AgentRevision
 from agents.problems import FieldError, Problem, bad_field
 from agents.submissions import TOOLS_CHANNEL
 from agents.tool_models import TOOL_NAME, McpServer, Tool, ToolCall
-from agents.tools import mcp_client
 from agents.tools.arguments import checked_schema
 from agents.tools.builtins import BUILTINS
 from agents.tools.http_request import checked_request, secret_names
@@ -33,6 +31,9 @@ from taskqueue.sync_client import Queue
 from tenants.models import Tenant
 from tenants.references import UnknownSecret, filled, masked
 from tenants.secrets import open_secrets
+
+if TYPE_CHECKING:
+    import mcp_types
 
 log = logging.getLogger(__name__)
 _NOT_A_NAME = re.compile(r"[^a-zA-Z0-9_-]+")
@@ -190,6 +191,8 @@ def discover(*, server: McpServer) -> list[Tool]:
 
 
 async def _listed(server: McpServer, secrets: Mapping[str, str]) -> list[mcp_types.Tool]:
+    from agents.tools import mcp_client  # a third of what a web process would need to start, for one rare request
+
     headers = {name: filled(value, secrets) for name, value in server.headers.items()}
     async with Outbound(settings.OPSITE_OUTBOUND_POLICY) as outbound:
         try:

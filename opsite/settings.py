@@ -9,16 +9,18 @@ import secrets
 import socket
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import dj_database_url
 import django_stubs_ext
 from django.urls import reverse_lazy
 
-from opsite.embedded.stack import EmbeddedStack
 from opsite.postgres import bounded
 from outbound.policy import Policy
 from tenants.vault import configured_keys
+
+if TYPE_CHECKING:
+    from opsite.embedded.stack import EmbeddedStack
 
 django_stubs_ext.monkeypatch()
 
@@ -46,6 +48,8 @@ def _addresses() -> tuple[str, str]:
         )
     if any(word in sys.argv for word in ("spectacular", "collectstatic", "--help", "help")):
         return "postgresql://localhost/none", "redis://localhost/0"  # these commands talk to neither
+    from opsite.embedded.stack import EmbeddedStack  # its servers come as packages, which take a while to import
+
     EMBEDDED_STACK = EmbeddedStack(OPSITE_DATA_DIR)
     addresses = EMBEDDED_STACK.start()
     atexit.register(EMBEDDED_STACK.stop)

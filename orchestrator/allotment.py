@@ -12,7 +12,7 @@ from typing import Any
 
 from orchestrator.fleet import Sight
 from orchestrator.holdings import gpus_of
-from orchestrator.models import Pool, Recipe, Worker
+from orchestrator.models import Pool, Worker
 from orchestrator.placement.identity import may_be, settled
 from orchestrator.placement.packing import WHOLE, Capacity, Need, Room, Taken, short_of
 from orchestrator.placement.patience import KEPT_S
@@ -21,6 +21,7 @@ from orchestrator.placement.preemption import Held
 from orchestrator.placement.shortage import Holder, shortage
 from orchestrator.plan import Drain, Kill, Plan, Start, felt_least
 from orchestrator.policies.demand import counted, seconds
+from orchestrator.recipe_models import Recipe
 from orchestrator.watch import Observed
 
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 from orchestrator.access import Access
 from orchestrator.fleet import Fleet
-from orchestrator.models import Recipe
 from orchestrator.needs import needed
 from orchestrator.placement.packing import Capacity
+from orchestrator.recipe_models import Recipe
 from orchestrator.runtimes.inventory import Inventory
 from orchestrator.specs import Site
 from orchestrator.stock.items import Item, awaited

@@ -7,8 +7,9 @@ import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from orchestrator.models import Pool, PoolRevision, Recipe, Rollout
+from orchestrator.models import Pool, PoolRevision, Rollout
 from orchestrator.recipe_fields import is_revision
+from orchestrator.recipe_models import Recipe
 from orchestrator.specs import model_folder
 from orchestrator.stock.items import TOKEN, Item, merged
 

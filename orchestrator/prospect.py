@@ -6,12 +6,13 @@ import math
 from collections.abc import Sequence
 
 from orchestrator.allotment import need_of
-from orchestrator.models import Pool, Recipe
+from orchestrator.models import Pool
 from orchestrator.outlook import ASK_AGAIN_S, SPENT, Prospect, bar
 from orchestrator.placement.packing import Capacity, most_of
 from orchestrator.plan import Plan, Start
 from orchestrator.policies.budget import DAY_S, day_of
 from orchestrator.policies.demand import Policy
+from orchestrator.recipe_models import Recipe
 from orchestrator.watch import Observed
 
 

@@ -14,7 +14,8 @@ from uuid import UUID
 from django.db import transaction
 from django.db.models import F, Max
 
-from orchestrator.models import Pool, PoolRevision, Recipe, Rollout
+from orchestrator.models import Pool, PoolRevision, Rollout
+from orchestrator.recipe_models import Recipe
 from orchestrator.rollout import MOST_FAILURES, Course, State, Step
 from orchestrator.specs import RECIPE, fingerprint
 

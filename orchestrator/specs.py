@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.credentials import Credentials
-from orchestrator.models import Recipe
 from orchestrator.recipe_fields import BadField, engine_args_of, env_of, mounts_of
+from orchestrator.recipe_models import Recipe
 from orchestrator.runtimes import WorkerSpec
 
 PYTHON = "OPSITE_WORKER_PYTHON"

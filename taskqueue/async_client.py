@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 from redis.exceptions import NoPermissionError, NoScriptError
 
-from taskqueue import calls, keys
+from taskqueue import calls, entries, keys
 from taskqueue.calls import Call
 from taskqueue.failures import QueueUnavailable
 from taskqueue.link import Command, Link
@@ -116,12 +116,12 @@ class AsyncQueue:
         await self._link.ask("SREM", f"{self._prefix}follow:{task}", inbox)
 
     async def read_log(self, task: str, *, after: int = 0, count: int = 1000) -> list[Event]:
-        entries = await self._link.ask("XRANGE", keys.log(self.pool, task), f"({after}-0", "+", "COUNT", count)
-        return calls.read_events(task, calls.pairs(entries))
+        found = await self._link.ask("XRANGE", keys.log(self.pool, task), f"({after}-0", "+", "COUNT", count)
+        return entries.read_events(task, entries.pairs(found))
 
     async def read_raw(self, task: str, *, first: int) -> str:
-        entries = await self._link.ask("XRANGE", keys.log(self.pool, task), f"{first}-0", "+")
-        return calls.read_raw(calls.pairs(entries))
+        found = await self._link.ask("XRANGE", keys.log(self.pool, task), f"{first}-0", "+")
+        return entries.read_raw(entries.pairs(found))
 
     async def note(self, task: str, kind: EventKind, data: str) -> int:
         return await self._run(calls.note(task, kind, data))
@@ -174,7 +174,7 @@ class AsyncQueue:
             answer = await self._blocking.ask("XREAD", "COUNT", count, *block, *stream, blocks_s=block_s)
         else:
             answer = await self._link.ask("XREAD", "COUNT", count, *stream)
-        return [calls.read_record(entry, fields) for entry, fields in calls.pairs(answer[0][1] if answer else ())]
+        return [entries.read_record(entry, fields) for entry, fields in entries.pairs(answer[0][1] if answer else ())]
 
     async def restart(self, tasks: Sequence[str]) -> int:
         return await self._run(calls.restart(tasks)) if tasks else 0

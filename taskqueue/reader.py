@@ -12,7 +12,7 @@ from typing import cast
 
 import hiredis
 
-from taskqueue import calls
+from taskqueue import entries
 from taskqueue.failures import QueueUnavailable
 from taskqueue.link import CONNECT_S, Greeting, connect, pack
 from taskqueue.messages import Event
@@ -52,7 +52,7 @@ class InboxReader(asyncio.Protocol):
             if self._greetings:
                 self._greetings -= 1
             elif answer[0] == b"message":
-                self._deliver(calls.read_letter(answer[2]))
+                self._deliver(entries.read_letter(answer[2]))
             elif answer[0] == b"subscribe":
                 self.subscribed.set_result(None)
 

@@ -9,7 +9,7 @@ import msgspec
 from redis import Redis
 from redis.exceptions import NoScriptError
 
-from taskqueue import calls, keys
+from taskqueue import calls, entries, keys
 from taskqueue.calls import Call
 from taskqueue.connections import connect
 from taskqueue.failures import translated
@@ -100,13 +100,13 @@ class Queue:
 
     def read_log(self, task: str, *, after: int = 0, count: int = 1000) -> list[Event]:
         with translated():
-            entries = self._redis.xrange(keys.log(self.pool, task), f"({after}-0", "+", count=count)
-        return calls.read_events(task, cast("list[tuple[bytes, dict[bytes, bytes]]]", entries))
+            found = self._redis.xrange(keys.log(self.pool, task), f"({after}-0", "+", count=count)
+        return entries.read_events(task, cast("list[tuple[bytes, dict[bytes, bytes]]]", found))
 
     def read_raw(self, task: str, *, first: int) -> str:
         with translated():
-            entries = self._redis.xrange(keys.log(self.pool, task), f"{first}-0", "+")
-        return calls.read_raw(cast("list[tuple[bytes, dict[bytes, bytes]]]", entries))
+            found = self._redis.xrange(keys.log(self.pool, task), f"{first}-0", "+")
+        return entries.read_raw(cast("list[tuple[bytes, dict[bytes, bytes]]]", found))
 
     def note(self, task: str, kind: EventKind, data: str) -> int:
         return self._run(calls.note(task, kind, data))
@@ -156,7 +156,7 @@ class Queue:
         block = max(1, round(block_s * 1000)) if block_s > 0 else None
         with translated():
             answer = self._redis.xread({keys.record(self.pool): "0"}, count=count, block=block)
-        return calls.read_records(answer)
+        return entries.read_records(answer)
 
     def acknowledge(self, records: Sequence[Record], *, keep_log_s: float = 3600.0) -> None:
         if records:

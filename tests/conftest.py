@@ -59,6 +59,13 @@ def _have(name: str) -> bool:
     return name == "docker" or (_docker_says("compose", "version") and _docker_says("image", "inspect", *SERVER_IMAGES))
 
 
+def pytest_configure() -> None:
+    """After Django's settings."""
+    from tests import tables
+
+    tables.install()
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Skip what this machine cannot run, unless it is required."""
     required = set(filter(None, os.environ.get("OPSITE_REQUIRE", "").split(",")))

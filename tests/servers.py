@@ -11,6 +11,8 @@ import tempfile
 import warnings
 from pathlib import Path
 
+import psycopg
+
 from opsite.embedded.stack import EmbeddedStack
 
 _FOLDER = Path(tempfile.mkdtemp(prefix="opsite-tests-"))
@@ -20,6 +22,12 @@ _stack = EmbeddedStack(_FOLDER)
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
     ADDRESSES = _stack.start()
+
+# Nothing here has to outlive the machine. What a killed process had committed is safe without it, even if that is Postgres.
+with psycopg.connect(ADDRESSES.database_url, autocommit=True) as _connection:
+    for _setting in ("fsync", "full_page_writes"):
+        _connection.execute(f"ALTER SYSTEM SET {_setting} = off")
+    _connection.execute("SELECT pg_reload_conf()")
 
 os.environ.update(
     OPSITE_DATA_DIR=str(_FOLDER),

@@ -14,7 +14,7 @@ from agents.lifecycle import OUTCOMES
 from benchmarks.chaos.scene import Scene
 from benchmarks.chaos.verdict import Kept, Told
 from taskqueue import keys
-from taskqueue.calls import unpack_tokens
+from taskqueue.entries import unpack_tokens
 
 LOG_S = 60.0
 """So long Redis is asked for a log; no fault keeps it away for longer."""

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
 from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
@@ -23,7 +21,8 @@ from orchestrator.models import ScalingPolicy, Worker
 from orchestrator.work_rows import WorkMinute
 from tenants.models import Tenant
 from tenants.services import create_tenant
-from tests.orchestrator.conftest import ROOT, Site, site, wait_for
+from tests.orchestrator.conftest import Site, site, wait_for
+from tests.processes import start_process
 
 __all__ = ["site"]
 
@@ -33,7 +32,7 @@ pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.timeout(170)]
 @pytest.fixture
 def recorder(site: Site) -> Iterator[None]:
     """A real recorder process."""
-    process = subprocess.Popen([sys.executable, "manage.py", "record"], cwd=ROOT, env=site.env)
+    process = start_process("manage.py", "record", env=site.env)
     yield
     process.kill()
     process.wait()

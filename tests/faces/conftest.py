@@ -6,20 +6,18 @@ import asyncio
 import signal
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import httpx
 import pytest
 
 from taskqueue.async_client import AsyncQueue
 from taskqueue.messages import ClaimedTurn, Delta, Finish, OutcomeState, Usage
+from tests.processes import Process, start_process
 from tests.scene import Scene
 
-ROOT = Path(__file__).resolve().parents[2]
 PATIENCE_S = 60.0
 
 
@@ -34,7 +32,7 @@ class Web:
     """One running web process."""
 
     url: str
-    process: subprocess.Popen[bytes]
+    process: Process
     scene: Scene
 
     def client(self, headers: dict[str, str] | None = None) -> httpx.AsyncClient:
@@ -47,12 +45,12 @@ def live_scene(transactional_db: None) -> Scene:
 
 
 @pytest.fixture
-def start(process_env: dict[str, str]) -> Iterator[Callable[..., subprocess.Popen[bytes]]]:
+def start(process_env: dict[str, str]) -> Iterator[Callable[..., Process]]:
     """Starts `manage.py …` as a real process; all of them are ended after the test."""
-    started: list[subprocess.Popen[bytes]] = []
+    started: list[Process] = []
 
-    def run(*command: str, **env: str) -> subprocess.Popen[bytes]:
-        process = subprocess.Popen([sys.executable, "manage.py", *command], cwd=ROOT, env={**process_env, **env})
+    def run(*command: str, **env: str) -> Process:
+        process = start_process("manage.py", *command, env={**process_env, **env})
         started.append(process)
         return process
 
@@ -74,7 +72,7 @@ def server(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-def web(live_scene: Scene, start: Callable[..., subprocess.Popen[bytes]], server: str) -> Web:
+def web(live_scene: Scene, start: Callable[..., Process], server: str) -> Web:
     port = free_port()
     process = start("serve", "--port", str(port), "--server", server)
     url = f"http://127.0.0.1:{port}"
@@ -82,16 +80,17 @@ def web(live_scene: Scene, start: Callable[..., subprocess.Popen[bytes]], server
     return Web(url, process, live_scene)
 
 
-def await_ready(url: str, process: subprocess.Popen[bytes], status: int = 200) -> None:
+def await_ready(url: str, process: Process, status: int = 200) -> None:
     deadline = time.monotonic() + PATIENCE_S
-    while time.monotonic() < deadline:
-        assert process.poll() is None, "the web process ended"
-        try:
-            if httpx.get(f"{url}/readyz", timeout=5).status_code == status:
-                return
-        except httpx.TransportError:
-            pass
-        time.sleep(0.05)
+    with httpx.Client(timeout=5, verify=False) as client:  # certificates are read at great length for each new client
+        while time.monotonic() < deadline:
+            assert process.poll() is None, "the web process ended"
+            try:
+                if client.get(f"{url}/readyz").status_code == status:
+                    return
+            except httpx.TransportError:
+                pass
+            time.sleep(0.05)
     raise AssertionError(f"no {status} from {url}/readyz in {PATIENCE_S} s")
 
 

@@ -12,13 +12,12 @@ import uuid
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
 
 import httpx
 import pytest
 import websockets
 from asgiref.sync import sync_to_async
-from django.core.serializers import serialize
+from django.db import connection
 from django.urls import get_resolver
 from django.utils import timezone
 from redis import Redis
@@ -58,14 +57,19 @@ only_daphne = pytest.mark.parametrize("server", ["daphne"], indirect=True)
 SECRET = "the-secret-of-ann"
 
 
-def rows_of(party: Party) -> list[dict[str, Any]]:
-    """All rows of a tenant as they stand; that a key was used is no change."""
-    querysets = [Tenant.objects.filter(pk=party.tenant.pk)]
-    querysets += [model.objects.for_tenant(party.tenant).order_by("pk") for model in TenantOwned.__subclasses__()]
-    rows = [row for queryset in querysets for row in json.loads(serialize("json", queryset))]
-    for row in rows:
-        row["fields"].pop("last_used_at", None)
-    return rows
+def rows_of(party: Party) -> list[tuple[str, str]]:
+    """All rows of a tenant as they stand, table by table; that a key was used is no change."""
+    tables = {
+        Tenant._meta.db_table: "id",
+        **{model._meta.db_table: "tenant_id" for model in TenantOwned.__subclasses__()},
+    }
+    selects = [
+        f"SELECT '{table}', (to_jsonb(one) - 'last_used_at')::text FROM {table} one WHERE {owner} = %(tenant)s"
+        for table, owner in tables.items()
+    ]
+    with connection.cursor() as cursor:  # one statement: it is asked after each route
+        cursor.execute(" UNION ALL ".join(selects) + " ORDER BY 1, 2", {"tenant": party.tenant.pk})
+        return list(cursor.fetchall())
 
 
 @dataclass(frozen=True)
@@ -77,7 +81,7 @@ class Owner:
     turn: ClaimedTurn
     redis: Redis
 
-    async def state(self) -> tuple[list[dict[str, Any]], dict[bytes, object]]:
+    async def state(self) -> tuple[list[tuple[str, str]], dict[bytes, object]]:
         """Her rows in Postgres, and every key in Redis that bears one of her ids."""
         marks = [mark.encode() for mark in (self.names.task, self.names.turn, str(self.party.tenant.pk))]
         keys = [key for key in self.redis.scan_iter("*", count=1000) if any(mark in key for mark in marks)]

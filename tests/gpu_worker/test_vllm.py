@@ -15,8 +15,9 @@ import psutil
 import pytest
 
 from gpu_worker.output_check import fault
-from taskqueue import calls, keys
+from taskqueue import keys
 from taskqueue.async_client import AsyncQueue
+from taskqueue.entries import unpack_tokens
 from taskqueue.messages import (
     INVALID_OUTPUT,
     ChatMessage,
@@ -170,7 +171,7 @@ async def test_it_goes_on_in_the_form_behind_what_was_streamed(
     assert (undisturbed.state, fault(undisturbed.text or "", form)) == ("succeeded", "")
     entries = await queue._link.ask("XRANGE", keys.log(queue.pool, whole.task), "-", "+")
     fields = [dict(zip(entry[1][::2], entry[1][1::2], strict=True)) for entry in entries]
-    said = [(json.loads(one[b"d"]), calls.unpack_tokens(one[b"t"])) for one in fields if one[b"k"] == b"text"]
+    said = [(json.loads(one[b"d"]), unpack_tokens(one[b"t"])) for one in fields if one[b"k"] == b"text"]
     assert len(said) > 6
 
     worker.signal(signal.SIGSTOP)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import signal
 import subprocess
-import sys
 import threading
 import time
 import uuid
@@ -21,6 +20,7 @@ from orchestrator.models import Pool, ScalingDecision, ScalingPolicy, Worker
 from orchestrator.runtimes.process import ProcessRuntime
 from taskqueue.messages import Record, SamplingParams, Submission, TurnBody
 from taskqueue.sync_client import Queue
+from tests.processes import Process, start_process
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 LEADS = "this orchestrator leads"
@@ -45,7 +45,7 @@ class Site:
         self.folder = Path(env["OPSITE_DATA_DIR"])
         self.folder.mkdir(parents=True, exist_ok=True)
         self.runtime = ProcessRuntime(stack=env["OPSITE_STACK"], folder=self.folder / "workers", working_directory=ROOT)
-        self.processes: list[subprocess.Popen[bytes]] = []
+        self.processes: list[Process] = []
         self.queues: list[Queue] = []
 
     # -- what is given -------------------------------------------------------------------------
@@ -92,12 +92,10 @@ class Site:
         return turns
 
     # -- who acts ------------------------------------------------------------------------------
-    def orchestrator(self, name: str = "a") -> subprocess.Popen[bytes]:
+    def orchestrator(self, name: str = "a") -> Process:
         """A real orchestrator process; its log is `log(name)`."""
         with (self.folder / f"orchestrator-{name}.log").open("ab") as log:
-            process = subprocess.Popen(
-                [sys.executable, "manage.py", "orchestrate"], cwd=ROOT, env=self.env, stdout=log, stderr=log
-            )
+            process = start_process("manage.py", "orchestrate", env=self.env, stdout=log, stderr=log)
         self.processes.append(process)
         return process
 

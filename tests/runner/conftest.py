@@ -96,13 +96,14 @@ def _await_port(url: str, process: subprocess.Popen[bytes]) -> None:
     import time
 
     deadline = time.monotonic() + PATIENCE_S
-    while time.monotonic() < deadline:
-        assert process.poll() is None, "the MCP server ended"
-        try:
-            httpx.get(url, timeout=5)
-            return
-        except httpx.TransportError:
-            time.sleep(0.05)
+    with httpx.Client(timeout=5, verify=False) as client:
+        while time.monotonic() < deadline:
+            assert process.poll() is None, "the MCP server ended"
+            try:
+                client.get(url)
+                return
+            except httpx.TransportError:
+                time.sleep(0.05)
     raise AssertionError("the MCP server did not answer")
 
 

@@ -6,7 +6,7 @@ import msgspec
 import pytest
 from hypothesis.stateful import invariant
 
-from taskqueue import calls
+from taskqueue import entries
 from taskqueue.messages import Event, Record
 from tests.taskqueue.queue_machine import ANSWER_S, OWNERS, TENANTS, WORKERS, QueueBesideModel
 from tests.taskqueue.queue_turn import Entry, Note
@@ -149,7 +149,7 @@ class Invariants(QueueBesideModel):
         followed = [turn for turn in self.model.turns.values() if turn.submission.inbox]
         missing = sum(len(turn.log) for turn in followed) - sum(map(len, self.heard.values()))
         while letter := self.inbox.get_message(timeout=ANSWER_S if missing > 0 else 0.0):
-            for event in calls.read_letter(letter["data"]):
+            for event in entries.read_letter(letter["data"]):
                 self.heard[event.task].append(event)
                 missing -= 1
 

@@ -17,7 +17,7 @@ from redis.exceptions import NoPermissionError, ResponseError
 from agents.limits import Limits, bill
 from gpu_worker.engines.simulated_text import whole_answer
 from orchestrator.credentials import with_user
-from taskqueue import calls, keys
+from taskqueue import calls, entries, keys
 from taskqueue.access import BESIDE_SCRIPTS, COMMANDS, WORKER_SCRIPTS, WorkerUsers
 from taskqueue.async_budget import AsyncBudget
 from taskqueue.async_client import AsyncQueue
@@ -257,7 +257,7 @@ async def test_what_concerns_all_of_redis_is_refused(
 def others_calls() -> list[calls.Call[Any]]:
     """What submitters, followers, the orchestrator and the recorder run."""
     body = TurnBody(messages=(ChatMessage("user", "forged"),))
-    record = calls.read_record(
+    record = entries.read_record(
         b"1-0", {b"r": calls._encoder.encode({"kind": "finished", "turn": "t0", "task": "k0", "attempt": 1})}
     )
     return [
