@@ -33,13 +33,15 @@ REFUSALS = {
     401: "No valid API key",
     403: "The key lacks the scope",
     404: "There is no such object, or it is another tenant's",
+    406: "`Accept` names no form in which this is answered",
     409: "It conflicts with what is there",
-    502: "A server that was asked for this failed; the detail says how",
-    415: "The body is of a kind that is not read here",
     413: "The body is too large, or may cost more tokens than a limit ever allows",
+    415: "The body is of a kind that is not read here",
     422: "The idempotency key was used for another body in the last 24 hours, or the deadline comes too early",
+    426: "The request asks for no websocket",
     429: "A limit of the tenant or of the key is reached; see Retry-After",
     500: "The task failed, or something went wrong on our side",
+    502: "A server that was asked for this failed; the detail says how",
     503: "The queue or the database is away, too much work waits, or no worker can come; nothing was accepted",
 }
 ALWAYS = (401, 403, 503)
@@ -364,7 +366,8 @@ def _socket() -> dict[str, Any]:
         "tags": ["websocket"],
         "security": [*SECURITY, {}],
         "responses": {
-            "101": {"description": "The connection is a websocket; messages as `ClientMessage` and as said above"}
+            "101": {"description": "The connection is a websocket; messages as `ClientMessage` and as said above"},
+            **_refused(426),
         },
     }
 
@@ -386,16 +389,16 @@ def add_hot_routes(result: dict[str, Any], generator: Any, request: Any, public:
 
 
 def _add_refusals(operation: dict[str, Any], *, method: str, path: str) -> None:
-    statuses = set(ALWAYS)
+    statuses = {*ALWAYS, 406}
     if "{" in path:
         statuses.add(404)
     if "requestBody" in operation:
-        statuses |= {400, 413}
+        statuses |= {400, 413, 415}
     if any(parameter["in"] == "query" for parameter in operation.get("parameters", ())):
         statuses.add(400)
     if (method, path.rstrip("/")) in CONFLICTS:
         statuses.add(409)
-    if path.endswith("/discover"):
+    if path.rstrip("/").endswith("/discover"):
         statuses |= {400, 502}
     for status, answer in _refused(*statuses).items():
         operation["responses"].setdefault(status, answer)
