@@ -400,5 +400,7 @@ def _add_refusals(operation: dict[str, Any], *, method: str, path: str) -> None:
         statuses.add(409)
     if path.rstrip("/").endswith("/discover"):
         statuses |= {400, 502}
+    if path.rstrip("/").endswith(("/steps", "/csv")):  # a query that they do not know is refused, and they know none
+        statuses.add(400)
     for status, answer in _refused(*statuses).items():
         operation["responses"].setdefault(status, answer)

@@ -122,6 +122,9 @@ class Faces:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
             await self._lifespan(receive, send)
+        elif scope["type"] == "http" and "\x00" in scope["path"]:  # no name holds one, and Postgres would refuse it
+            request = Request(scope)
+            await _refusal(request)(no_route(request.url.path))(scope, receive, send)
         elif self._serves(scope, path := scope["path"].rstrip("/")):  # a trailing slash makes no difference
             await self._app({**scope, "path": path}, receive, send)
         else:

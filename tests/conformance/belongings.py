@@ -12,11 +12,12 @@ from django.utils import timezone
 
 from agents.lifecycle import CallState, TaskState
 from agents.models import Task, Turn
+from agents.publications import publish
 from agents.services import append_message, create_agent, draft_revision
 from agents.tool_models import ToolCall
 from agents.tool_services import save_http_tool, save_server
 from batches.models import Batch, File, FileChunk
-from comparisons.models import Comparison, InputSet
+from comparisons.models import InputSet
 from comparisons.services import create_comparison, create_input_set
 from gpu_worker.engines.simulated_text import vector_of
 from knowledge.models import Chunk, Collection, Document
@@ -38,7 +39,7 @@ _numbers = itertools.count(1)
 
 
 class Belongings:
-    """A tenant of its own, so that what one operation does disturbs no other. Each method makes one object more."""
+    """A tenant with its agent, the poet, who has a second revision that serves nobody. Each method makes one object more."""
 
     def __init__(self, *, pool: Pool, url: str, mcp_url: str) -> None:
         self.pool, self._url, self._mcp_url = pool, url, mcp_url
@@ -47,6 +48,7 @@ class Belongings:
         poet = create_agent(tenant=tenant, slug="poet", name="Poet", pool=pool, params={"max_tokens": 8})
         self.party = Party(tenant, poet, issue_key(tenant=tenant, name="test").secret)
         self.key = ApiKey.objects.for_tenant(tenant).get()
+        draft_revision(agent=poet, tenant=tenant, changes={"system_prompt": "No."}, created_by="test")
 
     @property
     def headers(self) -> dict[str, str]:
@@ -60,7 +62,7 @@ class Belongings:
         agent = create_agent(tenant=tenant, slug=slug, name="An agent", pool=self.pool)
         draft_revision(agent=agent, tenant=tenant, changes={"system_prompt": "Rhyme."}, created_by="test")
         for number in (2, 1):
-            self._done("POST", f"/api/v1/agents/{slug}/revisions/{number}/publish")
+            publish(agent=agent, number=number, published_by="test")
         return slug
 
     def conversation(self) -> str:
@@ -85,9 +87,9 @@ class Belongings:
         )  # fmt: skip
         return str(row.pk)
 
-    def response(self) -> str:
-        """One that runs in the background."""
-        body = {"model": "poet", "input": "Hi", "background": True}
+    def response(self, *, background: bool = False) -> str:
+        """One that has ended; in the background, one that may still run."""
+        body = {"model": "poet", "input": "Hi", "background": background}
         return str(self._done("POST", "/v1/responses", json=body).json()["id"])
 
     def tool(self) -> str:
@@ -106,8 +108,8 @@ class Belongings:
         return put_secret(tenant=self.party.tenant, name=f"secret-{next(_numbers)}", value="a secret value")[0].name
 
     def endpoint(self) -> tuple[str, str]:
-        """A webhook's endpoint and a delivery that failed. There is one at a time, since a tenant may have few."""
-        Endpoint.objects.for_tenant(self.party.tenant).delete()
+        """A webhook's endpoint and a delivery that failed."""
+        self.without_endpoints()
         endpoint = create_endpoint(tenant=self.party.tenant, url="https://hooks.example/").endpoint
         delivery = ping(endpoint=endpoint)
         Attempt.objects.create(
@@ -117,6 +119,10 @@ class Belongings:
         delivery.state, delivery.finished_at = Delivery.State.FAILED, timezone.now()
         delivery.save()
         return str(endpoint.pk), str(delivery.pk)
+
+    def without_endpoints(self) -> None:
+        """It may have few of them; those that were made before go."""
+        Endpoint.objects.for_tenant(self.party.tenant).delete()
 
     def collection(self) -> str:
         return self._document().collection.slug
@@ -161,17 +167,7 @@ class Belongings:
         return str(self._input_set().pk)
 
     def comparison(self) -> str:
-        return str(self._comparison().pk)
-
-    def _comparison(self) -> Comparison:
-        self.second_revision()
-        return create_comparison(input_set=self._input_set(), left=1, right=2, key=self.key)
-
-    def second_revision(self) -> None:
-        """The poet gets one, if it has none."""
-        poet = self.party.agent
-        if poet.revisions.count() < 2:
-            draft_revision(agent=poet, tenant=self.party.tenant, changes={"system_prompt": "No."}, created_by="test")
+        return str(create_comparison(input_set=self._input_set(), left=1, right=2, key=self.key).pk)
 
     def file(self) -> str:
         return f"file-{self._file().pk}"
@@ -222,6 +218,7 @@ NAMED: dict[str, Callable[[Belongings], dict[str, str]]] = {
     "/api/v1/tools/": lambda own: {"name": own.tool()},
     "/api/v1/webhooks/": _webhook,
     "/v1/models/": lambda own: {"id": "poet"},
+    "/v1/responses/{id}/cancel": lambda own: {"id": own.response(background=True)},
     "/v1/responses/": lambda own: {"id": own.response()},
     "/v1/files/": lambda own: {"id": own.file()},
     "/v1/batches/": lambda own: {"id": own.batch()},

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -30,11 +30,13 @@ def service(
     start: Callable[..., subprocess.Popen[bytes]],
     start_worker: StartWorker,
     mcp_server: tuple[str, Path],
-) -> Service:
+) -> Iterator[Service]:
     """Only the MCP server of the test may be called."""
     port = free_port()
     process = start("serve", "--port", str(port), "--server", "uvicorn", OPSITE_OUTBOUND_ALLOW="127.0.0.1/32")
     start_worker(slots=8, engine_args=WORKER)
     url = f"http://127.0.0.1:{port}"
     await_ready(url, process)
-    return Service(url, live_scene, mcp_server[0])
+    service = Service(url, live_scene, mcp_server[0])
+    yield service
+    service.close()

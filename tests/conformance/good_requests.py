@@ -76,6 +76,11 @@ def _task(own: Belongings) -> dict[str, Any]:
     }
 
 
+def _webhook(own: Belongings) -> Good:
+    own.without_endpoints()
+    return Good(WEBHOOK)
+
+
 SCHEDULE = {
     "name": "nightly",
     "task": {"agent": "poet", "input": "Hi", "metadata": {"mark": "x"}, "priority": 5, "parameters": {"top_p": 0.5}},
@@ -175,7 +180,7 @@ GOOD: dict[str, Callable[[Belongings], Good]] = {
         }
     ),
     "GET /api/v1/webhooks": lambda own: Good(query={**PAGE, "enabled": "true"}),
-    "POST /api/v1/webhooks": lambda own: Good(WEBHOOK),
+    "POST /api/v1/webhooks": _webhook,
     "PATCH /api/v1/webhooks/{id}": lambda own: Good(WEBHOOK),
     "GET /api/v1/webhooks/{id}/deliveries": lambda own: Good(query={**PAGE, "state": "failed"}),
     "POST /api/v1/webhooks/{id}/rotate": lambda own: Good({"overlap_s": 60}),

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import json
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
+from urllib.parse import quote, urlencode
 
 import httpx
 import requests
@@ -14,6 +16,7 @@ from schemathesis import APIOperation, Case
 from schemathesis.specs.openapi import checks
 
 from tests.conformance.belongings import Belongings, named
+from tests.conformance.good_requests import good
 from tests.scene import Scene
 
 PATIENCE_S = 60.0
@@ -25,6 +28,7 @@ CHECKS = [
     checks.response_schema_conformance,
 ]
 SAFE = ("GET", "HEAD")
+JSON = "application/json"
 Operation = APIOperation[Any, Any, Any, Any]
 
 
@@ -49,37 +53,94 @@ class Service:
         """Connections that are used again."""
         return requests.Session()
 
+    @cached_property
+    def own(self) -> Belongings:
+        """The tenant that asks."""
+        return Belongings(pool=self.scene.pool, url=self.url, mcp_url=self.mcp_url)
+
     def labels(self) -> set[str]:
         """`METHOD path` of all that stands in the document."""
         paths = self.document["paths"].items()
         return {f"{method.upper()} {path}" for path, operations in paths for method in operations}
 
     def operations(self) -> Iterator[Operation]:
-        """Each of them, as schemathesis reads it."""
+        """Each of them, as schemathesis reads it. The document is a valid one, and none is left out."""
         schema = schemathesis.openapi.from_dict(self.document)
         schema.validate()
-        for result in schema.get_all_operations():
-            yield result.ok()
+        found = [result.ok() for result in schema.get_all_operations()]
+        assert {operation.label for operation in found} == self.labels()
+        yield from found
 
-    def tenant(self) -> Belongings:
-        """A new tenant."""
-        return Belongings(pool=self.scene.pool, url=self.url, mcp_url=self.mcp_url)
+    def close(self) -> None:
+        """Let the connections go."""
+        self.session.close()
 
-    def call(self, case: Case, headers: dict[str, str]) -> Any:
-        """The answer, which fits the document."""
-        answer = case.call(base_url=self.url, headers=headers, session=self.session, timeout=PATIENCE_S)
-        case.validate_response(answer, checks=CHECKS)
+
+class Asker:
+    """Asks one operation for things, and checks the answers.
+
+    The object in the path is there; after a request that may have changed it, or deleted it, it is another one.
+    """
+
+    def __init__(self, service: Service, operation: Operation) -> None:
+        self.own = service.own
+        self.request = good(operation.label, self.own)
+        self._service, self._operation = service, operation
+        self._kept: dict[str, str] | None = None
+        self._case = operation.Case(path_parameters=self.names())
+
+    def names(self) -> dict[str, str]:
+        """The path's parameters."""
+        if self._kept is None:
+            self._kept = named(self._operation.path, self.own)
+        return dict(self._kept)
+
+    def ask(
+        self,
+        *,
+        names: Mapping[str, str] = {},
+        query: Mapping[str, Any] | None = None,
+        headers: Mapping[str, Any] = {},
+        body: Any = None,
+        raw: bytes | None = None,
+        files: Mapping[str, Any] | None = None,
+    ) -> requests.Response:
+        """The answer to the good request with other parts in it; it is documented. `raw` is the body's very bytes.
+
+        The path and the query may hold what is no UTF-8, and JSON what is no JSON.
+        """
+        path = self._operation.path
+        for name, value in {**self.names(), **names}.items():
+            path = path.replace(f"{{{name}}}", quote(value, safe="", errors="surrogatepass"))
+        asked = urlencode(self.request.query if query is None else query, errors="surrogatepass", doseq=True)
+        sent: dict[str, Any] = {"headers": {**self.own.headers, **headers}}
+        if raw is not None:
+            sent["data"] = raw
+        elif self.request.files is not None:
+            sent["files"] = files or self.request.files
+        elif self.request.body is not None:
+            sent["headers"].setdefault("Content-Type", JSON)
+            sent["data"] = json.dumps(self.request.body if body is None else body)
+        answer = self._service.session.request(
+            self._operation.method, f"{self._service.url}{path}?{asked}", timeout=PATIENCE_S, **sent
+        )
+        self.check(self._case, answer)
         return answer
 
+    def send(self, case: Case) -> None:
+        """As schemathesis has made the request."""
+        answer = case.call(
+            base_url=self._service.url, headers=self.own.headers, session=self._service.session, timeout=PATIENCE_S
+        )
+        self.check(case, answer)
 
-class Names:
-    """Path parameters of an operation that name objects: one for all reads, a fresh one for each request that may change it."""
+    def check(self, case: Case, answer: requests.Response) -> None:
+        """The answer fits the document."""
+        if answer.ok and self._operation.method.upper() not in SAFE:
+            self._kept = None
+        case.validate_response(answer, checks=CHECKS)
 
-    def __init__(self, operation: Operation, own: Belongings) -> None:
-        self._path, self._is_safe, self._own = operation.path, operation.method.upper() in SAFE, own
-        self._kept: dict[str, str] | None = None
 
-    def take(self) -> dict[str, str]:
-        if self._kept is None or not self._is_safe:
-            self._kept = named(self._path, self._own)
-        return dict(self._kept)
+def declared(operation: Operation, place: str) -> list[str]:
+    """The names of the parameters that an operation takes there."""
+    return [one["name"] for one in operation.definition.raw.get("parameters", ()) if one["in"] == place]
