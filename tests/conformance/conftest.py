@@ -39,4 +39,5 @@ def service(
     await_ready(url, process)
     service = Service(url, live_scene, mcp_server[0])
     yield service
+    print(f"{service.checked} answers checked")
     service.close()

@@ -39,6 +39,8 @@ class Service:
     url: str
     scene: Scene
     mcp_url: str
+    checked: int = 0
+    """Answers that were held against the document."""
 
     @cached_property
     def document(self) -> dict[str, Any]:
@@ -138,6 +140,7 @@ class Asker:
         """The answer fits the document."""
         if answer.status_code < 300 and self._operation.method.upper() not in SAFE:
             self._kept = None
+        self._service.checked += 1
         case.validate_response(answer, checks=CHECKS)
 
 

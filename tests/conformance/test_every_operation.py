@@ -5,10 +5,11 @@ from __future__ import annotations
 import pytest
 import websockets.sync.client
 
+from tests.conformance.effort import TIMEOUT_S
 from tests.conformance.good_requests import GOOD
 from tests.conformance.service import Asker, Operation, Service, declared
 
-pytestmark = pytest.mark.timeout(170)
+pytestmark = pytest.mark.timeout(TIMEOUT_S)
 UNASKED = {"after", "cursor", "include_obfuscation", "metadata.NAME", "title"}
 """Query parameters that a good request may leave out: names of what is not there yet, and what goes with another form of body."""
 

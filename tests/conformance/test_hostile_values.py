@@ -7,27 +7,14 @@ from typing import Any
 
 import pytest
 
-from tests.conformance.effort import HOSTILE, TIMEOUT_S
+from tests.conformance.effort import HOSTILE, TIMEOUT_S, Dealt
 from tests.conformance.hostile import HEADERS, OTHERS, TEXTS, places, replaced, without
 from tests.conformance.service import Asker, Operation, Service, declared
 
 pytestmark = pytest.mark.timeout(TIMEOUT_S)
 
 
-class Dealt:
-    """Deals values out, a few for each place: each comes up before one comes up again."""
-
-    def __init__(self, values: list[Any]) -> None:
-        self._values, self._begin = values, 0
-
-    def some(self) -> list[Any]:
-        """The next few."""
-        numbers = range(self._begin, self._begin + min(HOSTILE, len(self._values)))
-        self._begin = numbers.stop
-        return [self._values[number % len(self._values)] for number in numbers]
-
-
-TEXT, OTHER, HEADER = Dealt(TEXTS), Dealt(OTHERS), Dealt(HEADERS)
+TEXT, OTHER, HEADER = Dealt(TEXTS, HOSTILE), Dealt(OTHERS, HOSTILE), Dealt(HEADERS, HOSTILE)
 
 
 def attempts(operation: Operation, asker: Asker) -> Iterator[dict[str, Any]]:

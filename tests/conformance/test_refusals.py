@@ -9,9 +9,10 @@ import pytest
 
 from tenants.services import issue_key
 from tests.conformance.belongings import named
+from tests.conformance.effort import TIMEOUT_S, Dealt
 from tests.conformance.service import JSON, PATIENCE_S, Asker, Operation, Service
 
-pytestmark = pytest.mark.timeout(170)
+pytestmark = pytest.mark.timeout(TIMEOUT_S)
 METHODS = {"GET", "POST", "PUT", "PATCH", "DELETE"}
 WRONG_KEYS = ["", "Bearer ops_wrong", "Basic eDp5", "Bearer", b"Bearer \xff\xb2", "Bearer " + "x" * 5000]
 NO_OBJECTS = [
@@ -36,6 +37,8 @@ MEDIA_TYPES = [
     "nonsense",
     b"text/\xff",
 ]
+
+KEYS, BODIES, KINDS = Dealt(WRONG_KEYS, 2), Dealt(NO_OBJECTS, 4), Dealt(MEDIA_TYPES, 2)
 
 
 def asks_for_a_key(operation: Operation) -> bool:
@@ -64,7 +67,7 @@ def test_every_operation_refuses_as_documented(service: Service) -> None:
 
 def refuses_keys(operation: Operation, asker: Asker) -> None:
     """401 without a valid key, 403 with one that may do something else."""
-    for wrong in WRONG_KEYS:
+    for wrong in KEYS.some():
         answer = asker.ask(headers={"Authorization": wrong})
         assert answer.status_code == 401, operation.label
         assert answer.headers["WWW-Authenticate"].startswith("Bearer"), operation.label
@@ -76,7 +79,7 @@ def refuses_keys(operation: Operation, asker: Asker) -> None:
 def refuses_what_is_no_object(operation: Operation, asker: Asker) -> None:
     """400 for what is no JSON, or not such as is expected; 413 for what is too large."""
     is_needed = operation.definition.raw["requestBody"].get("required", False)
-    for body in (*NO_OBJECTS, *([b""] if is_needed else [])):
+    for body in (*BODIES.some(), *([b""] if is_needed else [])):
         answer = asker.ask(headers={"Content-Type": JSON}, raw=body)
         assert answer.status_code == 400, (operation.label, body[:20], answer.text)
     large = b" " * (1 << 20) + b"{}"
@@ -85,7 +88,7 @@ def refuses_what_is_no_object(operation: Operation, asker: Asker) -> None:
 
 def refuses_media_types(operation: Operation, asker: Asker) -> None:
     """415 for a kind that is not read; where all is read as JSON, 400 for what is none."""
-    for kind in MEDIA_TYPES:
+    for kind in KINDS.some():
         answer = asker.ask(headers={"Content-Type": kind}, raw=b"<a/>")
         assert answer.status_code in (400, 415), (operation.label, kind)
 
