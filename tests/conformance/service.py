@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -13,6 +13,7 @@ import httpx
 import requests
 import schemathesis
 from schemathesis import APIOperation, Case
+from schemathesis.core.failures import FailureGroup
 from schemathesis.specs.openapi import checks
 
 from tests.conformance.belongings import Belongings, named
@@ -65,13 +66,25 @@ class Service:
         paths = self.document["paths"].items()
         return {f"{method.upper()} {path}" for path, operations in paths for method in operations}
 
-    def operations(self) -> Iterator[Operation]:
+    def operations(self) -> list[Operation]:
         """Each of them, as schemathesis reads it. The document is a valid one, and none is left out."""
         schema = schemathesis.openapi.from_dict(self.document)
         schema.validate()
         found = [result.ok() for result in schema.get_all_operations()]
         assert {operation.label for operation in found} == self.labels()
-        yield from found
+        return found
+
+    def each(self, attempt: Callable[[Operation, Asker], None]) -> None:
+        """Attempt something with every operation. What fails with some of them is raised together, in the end."""
+        failures = []
+        for operation in self.operations():
+            try:
+                attempt(operation, Asker(self, operation))
+            except (Exception, FailureGroup) as failure:
+                failure.add_note(f"asked for {operation.label}")
+                failures.append(failure)
+        if failures:
+            raise BaseExceptionGroup("operations that do not answer as documented", failures)
 
     def close(self) -> None:
         """Let the connections go."""

@@ -40,7 +40,8 @@ def attempts(operation: Operation, asker: Asker) -> Iterator[dict[str, Any]]:
 
 
 def test_no_value_makes_the_server_fail(service: Service) -> None:
-    for operation in service.operations():
-        asker = Asker(service, operation)
-        for attempt in attempts(operation, asker):
-            asker.ask(**attempt)
+    def attempt(operation: Operation, asker: Asker) -> None:
+        for parts in attempts(operation, asker):
+            asker.ask(**parts)
+
+    service.each(attempt)

@@ -41,7 +41,8 @@ def send_made_up(asker: Asker, operation: Operation, mode: GenerationMode) -> No
 
 
 def test_made_up_requests_get_documented_answers(service: Service) -> None:
-    for operation in service.operations():
-        asker = Asker(service, operation)
+    def attempt(operation: Operation, asker: Asker) -> None:
         for mode in (GenerationMode.POSITIVE, GenerationMode.NEGATIVE):
             send_made_up(asker, operation, mode)
+
+    service.each(attempt)

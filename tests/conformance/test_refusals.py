@@ -53,8 +53,7 @@ def kinds(operation: Operation) -> list[str]:
 
 
 def test_every_operation_refuses_as_documented(service: Service) -> None:
-    for operation in service.operations():
-        asker = Asker(service, operation)
+    def attempt(operation: Operation, asker: Asker) -> None:
         if asks_for_a_key(operation):
             refuses_keys(operation, asker)
         if JSON in kinds(operation):
@@ -62,6 +61,8 @@ def test_every_operation_refuses_as_documented(service: Service) -> None:
         if kinds(operation):
             refuses_media_types(operation, asker)
         asker.ask(headers={"Accept": "image/png"})
+
+    service.each(attempt)
     refuses_methods(service)
 
 
