@@ -10,6 +10,7 @@ from typing import Any
 from django.conf import settings
 
 from agents.api.openapi_forms import Schema, ref
+from agents.api.openapi_headers import QUEUE, RATE_LIMITS
 from agents.api.openapi_schemas import schemas
 from agents.faces.idempotency import IDEMPOTENCY_KEY_MAX
 from agents.faces.openai.response_query import LIMIT, LIMIT_MAX
@@ -72,26 +73,8 @@ CONFLICTS = {
     ("post", "/api/v1/collections/{slug}/documents"),
 }
 """Django's operations that 409 may refuse."""
-RATE_LIMITS: dict[str, Any] = {
-    f"x-ratelimit-{part}-{what}": {
-        "schema": {"type": "string" if part == "reset" else "integer"},
-        "description": f"{said.format(what=what)} Sent where they are limited per minute.",
-    }
-    for part, said in (
-        ("limit", "How many {what} a minute are allowed."),
-        ("remaining", "How many {what} are left now."),
-        ("reset", "When all {what} are there again, such as `8.64s` or `1m30s`."),
-    )
-    for what in ("requests", "tokens")
-}
-QUEUE: dict[str, Any] = {
-    f"x-queue-{name}": {"schema": {"type": kind}, "description": f"As `queue` of a task says it: {said}."}
-    for name, kind, said in (
-        ("position", "integer", "`position`"),
-        ("expected-wait-low", "number", "`expected_wait_s.low`, in seconds; left out where it is not known"),
-        ("expected-wait-high", "number", "`expected_wait_s.high`, in seconds; left out where it is not known"),
-    )
-}
+BY_ENDING = {"discover": (400, 502), "steps": (400,), "csv": (400,)}
+"""What else refuses, by a path's last word. `steps` and `csv` take no query, and refuse one."""
 
 
 def content(schema: Schema, media_type: str = JSON) -> dict[str, Any]:
@@ -389,7 +372,7 @@ def add_hot_routes(result: dict[str, Any], generator: Any, request: Any, public:
 
 
 def _add_refusals(operation: dict[str, Any], *, method: str, path: str) -> None:
-    statuses = {*ALWAYS, 406}
+    statuses = {*ALWAYS, 406, *BY_ENDING.get(path.rstrip("/").rpartition("/")[2], ())}
     if "{" in path:
         statuses.add(404)
     if "requestBody" in operation:
@@ -398,9 +381,5 @@ def _add_refusals(operation: dict[str, Any], *, method: str, path: str) -> None:
         statuses.add(400)
     if (method, path.rstrip("/")) in CONFLICTS:
         statuses.add(409)
-    if path.rstrip("/").endswith("/discover"):
-        statuses |= {400, 502}
-    if path.rstrip("/").endswith(("/steps", "/csv")):  # a query that they do not know is refused, and they know none
-        statuses.add(400)
     for status, answer in _refused(*statuses).items():
         operation["responses"].setdefault(status, answer)
