@@ -20,6 +20,7 @@ TITLES = {
     413: "Too large",
     415: "Unsupported media type",
     422: "Unprocessable",
+    426: "Upgrade required",
     429: "Too many requests",
     500: "Internal error",
     502: "Another server failed",
@@ -128,6 +129,16 @@ def no_route(path: str) -> Problem:
 def method_not_allowed(method: str, allowed: str) -> Problem:
     """405: the path is served, by other methods."""
     return Problem(405, "method_not_allowed", f"{method} is not served here; use {allowed}.")
+
+
+def websocket_only() -> Problem:
+    """426: the path is served, but not by plain HTTP."""
+    return Problem(
+        426,
+        "upgrade_required",
+        "This is a websocket; open it as one (see /api/docs/).",
+        more_headers={"Connection": "Upgrade", "Upgrade": "websocket"},
+    )
 
 
 def too_large(limit_bytes: int) -> Problem:

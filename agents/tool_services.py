@@ -36,6 +36,8 @@ if TYPE_CHECKING:
     import mcp_types
 
 log = logging.getLogger(__name__)
+RESERVED = ("import",)
+"""What stands in the place of a tool's name in the API's paths: a tool of that name could be neither read nor deleted."""
 _NOT_A_NAME = re.compile(r"[^a-zA-Z0-9_-]+")
 
 
@@ -69,6 +71,8 @@ def check_name(name: str) -> str:
         raise bad_field("name", "must be 1 to 64 letters, digits, dashes and underscores")
     if name in BUILTINS:
         raise bad_field("name", f"{name!r} is the name of a built-in tool")
+    if name in RESERVED:
+        raise bad_field("name", f"{name!r} has a meaning in the API's paths; choose another name")
     return name
 
 

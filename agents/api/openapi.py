@@ -10,6 +10,7 @@ from typing import Any
 from django.conf import settings
 
 from agents.api.openapi_forms import Schema, ref
+from agents.api.openapi_headers import QUEUE, RATE_LIMITS
 from agents.api.openapi_schemas import schemas
 from agents.faces.idempotency import IDEMPOTENCY_KEY_MAX
 from agents.faces.openai.response_query import LIMIT, LIMIT_MAX
@@ -33,13 +34,15 @@ REFUSALS = {
     401: "No valid API key",
     403: "The key lacks the scope",
     404: "There is no such object, or it is another tenant's",
+    406: "`Accept` names no form in which this is answered",
     409: "It conflicts with what is there",
-    502: "A server that was asked for this failed; the detail says how",
-    415: "The body is of a kind that is not read here",
     413: "The body is too large, or may cost more tokens than a limit ever allows",
+    415: "The body is of a kind that is not read here",
     422: "The idempotency key was used for another body in the last 24 hours, or the deadline comes too early",
+    426: "The request asks for no websocket",
     429: "A limit of the tenant or of the key is reached; see Retry-After",
     500: "The task failed, or something went wrong on our side",
+    502: "A server that was asked for this failed; the detail says how",
     503: "The queue or the database is away, too much work waits, or no worker can come; nothing was accepted",
 }
 ALWAYS = (401, 403, 503)
@@ -70,26 +73,8 @@ CONFLICTS = {
     ("post", "/api/v1/collections/{slug}/documents"),
 }
 """Django's operations that 409 may refuse."""
-RATE_LIMITS: dict[str, Any] = {
-    f"x-ratelimit-{part}-{what}": {
-        "schema": {"type": "string" if part == "reset" else "integer"},
-        "description": f"{said.format(what=what)} Sent where they are limited per minute.",
-    }
-    for part, said in (
-        ("limit", "How many {what} a minute are allowed."),
-        ("remaining", "How many {what} are left now."),
-        ("reset", "When all {what} are there again, such as `8.64s` or `1m30s`."),
-    )
-    for what in ("requests", "tokens")
-}
-QUEUE: dict[str, Any] = {
-    f"x-queue-{name}": {"schema": {"type": kind}, "description": f"As `queue` of a task says it: {said}."}
-    for name, kind, said in (
-        ("position", "integer", "`position`"),
-        ("expected-wait-low", "number", "`expected_wait_s.low`, in seconds; left out where it is not known"),
-        ("expected-wait-high", "number", "`expected_wait_s.high`, in seconds; left out where it is not known"),
-    )
-}
+BY_ENDING = {"discover": (400, 502), "steps": (400,), "csv": (400,)}
+"""What else refuses, by a path's last word. `steps` and `csv` take no query, and refuse one."""
 
 
 def content(schema: Schema, media_type: str = JSON) -> dict[str, Any]:
@@ -364,7 +349,8 @@ def _socket() -> dict[str, Any]:
         "tags": ["websocket"],
         "security": [*SECURITY, {}],
         "responses": {
-            "101": {"description": "The connection is a websocket; messages as `ClientMessage` and as said above"}
+            "101": {"description": "The connection is a websocket; messages as `ClientMessage` and as said above"},
+            **_refused(426),
         },
     }
 
@@ -386,16 +372,14 @@ def add_hot_routes(result: dict[str, Any], generator: Any, request: Any, public:
 
 
 def _add_refusals(operation: dict[str, Any], *, method: str, path: str) -> None:
-    statuses = set(ALWAYS)
+    statuses = {*ALWAYS, 406, *BY_ENDING.get(path.rstrip("/").rpartition("/")[2], ())}
     if "{" in path:
         statuses.add(404)
     if "requestBody" in operation:
-        statuses |= {400, 413}
+        statuses |= {400, 413, 415}
     if any(parameter["in"] == "query" for parameter in operation.get("parameters", ())):
         statuses.add(400)
     if (method, path.rstrip("/")) in CONFLICTS:
         statuses.add(409)
-    if path.endswith("/discover"):
-        statuses |= {400, 502}
     for status, answer in _refused(*statuses).items():
         operation["responses"].setdefault(status, answer)

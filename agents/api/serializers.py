@@ -81,7 +81,7 @@ class RevisionSerializer(serializers.ModelSerializer[AgentRevision]):
 class AgentSerializer(serializers.ModelSerializer[Agent]):
     """An agent and its current revision."""
 
-    current_revision = RevisionSerializer(read_only=True)
+    current_revision = RevisionSerializer(read_only=True, allow_null=True)
 
     class Meta:
         model = Agent
@@ -125,7 +125,7 @@ class AgentChange(Form):
 class ConversationSerializer(serializers.ModelSerializer[Conversation]):
     """Ordered messages that outlive a task."""
 
-    agent = serializers.SlugRelatedField[Any](slug_field="slug", read_only=True)
+    agent = serializers.SlugRelatedField[Any](slug_field="slug", read_only=True, allow_null=True)
 
     class Meta:
         model = Conversation

@@ -14,7 +14,7 @@ from agents.tool_models import McpServer, Tool, ToolCall
 class ToolSerializer(serializers.ModelSerializer[Tool]):
     """A function that agents may call. `server` is the name of the MCP server that it is of."""
 
-    server = serializers.SlugRelatedField[Any](slug_field="name", read_only=True)
+    server = serializers.SlugRelatedField[Any](slug_field="name", read_only=True, allow_null=True)
 
     class Meta:
         model = Tool

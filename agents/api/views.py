@@ -202,6 +202,11 @@ class TaskViewSet(Listed[Task]):
     scope_area = "tasks"
     filters = forms.TaskFilter
 
+    @property
+    def allowed_methods(self) -> list[str]:
+        """What `Allow` says of the path: the hot route that submits is served there, too."""
+        return [*super().allowed_methods, *(["POST"] if self.detail is False else [])]
+
     def get_queryset(self) -> QuerySet[Task]:
         return Task.objects.for_tenant(tenant_of(self.request)).select_related("agent", "revision", "pool")
 

@@ -68,6 +68,8 @@ class RotateInput(Form):
 class AttemptSerializer(serializers.ModelSerializer[Attempt]):
     """One request to the endpoint; `status` is null where there was no answer, and `error` says why."""
 
+    error = serializers.DictField(child=serializers.CharField(), read_only=True, allow_null=True)
+
     class Meta:
         model = Attempt
         fields = ("number", "at", "duration_ms", "status", "error", "excerpt")

@@ -19,7 +19,7 @@ from agents.faces import answering, answers, health, tasks
 from agents.faces.context import Context
 from agents.faces.openai import chat, completions, embeddings, errors, models, response_reading, responses
 from agents.faces.socket import Session
-from agents.problems import Problem, method_not_allowed, no_route, unavailable
+from agents.problems import Problem, method_not_allowed, no_route, unavailable, websocket_only
 from taskqueue.failures import QueueUnavailable
 
 log = logging.getLogger(__name__)
@@ -58,7 +58,7 @@ def _is_hot(scope: Scope, path: str) -> bool:
         return bool(scope["method"] == "POST")  # the list is Django's
     if path.startswith("/api/v1/tasks/") and path.endswith("/steps"):
         return False  # history, as the list
-    return path in ("/v1", "/livez", "/readyz") or path.startswith(("/api/v1/tasks/", "/v1/"))
+    return path in ("/v1", "/livez", "/readyz", SOCKET) or path.startswith(("/api/v1/tasks/", "/v1/"))
 
 
 def _any_of(methods: Iterable[str]) -> Scope:
@@ -81,6 +81,11 @@ def _unrouted(request: Request, error: Exception) -> Response:
         response.headers["Allow"] = allowed
         return response
     return _refusal(request)(no_route(request.url.path))
+
+
+async def _plain_http(request: Request) -> Response:
+    """What asks for the websocket's path without being one."""
+    return answers.problem(websocket_only())
 
 
 class Faces:
@@ -109,6 +114,7 @@ class Faces:
             routes=[
                 *(Route(path, self._endpoint(handlers), methods=list(handlers)) for path, handlers in by_path.items()),
                 WebSocketRoute(SOCKET, self._websocket),
+                Route(SOCKET, _plain_http, methods=["GET"]),
             ],
             exception_handlers={HTTPException: _unrouted},
         )
@@ -116,6 +122,9 @@ class Faces:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
             await self._lifespan(receive, send)
+        elif scope["type"] == "http" and "\x00" in scope["path"]:  # no name holds one, and Postgres would refuse it
+            request = Request(scope)
+            await _refusal(request)(no_route(request.url.path))(scope, receive, send)
         elif self._serves(scope, path := scope["path"].rstrip("/")):  # a trailing slash makes no difference
             await self._app({**scope, "path": path}, receive, send)
         else:

@@ -39,9 +39,13 @@ def checked_request(request: Any, *, properties: Mapping[str, Any], field: str =
         known = msgspec.convert(request, HttpRequest)
     except msgspec.ValidationError as error:
         raise bad_field(field, str(error)) from error
-    if urlsplit(known.url).scheme not in ("http", "https"):
+    try:
+        url = urlsplit(known.url)
+    except ValueError as error:
+        raise bad_field(f"{field}.url", f"is no URL: {error}") from None
+    if url.scheme not in ("http", "https"):
         raise bad_field(f"{field}.url", "must begin with https:// or http://")
-    if _PLACE.search(urlsplit(known.url).netloc.replace("${", "")):
+    if _PLACE.search(url.netloc.replace("${", "")):
         raise bad_field(f"{field}.url", "the host must not come from an argument")
     unknown = [name for name in (*_places(known.url), *known.query, *known.header_arguments) if name not in properties]
     if unknown:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 import msgspec
@@ -14,9 +14,13 @@ from agents.problems import bad_field
 METHODS = ("get", "head", "post", "put", "patch", "delete")
 IMPORTED_MAX = 64
 DEPTH_MAX = 20
+VALUES_MAX = 50_000
+"""Values that an operation may have once its references are followed: few lines can name each other into millions."""
 IDEMPOTENT = frozenset({"get", "head", "put", "delete"})
 """Methods that RFC 9110 calls idempotent; the importer may know better, and changes the tool."""
 _NOT_A_NAME = re.compile(r"[^a-zA-Z0-9_-]+")
+
+K = TypeVar("K", dict[str, Any], list[Any])
 
 
 class Imported(msgspec.Struct, frozen=True, kw_only=True):
@@ -35,30 +39,26 @@ def tools_of(
     """The document's operations (all, or those with these operation ids), or the problem that says what does not fit."""
     if not isinstance(document, dict) or not str(document.get("openapi", "")).startswith("3."):
         raise bad_field(field, "is no OpenAPI 3 document")
-    if not isinstance(document.get("paths"), dict):
-        raise bad_field(f"{field}.paths", "must be an object")
     base = base_url or _server(document, field=field)
-    found = [
+    listed = list(_operations(_member(document, "paths", {}, here=field), here=f"{field}.paths"))
+    ids = {_operation_id(operation) for _, _, operation, _ in listed}
+    if missing := set(operations) - ids:
+        raise bad_field("operations", f"there is no operation {min(missing)!r} in the document")
+    chosen = [one for one in listed if not operations or _operation_id(one[2]) in operations]
+    if not chosen:
+        raise bad_field(f"{field}.paths", "has no operation")
+    if len(chosen) > IMPORTED_MAX:
+        raise bad_field("operations", f"the document has {len(chosen)} operations; name at most {IMPORTED_MAX}")
+    return [
         _tool(
-            document,
+            _References(document, here=f"{field}.paths.{path}.{method}"),
             operation,
             url=base.rstrip("/") + path,
             method=method,
             shared=shared,
-            here=f"{field}.paths.{path}.{method}",
         )
-        for path, method, operation, shared in _operations(document)
-        if not operations or operation.get("operationId") in operations
+        for path, method, operation, shared in chosen
     ]
-    if missing := set(operations) - {
-        one["operationId"] for _, _, one, _ in _operations(document) if "operationId" in one
-    }:
-        raise bad_field("operations", f"there is no operation {min(missing)!r} in the document")
-    if not found:
-        raise bad_field(f"{field}.paths", "has no operation")
-    if len(found) > IMPORTED_MAX:
-        raise bad_field("operations", f"the document has {len(found)} operations; name at most {IMPORTED_MAX}")
-    return found
 
 
 def _server(document: dict[str, Any], *, field: str) -> str:
@@ -69,23 +69,35 @@ def _server(document: dict[str, Any], *, field: str) -> str:
     return url
 
 
-def _operations(document: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any], list[Any]]]:
-    for path, item in document["paths"].items():
+def _member(value: dict[str, Any], name: str, default: K, *, here: str) -> K:
+    """A member that must be of the default's kind, which stands for it where it is left out."""
+    found = value.get(name, default)
+    if not isinstance(found, type(default)):
+        raise bad_field(f"{here}.{name}", f"must be {'an object' if isinstance(default, dict) else 'a list'}")
+    return found
+
+
+def _operation_id(operation: dict[str, Any]) -> str:
+    return str(operation.get("operationId") or "")
+
+
+def _operations(paths: dict[str, Any], *, here: str) -> Iterator[tuple[str, str, dict[str, Any], list[Any]]]:
+    for path, item in paths.items():
         if isinstance(item, dict):
+            shared = _member(item, "parameters", [], here=f"{here}.{path}")
             for method in METHODS:
                 if isinstance(item.get(method), dict):
-                    yield path, method, item[method], item.get("parameters", [])
+                    yield path, method, item[method], shared
 
 
-def _tool(
-    document: dict[str, Any], operation: dict[str, Any], *, url: str, method: str, shared: list[Any], here: str
-) -> Imported:
+def _tool(references: _References, operation: dict[str, Any], *, url: str, method: str, shared: list[Any]) -> Imported:
+    here = references.here
     properties: dict[str, Any] = {}
     required: list[str] = []
     query, headers = [], []
-    for given in (*shared, *operation.get("parameters", [])):
-        one = _resolved(document, given, here=here)
-        name, place = one.get("name"), one.get("in")
+    for given in (*shared, *_member(operation, "parameters", [], here=here)):
+        one = references.followed(given)
+        name, place = (one.get("name"), one.get("in")) if isinstance(one, dict) else (None, None)
         if not isinstance(name, str) or place not in ("path", "query", "header", "cookie"):
             raise bad_field(f"{here}.parameters", "each needs `name` and `in`")
         if place == "cookie":
@@ -94,7 +106,7 @@ def _tool(
                     f"{here}.parameters", f"the cookie {name!r} is required, but cookies are not supported here"
                 )
             continue
-        schema = _resolved(document, one.get("schema", {}), here=here)
+        schema = _member(one, "schema", {}, here=f"{here}.parameters")
         properties[name] = {**({"description": one["description"]} if "description" in one else {}), **schema}
         if one.get("required") or place == "path":
             required.append(name)
@@ -102,14 +114,15 @@ def _tool(
             query.append(name)
         elif place == "header":
             headers.append(name)
-    body = _body(document, operation, here=here)
-    if clash := set(properties) & set(body.get("properties", {})):
+    body = _body(references, operation)
+    parts = _member(body, "properties", {}, here=f"{here}.requestBody")
+    if clash := set(properties) & set(parts):
         raise bad_field(here, f"{min(clash)!r} is both a parameter and a part of the body, which is not supported here")
-    properties |= body.get("properties", {})
-    required += body.get("required", [])
-    name = _NOT_A_NAME.sub("_", str(operation.get("operationId") or f"{method}_{urlsplit(url).path}")).strip("_")[:64]
+    properties |= parts
+    required += [str(name) for name in _member(body, "required", [], here=f"{here}.requestBody")]
+    plain = _operation_id(operation) or f"{method}_{_path(url)}"
     return Imported(
-        name=name,
+        name=_NOT_A_NAME.sub("_", plain).strip("_")[:64],
         description=str(operation.get("description") or operation.get("summary") or "")[:4000],
         parameters={"type": "object", "properties": properties, "required": sorted(set(required))},
         request={
@@ -122,33 +135,55 @@ def _tool(
     )
 
 
-def _body(document: dict[str, Any], operation: dict[str, Any], *, here: str) -> dict[str, Any]:
+def _path(url: str) -> str:
+    try:
+        return urlsplit(url).path
+    except ValueError as error:
+        raise bad_field("base_url", f"{url!r} is no URL: {error}") from None
+
+
+def _body(references: _References, operation: dict[str, Any]) -> dict[str, Any]:
     if "requestBody" not in operation:
         return {}
-    content = _resolved(document, operation["requestBody"], here=here).get("content", {})
+    here = f"{references.here}.requestBody"
+    body = references.followed(operation["requestBody"])
+    content = _member(body, "content", {}, here=here) if isinstance(body, dict) else {}
     if "application/json" not in content:
-        raise bad_field(f"{here}.requestBody", "only application/json is supported here")
-    schema = _resolved(document, content["application/json"].get("schema", {}), here=here)
-    if not isinstance(schema, dict) or schema.get("type", "object") != "object":
-        raise bad_field(f"{here}.requestBody", "only an object is supported here")
+        raise bad_field(here, "only application/json is supported here")
+    schema = _member(_member(content, "application/json", {}, here=here), "schema", {}, here=here)
+    if schema.get("type", "object") != "object":
+        raise bad_field(here, "only an object is supported here")
     return schema
 
 
-def _resolved(document: dict[str, Any], value: Any, *, here: str, depth: int = 0) -> Any:
-    """The value with its references within the document replaced by what they name."""
-    if depth > DEPTH_MAX:
-        raise bad_field(here, "its references go round in a circle, or too deep")
-    if isinstance(value, list):
-        return [_resolved(document, item, here=here, depth=depth + 1) for item in value]
-    if not isinstance(value, dict):
-        return value
-    if isinstance(reference := value.get("$ref"), str):
-        target: Any = document
+class _References:
+    """Follows the references of one operation within its document. `here` is where the operation stands."""
+
+    def __init__(self, document: dict[str, Any], *, here: str) -> None:
+        self._document, self.here = document, here
+        self._left = VALUES_MAX
+
+    def followed(self, value: Any, *, depth: int = 0) -> Any:
+        """The value with its references replaced by what they name."""
+        self._left -= 1
+        if depth > DEPTH_MAX:
+            raise bad_field(self.here, "its references go round in a circle, or too deep")
+        if self._left < 0:
+            raise bad_field(self.here, f"has more than {VALUES_MAX} values once its references are followed")
+        if isinstance(value, list):
+            return [self.followed(item, depth=depth + 1) for item in value]
+        if not isinstance(value, dict):
+            return value
+        if isinstance(reference := value.get("$ref"), str):
+            return self.followed(self._named(reference), depth=depth + 1)
+        return {name: self.followed(item, depth=depth + 1) for name, item in value.items()}
+
+    def _named(self, reference: str) -> Any:
+        target: Any = self._document
         if not reference.startswith("#/"):
-            raise bad_field(here, f"{reference!r} lies outside the document, which is not read")
+            raise bad_field(self.here, f"{reference!r} lies outside the document, which is not read")
         for part in reference[2:].split("/"):
             target = target.get(part.replace("~1", "/").replace("~0", "~")) if isinstance(target, dict) else None
         if target is None:
-            raise bad_field(here, f"{reference!r} names nothing in the document")
-        return _resolved(document, target, here=here, depth=depth + 1)
-    return {name: _resolved(document, item, here=here, depth=depth + 1) for name, item in value.items()}
+            raise bad_field(self.here, f"{reference!r} names nothing in the document")
+        return target

@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import Any
 
 from django.utils import timezone
-from drf_spectacular.utils import extend_schema_field
+from drf_spectacular.utils import extend_schema_field, extend_schema_serializer
 from rest_framework import serializers
 
 from agents.api.serializers import QueryForm
@@ -158,6 +158,7 @@ class _Answer(serializers.Serializer[Any]):
         return {"from": serializers.DateTimeField(default_timezone=UTC), **super().get_fields()}
 
 
+@extend_schema_serializer(many=False)  # the list of rows is in it
 class UsageAnswer(_Answer):
     """Usage from `from` to before `to`."""
 
@@ -165,6 +166,7 @@ class UsageAnswer(_Answer):
     rows = UsageRow(many=True)
 
 
+@extend_schema_serializer(many=False)
 class GpuAnswer(_Answer):
     """The tenant's part of the GPU bill from `from` to before `to`."""
 

@@ -43,6 +43,7 @@ class DocumentSerializer(serializers.ModelSerializer[Document]):
     """A document as it stands. `chunk_count` is of what is found now: an earlier text's, while a new one is ingested."""
 
     collection = serializers.SlugRelatedField[Any](slug_field="slug", read_only=True)
+    error = serializers.DictField(child=serializers.CharField(), read_only=True, allow_null=True)
 
     class Meta:
         model = Document

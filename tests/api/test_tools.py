@@ -121,6 +121,22 @@ def test_tools_from_an_openapi_document(ann: APIClient) -> None:
     )
 
 
+def _parameter(**more: Any) -> dict[str, Any]:
+    return {"paths": {"/a": {"get": {"parameters": [{"name": "a", "in": "query", **more}]}}}}
+
+
+def _body(body: Any) -> dict[str, Any]:
+    return {"paths": {"/a": {"post": {"requestBody": body}}}}
+
+
+def _schema(schema: Any) -> dict[str, Any]:
+    return _body({"content": {"application/json": {"schema": schema}}})
+
+
+FLOOD: dict[str, Any] = {str(n): {"allOf": [{"$ref": f"#/components/{n + 1}"}] * 50} for n in range(1, 6)} | {"6": {}}
+"""Each names the next one fifty times: 312 million schemas once all are followed."""
+
+
 @pytest.mark.parametrize(
     ("change", "field"),
     [
@@ -129,11 +145,33 @@ def test_tools_from_an_openapi_document(ann: APIClient) -> None:
         ({"paths": {}}, "document.paths"),
         ({"paths": {"/a": {"get": {"parameters": [{"$ref": "#/nowhere"}]}}}}, "document.paths./a.get"),
         ({"paths": {"/a": {"get": {"parameters": [{"$ref": "https://x/"}]}}}}, "document.paths./a.get"),
+        ({"paths": []}, "document.paths"),
+        ({"paths": {"/a": {"parameters": "x", "get": {}}}}, "document.paths./a.parameters"),
+        ({"paths": {"/a": {"get": {"parameters": 1}}}}, "document.paths./a.get.parameters"),
+        ({"paths": {"/a": {"get": {"parameters": [1]}}}}, "document.paths./a.get.parameters"),
+        (_parameter(schema="x"), "document.paths./a.get.parameters.schema"),
+        (_parameter(schema={"type": "nonsense"}), "parameters.properties.a.type"),
+        (_body(1), "document.paths./a.post.requestBody"),
+        (_body({"content": "application/json"}), "document.paths./a.post.requestBody.content"),
+        (_body({"content": {"application/json": []}}), "document.paths./a.post.requestBody.application/json"),
+        (_schema([]), "document.paths./a.post.requestBody.schema"),
+        (_schema({"type": "array"}), "document.paths./a.post.requestBody"),
+        (_schema({"properties": []}), "document.paths./a.post.requestBody.properties"),
+        (_schema({"required": "a"}), "document.paths./a.post.requestBody.required"),
+        ({**_schema({"$ref": "#/components/1"}), "components": FLOOD}, "document.paths./a.post"),
+        ({"servers": [{"url": "https://["}], "paths": {"/a": {"get": {}}}}, "base_url"),
+        ({"servers": [{"url": "https://["}], "paths": {"/a": {"get": {"operationId": "a"}}}}, "request.url"),
     ],
 )
 def test_documents_that_do_not_fit(ann: APIClient, change: dict[str, Any], field: str) -> None:
     answer = ann.post("/api/v1/tools/import", {"document": {**DOCUMENT, **change}}, format="json")
     assert (answer.status_code, answer.json()["errors"][0]["field"]) == (400, field)
+
+
+def test_a_tool_needs_a_name_and_an_address_that_can_be_told(ann: APIClient) -> None:
+    for change, field in (({"name": "import"}, "name"), ({"request": {"url": "https://["}}, "request.url")):
+        answer = ann.post("/api/v1/tools", {**TOOL, **change}, format="json")
+        assert (answer.status_code, answer.json()["errors"][0]["field"]) == (400, field)
 
 
 def test_an_mcp_server_at_a_private_address_is_not_asked(ann: APIClient) -> None:
