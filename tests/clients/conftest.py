@@ -17,7 +17,6 @@ from tests.clients.service import ROOT, Service
 from tests.servers import ADDRESSES
 
 ADDRESS = urlsplit(ADDRESSES.database_url)
-DATABASE = f"test_{ADDRESS.path[1:]}"
 
 
 @pytest.fixture(scope="package")
@@ -27,11 +26,13 @@ def service(
     """Its rows are committed, and removed at its end, as after a test of transactions."""
     folder = tmp_path_factory.mktemp("service")
     with django_db_blocker.unblock():
-        if connection.settings_dict["NAME"] != DATABASE:  # none of the run's tests has a database of its own
+        if (
+            f"/{connection.settings_dict['NAME']}" == ADDRESS.path
+        ):  # no test that pytest-django knows of needs a database
             setup_databases(verbosity=0, interactive=False, aliases={"default"})
         environment = {
             **os.environ,
-            "DATABASE_URL": ADDRESS._replace(path=f"/{DATABASE}").geturl(),
+            "DATABASE_URL": ADDRESS._replace(path=f"/{connection.settings_dict['NAME']}").geturl(),
             "REDIS_URL": ADDRESSES.redis_url,
             "OPSITE_DATA_DIR": str(folder / "data"),
             "OPSITE_STACK": f"test-{uuid.uuid4().hex[:8]}",

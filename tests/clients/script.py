@@ -14,6 +14,7 @@ def _call(name: str, **arguments: Any) -> str:
 
 
 SCRIPTS: dict[str, tuple[str, ...]] = {
+    "Speak at length.": ("The sea is wide, and keeps its counsel still. " * 200,),
     "How warm is it in Oslo?": (_call("temperature", city="Oslo"), "In Oslo it is {last}."),
     "Who was Ada Lovelace? Give name and year of birth.": ('{"name":"Ada Lovelace","born":1815}',),
     "Make up a person: surname and age.": ('{"surname":"Lovelace","age":36}',),

