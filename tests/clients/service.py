@@ -29,6 +29,8 @@ JS = Path(__file__).with_name("js")
 POOL, EMBEDDING_POOL = "verse", "minilm"
 """The names that the docs use. The first one is made by `manage.py quickstart`."""
 END_S = 15
+LEASE_S = 30
+"""No orchestrator is here to give back the turns of a worker that a busy machine has held up."""
 
 
 @dataclass
@@ -71,8 +73,8 @@ class Service:
         return issue_key(tenant=Tenant.objects.get(slug=tenant), name="further", **more).secret
 
     def worker(self, pool: str, engine: str, arguments: Mapping[str, Any], **settings: Any) -> WorkerProcess:
-        values = {"redis_url": self.redis_url, "pool": pool, "engine": engine, "worker_id": f"of-{pool}", **settings}
-        values["engine_args"] = json.dumps(arguments)
+        values = {"redis_url": self.redis_url, "pool": pool, "engine": engine, "worker_id": f"of-{pool}"}
+        values |= {"lease_s": LEASE_S, "engine_args": json.dumps(arguments), **settings}
         environment = {f"OPSITE_{name.upper()}": str(value) for name, value in values.items()}
         self._workers.append(WorkerProcess(environment, self.folder / f"worker-{pool}.log"))
         return self._workers[-1]

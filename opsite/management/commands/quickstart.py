@@ -25,7 +25,9 @@ class Command(BaseCommand):
         parser.add_argument("--pool", default="verse")
         parser.add_argument("--tenant", default="globe")
         parser.add_argument("--agent", default="bard")
-        parser.add_argument("--url", default="http://127.0.0.1:8000", help="where the service is, for the lines printed")
+        parser.add_argument(
+            "--url", default="http://127.0.0.1:8000", help="where the service is, for the lines printed"
+        )
 
     @transaction.atomic
     def handle(self, *args: Any, **options: Any) -> None:
