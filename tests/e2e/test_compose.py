@@ -118,7 +118,7 @@ def add_pool(console: Console, slug: str, *, idle_to_zero_s: int) -> None:
 
 def quickstart(service: Composed, *, pool: str, agent: str) -> str:
     said = service.compose("exec", "-T", "web", "python", "manage.py", "quickstart", "--pool", pool, "--agent", agent)
-    key = re.search(r"export KEY=(\S+)", said)
+    key = re.search(r"OPSITE_KEY=(\S+)", said)
     assert key is not None, said
     return key.group(1)
 

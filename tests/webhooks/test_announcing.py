@@ -18,6 +18,7 @@ from taskqueue.async_client import AsyncQueue
 from taskqueue.messages import Finish, TaskError, Usage
 from tests.agents.test_recording import queued
 from tests.scene import Scene
+from tests.webhooks.test_docs import MESSAGE
 from webhooks.announcing import Announcement, announce
 from webhooks.events import UnknownEventType
 from webhooks.models import Delivery
@@ -93,7 +94,8 @@ async def test_a_task_s_outcome_is_told_to_its_tenant_s_endpoints(
     (good,) = [row for row in rows if row.type == "task.succeeded"]
     recorded = await Task.objects.for_tenant(live.ann.tenant).aget(pk=tasks["good"].pk)
     assert good.tenant_id == live.ann.tenant.pk
-    assert set(good.payload) == {"type", "timestamp", "data"}
+    assert set(good.payload) == {"type", "timestamp", "data"} == set(MESSAGE)
+    assert set(good.payload["data"]) == set(MESSAGE["data"])  # as docs/webhooks.md shows it
     assert good.payload["timestamp"] == recorded.finished_at.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
     data = good.payload["data"]
     assert (data["id"], data["agent"], data["state"]) == (str(recorded.pk), "poet", "succeeded")

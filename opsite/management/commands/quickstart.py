@@ -25,6 +25,9 @@ class Command(BaseCommand):
         parser.add_argument("--pool", default="verse")
         parser.add_argument("--tenant", default="globe")
         parser.add_argument("--agent", default="bard")
+        parser.add_argument(
+            "--url", default="http://127.0.0.1:8000", help="where the service is, for the lines printed"
+        )
 
     @transaction.atomic
     def handle(self, *args: Any, **options: Any) -> None:
@@ -60,4 +63,5 @@ class Command(BaseCommand):
         self.stdout.write(
             f"pool {pool.slug}, tenant {tenant.slug}, agent {options['agent']}; the key, shown this once:"
         )
-        self.stdout.write(f"export KEY={key}")
+        self.stdout.write(f"export OPSITE_URL={options['url']} OPSITE_KEY={key}")
+        self.stdout.write("export OPENAI_BASE_URL=$OPSITE_URL/v1 OPENAI_API_KEY=$OPSITE_KEY")
