@@ -36,6 +36,7 @@ async def create_batch(
     endpoint: str,
     input_file: uuid.UUID | None,
     metadata: dict[str, str] | None,
+    output_expires_after_s: int | None = None,
 ) -> Row:
     """A batch to be run within 24 hours, in the name of the key."""
     async with db.connection() as connection, connection.transaction():
@@ -55,7 +56,16 @@ async def create_batch(
         encoded = msgspec.json.encode(metadata).decode()
         cursor = await connection.execute(
             statements.CREATE,
-            [new_id(), tenant, key, endpoint, input_file, None if metadata is None else encoded, WINDOW_S],
+            [
+                new_id(),
+                tenant,
+                key,
+                endpoint,
+                input_file,
+                None if metadata is None else encoded,
+                output_expires_after_s,
+                WINDOW_S,
+            ],
         )
         created = await cursor.fetchone()
     if created is None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from itertools import groupby
+from operator import itemgetter
+
 from agents.faces.context import Context
 from agents.faces.database import Row
 from batches import statements
@@ -13,6 +16,8 @@ from batches.runner.results import CANCELLED, EXPIRED, result_of
 from batches.storage import Writer
 
 PAGE = 200
+PAGE_BYTES = 4 * 1024 * 1024
+"""Of answers that are in memory at once, but for the last line's."""
 
 
 async def finish(context: Context, batch: Row) -> None:
@@ -23,9 +28,11 @@ async def finish(context: Context, batch: Row) -> None:
     ended = False
     try:
         is_expired, number = False, 0
-        while rows := await context.db.all(statements.RESULTS, batch["id"], number, PAGE):
-            for row in rows:
-                result = result_of(row, ENDPOINTS[batch["endpoint"]], stopped=stopped)
+        while rows := await context.db.all(
+            statements.RESULTS, batch=batch["id"], after=number, lines=PAGE, bytes=PAGE_BYTES
+        ):
+            for _, tasks in groupby(rows, key=itemgetter("number")):
+                result = result_of(list(tasks), ENDPOINTS[batch["endpoint"]], stopped=stopped)
                 await (output if result.is_answer else errors).write(result.text)
                 is_expired |= result.is_expired
             number = rows[-1]["number"]
