@@ -22,6 +22,7 @@ from agents.faces.openai.completion_form import completion
 from agents.faces.openai.completion_request import CompletionRequest
 from agents.faces.openai.embedded import embedding_list, read, texts_request
 from agents.faces.openai.gathering import Gathered
+from agents.faces.openai.logprobs import choice
 from agents.faces.openai.lookup import agent_of
 from agents.faces.openai.naming import as_asked
 from agents.faces.openai.outcome import Outcome, usage_of
@@ -61,7 +62,7 @@ class Ended(NamedTuple):
 
     @property
     def answers(self) -> list[Gathered]:
-        return [Gathered(row["output"], outcome_of(row)) for row in self.rows]
+        return [Gathered(row["output"], outcome_of(row), logprobs=choice(row["logprobs"])) for row in self.rows]
 
 
 class Asker:

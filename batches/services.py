@@ -8,7 +8,7 @@ import msgspec
 
 from agents.faces.database import Database, Row
 from agents.problems import Problem, bad_field, not_found
-from batches import statements
+from batches import statements, storage
 from batches.identifiers import BATCH, shown
 from batches.lifecycle import BatchState, sources
 from tenants.identifiers import new_id
@@ -25,7 +25,8 @@ async def delete_file(db: Database, *, tenant: uuid.UUID, file: uuid.UUID) -> No
             raise not_found("file")
         if await (await connection.execute(statements.FILE_IN_USE, [file])).fetchone() is not None:
             raise Problem(409, "in_use", "A batch that has not ended reads this file; cancel it or wait.")
-        await connection.execute(statements.DELETE_FILES, [[file], [file]])
+        await connection.execute(statements.DELETE_FILE, [file])
+    await storage.empty(db, file)
 
 
 async def create_batch(

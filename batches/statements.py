@@ -23,16 +23,13 @@ BEGIN_FILE = """
 APPEND = """
     WITH piece AS (
         INSERT INTO batches_filechunk (id, tenant_id, file_id, number, data)
-        SELECT %s, tenant_id, id, %s, %s FROM batches_file WHERE id = %s AND state = 'uploading' RETURNING file_id
+        SELECT %s, tenant_id, id, %s, %s FROM batches_file
+        WHERE id = %s AND state = 'uploading' AND deleted_at IS NULL RETURNING file_id
     ) UPDATE batches_file f SET bytes = f.bytes + %s, touched_at = now() FROM piece p WHERE f.id = p.file_id RETURNING f.id
 """
 PROCESSED = """
     UPDATE batches_file SET state = 'processed', expires_at = created_at + %s * interval '1 second'
-    WHERE tenant_id = %s AND id = %s AND state = 'uploading' RETURNING *
-"""
-DROP = """
-    WITH chunks AS (DELETE FROM batches_filechunk WHERE file_id = ANY(%s))
-    DELETE FROM batches_file WHERE id = ANY(%s) AND state = 'uploading'
+    WHERE tenant_id = %s AND id = %s AND state = 'uploading' AND deleted_at IS NULL RETURNING *
 """
 _SEEN = "state = 'processed' AND deleted_at IS NULL AND (expires_at IS NULL OR expires_at > now())"
 FILE = f"SELECT * FROM batches_file WHERE tenant_id = %s AND id = %s AND {_SEEN}"
@@ -45,18 +42,41 @@ CHUNKS = "SELECT data FROM batches_filechunk WHERE file_id = %s AND number BETWE
 # A batch locks its file FOR SHARE when it is made, so that one of the two sees the other.
 LOCK_FILE = f"SELECT id FROM batches_file WHERE tenant_id = %s AND id = %s AND {_SEEN} FOR UPDATE"
 FILE_IN_USE = f"SELECT 1 FROM batches_batch WHERE input_file_id = %s AND state IN {_OPEN} LIMIT 1"
-DELETE_FILES = """
-    WITH chunks AS (DELETE FROM batches_filechunk WHERE file_id = ANY(%s))
-    UPDATE batches_file SET deleted_at = now() WHERE id = ANY(%s)
+# A file is first deleted, and so nobody's to see; then its content goes, a few pieces at a time.
+DELETE_FILE = "UPDATE batches_file SET deleted_at = now() WHERE id = %s AND deleted_at IS NULL"
+DROP = DELETE_FILE + " AND state = 'uploading'"
+EXPIRE = f"""
+    UPDATE batches_file SET deleted_at = now() WHERE id IN (
+        SELECT id FROM batches_file f WHERE deleted_at IS NULL AND state = 'processed' AND expires_at <= now()
+          AND NOT EXISTS (SELECT 1 FROM batches_batch b WHERE b.input_file_id = f.id AND b.state IN {_OPEN})
+        ORDER BY expires_at LIMIT 100 FOR UPDATE SKIP LOCKED)
 """
-EXPIRED_FILES = f"""
-    SELECT id FROM batches_file f WHERE deleted_at IS NULL AND expires_at <= now()
-      AND NOT EXISTS (SELECT 1 FROM batches_batch b WHERE b.input_file_id = f.id AND b.state IN {_OPEN})
-    ORDER BY id LIMIT 100 FOR UPDATE SKIP LOCKED
+ABANDON = """
+    UPDATE batches_file SET deleted_at = now() WHERE id IN (
+        SELECT id FROM batches_file
+        WHERE state = 'uploading' AND deleted_at IS NULL AND touched_at < now() - interval '1 hour'
+        ORDER BY touched_at LIMIT 100 FOR UPDATE SKIP LOCKED)
 """
-ABANDONED_FILES = (
-    "SELECT id FROM batches_file WHERE state = 'uploading' AND touched_at < now() - interval '1 hour' LIMIT 100"
-)
+NOT_EMPTY = """
+    SELECT id FROM batches_file WHERE deleted_at IS NOT NULL AND emptied_at IS NULL ORDER BY deleted_at LIMIT %s
+"""
+EMPTY_SOME = """
+    WITH some AS (
+        SELECT c.id FROM batches_filechunk c JOIN batches_file f ON f.id = c.file_id
+        WHERE c.file_id = %s AND f.deleted_at IS NOT NULL ORDER BY c.number LIMIT %s
+    ), gone AS (DELETE FROM batches_filechunk WHERE id IN (SELECT id FROM some) RETURNING 1)
+    SELECT count(*)::int AS pieces FROM gone
+"""
+# One that was never whole leaves no row; others do, since batches name them.
+EMPTIED = """
+    WITH emptied AS (
+        UPDATE batches_file f SET emptied_at = now()
+        WHERE id = %s AND deleted_at IS NOT NULL AND emptied_at IS NULL AND state <> 'uploading'
+          AND NOT EXISTS (SELECT 1 FROM batches_filechunk c WHERE c.file_id = f.id)
+    )
+    DELETE FROM batches_file f WHERE id = %s AND deleted_at IS NOT NULL AND state = 'uploading'
+      AND NOT EXISTS (SELECT 1 FROM batches_filechunk c WHERE c.file_id = f.id)
+"""
 
 # Batches, as their tenants ask -----------------------------------------------------------------------
 
@@ -209,10 +229,11 @@ RESULTS = """
         SELECT id AS line, 1 AS nth, task_id FROM lines
         UNION ALL SELECT k.line_id, k.number, k.task_id FROM lines l JOIN batches_furthertask k ON k.line_id = l.id
     ), results AS (
-        SELECT l.id, l.number, l.custom_id, l.model, l.asked, l.failure, a.nth, t.id AS task, t.state, t.output, t.tool_calls,
-               t.finish_reason, t.error, t.prompt_tokens, t.completion_tokens, t.cached_tokens, t.created_at, t.finished_at,
+        SELECT l.id, l.number, l.custom_id, l.model, l.asked, l.failure, a.nth, t.id AS task, t.state, t.output, t.logprobs,
+               t.tool_calls, t.finish_reason, t.error, t.prompt_tokens, t.completion_tokens, t.cached_tokens, t.created_at,
+               t.finished_at,
                t.conversation_id AS conversation, t.metadata, t.params,
-               coalesce(octet_length(t.output), 0) AS bytes
+               coalesce(octet_length(t.output), 0) + coalesce(octet_length(t.logprobs), 0) AS bytes
         FROM lines l LEFT JOIN tasks a ON a.line = l.id LEFT JOIN agents_task t ON t.id = a.task_id
     ), placed AS (
         SELECT *, sum(bytes) OVER (ORDER BY number) - sum(bytes) OVER (PARTITION BY number) AS before FROM results

@@ -64,6 +64,7 @@ class _RecordBody(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True)
     tool_calls: tuple[ToolCall, ...] = ()
     goes_on: bool = False
     after: int = 0
+    has_logprobs: bool = False
 
 
 _record_decoder = msgspec.msgpack.Decoder(_RecordBody)
@@ -152,6 +153,7 @@ def finish(worker: str, finishes: Sequence[Finish]) -> Call[list[Stop]]:
             first_token_ms=finish.first_token_ms,
             tool_calls=finish.tool_calls,
             goes_on=finish.goes_on,
+            has_logprobs=finish.has_logprobs,
         )
         served = finish.usage.prompt_tokens + finish.usage.completion_tokens
         calls = calls_data(finish) if finish.goes_on else ""
@@ -278,6 +280,7 @@ def read_record(entry_id: bytes, fields: dict[bytes, bytes]) -> Record:
             "tool_calls": body.tool_calls,
             "goes_on": body.goes_on,
             "after": body.after,
+            "has_logprobs": body.has_logprobs,
         },
         Record,
     )

@@ -13,7 +13,7 @@ from batches.identifiers import BATCH, shown
 from batches.lifecycle import BatchState, sources
 from batches.runner.announcing import announce_end
 from batches.runner.results import CANCELLED, EXPIRED, result_of
-from batches.storage import Writer
+from batches.storage import Writer, expiry_s
 
 PAGE = 200
 PAGE_BYTES = 4 * 1024 * 1024
@@ -79,7 +79,8 @@ async def _end(context: Context, batch: Row, end: BatchState, output: _Results, 
             return False
         for file in files:
             if file is not None:
-                await connection.execute(statements.PROCESSED, [None, batch["tenant_id"], file])
+                stays_s = expiry_s(batch["output_expires_after_s"])
+                await connection.execute(statements.PROCESSED, [stays_s, batch["tenant_id"], file])
         await connection.execute(statements.DELETE_LINES, [batch["id"]])
         await announce_end(connection, row)
     return True

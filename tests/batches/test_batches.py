@@ -299,7 +299,8 @@ async def test_what_no_batch_can_be_made_of(service: Service, ann: openai.AsyncO
         ({"input_file_id": "file-x"}, "input_file_id"),
         ({"metadata": {"x" * 65: "y"}}, "metadata"),
         ({"metadata": {str(number): "y" for number in range(17)}}, "metadata"),
-        ({"output_expires_after": {"anchor": "created_at", "seconds": 3600}}, "output_expires_after"),
+        ({"output_expires_after": {"anchor": "created_at", "seconds": 60}}, "output_expires_after.seconds"),
+        ({"output_expires_after": {"anchor": "now", "seconds": 3600}}, "output_expires_after.anchor"),
     ]:
         with pytest.raises(openai.BadRequestError) as refused:
             await ann.batches.create(**{**asked, **more})
