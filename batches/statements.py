@@ -61,10 +61,10 @@ NOT_EMPTY = """
     SELECT id FROM batches_file WHERE deleted_at IS NOT NULL AND emptied_at IS NULL ORDER BY deleted_at LIMIT %s
 """
 EMPTY_SOME = """
-    WITH some AS (
+    WITH first AS (
         SELECT c.id FROM batches_filechunk c JOIN batches_file f ON f.id = c.file_id
         WHERE c.file_id = %s AND f.deleted_at IS NOT NULL ORDER BY c.number LIMIT %s
-    ), gone AS (DELETE FROM batches_filechunk WHERE id IN (SELECT id FROM some) RETURNING 1)
+    ), gone AS (DELETE FROM batches_filechunk WHERE id IN (SELECT id FROM first) RETURNING 1)
     SELECT count(*)::int AS pieces FROM gone
 """
 # One that was never whole leaves no row; others do, since batches name them.
