@@ -1,6 +1,6 @@
 """What is forgotten of batches some time after their end. Each transaction is short: others' work goes on beside it.
 
-A batch's lines go with its end (`batches.runner.finish`); only what an older version left is found here.
+A batch's lines go with its end, or soon after (`batches.runner`); only what no process of effects was there for is found here.
 """
 
 from __future__ import annotations

@@ -137,9 +137,17 @@ FAIL = """
     UPDATE batches_batch SET state = 'failed', ended_at = now(), errors = %s::jsonb, holder = '', held_until = NULL
     WHERE id = %s AND holder = %s AND state = ANY(%s) RETURNING *
 """
-DELETE_LINES = """
-    WITH lines AS (DELETE FROM batches_line WHERE batch_id = %s RETURNING id)
-    DELETE FROM batches_furthertask WHERE line_id IN (SELECT id FROM lines)
+DELETE_SOME_LINES = """
+    WITH lines AS (
+        DELETE FROM batches_line WHERE id IN (SELECT id FROM batches_line WHERE batch_id = %s ORDER BY number LIMIT 1000)
+        RETURNING id
+    ), further AS (DELETE FROM batches_furthertask WHERE line_id IN (SELECT id FROM lines))
+    SELECT count(*)::int AS lines FROM lines
+"""
+# Later than that they are the daily job's (`batches.retention`).
+ENDED_WITH_LINES = """
+    SELECT id FROM batches_batch b WHERE ended_at > now() - interval '7 days'
+      AND EXISTS (SELECT 1 FROM batches_line l WHERE l.batch_id = b.id) ORDER BY ended_at LIMIT 100
 """
 # A batch may have its share only when those that had more before it began have let some of it go. `room` is in tasks, and a line
 # takes one at least. `under_way`: tasks of the batch.

@@ -139,6 +139,8 @@ async def _read(asker: Asker | Problem, batch: Row, line: Row, data: bytes) -> _
             raise Problem(429, "too_many_tasks", message)
         for field in work.requests[0].metadata.keys() & {"batch", "custom_id"}:
             raise bad_field(f"metadata.{field}", "is set by the batch; call yours otherwise")
+    except QueueUnavailable:
+        return _Later(AGAIN_S)
     except Problem as problem:
         return _refused(line, problem)
     return _Read(line, work)

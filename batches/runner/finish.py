@@ -12,6 +12,7 @@ from batches.endpoints import ENDPOINTS
 from batches.identifiers import BATCH, shown
 from batches.lifecycle import BatchState, sources
 from batches.runner.announcing import announce_end
+from batches.runner.ended_lines import forget_lines
 from batches.runner.results import CANCELLED, EXPIRED, result_of
 from batches.storage import Writer, expiry_s
 
@@ -44,6 +45,8 @@ async def finish(context: Context, batch: Row) -> None:
         if not ended:
             await output.drop()
             await errors.drop()
+    if ended:
+        await forget_lines(context.db, batch["id"])
 
 
 class _Results:
@@ -81,6 +84,5 @@ async def _end(context: Context, batch: Row, end: BatchState, output: _Results, 
             if file is not None:
                 stays_s = expiry_s(batch["output_expires_after_s"])
                 await connection.execute(statements.PROCESSED, [stays_s, batch["tenant_id"], file])
-        await connection.execute(statements.DELETE_LINES, [batch["id"]])
         await announce_end(connection, row)
     return True

@@ -1,4 +1,4 @@
-"""A chore of `manage.py effects`: files that are over go. Uploads that broke off, those past their time, and what was deleted.
+"""A chore of `manage.py effects`: what is over goes. Uploads that broke off, files past their time, and what was left of all that.
 
 It stands beside the running of batches: however much there is to remove, no batch waits for it.
 """
@@ -13,6 +13,7 @@ from agents.faces.context import Context
 from agents.faces.database import Database
 from agents.problems import Problem
 from batches import statements, storage
+from batches.runner.ended_lines import forget_lines
 
 log = logging.getLogger(__name__)
 
@@ -38,3 +39,5 @@ async def tidy(db: Database) -> None:
     await db.run(statements.EXPIRE)
     for row in await db.all(statements.NOT_EMPTY, FILES):
         await storage.empty(db, row["id"])
+    for row in await db.all(statements.ENDED_WITH_LINES):
+        await forget_lines(db, row["id"])

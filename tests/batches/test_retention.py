@@ -16,7 +16,7 @@ from batches.models import Batch, File, FileChunk, Line
 from batches.runner.tidy import tidy
 from batches.storage import CHUNK_BYTES, EMPTIED_AT_ONCE, Writer
 from opsite.jobs import retention
-from tests.batches.conftest import Service, begin, counts, ended, jsonl, line
+from tests.batches.conftest import Service, begin, counts, ended, jsonl, line, until
 
 pytestmark = pytest.mark.timeout(90)
 
@@ -73,6 +73,23 @@ async def test_the_content_of_a_long_file_goes_a_few_pieces_at_a_time(service: S
     await tidy(db)
     assert await pieces(service) == 1
     assert [file.emptied_at is not None async for file in files.order_by("id")] == [False, True]
+
+
+async def test_lines_that_a_process_left_when_it_died_go(service: Service, ann: openai.AsyncOpenAI) -> None:
+    service.run()
+    done = await answered(service, ann)
+    tenant = service.scene.ann.tenant
+    row = await Batch.objects.for_tenant(tenant).aget(pk=row_of(BATCH, done.id))
+    common: dict[str, Any] = {"tenant": tenant, "offset": 0, "length": 1, "state": "ended", "failure": {}}
+    left = Line.objects.for_tenant(tenant)
+    await left.abulk_create([Line(batch=row, number=number, **common) for number in range(1001, 2102)])
+    waiting = await begin(ann, jsonl(line(2)))
+    await until(ann, waiting, lambda now: now.status == "in_progress")
+    await tidy(service.context.db)
+    assert [one.batch_id async for one in left] == [row_of(BATCH, waiting.id)]
+    (turn,) = await service.worker.claim()
+    await service.worker.end(turn, "Hi.")
+    assert counts(await ended(ann, waiting)) == (1, 1, 0)
 
 
 async def test_batches_that_ended_long_ago_are_forgotten(
