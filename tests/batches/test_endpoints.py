@@ -127,7 +127,7 @@ async def test_embeddings(service: Service, ann: openai.AsyncOpenAI) -> None:
     }  # fmt: skip
 
 
-async def test_responses(service: Service, ann: openai.AsyncOpenAI) -> None:
+async def test_responses(service: Service, ann: openai.AsyncOpenAI, bob: openai.AsyncOpenAI) -> None:
     stored = {"instructions": "Be brief.", "metadata": {"of": "a test"}, "max_output_tokens": 4}
     lines = [
         line(RESPOND, "stored", **stored),
@@ -154,7 +154,11 @@ async def test_responses(service: Service, ann: openai.AsyncOpenAI) -> None:
     assert {name: row["response"]["body"]["error"]["param"] for name, row in errors.items()} == {
         "background": "background", "metadata": "metadata.batch", "stream": "stream",
     }  # fmt: skip
-    following = await begin(ann, jsonl(line(RESPOND, "more", previous_response_id=whole.id)), endpoint=RESPOND)
+    going_on = jsonl(line(RESPOND, "more", previous_response_id=whole.id))
+    foreign = await ended(bob, await begin(bob, going_on, endpoint=RESPOND))
+    refused = (await lines_of(bob, foreign.error_file_id))["more"]["response"]
+    assert (refused["status_code"], refused["body"]["error"]["param"]) == (404, "previous_response_id")
+    following = await begin(ann, going_on, endpoint=RESPOND)
     (turn,) = await service.worker.claim()
     assert [message.content for message in turn.body.messages] == ["Hello", "Hi.", "Hello"]
     await service.worker.end(turn, "Again.")
