@@ -168,6 +168,12 @@ class Task(TenantOwned):
     idempotency_key = models.CharField(max_length=255, null=True, blank=True)  # noqa: DJ001 - NULLs are not unique
     idempotency_digest = models.CharField(max_length=64, blank=True)
     output = models.TextField(blank=True)
+    logprobs = models.TextField(  # noqa: DJ001 - as they came, or none
+        null=True,
+        blank=True,
+        editable=False,
+        help_text="The answer's log probabilities, where they were asked for: a list in JSON, as in the event `logprobs`.",
+    )
     tool_calls = models.JSONField(null=True, blank=True, help_text="What its client is to call, if it ended so.")
     finish_reason = models.CharField(max_length=32, blank=True)
     error = models.JSONField(null=True, blank=True)

@@ -43,7 +43,7 @@ _ROWS = """
     FROM jsonb_to_recordset(%(rows)s::jsonb) AS x(
         turn uuid, task uuid, message uuid, state text, task_state text, goes_on bool, closes bool, attempts int, worker text,
         claimed_ms bigint, first_token_ms bigint, finished_ms bigint, finish_reason text, error jsonb, prompt_tokens int,
-        completion_tokens int, cached_tokens int, text text, tool_calls jsonb)
+        completion_tokens int, cached_tokens int, text text, logprobs text, tool_calls jsonb)
 """
 
 # A turn's end is written once, so what it adds to its task is added once.
@@ -96,7 +96,7 @@ TASKS = f"""
         finish_reason = CASE WHEN r.goes_on THEN '' ELSE r.finish_reason END, error = nullif(r.error, 'null'::jsonb),
         prompt_tokens = t.prompt_tokens + r.prompt_tokens, completion_tokens = t.completion_tokens + r.completion_tokens,
         cached_tokens = t.cached_tokens + r.cached_tokens,
-        output = CASE WHEN r.goes_on THEN '' ELSE coalesce(r.text, '') END,
+        output = CASE WHEN r.goes_on THEN '' ELSE coalesce(r.text, '') END, logprobs = r.logprobs,
         tool_calls = CASE WHEN r.goes_on THEN NULL ELSE nullif(r.tool_calls, 'null'::jsonb) END
     FROM rows r LEFT JOIN turned d ON d.id = r.turn
     WHERE t.id = r.task AND t.state = ANY(%(open)s) AND (r.closes OR d.id IS NOT NULL)
@@ -202,6 +202,8 @@ async def record_once(connection: psycopg.AsyncConnection, queue: AsyncQueue, *,
     for change in changes:
         if change.finished_ms and change.text is None:
             change.text = await _text_of_log(queue, change.task, first=change.after)
+        if change.has_logprobs and not change.goes_on:
+            change.logprobs = await _logprobs_of_log(queue, change.task)
     # The end of a task between its turns comes behind the end of its last turn, which may stand in the same batch.
     bills = []
     for part in ([one for one in changes if not one.closes], [one for one in changes if one.closes]):
@@ -234,6 +236,20 @@ async def _text_of_log(queue: AsyncQueue, task: str, *, first: int) -> str:
         after = events[-1].seq
         pieces += [msgspec.json.decode(event.data, type=str) for event in events if event.kind == "text"]
     return "".join(pieces)
+
+
+async def _logprobs_of_log(queue: AsyncQueue, task: str) -> str | None:
+    """Those of a task's last turn, as the JSON text of a list; None where there are none."""
+    lists: list[str] = []
+    after = 0
+    while events := await queue.read_log(task, after=after):
+        after = events[-1].seq
+        for event in events:
+            if event.kind in ("restart", "tool_calls"):
+                lists.clear()
+            elif event.kind == "logprobs":
+                lists.append(event.data[1:-1])
+    return f"[{','.join(lists)}]" if lists else None
 
 
 async def _write(connection: psycopg.AsyncConnection, changes: Sequence[TurnChange]) -> list[Bill]:

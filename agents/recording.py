@@ -16,7 +16,8 @@ class TurnChange(msgspec.Struct, kw_only=True):
     """The state to which a turn and its task come. Times are Unix milliseconds, 0 for unknown.
 
     `goes_on`: the turn has ended, its task waits for what its tool calls bring. `closes`: the task ends, between two turns.
-    `after` is where the turn's events begin in the log.
+    `after` is where the turn's events begin in the log. `logprobs` are the answer's, a list in JSON; `has_logprobs`: the log has
+    them.
     """
 
     turn: str
@@ -38,6 +39,8 @@ class TurnChange(msgspec.Struct, kw_only=True):
     completion_tokens: int = 0
     cached_tokens: int = 0
     text: str | None = None
+    has_logprobs: bool = False
+    logprobs: str | None = None
 
 
 def fold(records: Iterable[Record]) -> list[TurnChange]:
@@ -65,6 +68,7 @@ def fold(records: Iterable[Record]) -> list[TurnChange]:
             change.text = None if record.text is None else storable(record.text)
             change.goes_on = record.goes_on
             change.after = record.after
+            change.has_logprobs = record.has_logprobs
             if record.tool_calls:
                 change.tool_calls = [
                     {"id": call.id, "name": storable(call.name), "arguments": storable(call.arguments)}

@@ -40,6 +40,7 @@ class File(TenantOwned):
     touched_at = models.DateTimeField(auto_now_add=True, help_text="When it was last written to.")
     expires_at = models.DateTimeField(null=True, blank=True)
     deleted_at = models.DateTimeField(null=True, blank=True)
+    emptied_at = models.DateTimeField(null=True, blank=True, help_text="When the last piece of a deleted one was gone.")
 
     class Meta:
         ordering: ClassVar = ["-id"]
@@ -47,10 +48,19 @@ class File(TenantOwned):
             models.Index(fields=["tenant", "-id"], name="file_by_tenant"),
             models.Index(fields=["touched_at"], name="file_uploading", condition=Q(state="uploading")),
             models.Index(fields=["expires_at"], name="file_expiring", condition=Q(deleted_at__isnull=True)),
+            models.Index(
+                fields=["deleted_at"],
+                name="file_emptying",
+                condition=Q(deleted_at__isnull=False, emptied_at__isnull=True),
+            ),
+            models.Index(fields=["emptied_at"], name="file_emptied", condition=Q(emptied_at__isnull=False)),
         ]
         constraints: ClassVar = [
             models.CheckConstraint(condition=Q(purpose__in=["batch", "batch_output"]), name="file_purpose_known"),
             models.CheckConstraint(condition=Q(state__in=["uploading", "processed"]), name="file_state_known"),
+            models.CheckConstraint(
+                condition=Q(emptied_at__isnull=True) | Q(deleted_at__isnull=False), name="file_emptied_once_deleted"
+            ),
         ]
 
     def __str__(self) -> str:
@@ -100,6 +110,9 @@ class Batch(TenantOwned):
     total = models.PositiveIntegerField(default=0)
     completed = models.PositiveIntegerField(default=0)
     failed = models.PositiveIntegerField(default=0)
+    output_expires_after_s = models.PositiveIntegerField(
+        null=True, blank=True, help_text="How long its files stay, from their making; empty: as the settings say."
+    )
     created_at = models.DateTimeField(auto_now_add=True)
     expires_at = models.DateTimeField()
     in_progress_at = models.DateTimeField(null=True, blank=True)
@@ -115,6 +128,7 @@ class Batch(TenantOwned):
         indexes: ClassVar = [
             models.Index(fields=["tenant", "-id"], name="batch_by_tenant"),
             models.Index(fields=["input_file"], name="batch_open", condition=Q(state__in=sorted(OPEN))),
+            models.Index(fields=["ended_at"], name="batch_ended", condition=Q(ended_at__isnull=False)),
         ]
         constraints: ClassVar = [
             models.CheckConstraint(condition=Q(state__in=sorted(BatchState)), name="batch_state_known"),
@@ -148,7 +162,15 @@ class Line(TenantOwned):
     custom_id = models.CharField(max_length=256, null=True, blank=True)  # noqa: DJ001 - a line that is no JSON has none
     state = models.CharField(max_length=8, choices=STATES, default=LineState.WAITING.value)
     model = models.CharField(max_length=255, blank=True, help_text="As the line names it.")
-    task = models.OneToOneField("agents.Task", null=True, blank=True, on_delete=models.PROTECT, related_name="+")
+    asked = models.JSONField(null=True, blank=True, help_text="What the form of its answer needs of its request.")
+    task = models.OneToOneField(
+        "agents.Task",
+        null=True,
+        blank=True,
+        on_delete=models.PROTECT,
+        related_name="+",
+        help_text="The first of its tasks; others are `FurtherTask`s.",
+    )
     failure = models.JSONField(null=True, blank=True)
 
     class Meta:
@@ -172,3 +194,22 @@ class Line(TenantOwned):
 
     def __str__(self) -> str:
         return f"{self.batch_id}/{self.number}"
+
+
+class FurtherTask(TenantOwned):
+    """The second and later tasks of a line that asks for several answers. All of a line's were accepted together."""
+
+    id = models.UUIDField(primary_key=True, default=new_id, editable=False)
+    line = models.ForeignKey(Line, on_delete=models.CASCADE, related_name="+")
+    number = models.PositiveSmallIntegerField(help_text="Its place among the line's tasks, from 2.")
+    task = models.OneToOneField("agents.Task", on_delete=models.PROTECT, related_name="+")
+
+    class Meta:
+        ordering: ClassVar = ["line", "number"]
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["line", "number"], name="further_task_number_per_line"),
+            models.CheckConstraint(condition=Q(number__gte=2), name="further_task_is_no_first"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.line_id}/{self.number}"

@@ -8,7 +8,7 @@ import msgspec
 
 from agents.faces.database import Database, Row
 from agents.problems import Problem, bad_field, not_found
-from batches import statements
+from batches import statements, storage
 from batches.identifiers import BATCH, shown
 from batches.lifecycle import BatchState, sources
 from tenants.identifiers import new_id
@@ -25,7 +25,8 @@ async def delete_file(db: Database, *, tenant: uuid.UUID, file: uuid.UUID) -> No
             raise not_found("file")
         if await (await connection.execute(statements.FILE_IN_USE, [file])).fetchone() is not None:
             raise Problem(409, "in_use", "A batch that has not ended reads this file; cancel it or wait.")
-        await connection.execute(statements.DELETE_FILES, [[file], [file]])
+        await connection.execute(statements.DELETE_FILE, [file])
+    await storage.empty(db, file)
 
 
 async def create_batch(
@@ -36,6 +37,7 @@ async def create_batch(
     endpoint: str,
     input_file: uuid.UUID | None,
     metadata: dict[str, str] | None,
+    output_expires_after_s: int | None = None,
 ) -> Row:
     """A batch to be run within 24 hours, in the name of the key."""
     async with db.connection() as connection, connection.transaction():
@@ -55,7 +57,16 @@ async def create_batch(
         encoded = msgspec.json.encode(metadata).decode()
         cursor = await connection.execute(
             statements.CREATE,
-            [new_id(), tenant, key, endpoint, input_file, None if metadata is None else encoded, WINDOW_S],
+            [
+                new_id(),
+                tenant,
+                key,
+                endpoint,
+                input_file,
+                None if metadata is None else encoded,
+                output_expires_after_s,
+                WINDOW_S,
+            ],
         )
         created = await cursor.fetchone()
     if created is None:

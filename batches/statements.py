@@ -23,16 +23,13 @@ BEGIN_FILE = """
 APPEND = """
     WITH piece AS (
         INSERT INTO batches_filechunk (id, tenant_id, file_id, number, data)
-        SELECT %s, tenant_id, id, %s, %s FROM batches_file WHERE id = %s AND state = 'uploading' RETURNING file_id
+        SELECT %s, tenant_id, id, %s, %s FROM batches_file
+        WHERE id = %s AND state = 'uploading' AND deleted_at IS NULL RETURNING file_id
     ) UPDATE batches_file f SET bytes = f.bytes + %s, touched_at = now() FROM piece p WHERE f.id = p.file_id RETURNING f.id
 """
 PROCESSED = """
     UPDATE batches_file SET state = 'processed', expires_at = created_at + %s * interval '1 second'
-    WHERE tenant_id = %s AND id = %s AND state = 'uploading' RETURNING *
-"""
-DROP = """
-    WITH chunks AS (DELETE FROM batches_filechunk WHERE file_id = ANY(%s))
-    DELETE FROM batches_file WHERE id = ANY(%s) AND state = 'uploading'
+    WHERE tenant_id = %s AND id = %s AND state = 'uploading' AND deleted_at IS NULL RETURNING *
 """
 _SEEN = "state = 'processed' AND deleted_at IS NULL AND (expires_at IS NULL OR expires_at > now())"
 FILE = f"SELECT * FROM batches_file WHERE tenant_id = %s AND id = %s AND {_SEEN}"
@@ -45,18 +42,41 @@ CHUNKS = "SELECT data FROM batches_filechunk WHERE file_id = %s AND number BETWE
 # A batch locks its file FOR SHARE when it is made, so that one of the two sees the other.
 LOCK_FILE = f"SELECT id FROM batches_file WHERE tenant_id = %s AND id = %s AND {_SEEN} FOR UPDATE"
 FILE_IN_USE = f"SELECT 1 FROM batches_batch WHERE input_file_id = %s AND state IN {_OPEN} LIMIT 1"
-DELETE_FILES = """
-    WITH chunks AS (DELETE FROM batches_filechunk WHERE file_id = ANY(%s))
-    UPDATE batches_file SET deleted_at = now() WHERE id = ANY(%s)
+# A file is first deleted, and so nobody's to see; then its content goes, a few pieces at a time.
+DELETE_FILE = "UPDATE batches_file SET deleted_at = now() WHERE id = %s AND deleted_at IS NULL"
+DROP = DELETE_FILE + " AND state = 'uploading'"
+EXPIRE = f"""
+    UPDATE batches_file SET deleted_at = now() WHERE id IN (
+        SELECT id FROM batches_file f WHERE deleted_at IS NULL AND state = 'processed' AND expires_at <= now()
+          AND NOT EXISTS (SELECT 1 FROM batches_batch b WHERE b.input_file_id = f.id AND b.state IN {_OPEN})
+        ORDER BY expires_at LIMIT 100 FOR UPDATE SKIP LOCKED)
 """
-EXPIRED_FILES = f"""
-    SELECT id FROM batches_file f WHERE deleted_at IS NULL AND expires_at <= now()
-      AND NOT EXISTS (SELECT 1 FROM batches_batch b WHERE b.input_file_id = f.id AND b.state IN {_OPEN})
-    ORDER BY id LIMIT 100 FOR UPDATE SKIP LOCKED
+ABANDON = """
+    UPDATE batches_file SET deleted_at = now() WHERE id IN (
+        SELECT id FROM batches_file
+        WHERE state = 'uploading' AND deleted_at IS NULL AND touched_at < now() - interval '1 hour'
+        ORDER BY touched_at LIMIT 100 FOR UPDATE SKIP LOCKED)
 """
-ABANDONED_FILES = (
-    "SELECT id FROM batches_file WHERE state = 'uploading' AND touched_at < now() - interval '1 hour' LIMIT 100"
-)
+NOT_EMPTY = """
+    SELECT id FROM batches_file WHERE deleted_at IS NOT NULL AND emptied_at IS NULL ORDER BY deleted_at LIMIT %s
+"""
+EMPTY_SOME = """
+    WITH first AS (
+        SELECT c.id FROM batches_filechunk c JOIN batches_file f ON f.id = c.file_id
+        WHERE c.file_id = %s AND f.deleted_at IS NOT NULL ORDER BY c.number LIMIT %s
+    ), gone AS (DELETE FROM batches_filechunk WHERE id IN (SELECT id FROM first) RETURNING 1)
+    SELECT count(*)::int AS pieces FROM gone
+"""
+# One that was never whole leaves no row; others do, since batches name them.
+EMPTIED = """
+    WITH emptied AS (
+        UPDATE batches_file f SET emptied_at = now()
+        WHERE id = %s AND deleted_at IS NOT NULL AND emptied_at IS NULL AND state <> 'uploading'
+          AND NOT EXISTS (SELECT 1 FROM batches_filechunk c WHERE c.file_id = f.id)
+    )
+    DELETE FROM batches_file f WHERE id = %s AND deleted_at IS NOT NULL AND state = 'uploading'
+      AND NOT EXISTS (SELECT 1 FROM batches_filechunk c WHERE c.file_id = f.id)
+"""
 
 # Batches, as their tenants ask -----------------------------------------------------------------------
 
@@ -64,8 +84,8 @@ INPUT = f"SELECT purpose FROM batches_file WHERE tenant_id = %s AND id = %s AND 
 OPEN_BATCHES = f"SELECT count(*)::int AS open FROM batches_batch WHERE tenant_id = %s AND state IN {_OPEN}"
 CREATE = """
     INSERT INTO batches_batch (id, tenant_id, api_key_id, endpoint, input_file_id, state, metadata, total, completed, failed,
-        created_at, expires_at, holder)
-    VALUES (%s, %s, %s, %s, %s, 'validating', %s::jsonb, 0, 0, 0, now(), now() + %s * interval '1 second', '')
+        output_expires_after_s, created_at, expires_at, holder)
+    VALUES (%s, %s, %s, %s, %s, 'validating', %s::jsonb, 0, 0, 0, %s, now(), now() + %s * interval '1 second', '')
     RETURNING *
 """
 BATCH = "SELECT * FROM batches_batch WHERE tenant_id = %s AND id = %s"
@@ -117,34 +137,70 @@ FAIL = """
     UPDATE batches_batch SET state = 'failed', ended_at = now(), errors = %s::jsonb, holder = '', held_until = NULL
     WHERE id = %s AND holder = %s AND state = ANY(%s) RETURNING *
 """
-DELETE_LINES = "DELETE FROM batches_line WHERE batch_id = %s"
-# A batch may have its share only when those that had more before it began have let some of it go.
+DELETE_SOME_LINES = """
+    WITH lines AS (
+        DELETE FROM batches_line WHERE id IN (SELECT id FROM batches_line WHERE batch_id = %s ORDER BY number LIMIT 1000)
+        RETURNING id
+    ), further AS (DELETE FROM batches_furthertask WHERE line_id IN (SELECT id FROM lines))
+    SELECT count(*)::int AS lines FROM lines
+"""
+# Later than that they are the daily job's (`batches.retention`).
+ENDED_WITH_LINES = """
+    SELECT id FROM batches_batch b WHERE ended_at > now() - interval '7 days'
+      AND EXISTS (SELECT 1 FROM batches_line l WHERE l.batch_id = b.id) ORDER BY ended_at LIMIT 100
+"""
+# A batch may have its share only when those that had more before it began have let some of it go. `room` is in tasks, and a line
+# takes one at least. `under_way`: tasks of the batch.
 NEXT_LINES = """
-    SELECT id, number, "offset", length, custom_id FROM batches_line WHERE batch_id = %(batch)s AND state = 'waiting'
-    ORDER BY number LIMIT greatest(0, least(%(share)s - (
-            SELECT count(*) FROM batches_line WHERE tenant_id = %(tenant)s AND batch_id = %(batch)s AND state = 'running'
-        ), %(whole)s - (SELECT count(*) FROM batches_line WHERE tenant_id = %(tenant)s AND state = 'running')))
+    WITH running AS (
+        SELECT l.batch_id, 1 + (SELECT count(*) FROM batches_furthertask k WHERE k.line_id = l.id) AS tasks
+        FROM batches_line l WHERE l.tenant_id = %(tenant)s AND l.state = 'running'
+    ), taken AS (
+        SELECT coalesce(sum(tasks) FILTER (WHERE batch_id = %(batch)s), 0)::int AS mine, coalesce(sum(tasks), 0)::int AS whole
+        FROM running
+    ), free AS (
+        SELECT mine AS under_way, greatest(0, least(%(share)s - mine, %(whole)s - whole)) AS room FROM taken
+    )
+    SELECT l.id, l.number, l."offset", l.length, l.custom_id, f.room, f.under_way FROM free f, batches_line l
+    WHERE l.batch_id = %(batch)s AND l.state = 'waiting' ORDER BY l.number LIMIT (SELECT room FROM free)
 """
 # What a line was found to be is written while it waits, once; a batch's counts move with its lines, in one statement.
 SUBMITTED = """
     WITH said AS (
-        SELECT * FROM jsonb_to_recordset(%s::jsonb) AS x(id uuid, task uuid, model text, failure jsonb)
+        SELECT * FROM jsonb_to_recordset(%s::jsonb) AS x(
+            id uuid, task uuid, further jsonb, model text, asked jsonb, failure jsonb)
     ), moved AS (
-        UPDATE batches_line l SET task_id = s.task, model = coalesce(s.model, ''), failure = s.failure,
+        UPDATE batches_line l SET task_id = s.task, model = coalesce(s.model, ''), asked = s.asked, failure = s.failure,
             state = CASE WHEN s.failure IS NULL THEN 'running' ELSE 'ended' END
-        FROM said s WHERE l.id = s.id AND l.state = 'waiting' RETURNING l.batch_id, l.state
+        FROM said s WHERE l.id = s.id AND l.state = 'waiting' RETURNING l.id, l.tenant_id, l.batch_id, l.state, s.further
+    ), further AS (
+        INSERT INTO batches_furthertask (id, tenant_id, line_id, number, task_id)
+        SELECT gen_random_uuid(), m.tenant_id, m.id, t.number + 1, t.value::uuid
+        FROM moved m CROSS JOIN LATERAL jsonb_array_elements_text(m.further) WITH ORDINALITY AS t(value, number)
+        WHERE m.further IS NOT NULL
     )
     UPDATE batches_batch b SET failed = b.failed + n.failed
     FROM (SELECT batch_id, count(*) AS failed FROM moved WHERE state = 'ended' GROUP BY batch_id) n WHERE b.id = n.batch_id
 """
-# An answer that its limit cut off before it had its form is an answer (agents.faces.openai.outcome.has_answer).
+# By its idempotency keys: what a line's tasks are, though its request would be read otherwise now.
+TASKS_BY_KEY = "SELECT id, idempotency_key FROM agents_task WHERE tenant_id = %s AND idempotency_key = ANY(%s)"
+
+
+def _answered(task: str) -> str:
+    """An answer that its limit cut off before it had its form is an answer (agents.faces.openai.outcome.has_answer)."""
+    return f"""({task}.state = 'succeeded'
+            OR coalesce({task}.error->>'code' = 'invalid_output' AND {task}.finish_reason = 'length', false))"""
+
+
+_FURTHER = "batches_furthertask k JOIN agents_task o ON o.id = k.task_id WHERE k.line_id = l.id"
+# A line ends with the last of its tasks, and is completed if each has an answer.
 COLLECT = f"""
     WITH ended AS (
         UPDATE batches_line l SET state = 'ended' FROM batches_batch h, agents_task t
         WHERE h.holder = %s AND h.state IN {_OPEN} AND l.tenant_id = h.tenant_id AND l.batch_id = h.id AND l.state = 'running'
           AND t.id = l.task_id AND t.finished_at IS NOT NULL
-        RETURNING l.batch_id, t.state = 'succeeded'
-            OR coalesce(t.error->>'code' = 'invalid_output' AND t.finish_reason = 'length', false) AS succeeded
+          AND NOT EXISTS (SELECT 1 FROM {_FURTHER} AND o.finished_at IS NULL)
+        RETURNING l.batch_id, {_answered("t")} AND NOT EXISTS (SELECT 1 FROM {_FURTHER} AND NOT {_answered("o")}) AS succeeded
     )
     UPDATE batches_batch b SET completed = b.completed + n.completed, failed = b.failed + n.failed
     FROM (SELECT batch_id, count(*) FILTER (WHERE succeeded) AS completed, count(*) FILTER (WHERE NOT succeeded) AS failed
@@ -159,7 +215,11 @@ END_WAITING = """
 """
 RUNNING_TURNS = """
     SELECT t.id AS task, t.tenant_id AS tenant, p.slug AS pool, u.id AS turn
-    FROM batches_line l JOIN agents_task t ON t.id = l.task_id JOIN orchestrator_pool p ON p.id = t.pool_id
+    FROM batches_line l
+    JOIN LATERAL (
+        SELECT l.task_id AS id UNION ALL SELECT k.task_id FROM batches_furthertask k WHERE k.line_id = l.id
+    ) a ON true
+    JOIN agents_task t ON t.id = a.id JOIN orchestrator_pool p ON p.id = t.pool_id
     JOIN LATERAL (SELECT id FROM agents_turn WHERE task_id = t.id ORDER BY number DESC LIMIT 1) u ON true
     WHERE l.batch_id = %s AND l.state = 'running' AND t.finished_at IS NULL
 """
@@ -167,11 +227,26 @@ FINALIZE = """
     UPDATE batches_batch SET state = 'finalizing', finalizing_at = now()
     WHERE id = %s AND holder = %s AND state = ANY(%s) AND completed + failed = total
 """
+# A row for each task of each line, the lines whole, as many as there is room for in memory, and one at least. A length asks for no
+# text, so what is too much is never read.
 RESULTS = """
-    SELECT l.id, l.number, l.custom_id, l.model, l.failure, t.id AS task, t.state, t.output, t.tool_calls, t.finish_reason, t.error,
-           t.prompt_tokens, t.completion_tokens, t.cached_tokens, t.created_at
-    FROM batches_line l LEFT JOIN agents_task t ON t.id = l.task_id
-    WHERE l.batch_id = %s AND l.number > %s AND l.state = 'ended' ORDER BY l.number LIMIT %s
+    WITH lines AS (
+        SELECT id, number, custom_id, model, asked, failure, task_id FROM batches_line
+        WHERE batch_id = %(batch)s AND number > %(after)s AND state = 'ended' ORDER BY number LIMIT %(lines)s
+    ), tasks AS (
+        SELECT id AS line, 1 AS nth, task_id FROM lines
+        UNION ALL SELECT k.line_id, k.number, k.task_id FROM lines l JOIN batches_furthertask k ON k.line_id = l.id
+    ), results AS (
+        SELECT l.id, l.number, l.custom_id, l.model, l.asked, l.failure, a.nth, t.id AS task, t.state, t.output, t.logprobs,
+               t.tool_calls, t.finish_reason, t.error, t.prompt_tokens, t.completion_tokens, t.cached_tokens, t.created_at,
+               t.finished_at,
+               t.conversation_id AS conversation, t.metadata, t.params,
+               coalesce(octet_length(t.output), 0) + coalesce(octet_length(t.logprobs), 0) AS bytes
+        FROM lines l LEFT JOIN tasks a ON a.line = l.id LEFT JOIN agents_task t ON t.id = a.task_id
+    ), placed AS (
+        SELECT *, sum(bytes) OVER (ORDER BY number) - sum(bytes) OVER (PARTITION BY number) AS before FROM results
+    )
+    SELECT * FROM placed WHERE before < %(bytes)s ORDER BY number, nth
 """
 END = """
     UPDATE batches_batch SET state = %s, ended_at = now(), output_file_id = %s, error_file_id = %s, holder = '', held_until = NULL

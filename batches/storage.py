@@ -5,12 +5,16 @@ from __future__ import annotations
 import uuid
 from collections.abc import AsyncIterator
 
+from django.conf import settings
+
 from agents.faces.database import Database, Row
 from agents.problems import Problem
 from batches import statements
 from tenants.identifiers import new_id
 
 CHUNK_BYTES = 256 * 1024
+EMPTIED_AT_ONCE = 64
+"""Pieces that one statement deletes."""
 
 
 class WriterForgotten(Problem):
@@ -51,19 +55,33 @@ class Writer:
     async def finish(self, *, expires_after_s: int | None = None) -> Row:
         """Store what is left; the file is whole."""
         await self.flush()
-        row = await self._db.one(statements.PROCESSED, expires_after_s, self._tenant, self.file)
+        row = await self._db.one(statements.PROCESSED, expiry_s(expires_after_s), self._tenant, self.file)
         if row is None:
             raise WriterForgotten
         return row
 
     async def drop(self) -> None:
         """Forget the file, unless it is whole."""
-        await self._db.run(statements.DROP, [self.file], [self.file])
+        await self._db.run(statements.DROP, self.file)
+        await empty(self._db, self.file)
 
     async def _append(self, piece: bytes) -> None:
         if await self._db.one(statements.APPEND, new_id(), self._number, piece, self.file, len(piece)) is None:
             raise WriterForgotten
         self._number += 1
+
+
+def expiry_s(asked: int | None) -> int | None:
+    """How long a new file stays; None for ever. `asked`: by whoever made it, in seconds."""
+    days: int = settings.OPSITE_FILE_DAYS
+    return asked if asked is not None else days * 86400 or None
+
+
+async def empty(db: Database, file: uuid.UUID) -> None:
+    """The content of a deleted file goes, by short statements; who comes after a killed process goes on. Any other file stays."""
+    while (row := await db.one(statements.EMPTY_SOME, file, EMPTIED_AT_ONCE)) is not None and row["pieces"]:
+        pass
+    await db.run(statements.EMPTIED, file, file)
 
 
 async def pieces(db: Database, file: uuid.UUID) -> AsyncIterator[bytes]:

@@ -207,6 +207,7 @@ class Ledger:
                 first_token_ms=held.first_token_ms,
                 tool_calls=called if state == "succeeded" else (),
                 goes_on=bool(called) and state == "succeeded" and held.turn.body.tools_run_here,
+                has_logprobs=held.turn.body.params.logprobs is not None,
             )
         ]
 

@@ -162,3 +162,17 @@ class Chunk(TenantOwned):
 
     def __str__(self) -> str:
         return f"{self.document_id}/{self.number}"
+
+
+class EmbeddingTask(TenantOwned):
+    """A task that embeds some of a document's chunks, until its answer is emptied (`knowledge.vectors_once`)."""
+
+    task = models.OneToOneField("agents.Task", on_delete=models.CASCADE, primary_key=True, related_name="+")
+    document = models.UUIDField(help_text="Which may have been deleted since.")
+    version = models.PositiveIntegerField(help_text="Of the document.")
+
+    class Meta:
+        ordering: ClassVar = ["task"]
+
+    def __str__(self) -> str:
+        return str(self.task_id)

@@ -18,6 +18,7 @@ from django.conf import settings
 from agents.faces.context import Context
 from agents.runner.chore import Runner
 from batches.runner.chore import run_batches
+from batches.runner.tidy import tidy_files
 from billing.budgets import watch as watch_budgets
 from comparisons.running import run_comparisons
 from knowledge.ingest import ingest
@@ -46,6 +47,7 @@ CHORES: dict[str, Chore] = {
     "schedules": fire_schedules,
     "comparisons": run_comparisons,
     "batches": run_batches,
+    "files": tidy_files,
     "budgets": watch_budgets,
     "ingestion of documents": ingest,
 }

@@ -10,6 +10,7 @@ from celery import shared_task
 from django.conf import settings
 from django.utils import timezone
 
+from batches.retention import forget_batches, forget_files
 from billing import gpu_bill
 from billing.models import ServedHour
 from orchestrator.demand_rows import DemandMinute
@@ -28,7 +29,8 @@ WORK_DAYS = 3
 @shared_task(name="opsite.jobs.retention")
 def retention() -> dict[str, int]:
     """Forget decisions, ended workers and firings of schedules older than OPSITE_HISTORY_DAYS, demand older than
-    OPSITE_DEMAND_HISTORY_DAYS, deliveries of webhooks older than OPSITE_WEBHOOK_HISTORY_DAYS, and what bills were made of.
+    OPSITE_DEMAND_HISTORY_DAYS, deliveries of webhooks older than OPSITE_WEBHOOK_HISTORY_DAYS, batches and files that ended before
+    OPSITE_BATCH_HISTORY_DAYS, and what bills were made of.
 
     What goes has been billed before; where no bill can be made, what it is made of stays. Returns how many rows went.
     """
@@ -41,12 +43,16 @@ def retention() -> dict[str, int]:
     ).delete()
     deliveries = forget_deliveries(before=now - timedelta(days=settings.OPSITE_WEBHOOK_HISTORY_DAYS))
     firings = forget_firings(before=oldest)
+    ended = now - timedelta(days=settings.OPSITE_BATCH_HISTORY_DAYS)
+    batches, files = forget_batches(before=ended), forget_files(before=ended)
     return {
         **billed,
         "decisions": decisions,
         "demand_minutes": minutes,
         "deliveries": deliveries,
         "firings": firings,
+        "batches": batches,
+        "files": files,
     }
 
 

@@ -404,9 +404,13 @@ OPSITE_FILE_LIMIT_BYTES = int(os.environ.get("OPSITE_FILE_LIMIT_BYTES", str(200 
 """How long one uploaded file may be."""
 OPSITE_FILES_LIMIT_BYTES = int(os.environ.get("OPSITE_FILES_LIMIT_BYTES", str(10 * 1024 * 1024 * 1024)))
 """How much a tenant's files may hold together when one more is uploaded; what batches write counts as well."""
+OPSITE_FILE_DAYS = int(os.environ.get("OPSITE_FILE_DAYS", "30"))
+"""How long a file stays, uploaded or written by a batch, whose maker does not say it; 0: until it is deleted."""
 OPSITE_BATCH_MAX_LINES = int(os.environ.get("OPSITE_BATCH_MAX_LINES", "50000"))
 OPSITE_BATCH_WINDOW = int(os.environ.get("OPSITE_BATCH_WINDOW", "256"))
-"""Lines of a tenant's batches that are in the queue or running at a time, together; half of each of its limits at most."""
+"""Tasks of a tenant's batches that are in the queue or running at a time, together; half of each of its limits at most."""
+OPSITE_BATCH_HISTORY_DAYS = int(os.environ.get("OPSITE_BATCH_HISTORY_DAYS", "30"))
+"""How long batches that have ended are kept, and the names of files that are gone."""
 OPSITE_HISTORY_DAYS = int(os.environ.get("OPSITE_HISTORY_DAYS", "30"))
 """How long decisions and ended workers are kept."""
 OPSITE_DEMAND_HISTORY_DAYS = int(os.environ.get("OPSITE_DEMAND_HISTORY_DAYS", "28"))

@@ -115,6 +115,7 @@ def finish(worker: str, finishes: Sequence[Finish]) -> Call[list[Stop]]:
             first_token_ms=finish.first_token_ms,
             tool_calls=finish.tool_calls,
             goes_on=finish.goes_on,
+            has_logprobs=finish.has_logprobs,
         )
         served = finish.usage.prompt_tokens + finish.usage.completion_tokens
         calls = calls_data(finish) if finish.goes_on else ""

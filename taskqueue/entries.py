@@ -35,6 +35,7 @@ class RecordBody(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     tool_calls: tuple[ToolCall, ...] = ()
     goes_on: bool = False
     after: int = 0
+    has_logprobs: bool = False
 
 
 _record_decoder = msgspec.msgpack.Decoder(RecordBody)
@@ -99,6 +100,7 @@ def read_record(entry_id: bytes, fields: dict[bytes, bytes]) -> Record:
             "tool_calls": body.tool_calls,
             "goes_on": body.goes_on,
             "after": body.after,
+            "has_logprobs": body.has_logprobs,
         },
         Record,
     )

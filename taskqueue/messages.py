@@ -212,6 +212,7 @@ class Finish(msgspec.Struct, frozen=True, kw_only=True):
     """The end of a turn, from its holder. `text` is the whole answer, earlier attempts included.
 
     `tool_calls` are what the model wants called. With `goes_on` they are Opsite's to call: the task waits for their results.
+    `has_logprobs`: the log has the answer's log probabilities.
     """
 
     turn: str
@@ -226,6 +227,7 @@ class Finish(msgspec.Struct, frozen=True, kw_only=True):
     first_token_ms: int = 0
     tool_calls: tuple[ToolCall, ...] = ()
     goes_on: bool = False
+    has_logprobs: bool = False
 
 
 class Stop(msgspec.Struct, frozen=True):
@@ -279,6 +281,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
 
     `kind` is `claimed`, `requeued`, `finished`, or `closed` (a task ended between two turns; `turn` is its last). `text` is absent
     where the queue itself ended the turn: then the log has it, from the event `after` on. With `goes_on` the task did not end.
+    `has_logprobs` as in `Finish`.
     """
 
     id: str
@@ -297,6 +300,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     tool_calls: tuple[ToolCall, ...] = ()
     goes_on: bool = False
     after: int = 0
+    has_logprobs: bool = False
 
 
 class Event(msgspec.Struct, frozen=True, array_like=True):

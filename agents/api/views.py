@@ -208,7 +208,11 @@ class TaskViewSet(Listed[Task]):
         return [*super().allowed_methods, *(["POST"] if self.detail is False else [])]
 
     def get_queryset(self) -> QuerySet[Task]:
-        return Task.objects.for_tenant(tenant_of(self.request)).select_related("agent", "revision", "pool")
+        return (
+            Task.objects.for_tenant(tenant_of(self.request))
+            .select_related("agent", "revision", "pool")
+            .defer("logprobs")
+        )
 
     def filtered(self, rows: QuerySet[Task], asked: dict[str, Any]) -> QuerySet[Task]:
         lookups = {"agent": "agent__slug", "conversation": "conversation", "created_after": "created_at__gt",

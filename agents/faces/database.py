@@ -79,8 +79,8 @@ HISTORY = """
 
 TASK = """
     SELECT t.id, a.slug AS agent, r.number AS revision, p.slug AS pool, t.conversation_id AS conversation, t.state,
-           t.params, t.priority, t.deadline_at, t.metadata, t.output, t.tool_calls, t.finish_reason, t.error, t.prompt_tokens,
-           t.completion_tokens, t.cached_tokens, t.attempts, t.rerun_of_id AS rerun_of, t.created_at, t.started_at,
+           t.params, t.priority, t.deadline_at, t.metadata, t.output, t.logprobs, t.tool_calls, t.finish_reason, t.error,
+           t.prompt_tokens, t.completion_tokens, t.cached_tokens, t.attempts, t.rerun_of_id AS rerun_of, t.created_at, t.started_at,
            t.first_token_at, t.finished_at, t.idempotency_digest, u.id AS turn
     FROM agents_task t
     JOIN agents_agent a ON a.id = t.agent_id JOIN agents_agentrevision r ON r.id = t.revision_id

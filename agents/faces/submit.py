@@ -299,6 +299,7 @@ def _fresh(row: Row, agent: AgentRef, created_at: datetime) -> Row:
         "pool": agent.pool,
         "state": "queued",
         "output": "",
+        "logprobs": None,
         "tool_calls": None,
         "finish_reason": "",
         "error": None,

@@ -93,7 +93,7 @@ def _sse(event: Event) -> bytes:
 
 
 def recorded(row: Row, *, after: int) -> list[Event]:
-    """From behind `after`, an ended task whose log has left Redis: its text as one event, and its outcome."""
+    """From behind `after`, an ended task whose log has left Redis: its text (and its logprobs) as one event, its outcome."""
     outcome: dict[str, Any] = {"state": row["state"]}
     if row["finish_reason"]:
         outcome["finish_reason"] = row["finish_reason"]
@@ -106,8 +106,13 @@ def recorded(row: Row, *, after: int) -> list[Event]:
         outcome["usage"]["cached_tokens"] = row["cached_tokens"]
     task = str(row["id"])
     text, end = json_text(row["output"]), msgspec.json.encode(outcome).decode()
+    told = row.get("logprobs")
     if after == 0:
-        return [Event(task, 1, "text", text), Event(task, CURSOR_MAX, "outcome", end)]
+        first = [Event(task, 1, "logprobs", told)] if told else []
+        return [*first, Event(task, 1 + len(first), "text", text), Event(task, CURSOR_MAX, "outcome", end)]
     # The numbers of the log are gone, so what this reader has is not known: it is given all of it anew.
-    anew = [Event(task, CURSOR_MAX - 2, "restart", "{}"), Event(task, CURSOR_MAX - 1, "text", text)]
+    anew = [Event(task, CURSOR_MAX - 1, "text", text)]
+    if told:
+        anew.insert(0, Event(task, CURSOR_MAX - 2, "logprobs", told))
+    anew.insert(0, Event(task, CURSOR_MAX - 1 - len(anew), "restart", "{}"))
     return [event for event in (*anew, Event(task, CURSOR_MAX, "outcome", end)) if event.seq > after]

@@ -17,6 +17,7 @@ from agents.problems import bad_field, not_found
 from batches import services, statements
 from batches.endpoints import ENDPOINTS
 from batches.faces import listing
+from batches.faces.uploads import EXPIRES_MAX_S, EXPIRES_MIN_S
 from batches.identifiers import BATCH, FILE, row_of
 from batches.objects import batch_of, page_of
 
@@ -26,6 +27,13 @@ METADATA_MAX = 16
 MetadataValue = Annotated[str, msgspec.Meta(max_length=512)]
 
 
+class OutputExpiresAfter(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How long the files stay that the batch writes, from their making."""
+
+    anchor: Literal["created_at"]
+    seconds: Annotated[int, msgspec.Meta(ge=EXPIRES_MIN_S, le=EXPIRES_MAX_S)]
+
+
 class BatchRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """`POST /v1/batches`. Any other field of OpenAI's API is refused by its name."""
 
@@ -33,6 +41,7 @@ class BatchRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     endpoint: str
     completion_window: Literal["24h"]
     metadata: dict[str, MetadataValue] | None = None
+    output_expires_after: OutputExpiresAfter | None = None
 
 
 async def create(context: Context, request: Request) -> Response:
@@ -51,6 +60,7 @@ async def create(context: Context, request: Request) -> Response:
         endpoint=wanted.endpoint,
         input_file=row_of(FILE, wanted.input_file_id),
         metadata=wanted.metadata,
+        output_expires_after_s=None if wanted.output_expires_after is None else wanted.output_expires_after.seconds,
     )
     return answers.json(batch_of(row))
 

@@ -22,7 +22,6 @@ from batches.runner.feed import feed
 from batches.runner.finish import finish
 from batches.runner.results import CANCELLED, EXPIRED
 from batches.runner.stop import stop as stop_lines
-from batches.runner.tidy import tidy
 from batches.runner.validate import validate
 from taskqueue.failures import QueueUnavailable
 from tenants.identifiers import new_id
@@ -35,7 +34,6 @@ HELD_MAX = 64
 PAUSE_MIN_S, PAUSE_MAX_S = 0.05, 0.5
 AGAIN_S = 1.0
 """How soon a batch in which nothing was seen to happen, or whose step failed, is looked at again."""
-TIDY_EVERY_S = 60.0
 
 
 class _Wait(NamedTuple):
@@ -66,7 +64,7 @@ class _Runner:
         self._wake = asyncio.Event()
         self._held = 0
         self._feeding: WeakValueDictionary[uuid.UUID, asyncio.Lock] = WeakValueDictionary()
-        self._renew_at = self._tidy_at = 0.0
+        self._renew_at = 0.0
 
     async def run(self, stop: asyncio.Event) -> None:
         pause_s = PAUSE_MIN_S
@@ -103,9 +101,6 @@ class _Runner:
                 claim = {"holder": self._holder, "lease_s": LEASE_S, "most": HELD_MAX - self._held}
                 await connection.execute(statements.CLAIM, claim)
             self._renew_at = now + RENEW_EVERY_S
-        if now >= self._tidy_at:
-            await tidy(db)
-            self._tidy_at = now + TIDY_EVERY_S
         collected = [row["id"] for row in await db.all(statements.COLLECT, self._holder)]
         batches = await db.all(statements.HELD, self._holder)
         for batch in collected:

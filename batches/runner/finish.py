@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from itertools import groupby
+from operator import itemgetter
+
 from agents.faces.context import Context
 from agents.faces.database import Row
 from batches import statements
@@ -9,10 +12,13 @@ from batches.endpoints import ENDPOINTS
 from batches.identifiers import BATCH, shown
 from batches.lifecycle import BatchState, sources
 from batches.runner.announcing import announce_end
+from batches.runner.ended_lines import forget_lines
 from batches.runner.results import CANCELLED, EXPIRED, result_of
-from batches.storage import Writer
+from batches.storage import Writer, expiry_s
 
 PAGE = 200
+PAGE_BYTES = 4 * 1024 * 1024
+"""Of answers that are in memory at once, but for the last line's."""
 
 
 async def finish(context: Context, batch: Row) -> None:
@@ -23,9 +29,11 @@ async def finish(context: Context, batch: Row) -> None:
     ended = False
     try:
         is_expired, number = False, 0
-        while rows := await context.db.all(statements.RESULTS, batch["id"], number, PAGE):
-            for row in rows:
-                result = result_of(row, ENDPOINTS[batch["endpoint"]], stopped=stopped)
+        while rows := await context.db.all(
+            statements.RESULTS, batch=batch["id"], after=number, lines=PAGE, bytes=PAGE_BYTES
+        ):
+            for _, tasks in groupby(rows, key=itemgetter("number")):
+                result = result_of(list(tasks), ENDPOINTS[batch["endpoint"]], stopped=stopped)
                 await (output if result.is_answer else errors).write(result.text)
                 is_expired |= result.is_expired
             number = rows[-1]["number"]
@@ -37,6 +45,8 @@ async def finish(context: Context, batch: Row) -> None:
         if not ended:
             await output.drop()
             await errors.drop()
+    if ended:
+        await forget_lines(context.db, batch["id"])
 
 
 class _Results:
@@ -72,7 +82,7 @@ async def _end(context: Context, batch: Row, end: BatchState, output: _Results, 
             return False
         for file in files:
             if file is not None:
-                await connection.execute(statements.PROCESSED, [None, batch["tenant_id"], file])
-        await connection.execute(statements.DELETE_LINES, [batch["id"]])
+                stays_s = expiry_s(batch["output_expires_after_s"])
+                await connection.execute(statements.PROCESSED, [stays_s, batch["tenant_id"], file])
         await announce_end(connection, row)
     return True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import msgspec
@@ -11,7 +12,7 @@ from agents.faces.openai.errors import error_body
 from agents.faces.openai.outcome import has_answer, problem_of
 from agents.lifecycle import TaskState
 from agents.problems import Problem
-from batches.endpoints import Endpoint, outcome_of
+from batches.endpoints import Ended, Endpoint, outcome_of
 from batches.identifiers import LINE, shown
 from batches.lines import Failure, failed
 
@@ -35,14 +36,19 @@ def refused(line: str, problem: Problem) -> Failure:
     }
 
 
-def result_of(row: Row, endpoint: Endpoint, *, stopped: Failure | None) -> Result:
-    """What became of a line that ended (a row of `statements.RESULTS`). `stopped`: why tasks were cancelled, if they were."""
-    if row["failure"] is not None:
-        return _result(row, row["failure"])
+def result_of(rows: Sequence[Row], endpoint: Endpoint, *, stopped: Failure | None) -> Result:
+    """What became of a line that ended: its rows of `statements.RESULTS`. `stopped`: why tasks were cancelled, if they were.
+
+    It is an answer if each of its tasks has one, and else the failure of the first that has none.
+    """
+    first = rows[0]
+    if first["failure"] is not None:
+        return _result(first, first["failure"])
+    row = next((one for one in rows if not has_answer(outcome_of(one))), None)
+    if row is None:
+        body = endpoint.answer(Ended(first["model"], first["asked"], rows))
+        return _result(first, {"response": _response(first, 200, body), "error": None}, is_answer=True)
     outcome = outcome_of(row)
-    if has_answer(outcome):
-        body = endpoint.answer(row)
-        return _result(row, {"response": _response(row, 200, body), "error": None}, is_answer=True)
     if row["state"] == TaskState.EXPIRED:
         return _result(row, EXPIRED)
     if row["state"] == TaskState.CANCELLED and stopped is not None:

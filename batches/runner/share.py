@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from agents.faces.principals import Principal
 
 GROUP_UNDER_LIMITS = 8
-"""Lines that are submitted at once where something is limited per minute: what they leave is seen before there are more."""
+"""Tasks that are submitted at once where something is limited per minute: what they leave is seen before there are more."""
 
 
 def queue_limits(principal: Principal) -> tuple[int, ...]:
@@ -16,9 +16,9 @@ def queue_limits(principal: Principal) -> tuple[int, ...]:
 
 
 def room(window: int, limits: Sequence[int]) -> int:
-    """How many lines all batches of a tenant may have waiting or running: half of the tightest limit.
+    """How many tasks all batches of a tenant may have waiting or running: half of the tightest limit.
 
-    It is one line at least, which a limit of 1 cannot be spared.
+    It is one at least, which a limit of 1 cannot be spared.
     """
     return min([window, *(max(1, limit // 2) for limit in limits if limit)])
 
@@ -29,8 +29,34 @@ def share(room: int, *, nth: int, sharing: int) -> int:
     return each + (1 if nth < rest else 0)
 
 
+def fitting(tasks: Sequence[int], *, free: int, at_once: int | None, is_first: bool) -> int:
+    """How many of the next lines go, in their order; line i has `tasks[i]`.
+
+    `free`: tasks that there is room for. `at_once` is as `group` says. One with more tasks than there is ever room for goes when it
+    `is_first`: nothing else of its batch is under way.
+    """
+    left = free if at_once is None else min(free, at_once)
+    for number, needed in enumerate(tasks):
+        goes_alone = number == 0 and (is_first or needed <= free)
+        if needed > left and not goes_alone:
+            return number
+        left -= needed
+    return len(tasks)
+
+
+def most_together(principal: Principal, *, pool_max_waiting: int) -> int | None:
+    """How many tasks of one line the queue would ever take, with nothing else in it; None for any number.
+
+    A tenant may have four times as many waiting in a pool as there are places left (`enqueue.lua`).
+    """
+    limits = [limit for limit in (principal.max_waiting, principal.key_max_waiting) if limit]
+    if pool_max_waiting:
+        limits.append((4 * pool_max_waiting + 4) // 5)
+    return min(limits, default=None)
+
+
 def group(principal: Principal) -> int | None:
-    """How many lines may be submitted at once; None for any number."""
+    """How many tasks may be submitted at once; None for any number."""
     limited = any(
         limits.requests_per_minute or limits.tokens_per_minute for limits in (principal.limits, principal.key_limits)
     )

@@ -11,12 +11,13 @@ from agents.faces.database import Row
 from agents.faces.found import cancel_of
 from batches import statements
 from batches.lines import Failure
+from batches.runner.ended_lines import forget_lines
 
 
 async def stop(context: Context, batch: Row, why: Failure) -> None:
     """Ask for it; a line that runs ends when its worker has let it go. To be repeated while there are any."""
     if batch["in_progress_at"] is None:  # cancelled before its lines were known
-        await context.db.run(statements.DELETE_LINES, batch["id"])
+        await forget_lines(context.db, batch["id"])
         return
     encoded = msgspec.json.encode(why).decode()
     await context.db.run(statements.END_WAITING, encoded, batch["id"], batch["id"])

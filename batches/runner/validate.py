@@ -14,6 +14,7 @@ from batches.jsonl import NotJsonl, RawLine, Splitter
 from batches.lifecycle import BatchState, sources
 from batches.lines import duplicate, read
 from batches.runner.announcing import announce_end
+from batches.runner.ended_lines import forget_lines
 from batches.storage import pieces
 from tenants.identifiers import new_id
 
@@ -84,8 +85,9 @@ async def _fail(context: Context, batch: Row, errors: list[dict[str, Any]]) -> N
         arguments = [encoded, batch["id"], batch["holder"], sources(BatchState.FAILED)]
         row = await (await connection.execute(statements.FAIL, arguments)).fetchone()
         if row is not None:
-            await connection.execute(statements.DELETE_LINES, [batch["id"]])
             await announce_end(connection, row)
+    if row is not None:
+        await forget_lines(context.db, batch["id"])
 
 
 def _error(code: str, message: str, line: int | None) -> dict[str, Any]:

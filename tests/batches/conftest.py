@@ -166,9 +166,8 @@ def jsonl(*lines: Any) -> bytes:
 async def begin(client: openai.AsyncOpenAI, data: bytes, **more: Any) -> Batch:
     """Upload, and make the batch."""
     file = await client.files.create(file=("lines.jsonl", data), purpose="batch")
-    return await client.batches.create(
-        input_file_id=file.id, endpoint="/v1/chat/completions", completion_window="24h", **more
-    )
+    asked: dict[str, Any] = {"endpoint": "/v1/chat/completions", "completion_window": "24h", **more}
+    return await client.batches.create(input_file_id=file.id, **asked)
 
 
 async def ended(client: openai.AsyncOpenAI, batch: Batch) -> Batch:

@@ -44,7 +44,8 @@ async def test_from_upload_to_deletion(service: Service, ann: openai.AsyncOpenAI
     data = long_file()
     file = await ann.files.create(file=("lines.jsonl", data), purpose="batch")
     assert (file.object, file.bytes, file.filename) == ("file", len(data), "lines.jsonl")
-    assert (file.purpose, file.status, file.expires_at) == ("batch", "processed", None)
+    assert (file.purpose, file.status) == ("batch", "processed")
+    assert file.expires_at == file.created_at + 30 * 86400  # as the settings say
     assert await ann.files.retrieve(file.id) == file
     assert (await ann.files.content(file.id)).content == data
     pieces = FileChunk.objects.for_tenant(service.scene.ann.tenant)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from batches.identifiers import BATCH, FILE, row_of, shown
 from batches.jsonl import Splitter
 from batches.lifecycle import OPEN, OUTCOMES, TRANSITIONS, BatchState, sources
-from batches.runner.share import pause_s, room, share
+from batches.runner.share import fitting, pause_s, room, share
 
 
 @given(
@@ -47,6 +47,25 @@ def test_batches_of_a_tenant_share_half_of_its_tightest_limit(
     limits: tuple[int, ...], sharing: int, rooms: list[int]
 ) -> None:
     assert [share(room(256, limits), nth=nth, sharing=sharing) for nth in range(sharing)] == rooms
+
+
+@pytest.mark.parametrize(
+    ("tasks", "free", "at_once", "is_first", "fits"),
+    [
+        ([1, 1, 1], 2, None, False, 2),
+        ([1, 3, 1], 3, None, True, 1),  # in their order: the second one waits, and the third behind it
+        ([2, 1, 1], 3, None, False, 2),
+        ([8, 1], 4, None, False, 0),
+        ([8, 1], 4, None, True, 1),  # there is never more room than now
+        ([8, 8], 100, 8, False, 1),
+        ([9, 1], 100, 8, False, 1),  # what is limited per minute is looked at in between
+        ([], 4, None, True, 0),
+    ],
+)
+def test_lines_of_several_tasks_go_as_there_is_room_for_all_of_them(
+    tasks: list[int], free: int, at_once: int | None, is_first: bool, fits: int
+) -> None:
+    assert fitting(tasks, free=free, at_once=at_once, is_first=is_first) == fits
 
 
 @pytest.mark.parametrize(

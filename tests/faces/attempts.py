@@ -478,7 +478,7 @@ FORMS: dict[type[Any], tuple[set[str], set[str]]] = {
     CompletionRequest: ({"model"}, set(CompletionRequest.__struct_fields__) - {"model"}),
     ResponseRequest: (RESPONSE_NAMES, set(ResponseRequest.__struct_fields__) - RESPONSE_NAMES),
     requests.ChatRequest: ({"model"}, set(requests.ChatRequest.__struct_fields__) - {"model"}),
-    BatchRequest: ({"input_file_id"}, {"endpoint", "completion_window", "metadata"}),
+    BatchRequest: ({"input_file_id"}, {"endpoint", "completion_window", "metadata", "output_expires_after"}),
     requests.EmbeddingRequest: ({"model"}, set(requests.EmbeddingRequest.__struct_fields__) - {"model"}),
     knowledge.CollectionInput: ({"slug", "pool"}, {"name", "chunk_size", "chunk_overlap"}),
     knowledge.CollectionFilter: (set(), set()),

@@ -14,7 +14,7 @@ import torch
 from gpu_worker.engines import EngineOutput
 from gpu_worker.engines.transformers import TransformersEngine
 from gpu_worker.ledger import Ledger
-from taskqueue.messages import Candidate, TokenLogprob
+from taskqueue.messages import Candidate, SamplingParams, TokenLogprob
 from tests.gpu_worker.conftest import request
 from tests.gpu_worker.test_ledger import turn
 from tests.gpu_worker.test_transformers import reference, settings
@@ -70,7 +70,9 @@ async def test_none_are_told_that_were_not_asked_for(engine: TransformersEngine)
 
 def test_the_ledger_tells_them_before_their_text_with_numbers_of_their_own() -> None:
     ledger = Ledger()
-    ledger.admit(turn("a"))
+    bare = turn("a")
+    body = msgspec.structs.replace(bare.body, params=SamplingParams(logprobs=0))
+    ledger.admit(msgspec.structs.replace(bare, body=body))
     likely = [TokenLogprob(token=word, logprob=-0.5, bytes=tuple(word.encode())) for word in "xy"]
     outputs = [
         EngineOutput(id="a:1", token_ids=(number,), text=one.token, logprobs=(one,))
@@ -79,6 +81,8 @@ def test_the_ledger_tells_them_before_their_text_with_numbers_of_their_own() -> 
     first, second = ledger.book(outputs, now_ms=1).deltas
     assert (first.seq, first.text, first.token_ids, first.logprobs) == (3, "", (), tuple(likely))
     assert (second.seq, second.text, second.token_ids, second.logprobs) == (4, "xy", (0, 1), ())
+    (finish,) = ledger.book([EngineOutput(id="a:1", ending="stop")], now_ms=2).finishes
+    assert finish.has_logprobs
 
 
 def test_a_candidate_is_in_openais_form() -> None:

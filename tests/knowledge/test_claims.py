@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import pytest
+from django.utils import timezone
 
+from agents.models import Task
 from agents.problems import Problem
 from knowledge.chunking import Piece
 from knowledge.claims import PER_TENANT, ClaimLost, Ingested, ModelChanged, claim, complete, fail, give_back, renew
-from knowledge.models import Chunk, Collection, Document
+from knowledge.models import Chunk, Collection, Document, EmbeddingTask
 from knowledge.services import create_collection, ingest_again, put_document
+from knowledge.vectors_once import empty_some, note
 from tenants.models import ApiKey
 from tests.scene import Scene
 
@@ -95,6 +98,41 @@ def test_vectors_of_two_models_do_not_mix(document: Document, now: Ingested) -> 
     assert ingest_again(document=failed)
     assert not ingest_again(document=failed)
     assert claim() is not None
+
+
+def test_answers_are_kept_as_long_as_their_document_is_under_way(document: Document, scene: Scene) -> None:
+    """Emptied are those that have ended, and whose document is ready, failed, replaced or gone; nobody else's."""
+    ended = {"state": "succeeded", "output": '["AAA="]', "finished_at": timezone.now()}
+    held = claim()
+    assert held is not None
+    mine, foreign = scene.ann.task(**ended), scene.ann.task(**ended)
+    for _ in range(2):
+        note(held, task=mine.pk)
+    assert empty_some() == 0
+    give_back(held)
+    assert empty_some() == 0
+    held = claim()
+    assert held is not None
+    complete(held, made([1.0, 0.0]))
+    late = scene.ann.task()
+    note(held, task=late.pk)
+    assert (empty_some(), empty_some()) == (
+        1,
+        0,
+    )  # the late one has not ended yet: the recorder is still to write its answer
+    Task.objects.for_tenant(document.tenant_id).filter(pk=late.pk).update(**ended)
+    assert empty_some() == 1
+    put(document.collection, "Another text.")
+    held = claim()
+    assert held is not None
+    replaced = scene.ann.task(**ended)
+    note(held, task=replaced.pk)
+    assert empty_some() == 0
+    put(document.collection, "A third text.")
+    assert empty_some() == 1
+    outputs = dict(Task.objects.for_tenant(document.tenant_id).values_list("pk", "output"))
+    assert outputs == {mine.pk: "", late.pk: "", replaced.pk: "", foreign.pk: '["AAA="]'}
+    assert not EmbeddingTask.objects.for_tenant(document.tenant_id).exists()
 
 
 def test_what_is_tried_again_waits_its_time(document: Document) -> None:

@@ -13,7 +13,7 @@ import pytest
 
 from agents.models import Task
 from knowledge.ingest import TEXTS_PER_TASK
-from knowledge.models import Chunk, Document
+from knowledge.models import Chunk, Document, EmbeddingTask
 from orchestrator.models import Pool
 from tests.faces.conftest import PATIENCE_S, Web
 from tests.faces.embedder import start_embedder
@@ -100,6 +100,10 @@ def test_a_killed_process_goes_on(web: Web, ann: Application, minilm: Pool, star
         numbers = Chunk.objects.for_tenant(web.scene.ann.tenant).values_list("number", flat=True)
         assert sorted(numbers) == list(range(1, count + 1))
         assert tasks.count() == math.ceil(count / TEXTS_PER_TASK)
+        until(lambda: not EmbeddingTask.objects.for_tenant(web.scene.ann.tenant).exists())
+        assert set(tasks.values_list("state", "output")) == {
+            ("succeeded", "")
+        }  # the chunks have the vectors, and nobody else
         assert "moon" in ann.find("book", "Why does the sea go in and out?", k=1)[0]["text"]
     finally:
         worker.terminate()

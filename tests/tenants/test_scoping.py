@@ -36,7 +36,8 @@ def test_there_is_something_to_guard() -> None:
         "ApiKey", "Agent", "AgentRevision", "Conversation", "Message", "Task", "Turn", "AnswerLength", "Secret",
         "Endpoint", "Delivery", "Attempt", "UsageHour", "ServedHour", "GpuHour", "Budget", "BudgetNotice",
         "McpServer", "Tool", "ToolCall", "Publication", "TrafficShare", "StoredResponse", "InputSet", "Comparison", "ComparisonRun",
-        "Schedule", "Firing", "File", "FileChunk", "Batch", "Line", "Collection", "Document", "Chunk",
+        "Schedule", "Firing", "File", "FileChunk", "Batch", "Line", "FurtherTask", "Collection", "Document", "Chunk",
+        "EmbeddingTask",
     }  # fmt: skip
 
 

@@ -6,6 +6,8 @@ What is not supported is refused by its name (agents.faces.requests.ChatRequest)
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
@@ -37,12 +39,9 @@ async def chat(context: Context, request: Request) -> Response:
     agent = (await generating_agent_of(context, principal, wanted.model)).serving(
         key=wanted.user or key or str(new_id())
     )
-    task = task_request(wanted, agent, idempotency_key=key)
-    names = {"max_tokens": "max_tokens" if wanted.max_completion_tokens is None else "max_completion_tokens"}
-    with as_asked(names), response_format.form_as_asked():
-        choices = await submit_together(
-            context, principal, agent, several(task, agent, wanted_n(wanted.n)), follow=True
-        )
+    tasks = task_requests(wanted, agent, idempotency_key=key)
+    with named(wanted):
+        choices = await submit_together(context, principal, agent, tasks, follow=True)
     head = {"id": f"chatcmpl-{choices[0].task}", "created": int(time.time()), "model": wanted.model}
     if wanted.stream:
         include_usage = wanted.stream_options is not None and wanted.stream_options.include_usage
@@ -53,9 +52,17 @@ async def chat(context: Context, request: Request) -> Response:
     return answers.json(completion(head, whole), headers=headers(choices[0]))
 
 
-def task_request(wanted: ChatRequest, agent: AgentRef, *, idempotency_key: str | None) -> TaskRequest:
-    """A chat completion as the task that answers it."""
-    return TaskRequest(
+@contextmanager
+def named(wanted: ChatRequest) -> Iterator[None]:
+    """A problem with what the tasks ask for names the request's own field."""
+    names = {"max_tokens": "max_tokens" if wanted.max_completion_tokens is None else "max_completion_tokens"}
+    with as_asked(names), response_format.form_as_asked():
+        yield
+
+
+def task_requests(wanted: ChatRequest, agent: AgentRef, *, idempotency_key: str | None) -> list[TaskRequest]:
+    """A chat completion as the tasks that answer it, one for each choice."""
+    task = TaskRequest(
         agent=agent.slug,
         messages=[chat_tools.message(index, message) for index, message in enumerate(wanted.messages)],
         parameters=_parameters(wanted),
@@ -66,6 +73,7 @@ def task_request(wanted: ChatRequest, agent: AgentRef, *, idempotency_key: str |
         split_key=wanted.user or None,
         cancel_on_disconnect=wanted.cancel_on_disconnect,
     )
+    return several(task, agent, wanted_n(wanted.n))
 
 
 def _parameters(wanted: ChatRequest) -> dict[str, Any]:

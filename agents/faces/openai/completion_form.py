@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
 
 from agents.faces.openai.gathering import Gathered
-from agents.faces.openai.outcome import Outcome, finish_reason
+from agents.faces.openai.outcome import Outcome, finish_reason, usage
 
 
 class CompletionForm:
@@ -30,8 +30,17 @@ class CompletionForm:
         return f'{{"text":{literal},"index":{index},"logprobs":null,"finish_reason":{reason}}}'
 
 
-def whole_choice(index: int, answer: Gathered, *, echoed: str) -> dict[str, Any]:
-    """A choice of `text_completion`."""
+def completion(head: Mapping[str, Any], choices: Sequence[Gathered], *, echoed: Sequence[str]) -> dict[str, Any]:
+    """A `text_completion` of answers that succeeded. `head`: its `id`, `created` (seconds since 1970) and `model`."""
+    return {
+        **head,
+        "object": "text_completion",
+        "choices": [_whole(index, *one) for index, one in enumerate(zip(choices, echoed, strict=True))],
+        "usage": usage(*(one.outcome for one in choices if one.outcome)),
+    }
+
+
+def _whole(index: int, answer: Gathered, echoed: str) -> dict[str, Any]:
     return {
         "text": echoed + answer.text,
         "index": index,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from msgspec import UNSET, UnsetType
 
@@ -15,7 +15,7 @@ from agents.faces.requests import TaskRequest
 from agents.faces.submit import submit_to
 from agents.faces.submitted import Submitted
 from agents.problems import Problem, stream_lost
-from taskqueue.vectors import BadVectors, strings
+from taskqueue.vectors import BadVectors, decoded, strings
 
 
 class Embedded(NamedTuple):
@@ -38,7 +38,28 @@ async def submit_texts(
     cancel_on_disconnect: bool | UnsetType = UNSET,
 ) -> Submitted:
     """Accept the task, followed; raises the `Problem` that refuses it."""
-    request = TaskRequest(
+    request = texts_request(
+        agent,
+        texts,
+        truncate=truncate,
+        priority=priority,
+        idempotency_key=idempotency_key,
+        cancel_on_disconnect=cancel_on_disconnect,
+    )
+    return await submit_to(context, principal, agent, request, follow=True)
+
+
+def texts_request(
+    agent: AgentRef,
+    texts: Sequence[str],
+    *,
+    truncate: bool = False,
+    priority: int = 5,
+    idempotency_key: str | None = None,
+    cancel_on_disconnect: bool | UnsetType = UNSET,
+) -> TaskRequest:
+    """The task that embeds them."""
+    return TaskRequest(
         agent=agent.slug,
         embed=list(texts),
         truncate=truncate or UNSET,
@@ -46,7 +67,6 @@ async def submit_texts(
         idempotency_key=idempotency_key,
         cancel_on_disconnect=cancel_on_disconnect,
     )
-    return await submit_to(context, principal, agent, request, follow=True)
 
 
 async def embedded(submitted: Submitted) -> Embedded:
@@ -68,3 +88,16 @@ def read(answer: Gathered) -> Embedded:
     except BadVectors as error:
         raise Problem(500, "bad_vectors", f"The model's answer cannot be read: {error}") from error
     return Embedded(vectors, answer.outcome.usage.get("prompt_tokens", 0), answer.outcome.finish_reason == "length")
+
+
+def embedding_list(result: Embedded, *, model: str, encoding: Literal["float", "base64"]) -> dict[str, Any]:
+    """The vectors in the form of OpenAI's API."""
+    vectors: list[Any] = result.vectors
+    if encoding == "float":
+        vectors = [decoded(vector) for vector in result.vectors]
+    return {
+        "object": "list",
+        "model": model,
+        "data": [{"object": "embedding", "index": index, "embedding": vector} for index, vector in enumerate(vectors)],
+        "usage": {"prompt_tokens": result.prompt_tokens, "total_tokens": result.prompt_tokens},
+    }

@@ -5,8 +5,6 @@ What is not supported is refused by its name (agents.faces.requests.EmbeddingReq
 
 from __future__ import annotations
 
-from typing import Any
-
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -14,12 +12,12 @@ from agents.embedding import checked_texts, require_embedding
 from agents.faces import answers
 from agents.faces.context import Context
 from agents.faces.openai.choices import all_gathered
-from agents.faces.openai.embedded import Embedded, read, submit_texts
+from agents.faces.openai.embedded import embedding_list, read, submit_texts
 from agents.faces.openai.following import headers
 from agents.faces.openai.lookup import agent_of
+from agents.faces.principals import AgentRef
 from agents.faces.requests import EmbeddingRequest, decode
 from agents.problems import bad_field
-from taskqueue.vectors import decoded
 
 TRUNCATED = {"x-truncated": "true"}
 """A header that is there where texts were cut, as the request allowed."""
@@ -30,16 +28,12 @@ async def embeddings(context: Context, request: Request) -> Response:
     principal = await context.directory.principal(request.headers.get("authorization"))
     principal.require("tasks:write")
     wanted = decode(await answers.body_of(request, context.body_limit), EmbeddingRequest)
-    if wanted.dimensions is not None:
-        raise bad_field("dimensions", "not supported here: a model's vectors have their own length")
     agent = await agent_of(context, principal, wanted.model)
-    require_embedding(agent.engine, field="model")
-    given = [wanted.input] if isinstance(wanted.input, str) else wanted.input
     submitted = await submit_texts(
         context,
         principal,
         agent,
-        checked_texts(given, field="input"),
+        texts_of(wanted, agent),
         truncate=wanted.truncate,
         idempotency_key=request.headers.get("idempotency-key"),
         cancel_on_disconnect=wanted.cancel_on_disconnect,
@@ -47,17 +41,14 @@ async def embeddings(context: Context, request: Request) -> Response:
     (answer,) = await all_gathered(context, request, [submitted])
     result = read(answer)
     return answers.json(
-        _form(result, wanted), headers={**headers(submitted), **(TRUNCATED if result.truncated else {})}
+        embedding_list(result, model=wanted.model, encoding=wanted.encoding_format),
+        headers={**headers(submitted), **(TRUNCATED if result.truncated else {})},
     )
 
 
-def _form(result: Embedded, wanted: EmbeddingRequest) -> dict[str, Any]:
-    vectors: list[Any] = result.vectors
-    if wanted.encoding_format == "float":
-        vectors = [decoded(vector) for vector in result.vectors]
-    return {
-        "object": "list",
-        "model": wanted.model,
-        "data": [{"object": "embedding", "index": index, "embedding": vector} for index, vector in enumerate(vectors)],
-        "usage": {"prompt_tokens": result.prompt_tokens, "total_tokens": result.prompt_tokens},
-    }
+def texts_of(wanted: EmbeddingRequest, agent: AgentRef) -> list[str]:
+    """What is to be embedded; raises the `Problem` of a request that is not served."""
+    if wanted.dimensions is not None:
+        raise bad_field("dimensions", "not supported here: a model's vectors have their own length")
+    require_embedding(agent.engine, field="model")
+    return checked_texts([wanted.input] if isinstance(wanted.input, str) else wanted.input, field="input")

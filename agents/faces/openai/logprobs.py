@@ -17,6 +17,11 @@ def asked(wanted: ChatRequest) -> int | None:
     return (wanted.top_logprobs or 0) if wanted.logprobs else None
 
 
+def choice(content: str | None) -> str:
+    """The `logprobs` of a choice, as JSON text, from a list in JSON."""
+    return f'{{"content":{content},"refusal":null}}' if content else "null"
+
+
 class Logprobs:
     """Those of the tokens whose text was not shown yet; an event's data is a list in JSON, which is passed on as it is."""
 
@@ -29,8 +34,7 @@ class Logprobs:
 
     def read(self) -> str:
         """The `logprobs` of a choice, as JSON text."""
-        content = ",".join(self._lists)
-        return f'{{"content":[{content}],"refusal":null}}' if content else "null"
+        return choice(f"[{','.join(self._lists)}]" if self._lists else None)
 
     def release(self) -> str:
         """The same, and nothing is held any more."""

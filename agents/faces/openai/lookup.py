@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import uuid
+from functools import partial
 
 from channels.db import database_sync_to_async
 from django.db import InterfaceError, OperationalError
 
+from agents.django_threads import DjangoThreads
 from agents.embedding import require_generating
 from agents.faces import database
 from agents.faces.context import Context
@@ -33,10 +35,13 @@ async def generating_agent_of(context: Context, principal: Principal, model: str
     return agent
 
 
-async def standing_agent(context: Context, tenant: uuid.UUID, pool: str) -> AgentRef:
-    """The tenant's agent that stands for a pool, with nothing added to what is asked of it."""
+async def standing_agent(
+    context: Context, tenant: uuid.UUID, pool: str, *, threads: DjangoThreads | None = None
+) -> AgentRef:
+    """The tenant's agent that stands for a pool, with nothing added to what is asked of it. `threads`: the caller's own."""
+    find = database_sync_to_async(agent_of_pool) if threads is None else partial(threads, agent_of_pool)
     try:
-        slug = await database_sync_to_async(agent_of_pool)(tenant_id=tenant, pool_slug=pool)
+        slug = await find(tenant_id=tenant, pool_slug=pool)
     except (OperationalError, InterfaceError) as error:
         raise unavailable("The database") from error
     agent = await context.directory.agent(tenant, slug)

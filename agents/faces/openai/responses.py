@@ -6,7 +6,6 @@ What is not supported is refused by its name (agents.faces.openai.response_reque
 from __future__ import annotations
 
 import uuid
-from typing import Any
 
 import msgspec
 from starlette.requests import Request
@@ -15,6 +14,7 @@ from starlette.responses import Response
 from agents.faces import answers
 from agents.faces.as_response import AsResponse
 from agents.faces.context import Context
+from agents.faces.database import Row
 from agents.faces.openai import response_request
 from agents.faces.openai.choices import all_gathered
 from agents.faces.openai.following import followed, headers
@@ -24,10 +24,9 @@ from agents.faces.openai.response_form import Asked, Progress, shown, task_of
 from agents.faces.openai.response_request import ResponseRequest
 from agents.faces.openai.response_store import context_behind, progress_of
 from agents.faces.openai.response_stream import told
-from agents.faces.principals import Principal
+from agents.faces.principals import AgentRef, Principal
 from agents.faces.requests import TaskRequest, decode
 from agents.faces.submit import submit_to
-from agents.faces.submitted import Submitted
 from agents.lifecycle import TaskState
 
 _CONVERSATION = "conv_"
@@ -38,26 +37,15 @@ async def create(context: Context, request: Request) -> Response:
     principal = await context.directory.principal(request.headers.get("authorization"))
     principal.require("tasks:write")
     wanted = decode(await answers.body_of(request, context.body_limit), ResponseRequest)
-    response_request.check(wanted)
-    messages = response_request.messages(wanted)
     agent = await generating_agent_of(context, principal, wanted.model)
     background = bool(wanted.background)
-    task = TaskRequest(
-        agent=agent.slug,
-        messages=messages,
-        conversation=_conversation(wanted),
-        parameters=response_request.parameters(wanted),
-        metadata=dict(wanted.metadata or {}),
-        idempotency_key=request.headers.get("idempotency-key"),
-        split_key=wanted.user or None,
-        cancel_on_disconnect=False if background else wanted.cancel_on_disconnect,
-    )
-    response = await _as_response(context, principal, wanted)
+    task = task_request(wanted, agent, idempotency_key=request.headers.get("idempotency-key"))
+    response = await as_response(context, principal, wanted)
     with as_asked(response_request.NAMES):
         submitted = await submit_to(
             context, principal, agent, task, follow=bool(wanted.stream) or not background, response=response
         )
-    asked = _asked(wanted, submitted)
+    asked = asked_by(wanted, submitted.task, submitted.row)
     if wanted.stream:
         stream = told(context, submitted, asked)
         return answers.EventStream(stream, followed(submitted).abandon, headers(submitted))
@@ -70,7 +58,23 @@ async def create(context: Context, request: Request) -> Response:
     return answers.json(shown(asked, progress), headers=headers(submitted))
 
 
-async def _as_response(context: Context, principal: Principal, wanted: ResponseRequest) -> AsResponse:
+def task_request(wanted: ResponseRequest, agent: AgentRef, *, idempotency_key: str | None) -> TaskRequest:
+    """A response as the task that it is; raises the `Problem` of a request that is not served."""
+    response_request.check(wanted)
+    return TaskRequest(
+        agent=agent.slug,
+        messages=response_request.messages(wanted),
+        conversation=_conversation(wanted),
+        parameters=response_request.parameters(wanted),
+        metadata=dict(wanted.metadata or {}),
+        idempotency_key=idempotency_key,
+        split_key=wanted.user or None,
+        cancel_on_disconnect=False if wanted.background else wanted.cancel_on_disconnect,
+    )
+
+
+async def as_response(context: Context, principal: Principal, wanted: ResponseRequest) -> AsResponse:
+    """What makes a response of its task; reads the context of the response that it continues."""
     previous = wanted.previous_response_id
     history = () if previous is None else await context_behind(context, principal, previous)
     limits = {} if wanted.max_output_tokens is None else {"max_output_tokens": wanted.max_output_tokens}
@@ -98,11 +102,11 @@ def _conversation(wanted: ResponseRequest) -> str | None:
     return name.removeprefix(_CONVERSATION)
 
 
-def _asked(wanted: ResponseRequest, submitted: Submitted) -> Asked:
-    row: dict[str, Any] = submitted.row
+def asked_by(wanted: ResponseRequest, task: uuid.UUID, row: Row) -> Asked:
+    """What does not change in its life. `row`: its task's `created_at`, `conversation`, `metadata` and `params`."""
     previous: uuid.UUID | None = None if wanted.previous_response_id is None else task_of(wanted.previous_response_id)
     return Asked(
-        task=submitted.task,
+        task=task,
         created_at=row["created_at"],
         model=wanted.model,
         instructions=wanted.instructions,
