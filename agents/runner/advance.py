@@ -6,12 +6,14 @@ import uuid
 from typing import Any
 
 import msgspec
+from django.conf import settings
 
 from agents.faces.context import Context
+from agents.money import MoneyLimit, allowance
 from agents.runner import statements
 from agents.runner.step import End, Next, next_step
 from agents.submissions import body_of, submission
-from taskqueue.messages import Submission
+from taskqueue.messages import Allowance, Submission
 from tenants.identifiers import new_id
 
 
@@ -26,14 +28,21 @@ async def advance(context: Context, task: uuid.UUID) -> None:
             return
         turns = await (await connection.execute(statements.TURNS, [task])).fetchall()
         calls = await (await connection.execute(statements.CALLS, [turns[-1]["id"]])).fetchall()
-        step = next_step(task=row, turn=turns[-1], calls=calls, now=row["now"])
+        money: list[MoneyLimit] = []
+        if row["may_cost"]:
+            limits = await (await connection.execute(statements.MONEY, {"task": task})).fetchall()
+            money = [MoneyLimit(**limit) for limit in limits]
+        step = next_step(
+            task=row, turn=turns[-1], calls=calls, now=row["now"], money=money, currency=settings.OPSITE_CURRENCY
+        )
         turn = new_id()
         if isinstance(step, Next):
             messages = [*row["input"], *(message for one in turns for message in one["context"]), *step.context]
-            following = _submission(row, turn=turn, messages=messages)  # what cannot be made is not committed
+            allowed = allowance([one.left for one in money], prices=row["token_prices"], now=row["now"])
+            following = _submission(row, turn=turn, messages=messages, allowed=allowed)  # what cannot be made is not committed
             values = {"turn": turn, "tenant": row["tenant"], "task": task, "number": step.number}
-            context_json = msgspec.json.encode(step.context).decode()
-            await connection.execute(statements.NEXT_TURN, {**values, "context": context_json})
+            encoded = {"context": _json(step.context), "allowance": None if allowed is None else _json(allowed)}
+            await connection.execute(statements.NEXT_TURN, {**values, **encoded})
     queue = context.hub.queue(row["pool"])
     if isinstance(step, End):
         await queue.end_task(str(task), turn=str(turns[-1]["id"]), state=step.state, error=step.error)
@@ -42,13 +51,20 @@ async def advance(context: Context, task: uuid.UUID) -> None:
         await queue.enqueue([following])
 
 
-def _submission(row: dict[str, Any], *, turn: uuid.UUID, messages: list[dict[str, Any]]) -> Submission:
+def _json(value: Any) -> str:
+    return msgspec.json.encode(value).decode()
+
+
+def _submission(
+    row: dict[str, Any], *, turn: uuid.UUID, messages: list[dict[str, Any]], allowed: Allowance | None
+) -> Submission:
+    body = body_of(messages, row["params"], row["options"], output_form=row["output_form"])
     return submission(
         turn=str(turn),
         task=str(row["id"]),
         tenant=str(row["tenant"]),
         key=str(row["key"] or ""),
-        body=body_of(messages, row["params"], row["options"], output_form=row["output_form"]),
+        body=msgspec.structs.replace(body, allowance=allowed),
         weight=row["weight"],
         max_running=row["max_running"],
         key_max_running=row["key_max_running"],

@@ -26,6 +26,7 @@ from msgspec import Meta
 from gpu_worker.detokenize import StopStrings
 from gpu_worker.engines import EngineOutput, EngineRequest, Phases
 from gpu_worker.engines.outbox import Outbox
+from gpu_worker.engines.prompting import PromptRefused, affordable
 from gpu_worker.engines.simulated_json import CannotImitate, pieces_of
 from gpu_worker.engines.simulated_text import (
     answer_length,
@@ -173,9 +174,16 @@ class SimulatedEngine:
         except CannotImitate as refusal:
             error = TaskError("unsupported_output", f"The simulated engine makes no answer of this form: {refusal}")
             return EngineOutput(id=request.id, prompt_tokens=prompt_length, ending="failed", error=error)
+        try:
+            most = affordable(request.body, prompt_length=prompt_length)
+        except PromptRefused as refusal:
+            return EngineOutput(id=request.id, ending="failed", error=refusal.error)
         length, reason = answer_length(request.body, self._args.answer_tokens)
         if pieces:
-            length = min(len(pieces), request.body.params.max_tokens)
+            length = len(pieces)
+            reason = "stop"
+        if length > most:
+            length, reason = most, "length"
             reason = "stop" if length == len(pieces) else "length"
         if self._args.context_tokens:
             room = self._args.context_tokens - prompt_length

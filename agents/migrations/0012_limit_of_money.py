@@ -1,0 +1,31 @@
+"""What a turn may cost lies in its row, so that whoever enqueues it again says the same."""
+
+from __future__ import annotations
+
+from django.db import migrations, models
+
+
+class Migration(migrations.Migration):
+    """One column."""
+
+    dependencies = [("agents", "0011_output_form"), ("orchestrator", "0017_token_prices")]
+    operations = [
+        migrations.AddField(
+            model_name="turn",
+            name="allowance",
+            field=models.JSONField(
+                blank=True,
+                help_text="What it may cost at most, and the prices of its tokens, in trillionths.",
+                null=True,
+            ),
+        ),
+        migrations.AlterField(
+            model_name="agentrevision",
+            name="limits",
+            field=models.JSONField(
+                blank=True,
+                default=dict,
+                help_text="How far a task may go: max_turns, max_tokens, max_seconds, max_cost.",
+            ),
+        ),
+    ]
