@@ -16,7 +16,7 @@ from typing import Any
 import msgspec
 import psycopg
 
-from agents.announcing import ENDED_COLUMNS, announcing
+from agents.announcing import ASK_HUMAN, ENDED_COLUMNS, announcing, announcing_waits
 from agents.lifecycle import OPEN
 from agents.limits import Bill, Limits, bill
 from agents.postgres import with_settings
@@ -67,6 +67,14 @@ _CALLED = """
     FROM rows r JOIN turned d ON d.id = r.turn JOIN agents_task t ON t.id = r.task
     CROSS JOIN LATERAL jsonb_array_elements(
         CASE WHEN r.goes_on THEN r.tool_calls ELSE '[]'::jsonb END) WITH ORDINALITY AS c(value, number)
+    RETURNING tenant_id, task_id, number, call_id, name, created_at
+"""
+
+# What a person is asked is announced when the question can be answered, by who asks it (`agents.runner`).
+_WAITS = f"""
+    SELECT tenant_id, task_id, max(created_at) AS at,
+           jsonb_agg(jsonb_build_object('id', call_id, 'name', name) ORDER BY number) AS calls
+    FROM called WHERE name <> '{ASK_HUMAN}' GROUP BY tenant_id, task_id
 """
 
 ANSWERS_WEIGHED = 20
@@ -86,6 +94,7 @@ _LEARN = f"""
 # end of a task is written.
 TASKS = f"""
     WITH rows AS ({_ROWS}), turned AS ({_TURNED}), called AS ({_CALLED}),
+    waits AS ({_WAITS}), told AS ({announcing_waits("waits", "tools")}),
     shut AS (
     UPDATE agents_turn u SET state = r.state, finished_at = r.ended_at FROM rows r
     WHERE r.closes AND u.task_id = r.task AND u.state = ANY(%(open)s)), written AS (

@@ -11,7 +11,6 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import mcp_types
-import msgspec
 from django.conf import settings
 from django.db import IntegrityError, connection, transaction
 from django.utils import timezone
@@ -26,7 +25,7 @@ from agents.tools.arguments import checked_schema
 from agents.tools.builtins import BUILTINS
 from agents.tools.http_request import checked_request, secret_names
 from agents.tools.openapi_document import Imported
-from agents.tools.results import CallFailed
+from agents.tools.results import CallFailed, Result, event_of
 from outbound.client import Outbound
 from taskqueue.failures import QueueUnavailable
 from taskqueue.sync_client import Queue
@@ -152,11 +151,11 @@ def answer_call(*, call: ToolCall, answer: str, redis_url: str) -> None:
         with connection.cursor() as cursor:
             cursor.execute("SELECT pg_notify(%s, '')", [TOOLS_CHANNEL])
     queue = Queue(redis_url, call.task.pool.slug)
-    event = {"id": call.call_id, "name": call.name, "is_error": False, "result": answer}
+    event = event_of(call.call_id, call.name, Result(answer))
     try:
-        queue.note(str(call.task_id), "tool_result", msgspec.json.encode(event).decode())
+        queue.note(str(call.task_id), "tool_result", event, once=call.call_id)
     except QueueUnavailable as error:
-        log.warning("the stream of task %s does not show the answer: %s", call.task_id, error)
+        log.warning("the stream of task %s shows the answer when the task goes on: %s", call.task_id, error)
     finally:
         queue.close()
 

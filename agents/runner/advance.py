@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
 from django.conf import settings
 
 from agents.faces.context import Context
+from agents.lifecycle import ENDED_CALLS, CallState
 from agents.money import MoneyLimit, allowance
 from agents.runner import statements
-from agents.runner.step import End, Next, next_step
+from agents.runner.step import End, Next, Wait, next_step
 from agents.submissions import body_of, submission
+from agents.tools.results import Result, event_of
+from taskqueue.async_client import AsyncQueue
 from taskqueue.messages import Allowance, Submission
 from tenants.identifiers import new_id
 
@@ -35,6 +39,10 @@ async def advance(context: Context, task: uuid.UUID) -> None:
         step = next_step(
             task=row, turn=turns[-1], calls=calls, now=row["now"], money=money, currency=settings.OPSITE_CURRENCY
         )
+        queue = context.hub.queue(row["pool"])
+        if not isinstance(step, Wait):
+            # Whoever wrote a result may have been killed before it was told. Before the commit: after it the task waits no more.
+            await _tell(queue, str(task), calls)
         turn = new_id()
         if isinstance(step, Next):
             messages = [*row["input"], *(message for one in turns for message in one["context"]), *step.context]
@@ -43,12 +51,20 @@ async def advance(context: Context, task: uuid.UUID) -> None:
             values = {"turn": turn, "tenant": row["tenant"], "task": task, "number": step.number}
             encoded = {"context": _json(step.context), "allowance": None if allowed is None else _json(allowed)}
             await connection.execute(statements.NEXT_TURN, {**values, **encoded})
-    queue = context.hub.queue(row["pool"])
     if isinstance(step, End):
         await queue.end_task(str(task), turn=str(turns[-1]["id"]), state=step.state, error=step.error)
     elif isinstance(step, Next):
         await queue.restart([str(task)])  # where Redis has lost the log its readers are told so
         await queue.enqueue([following])
+
+
+async def _tell(queue: AsyncQueue, task: str, calls: Sequence[dict[str, Any]]) -> None:
+    """The results in the task's stream, each once, whoever told of it before."""
+    for call in calls:
+        if (state := CallState(call["state"])) in ENDED_CALLS:
+            result = Result(call["result"], is_error=state == CallState.FAILED)
+            event = event_of(call["call_id"], call["name"], result)
+            await queue.note(task, "tool_result", event, once=call["call_id"])
 
 
 def _json(value: Any) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from agents.announcing import ASK_HUMAN, announcing_waits
 from agents.lifecycle import ENDED_CALLS, OUTCOMES
 
 _ENDED = ", ".join(f"'{state}'" for state in sorted(ENDED_CALLS))
@@ -51,9 +52,16 @@ HAND_BACK = """
     UPDATE agents_toolcall SET state = 'pending', lease_until = NULL, attempts = attempts - 1
     WHERE id = %s AND attempts = %s AND state = 'running' RETURNING id
 """
-SET_WAITING = """
-    UPDATE agents_toolcall SET state = 'waiting', lease_until = NULL WHERE id = %s AND attempts = %s AND state = 'running'
-    RETURNING id
+# A call waits for a person, who is told, or for another task.
+SET_WAITING = f"""
+    WITH waits AS (
+        UPDATE agents_toolcall SET state = 'waiting', lease_until = NULL WHERE id = %s AND attempts = %s AND state = 'running'
+        RETURNING id, tenant_id, task_id, call_id, name
+    ), asks AS (
+        SELECT tenant_id, task_id, now() AS at, jsonb_build_array(jsonb_build_object('id', call_id, 'name', name)) AS calls
+        FROM waits WHERE name = '{ASK_HUMAN}'
+    ), announced AS ({announcing_waits("asks", "person")})
+    SELECT id FROM waits
 """
 ANSWER = """
     UPDATE agents_toolcall SET state = %s, result = %s, finished_at = now() WHERE id = %s AND state = 'waiting' RETURNING id
