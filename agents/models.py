@@ -267,6 +267,11 @@ class Turn(TenantOwned):
     prompt_tokens = models.PositiveIntegerField(default=0)
     completion_tokens = models.PositiveIntegerField(default=0)
     cached_tokens = models.PositiveIntegerField(default=0, db_default=0)
+    attempt_log = models.JSONField(
+        null=True,
+        blank=True,
+        help_text="Where it was taken over: its attempts by number, with their workers, times and tokens so far.",
+    )
     allowance = models.JSONField(
         null=True, blank=True, help_text="What it may cost at most, and the prices of its tokens, in trillionths."
     )

@@ -64,6 +64,8 @@ class _RecordBody(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True)
     tool_calls: tuple[ToolCall, ...] = ()
     goes_on: bool = False
     after: int = 0
+    claimed_ms: int = 0
+    tokens: int = 0
 
 
 _record_decoder = msgspec.msgpack.Decoder(_RecordBody)
@@ -278,6 +280,8 @@ def read_record(entry_id: bytes, fields: dict[bytes, bytes]) -> Record:
             "tool_calls": body.tool_calls,
             "goes_on": body.goes_on,
             "after": body.after,
+            "claimed_ms": body.claimed_ms,
+            "tokens": body.tokens,
         },
         Record,
     )

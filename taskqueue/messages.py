@@ -288,7 +288,8 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     """A change that the recorder brings to Postgres. `id` is the entry's id in the `record` stream.
 
     `kind` is `claimed`, `requeued`, `finished`, or `closed` (a task ended between two turns; `turn` is its last). `text` is absent
-    where the queue itself ended the turn: then the log has it, from the event `after` on. With `goes_on` the task did not end.
+    where the queue itself ended the turn: then the log has it, from the event `after` on. With `goes_on` the task did not end. Of one that was `requeued` it is told when its attempt began
+    (`claimed_ms`), and how many `tokens` all attempts had streamed by then.
     """
 
     id: str
@@ -307,6 +308,8 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     tool_calls: tuple[ToolCall, ...] = ()
     goes_on: bool = False
     after: int = 0
+    claimed_ms: int = 0
+    tokens: int = 0
 
 
 class Event(msgspec.Struct, frozen=True, array_like=True):

@@ -1,4 +1,4 @@
-"""What a turn may cost lies in its row, so that whoever enqueues it again says the same."""
+"""What a turn may cost lies in its row, so that whoever enqueues it again says the same; and who served which part of it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-    """One column."""
+    """Two columns."""
 
     dependencies = [("agents", "0011_output_form"), ("orchestrator", "0017_token_prices")]
     operations = [
@@ -16,6 +16,15 @@ class Migration(migrations.Migration):
             field=models.JSONField(
                 blank=True,
                 help_text="What it may cost at most, and the prices of its tokens, in trillionths.",
+                null=True,
+            ),
+        ),
+        migrations.AddField(
+            model_name="turn",
+            name="attempt_log",
+            field=models.JSONField(
+                blank=True,
+                help_text="Where it was taken over: its attempts by number, with their workers, times and tokens so far.",
                 null=True,
             ),
         ),
