@@ -29,6 +29,14 @@ class Migration(migrations.Migration):
             ),
         ),
         migrations.AlterField(
+            model_name="mcpserver",
+            name="name",
+            field=models.SlugField(
+                help_text="Its tools are called by it and their own name: weather_today is the tool today of the server weather.",
+                max_length=40,
+            ),
+        ),
+        migrations.AlterField(
             model_name="agentrevision",
             name="limits",
             field=models.JSONField(
