@@ -202,15 +202,15 @@ async def _accept(
 
 
 class Database:
-    """A few connections to Postgres; what they cannot do is a `Problem` 503."""
+    """A few connections to Postgres (`connections` at most); what they cannot do is a `Problem` 503."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, connections: int = 8) -> None:
         self._url = url
         self._pool: AsyncConnectionPool[psycopg.AsyncConnection[Row]] = AsyncConnectionPool(
             # Few statements, asked very often: plan each once. Planning `ACCEPT` anew, or compiling it, costs more than it.
             with_settings(url, plan_cache_mode="force_generic_plan", jit="off"),
             min_size=1,
-            max_size=8,
+            max_size=connections,
             open=False,
             timeout=5.0,
             reconnect_timeout=5.0,

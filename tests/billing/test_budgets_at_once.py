@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from dataclasses import dataclass
 from decimal import Decimal
 
@@ -39,7 +40,14 @@ async def test_a_stop_follows_the_record(
     monkeypatch.setattr(budgets, "LOOK_EVERY_S", 3600.0)
     looked: list[frozenset[object] | None] = []
     look = budgets._look
-    monkeypatch.setattr(budgets, "_look", lambda tenants: (looked.append(tenants), look(tenants)))
+    threads: set[str] = set()
+
+    def seen(tenants: frozenset[object] | None) -> None:
+        looked.append(tenants)
+        threads.add(threading.current_thread().name.partition("_")[0])
+        look(tenants)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(budgets, "_look", seen)
     await sync_to_async(price)(live_scene.pool, timezone.now(), output="1000000")
     ann, bob = live_scene.ann.tenant, live_scene.bob.tenant
     await Budget.objects.acreate(tenant=ann, amount=Decimal(15))
@@ -63,5 +71,6 @@ async def test_a_stop_follows_the_record(
         stop.set()
         await asyncio.wait_for(watching, 60)
         await db.close()
+    assert threads == {"budgets"}, "its looks hold up nobody who waits for Django's one thread"
     assert looked[0] is None
     assert set(looked[1:]) == {frozenset({ann.pk})}, f"nobody looks after {bob}, who has no budget"
