@@ -85,8 +85,8 @@ class AgentForm(OwnedForm):
         required=False,
         initial=dict,
         widget=UnfoldAdminTextareaWidget,
-        help_text='How far one task may go: {"max_turns": 10, "max_tokens": 0, "max_seconds": 0, "max_cost": "0.50"}. Money needs a '
-        "price of the pool's tokens.",
+        help_text='How far one task may go: {"max_turns": 10, "max_tokens": 0, "max_seconds": 0, "max_cost": "0.50"}. '
+        "Money needs a price of the pool's tokens.",
     )
     is_draft = forms.BooleanField(
         required=False,

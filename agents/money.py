@@ -75,9 +75,12 @@ def require_priced(
     if "max_cost" not in limits:
         return
     if engine == "embedding":
-        raise bad_field(field, f"the pool {pool!r} embeds texts, in one call each: there is nothing to stop between calls")
+        raise bad_field(
+            field, f"the pool {pool!r} embeds texts, in one call each: there is nothing to stop between calls"
+        )
     price = price_at(prices, now=now)
     if price is None or not (price.input or price.output):
         raise bad_field(
-            field, f"tokens of the pool {pool!r} have no price, so no task of it costs anything; use `max_tokens` instead"
+            field,
+            f"tokens of the pool {pool!r} have no price, so no task of it costs anything; use `max_tokens` instead",
         )

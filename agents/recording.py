@@ -16,8 +16,8 @@ class TurnChange(msgspec.Struct, kw_only=True):
     """The state to which a turn and its task come. Times are Unix milliseconds, 0 for unknown.
 
     `goes_on`: the turn has ended, its task waits for what its tool calls bring. `closes`: the task ends, between two turns.
-    `after` is where the turn's events begin in the log. `attempt_log` has the attempts by number where there were several: the worker,
-    `claimed_ms`, and of one that was given up `ended_ms` and the `tokens` that all attempts had streamed by then.
+    `after` is where the turn's events begin in the log. `attempt_log` has the attempts by number where there were several: the
+    worker, `claimed_ms`, and of one that was given up `ended_ms` and the `tokens` that all attempts had streamed by then.
     """
 
     turn: str

@@ -134,7 +134,9 @@ class ToolAdmin(AcrossTenants):
 def warn_of_secrets(request: HttpRequest, saved: Tool | McpServer) -> None:
     """Say which secrets are still to be stored."""
     for name in tool_services.unknown_secrets(saved):
-        messages.warning(request, f"The tenant has no secret {name!r} yet: calls fail until it is stored under Secrets.")
+        messages.warning(
+            request, f"The tenant has no secret {name!r} yet: calls fail until it is stored under Secrets."
+        )
 
 
 class AnswerForm(forms.ModelForm[ToolCall]):

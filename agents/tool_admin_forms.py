@@ -58,7 +58,12 @@ class ToolForm(OwnedForm):
         max_length=4000, required=False, widget=UnfoldAdminTextareaWidget, help_text="What the model is told of it."
     )
     timeout_s = forms.FloatField(
-        min_value=0.001, max_value=600, initial=30.0, widget=UnfoldAdminDecimalFieldWidget, label="timeout", help_text="Seconds."
+        min_value=0.001,
+        max_value=600,
+        initial=30.0,
+        widget=UnfoldAdminDecimalFieldWidget,
+        label="timeout",
+        help_text="Seconds.",
     )
     request = forms.JSONField(required=True, widget=UnfoldAdminTextareaWidget, help_text=REQUEST)
 

@@ -4,8 +4,8 @@ The web processes refuse by a column of the tenant or key (`budget_spent_until`)
 So a stop holds over all of them within moments, asks nobody per request, and ends by itself with the month. What was accepted
 before goes on. Any number of processes may look at once: notices are unique, and a column is written only where it differs.
 
-Postgres tells of each tenant with a budget whose turn was recorded (NOTIFY, by the trigger that counts it): that tenant's budgets are
-looked at then. All are looked at every few seconds: the GPU bill, new and raised budgets, and words that nobody heard.
+Postgres tells of each tenant with a budget whose turn was recorded (NOTIFY, by the trigger that counts it): that tenant's budgets
+are looked at then. All are looked at every few seconds: the GPU bill, new and raised budgets, and words that nobody heard.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import UTC, date, datetime
 from decimal import Decimal
-from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -52,14 +51,17 @@ async def watch(context: Context, stop: asyncio.Event) -> None:
         asyncio.create_task(_wake_on(stop, wake)),
     ]
     with ThreadPoolExecutor(max_workers=1, thread_name_prefix="budgets") as thread:
-        on_thread = partial(sync_to_async, thread_sensitive=False, executor=thread)
+
+        async def look_at(tenants: frozenset[UUID] | None) -> None:
+            await sync_to_async(_look, thread_sensitive=False, executor=thread)(tenants)
+
         try:
-            await _look_on(on_thread(_look), stop, heard, wake)
+            await _look_on(look_at, stop, heard, wake)
         finally:
             for task in beside:
                 task.cancel()
             await asyncio.gather(*beside, return_exceptions=True)
-            await on_thread(connections.close_all)()
+            await sync_to_async(connections.close_all, thread_sensitive=False, executor=thread)()
 
 
 async def _look_on(

@@ -19,7 +19,9 @@ class DocumentForm(forms.ModelForm[Document]):
     file = forms.FileField(
         required=False, widget=UnfoldAdminFileFieldWidget, help_text="Plain text or Markdown, in UTF-8."
     )
-    text = forms.CharField(required=False, strip=False, widget=UnfoldAdminTextareaWidget, help_text="In place of a file.")
+    text = forms.CharField(
+        required=False, strip=False, widget=UnfoldAdminTextareaWidget, help_text="In place of a file."
+    )
 
     class Meta:
         model = Document

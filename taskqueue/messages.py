@@ -90,8 +90,8 @@ class TurnBody(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
 
     `tool_choice` is `auto`, `none`, `required`, or the name of the one tool to call. `tools_run_here`: the calls are Opsite's to
     make, so a turn that ends in calls does not end its task. `embed` are texts for an embedding engine;
-    `truncate` lets it cut those that are longer than its model takes, where it would refuse them. With an `allowance` the answer has
-    no more tokens than it buys behind the prompt.
+    `truncate` lets it cut those that are longer than its model takes, where it would refuse them. With an `allowance` the answer
+    has no more tokens than it buys behind the prompt.
     """
 
     messages: tuple[ChatMessage, ...] = ()
@@ -288,8 +288,8 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     """A change that the recorder brings to Postgres. `id` is the entry's id in the `record` stream.
 
     `kind` is `claimed`, `requeued`, `finished`, or `closed` (a task ended between two turns; `turn` is its last). `text` is absent
-    where the queue itself ended the turn: then the log has it, from the event `after` on. With `goes_on` the task did not end. Of one that was `requeued` it is told when its attempt began
-    (`claimed_ms`), and how many `tokens` all attempts had streamed by then.
+    where the queue itself ended the turn: then the log has it, from the event `after` on. With `goes_on` the task did not end. Of
+    one that was `requeued` it is told when its attempt began (`claimed_ms`), and how many `tokens` all attempts had streamed.
     """
 
     id: str

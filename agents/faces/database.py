@@ -130,7 +130,8 @@ ACCEPT = """
         SELECT * FROM jsonb_to_recordset(%s::jsonb) AS x(
             id uuid, turn uuid, tenant uuid, agent uuid, revision uuid, pool uuid, conversation uuid, api_key uuid, input jsonb,
             params jsonb, options jsonb, output_form text, parent_call uuid, priority int, deadline_at timestamptz, metadata jsonb,
-            idempotency_key text, idempotency_digest text, estimated_tokens int, new_messages jsonb, response jsonb, allowance jsonb)
+            idempotency_key text, idempotency_digest text, estimated_tokens int, new_messages jsonb, response jsonb,
+            allowance jsonb)
     ), accepted AS (
         INSERT INTO agents_task (id, tenant_id, agent_id, revision_id, pool_id, conversation_id, api_key_id, state, input, params,
             options, output_form, parent_call_id, priority, deadline_at, metadata, idempotency_key, idempotency_digest,

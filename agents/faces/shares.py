@@ -5,10 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
-import psycopg
-
-from agents.faces.database import Database, Row
+from agents.faces.database import Database
 from agents.problems import unavailable
 
 
@@ -19,11 +18,11 @@ class Share(Database):
         self._whole = whole
         self._free = asyncio.Semaphore(connections)
 
-    async def connect(self) -> psycopg.AsyncConnection[Row]:
+    async def connect(self) -> Any:
         return await self._whole.connect()
 
     @asynccontextmanager
-    async def connection(self, *, timeout_s: float = 5.0) -> AsyncIterator[psycopg.AsyncConnection[Row]]:
+    async def connection(self, *, timeout_s: float = 5.0) -> AsyncIterator[Any]:
         try:
             async with asyncio.timeout(timeout_s):
                 await self._free.acquire()

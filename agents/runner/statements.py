@@ -149,7 +149,8 @@ MONEY = """
     FROM limited l JOIN below b ON b.root = l.id JOIN agents_task t ON t.id = b.task JOIN orchestrator_pool p ON p.id = t.pool_id
     LEFT JOIN agents_turn u ON u.task_id = t.id AND u.finished_at IS NOT NULL
     LEFT JOIN LATERAL (
-        SELECT y.* FROM jsonb_to_recordset(p.token_prices) AS y(valid_from timestamptz, input numeric, cached_input numeric, output numeric)
+        SELECT y.* FROM jsonb_to_recordset(p.token_prices)
+            AS y(valid_from timestamptz, input numeric, cached_input numeric, output numeric)
         WHERE y.valid_from <= u.finished_at ORDER BY y.valid_from DESC LIMIT 1
     ) x ON true
     GROUP BY l.id, l.max_cost, l.depth ORDER BY l.depth

@@ -139,7 +139,11 @@ def test_a_document_s_operations_become_tools(admin_client: Client, scene: Scene
     assert "Tools of the document: get_order." in shown
     assert "no secret &#x27;shop&#x27; yet" in shown
     (tool,) = Tool.objects.for_tenant(scene.ann.tenant)
-    assert (tool.name, tool.request["url"], tool.is_idempotent) == ("get_order", "https://shop.example/v2/orders/{id}", True)
+    assert (tool.name, tool.request["url"], tool.is_idempotent) == (
+        "get_order",
+        "https://shop.example/v2/orders/{id}",
+        True,
+    )
     assert tool.request["headers"] == json.loads(headers)
     assert imported(admin_client, scene, document).status_code == 302
     assert {tool.name for tool in Tool.objects.for_tenant(scene.ann.tenant)} == {"get_order", "drop_order"}

@@ -40,7 +40,9 @@ async def test_a_turn_that_was_handed_over_twice_is_split_by_what_each_worker_di
         if worker != "w3":
             await queue.release(worker, [turn.turn])
             await record_once(postgres, queue)  # each part in a transaction of its own
-    end = Finish(turn=turn.turn, task=turn.task, attempt=3, seq=seq + 1, state="succeeded", usage=Usage(10, 5), text="x")
+    end = Finish(
+        turn=turn.turn, task=turn.task, attempt=3, seq=seq + 1, state="succeeded", usage=Usage(10, 5), text="x"
+    )
     assert await queue.finish("w3", [end]) == []
     while await record_once(postgres, queue):
         pass
@@ -82,7 +84,8 @@ def attempt(worker: str, began: int, ended: int | None = None, tokens: int | Non
         ({"1": attempt("a", 0, 5, 130), "2": attempt("b", 6)}, [("a", 0, 5, 60, 130), ("b", 6, 20, 190, 0)]),
         # by number, not by how they are spelled
         (
-            {str(number): attempt("a", number, number + 1, number) for number in range(1, 11)} | {"11": attempt("b", 12)},
+            {str(number): attempt("a", number, number + 1, number) for number in range(1, 11)}
+            | {"11": attempt("b", 12)},
             [*(("a", number, number + 1, 59 + number, 1) for number in range(1, 11)), ("b", 12, 20, 70, 110)],
         ),
     ],

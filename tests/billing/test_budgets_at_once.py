@@ -34,9 +34,7 @@ def served(party: Party) -> None:
     turns.update(state="succeeded", finished_at=timezone.now(), completion_tokens=10, worker="w")
 
 
-async def test_a_stop_follows_the_record(
-    live_scene: Scene, database_url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_stop_follows_the_record(live_scene: Scene, database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(budgets, "LOOK_EVERY_S", 3600.0)
     looked: list[frozenset[object] | None] = []
     look = budgets._look

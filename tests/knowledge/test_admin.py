@@ -64,7 +64,12 @@ def test_a_document_is_uploaded_and_replaced(
     file = SimpleUploadedFile("news.md", "# Nytt \u00e5r".encode())
     assert admin_client.post(where, {**asked, "file": file}).status_code == 302
     row = Document.objects.for_tenant(document.tenant_id).get(title="News")
-    assert (row.text, row.format, row.state, row.api_key_id) == ("# Nytt \u00e5r", "markdown", "waiting", document.api_key_id)
+    assert (row.text, row.format, row.state, row.api_key_id) == (
+        "# Nytt \u00e5r",
+        "markdown",
+        "waiting",
+        document.api_key_id,
+    )
     shown = admin_client.post(where, {**asked, "text": "Later"}, follow=True).content.decode()
     assert "its text is replaced" in shown
     row.refresh_from_db()

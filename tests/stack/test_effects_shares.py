@@ -13,6 +13,7 @@ from agents.faces.context import Context
 from agents.faces.shares import share_of_each
 from agents.problems import Problem
 from opsite import effects
+from tests.gpu_worker.conftest import until
 
 LOCK = 5_117_033
 HELD = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND objid = %s AND NOT granted"
@@ -37,8 +38,11 @@ async def test_a_slow_chore_holds_up_no_other(database_url: str, redis_url: str)
         await stop.wait()
 
     async def modest(context: Context, stop: asyncio.Event) -> None:
-        while not (await context.db.all(HELD, LOCK))[0]["count"]:
-            await asyncio.sleep(0.05)
+
+        async def waits() -> bool:
+            return bool((await context.db.all(HELD, LOCK))[0]["count"])
+
+        await until(waits)
         for _ in range(20):
             await context.db.one("SELECT 1")
         served.set()
