@@ -63,7 +63,7 @@ class RevisionInline(ReadOnlyInline):
 
     model = AgentRevision
     fk_name = "agent"
-    fields = ("number", "pool", "system_prompt", "params", "output_form", "created_by", "created_at")
+    fields = ("number", "pool", "system_prompt", "params", "output_form", "limits", "created_by", "created_at")
     readonly_fields = fields
 
 
@@ -81,6 +81,13 @@ class AgentForm(OwnedForm):
         help_text='What answers must look like where a task does not say: {"kind": "json_schema", "json_schema": {…}}, '
         '{"kind": "json_object"} or {"kind": "regex", "regex": "…"}. Empty: free text.',
     )
+    limits = forms.JSONField(
+        required=False,
+        initial=dict,
+        widget=UnfoldAdminTextareaWidget,
+        help_text='How far one task may go: {"max_turns": 10, "max_tokens": 0, "max_seconds": 0, "max_cost": "0.50"}. '
+        "Money needs a price of the pool's tokens.",
+    )
     is_draft = forms.BooleanField(
         required=False,
         label="save as a draft",
@@ -97,7 +104,7 @@ class AgentForm(OwnedForm):
         revision = self.instance.current_revision if self.instance.pk and not self.instance._state.adding else None
         if revision:
             self.initial.update(pool=revision.pool_id, system_prompt=revision.system_prompt, params=revision.params)
-            self.initial.update(output=given(revision.output_form))
+            self.initial.update(output=given(revision.output_form), limits=revision.limits)
 
     def clean(self) -> dict[str, Any] | None:
         """Refuse to change what stands for a bare pool, and an output form that the pool or the agent's tools rule out."""
@@ -110,6 +117,11 @@ class AgentForm(OwnedForm):
                 services.check_tools_and_form(now.tools if now else [], services.check_output(output, pool=pool))
             except Problem as problem:
                 self.add_error("output", problem.detail)
+        if pool and "limits" in cleaned:
+            try:
+                cleaned["limits"] = services.check_limits(cleaned["limits"] or {}, pool=pool)
+            except Problem as problem:
+                self.add_error("limits", problem.detail)
         return cleaned
 
     def clean_params(self) -> dict[str, Any]:
@@ -137,7 +149,7 @@ class AgentAdmin(TrafficActions, AcrossTenants):
     actions_detail: ClassVar = ["split_traffic", "roll_back"]
 
     def get_fields(self, request: HttpRequest, obj: Agent | None = None) -> tuple[str, ...]:
-        asked = ("tenant", "slug", "name", "pool", "system_prompt", "params", "output")
+        asked = ("tenant", "slug", "name", "pool", "system_prompt", "params", "output", "limits")
         return asked if obj is None else (*asked, "is_draft", "traffic")
 
     def get_readonly_fields(self, request: HttpRequest, obj: Agent | None = None) -> tuple[str, ...]:
@@ -148,7 +160,7 @@ class AgentAdmin(TrafficActions, AcrossTenants):
 
     def save_model(self, request: HttpRequest, obj: Agent, form: AgentForm, change: bool) -> None:
         super().save_model(request, obj, form, change)
-        definition = {name: form.cleaned_data[name] for name in ("pool", "system_prompt", "params", "output")}
+        definition = {name: form.cleaned_data[name] for name in ("pool", "system_prompt", "params", "output", "limits")}
         if form.cleaned_data.get("is_draft"):
             draft = services.draft_revision(
                 agent=obj,
@@ -159,7 +171,7 @@ class AgentAdmin(TrafficActions, AcrossTenants):
             self.message_user(request, f"Revision {draft.number} is a draft; publish it on its own page.")
         else:
             now = obj.current_revision  # what this form does not show stays
-            kept = {} if now is None else {"tools": now.tools, "limits": now.limits}
+            kept = {} if now is None else {"tools": now.tools}
             services.revise_agent(agent=obj, created_by=str(request.user), **definition, **kept)
 
     @display(description="revision")

@@ -1,9 +1,13 @@
-"""What tenants' webhooks are told of a task that has ended: one piece of SQL for every statement that ends tasks."""
+"""What tenants' webhooks are told of a task that has ended, or that waits: pieces of SQL for the statements that make it so."""
 
 from __future__ import annotations
 
+from typing import Literal
+
 from webhooks.announcing import insertion
 
+ASK_HUMAN = "ask_human"
+"""The call that waits for a person."""
 ENDED_COLUMNS = (
     "t.tenant_id, t.id, t.agent_id, t.conversation_id, t.state, t.metadata, t.finish_reason, t.error, t.prompt_tokens, "
     "t.completion_tokens, t.attempts, t.created_at, t.finished_at"
@@ -23,4 +27,17 @@ def announcing(ended: str) -> str:
             'usage', jsonb_build_object('prompt_tokens', w.prompt_tokens, 'completion_tokens', w.completion_tokens),
             'created_at', w.created_at, 'finished_at', w.finished_at) AS data
         FROM {ended} w JOIN agents_agent a ON a.id = w.agent_id WHERE w.finished_at IS NOT NULL
+    )""")
+
+
+def announcing_waits(waits: str, waits_for: Literal["person", "tools"]) -> str:
+    """The statement that announces tasks that wait from now on. The table `waits` has tenant_id, task_id, at and calls (JSON).
+
+    The calls are told by id and name; what they ask is text, which no message holds.
+    """
+    return insertion(f"""(
+        SELECT w.tenant_id, 'task.waiting' AS type, w.at, jsonb_build_object(
+            'id', t.id, 'agent', a.slug, 'state', 'waiting', 'conversation', t.conversation_id, 'metadata', t.metadata,
+            'waits_for', '{waits_for}', 'calls', w.calls, 'created_at', t.created_at) AS data
+        FROM {waits} w JOIN agents_task t ON t.id = w.task_id JOIN agents_agent a ON a.id = t.agent_id
     )""")

@@ -7,11 +7,14 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from decimal import Decimal
 from typing import Any
 
+import msgspec
 from django.db import transaction
 
 from agents.models import Conversation, Task, Turn
+from agents.money import allowance
 from agents.submissions import body_of, submission
 from taskqueue.failures import QueueUnavailable
 from taskqueue.messages import Submission
@@ -94,7 +97,17 @@ def _accept(task: Task, *, now: datetime) -> tuple[Task, Turn]:
         metadata=dead.metadata,
         rerun_of=dead,
     )
-    return again, Turn.objects.create(tenant_id=dead.tenant_id, task=again, queued_at=again.created_at)
+    allowed = allowance_of(dead, now=now)
+    turn = Turn.objects.create(tenant_id=dead.tenant_id, task=again, queued_at=again.created_at, allowance=allowed)
+    return again, turn
+
+
+def allowance_of(dead: Task, *, now: datetime) -> dict[str, int] | None:
+    """What the first turn of its second run may cost: its agent's limit anew."""
+    limit = dead.revision.limits.get("max_cost")
+    left = [] if limit is None else [Decimal(limit)]
+    allowed = allowance(left, prices=dead.pool.token_prices, now=now)
+    return None if allowed is None else msgspec.to_builtins(allowed)
 
 
 def _said(dead: Task) -> str | list[dict[str, Any]]:
@@ -110,7 +123,7 @@ def _submission(task: Task, turn: Turn) -> Submission:
         task=str(task.pk),
         tenant=str(task.tenant_id),
         key=str(task.api_key_id or ""),
-        body=body_of(task.input, task.params, task.options, output_form=task.output_form),
+        body=body_of(task.input, task.params, task.options, output_form=task.output_form, allowance=turn.allowance),
         weight=task.tenant.weight,
         max_running=task.tenant.max_running,
         key_max_running=task.api_key.max_running if task.api_key else 0,

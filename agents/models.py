@@ -73,7 +73,7 @@ class AgentRevision(TenantOwned):
         help_text='What it may call: {"tool": "<name>"} of the tenant\'s, or {"builtin": "<name>"} with its options.',
     )
     limits = models.JSONField(
-        default=dict, blank=True, help_text="How far a task may go: max_turns, max_tokens, max_seconds."
+        default=dict, blank=True, help_text="How far a task may go: max_turns, max_tokens, max_seconds, max_cost."
     )
     created_by = models.CharField(max_length=200, blank=True)
     created_at = models.DateTimeField(auto_now_add=True)
@@ -273,6 +273,14 @@ class Turn(TenantOwned):
     prompt_tokens = models.PositiveIntegerField(default=0)
     completion_tokens = models.PositiveIntegerField(default=0)
     cached_tokens = models.PositiveIntegerField(default=0, db_default=0)
+    attempt_log = models.JSONField(
+        null=True,
+        blank=True,
+        help_text="Where it was taken over: its attempts by number, with their workers, times and tokens so far.",
+    )
+    allowance = models.JSONField(
+        null=True, blank=True, help_text="What it may cost at most, and the prices of its tokens, in trillionths."
+    )
     created_at = models.DateTimeField(auto_now_add=True)
     queued_at = models.DateTimeField()
     claimed_at = models.DateTimeField(null=True, blank=True)

@@ -16,7 +16,7 @@ from typing import Any
 import msgspec
 import psycopg
 
-from agents.announcing import ENDED_COLUMNS, announcing
+from agents.announcing import ASK_HUMAN, ENDED_COLUMNS, announcing, announcing_waits
 from agents.lifecycle import OPEN
 from agents.limits import Bill, Limits, bill
 from agents.postgres import with_settings
@@ -43,7 +43,8 @@ _ROWS = """
     FROM jsonb_to_recordset(%(rows)s::jsonb) AS x(
         turn uuid, task uuid, message uuid, state text, task_state text, goes_on bool, closes bool, attempts int, worker text,
         claimed_ms bigint, first_token_ms bigint, finished_ms bigint, finish_reason text, error jsonb, prompt_tokens int,
-        completion_tokens int, cached_tokens int, text text, logprobs text, tool_calls jsonb)
+        completion_tokens int, cached_tokens int, text text, logprobs text, tool_calls jsonb,
+        attempt_log jsonb)
 """
 
 # A turn's end is written once, so what it adds to its task is added once.
@@ -53,7 +54,7 @@ _TURNED = """
         worker = coalesce(r.worker, t.worker),
         claimed_at = coalesce(t.claimed_at, r.claimed_at), first_token_at = coalesce(t.first_token_at, r.token_at),
         finished_at = r.ended_at, prompt_tokens = r.prompt_tokens, completion_tokens = r.completion_tokens,
-        cached_tokens = r.cached_tokens,
+        cached_tokens = r.cached_tokens, attempt_log = coalesce(t.attempt_log || r.attempt_log, t.attempt_log, r.attempt_log),
         output = CASE WHEN r.goes_on THEN coalesce(r.text, '') ELSE '' END
     FROM rows r WHERE t.id = r.turn AND NOT r.closes AND t.state = ANY(%(open)s)
     RETURNING t.id
@@ -67,6 +68,14 @@ _CALLED = """
     FROM rows r JOIN turned d ON d.id = r.turn JOIN agents_task t ON t.id = r.task
     CROSS JOIN LATERAL jsonb_array_elements(
         CASE WHEN r.goes_on THEN r.tool_calls ELSE '[]'::jsonb END) WITH ORDINALITY AS c(value, number)
+    RETURNING tenant_id, task_id, number, call_id, name, created_at
+"""
+
+# What a person is asked is announced when the question can be answered, by who asks it (`agents.runner`).
+_WAITS = f"""
+    SELECT tenant_id, task_id, max(created_at) AS at,
+           jsonb_agg(jsonb_build_object('id', call_id, 'name', name) ORDER BY number) AS calls
+    FROM called WHERE name <> '{ASK_HUMAN}' GROUP BY tenant_id, task_id
 """
 
 ANSWERS_WEIGHED = 20
@@ -86,6 +95,7 @@ _LEARN = f"""
 # end of a task is written.
 TASKS = f"""
     WITH rows AS ({_ROWS}), turned AS ({_TURNED}), called AS ({_CALLED}),
+    waits AS ({_WAITS}), told AS ({announcing_waits("waits", "tools")}),
     shut AS (
     UPDATE agents_turn u SET state = r.state, finished_at = r.ended_at FROM rows r
     WHERE r.closes AND u.task_id = r.task AND u.state = ANY(%(open)s)), written AS (

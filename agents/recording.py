@@ -17,7 +17,8 @@ class TurnChange(msgspec.Struct, kw_only=True):
 
     `goes_on`: the turn has ended, its task waits for what its tool calls bring. `closes`: the task ends, between two turns.
     `after` is where the turn's events begin in the log. `logprobs` are the answer's, a list in JSON; `has_logprobs`: the log has
-    them.
+    them. `attempt_log` has the attempts by number where there were several: the worker, `claimed_ms`, and of one that was given up
+    `ended_ms` and the `tokens` that all attempts had streamed by then.
     """
 
     turn: str
@@ -41,6 +42,7 @@ class TurnChange(msgspec.Struct, kw_only=True):
     text: str | None = None
     has_logprobs: bool = False
     logprobs: str | None = None
+    attempt_log: dict[str, dict[str, str | int | None]] | None = None
 
 
 def fold(records: Iterable[Record]) -> list[TurnChange]:
@@ -80,8 +82,17 @@ def fold(records: Iterable[Record]) -> list[TurnChange]:
             change.state = _AFTER[record.kind].value
             if record.kind == "claimed" and not change.claimed_ms:
                 change.claimed_ms = record.at_ms
+            if record.kind == "requeued" or record.attempt > 1:
+                change.attempt_log = {**(change.attempt_log or {}), str(record.attempt): _attempt(record)}
         change.task_state = TaskState.WAITING.value if change.goes_on else change.state
     return list(changes.values())
+
+
+def _attempt(record: Record) -> dict[str, str | int | None]:
+    if record.kind == "claimed":
+        return {"worker": record.worker, "claimed_ms": record.at_ms}
+    ended = {"ended_ms": record.at_ms, "tokens": record.tokens}
+    return {"worker": record.worker, "claimed_ms": record.claimed_ms, **ended}
 
 
 def storable(text: str) -> str:

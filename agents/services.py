@@ -13,6 +13,7 @@ from django.utils import timezone
 
 from agents.lifecycle import TaskState
 from agents.models import Agent, AgentRevision, Conversation, Message, Task, Turn
+from agents.money import require_priced
 from agents.output_forms import checked, converted, given, require_guiding, stored
 from agents.problems import FieldError, Problem, bad_field, not_found
 from agents.publications import StandsForPool, lock_agent, record
@@ -46,6 +47,20 @@ def check_tools_and_form(tools: list[dict[str, Any]], output_form: str) -> None:
     """Refuse an agent with both: its every task would be refused."""
     if tools and output_form:
         raise bad_field("output", "an agent with tools cannot have a form of output; take one of them away")
+
+
+def check_limits(limits: dict[str, Any], *, pool: Pool, field: str = "limits") -> dict[str, Any]:
+    """A revision's limits as they are stored, or a problem; one of money needs prices of this pool."""
+    known = checked_limits(limits, field=field)
+    require_priced(
+        known,
+        prices=pool.token_prices,
+        engine=pool.engine,
+        pool=pool.slug,
+        now=timezone.now(),
+        field=f"{field}.max_cost",
+    )
+    return known
 
 
 def usable_pool(*, tenant: Tenant, slug: str) -> Pool:
@@ -124,7 +139,7 @@ def revise_agent(
         "params": params,
         "output_form": check_output(output, pool=pool),
         "tools": _checked_tools(agent, tools or []),
-        "limits": checked_limits(limits or {}),
+        "limits": check_limits(limits or {}, pool=pool),
     }
     check_tools_and_form(definition["tools"], definition["output_form"])
     row = Agent.objects.for_tenant(agent.tenant_id).select_for_update().get(pk=agent.pk)
@@ -158,7 +173,7 @@ def draft_revision(*, agent: Agent, tenant: Tenant, changes: dict[str, Any], cre
     definition["output_form"] = check_output(output, pool=definition["pool"])
     check_params(definition["params"])
     definition["tools"] = _checked_tools(row, definition["tools"])
-    definition["limits"] = checked_limits(definition["limits"])
+    definition["limits"] = check_limits(definition["limits"], pool=definition["pool"])
     check_tools_and_form(definition["tools"], definition["output_form"])
     return _new_revision(row, **definition, created_by=created_by)
 

@@ -23,9 +23,13 @@ def body_of(
     options: dict[str, Any] | None = None,
     *,
     output_form: str = "",
+    allowance: dict[str, int] | None = None,
 ) -> TurnBody:
-    """What a task asks for as it lies in Postgres: messages, or a plain prompt as a string; parameters, options, output form."""
-    given = msgspec.convert({**(options or {}), "params": params}, TurnBody)
+    """What a task asks for as it lies in Postgres: messages, or a plain prompt as a string; parameters, options, output form.
+
+    `allowance` is the turn's own, as its row has it.
+    """
+    given = msgspec.convert({**(options or {}), "params": params, "allowance": allowance}, TurnBody)
     rest = msgspec.structs.replace(given, output=restored(output_form))
     if isinstance(asked, str):
         return msgspec.structs.replace(rest, prompt=asked)
@@ -34,8 +38,8 @@ def body_of(
 
 
 def options_of(body: TurnBody) -> dict[str, Any]:
-    """What of a body is neither messages nor parameters nor output form, to be stored; its inverse is `body_of`."""
-    bare = msgspec.structs.replace(body, messages=(), prompt=None, params=SamplingParams(), output=None)
+    """What of a body is neither messages nor parameters nor output form nor one turn's, to be stored; its inverse is `body_of`."""
+    bare = msgspec.structs.replace(body, messages=(), prompt=None, params=SamplingParams(), output=None, allowance=None)
     plain: dict[str, Any] = msgspec.to_builtins(bare)
     return plain
 

@@ -41,7 +41,7 @@ CANDIDATES = f"""
 STILL_OPEN = """
     SELECT t.id, u.id AS turn, p.slug AS pool, t.tenant_id, n.weight, n.max_running,
            coalesce(t.api_key_id::text, '') AS key, coalesce(k.max_running, 0) AS key_max_running, t.params, t.options,
-           t.output_form, t.priority,
+           t.output_form, u.allowance, t.priority,
            CASE WHEN jsonb_typeof(t.input) = 'string' THEN t.input ELSE t.input || coalesce((
                 SELECT jsonb_agg(m.value ORDER BY v.number, m.ordinality) FROM agents_turn v
                 CROSS JOIN LATERAL jsonb_array_elements(v.context) WITH ORDINALITY m
@@ -120,7 +120,13 @@ def _submission(row: dict[str, Any]) -> Submission:
         task=str(row["id"]),
         tenant=str(row["tenant_id"]),
         key=row["key"],
-        body=body_of(row["input"], row["params"], row["options"], output_form=row["output_form"]),
+        body=body_of(
+            row["input"],
+            row["params"],
+            row["options"],
+            output_form=row["output_form"],
+            allowance=row["allowance"],
+        ),
         weight=row["weight"],
         max_running=row["max_running"],
         key_max_running=row["key_max_running"],

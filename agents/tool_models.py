@@ -20,7 +20,10 @@ class McpServer(TenantOwned):
     """A server of the Model Context Protocol (streamable HTTP) whose tools the tenant's agents may call."""
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
-    name = models.SlugField(max_length=40, help_text="Its tools are called <name>_<tool>.")
+    name = models.SlugField(
+        max_length=40,
+        help_text="Its tools are called by it and their own name: weather_today is the tool today of the server weather.",
+    )
     url = models.URLField(max_length=2000)
     headers = models.JSONField(
         default=dict, blank=True, help_text="Sent with each request; a secret is written ${secret:NAME}."

@@ -10,9 +10,11 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
+import mcp_types
 import msgspec
 from django.conf import settings
 from django.db import IntegrityError, connection, transaction
+from django.db.models import Q
 from django.utils import timezone
 
 from agents.lifecycle import CallState
@@ -24,11 +26,11 @@ from agents.tools.arguments import checked_schema
 from agents.tools.builtins import BUILTINS
 from agents.tools.http_request import checked_request, secret_names
 from agents.tools.openapi_document import Imported
-from agents.tools.results import CallFailed
+from agents.tools.results import CallFailed, Result, event_of
 from outbound.client import Outbound
 from taskqueue.failures import QueueUnavailable
 from taskqueue.sync_client import Queue
-from tenants.models import Tenant
+from tenants.models import Secret, Tenant
 from tenants.references import UnknownSecret, filled, masked
 from tenants.secrets import open_secrets
 
@@ -85,11 +87,7 @@ def save_http_tool(*, tenant: Tenant, tool: Tool | None = None, **fields: Any) -
     tool = tool or Tool(tenant=tenant, kind="http")
     for name, value in fields.items():
         setattr(tool, name, value)
-    check_name(tool.name)
-    checked_schema(tool.parameters, field="parameters")
-    checked_request(tool.request, properties=tool.parameters.get("properties", {}))
-    if not 0 < tool.timeout_s <= 600:
-        raise bad_field("timeout_s", "must be above 0 and at most 600")
+    check_http_tool(tool)
     try:
         with transaction.atomic():
             tool.save()
@@ -98,12 +96,42 @@ def save_http_tool(*, tenant: Tenant, tool: Tool | None = None, **fields: Any) -
     return tool
 
 
+def check_http_tool(tool: Tool) -> None:
+    """Whether an HTTP tool can be called as its row says, or the problem that names what does not fit."""
+    check_name(tool.name)
+    checked_schema(tool.parameters, field="parameters")
+    checked_request(tool.request, properties=tool.parameters.get("properties", {}))
+    if not 0 < tool.timeout_s <= 600:
+        raise bad_field("timeout_s", "must be above 0 and at most 600")
+
+
+def unknown_secrets(tool: Tool | McpServer) -> list[str]:
+    """The secrets that a tool or a server refers to and its tenant does not have: calls fail until they are stored."""
+    if isinstance(tool, McpServer):
+        named = secret_names(tool.headers)
+    elif tool.kind == "http":
+        named = secret_names(checked_request(tool.request, properties=tool.parameters.get("properties", {})))
+    else:
+        return []
+    known = set(Secret.objects.for_tenant(tool.tenant_id).filter(name__in=named).values_list("name", flat=True))
+    return sorted(set(named) - known)
+
+
+def users_of(tools: Sequence[Tool]) -> list[str]:
+    """The agents whose current revisions name one of these tools of one tenant."""
+    named = Q()
+    for tool in tools:
+        named |= Q(tools__contains=[{"tool": tool.name}])
+    if not tools:
+        return []
+    tenant = tools[0].tenant_id
+    current = AgentRevision.objects.for_tenant(tenant).filter(named, pk__in=_current(tenant))
+    return sorted(set(current.values_list("agent__slug", flat=True)))
+
+
 def delete_tool(*, tool: Tool) -> None:
     """A tool goes, unless an agent's current revision names it."""
-    current = AgentRevision.objects.for_tenant(tool.tenant_id).filter(
-        pk__in=_current(tool.tenant_id), tools__contains=[{"tool": tool.name}]
-    )
-    if agents := sorted(current.values_list("agent__slug", flat=True)):
+    if agents := users_of([tool]):
         raise InUse(tool.name, agents)
     tool.delete()
 
@@ -118,10 +146,22 @@ def import_tools(*, tenant: Tenant, tools: Sequence[Imported], headers: dict[str
     saved = []
     for one in tools:
         known = Tool.objects.for_tenant(tenant).filter(name=one.name).first()
-        fields = {name: getattr(one, name) for name in Imported.__struct_fields__}
-        fields["request"] = {**fields["request"], "headers": headers}
-        saved.append(save_http_tool(tenant=tenant, tool=known, **fields))
+        saved.append(save_http_tool(tenant=tenant, tool=known, **_imported(one, headers)))
     return saved
+
+
+def check_import(*, tenant: Tenant, tools: Sequence[Imported], headers: dict[str, str]) -> None:
+    """Whether `import_tools` would take them, or the problem."""
+    taken = Tool.objects.for_tenant(tenant).filter(name__in=[one.name for one in tools], kind="mcp")
+    if (name := taken.values_list("name", flat=True).first()) is not None:
+        raise bad_field("operations", f"{name!r} is the name of an MCP server's tool; name the operations without it")
+    for one in tools:
+        check_http_tool(Tool(tenant=tenant, kind="http", **_imported(one, headers)))
+
+
+def _imported(one: Imported, headers: dict[str, str]) -> dict[str, Any]:
+    fields = {name: getattr(one, name) for name in Imported.__struct_fields__}
+    return {**fields, "request": {**fields["request"], "headers": headers}}
 
 
 def save_server(*, tenant: Tenant, server: McpServer | None = None, **fields: Any) -> McpServer:
@@ -157,11 +197,11 @@ def answer_call(*, call: ToolCall, answer: str, redis_url: str) -> None:
         with connection.cursor() as cursor:
             cursor.execute("SELECT pg_notify(%s, '')", [TOOLS_CHANNEL])
     queue = Queue(redis_url, call.task.pool.slug)
-    event = {"id": call.call_id, "name": call.name, "is_error": False, "result": answer}
+    event = event_of(call.call_id, call.name, Result(answer))
     try:
-        queue.note(str(call.task_id), "tool_result", msgspec.json.encode(event).decode())
+        queue.note(str(call.task_id), "tool_result", event, once=call.call_id)
     except QueueUnavailable as error:
-        log.warning("the stream of task %s does not show the answer: %s", call.task_id, error)
+        log.warning("the stream of task %s shows the answer when the task goes on: %s", call.task_id, error)
     finally:
         queue.close()
 

@@ -3,20 +3,25 @@
 The web processes refuse by a column of the tenant or key (`budget_spent_until`), which they remember with it and hear changes of.
 So a stop holds over all of them within moments, asks nobody per request, and ends by itself with the month. What was accepted
 before goes on. Any number of processes may look at once: notices are unique, and a column is written only where it differs.
+
+Postgres tells of each tenant with a budget whose turn was recorded (NOTIFY, by the trigger that counts it): that tenant's budgets
+are looked at then. All are looked at every few seconds: the GPU bill, new and raised budgets, and words that nobody heard.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Collection, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
+from uuid import UUID
 
 from asgiref.sync import sync_to_async
-from django.db import close_old_connections, transaction
+from django.db import close_old_connections, connections, transaction
 from django.utils import timezone
 
 from agents.faces.context import Context
@@ -29,20 +34,84 @@ from webhooks.announcing import Announcement, announce
 log = logging.getLogger(__name__)
 
 LOOK_EVERY_S = 5.0
+"""At all budgets."""
+PAUSE_S = 0.1
+"""Between two looks, so that a flood of turns is looked at in bulk."""
+LISTEN_AGAIN_S = 1.0
+CHANNEL = "opsite_budgets"
+"""Postgres' NOTIFY, with the tenant's id (billing/migrations/0003)."""
 
 
 async def watch(context: Context, stop: asyncio.Event) -> None:
-    """Look after all budgets until `stop`: a chore of `manage.py effects`."""
+    """Look after all budgets until `stop`: a chore of `manage.py effects`. Its looks have a thread of their own."""
+    heard: set[UUID] = set()
+    wake = asyncio.Event()
+    beside = [
+        asyncio.create_task(_listen(context, heard, wake), name="budgets that were charged"),
+        asyncio.create_task(_wake_on(stop, wake)),
+    ]
+    with ThreadPoolExecutor(max_workers=1, thread_name_prefix="budgets") as thread:
+
+        async def look_at(tenants: frozenset[UUID] | None) -> None:
+            await sync_to_async(_look, thread_sensitive=False, executor=thread)(tenants)
+
+        try:
+            await _look_on(look_at, stop, heard, wake)
+        finally:
+            for task in beside:
+                task.cancel()
+            await asyncio.gather(*beside, return_exceptions=True)
+            await sync_to_async(connections.close_all, thread_sensitive=False, executor=thread)()
+
+
+async def _look_on(
+    look_at: Callable[[frozenset[UUID] | None], Awaitable[None]],
+    stop: asyncio.Event,
+    heard: set[UUID],
+    wake: asyncio.Event,
+) -> None:
+    clock = asyncio.get_running_loop().time
+    all_at = clock()
     while not stop.is_set():
-        await sync_to_async(_look)()
+        wake.clear()
+        tenants = None if clock() >= all_at else frozenset(heard)
+        heard.clear()
+        await look_at(tenants)
+        if tenants is None:
+            all_at = clock() + LOOK_EVERY_S
         with suppress(TimeoutError):
-            await asyncio.wait_for(stop.wait(), LOOK_EVERY_S)
+            await asyncio.wait_for(stop.wait(), PAUSE_S)
+        with suppress(TimeoutError):
+            await asyncio.wait_for(wake.wait(), max(0.0, all_at - clock()))
 
 
-def look(*, now: datetime) -> list[BudgetNotice]:
-    """One look at all budgets; returns what was said for the first time."""
+async def _wake_on(stop: asyncio.Event, wake: asyncio.Event) -> None:
+    await stop.wait()
+    wake.set()
+
+
+async def _listen(context: Context, heard: set[UUID], wake: asyncio.Event) -> None:
+    while True:
+        try:
+            async with await context.db.connect() as connection:
+                await connection.execute(f"LISTEN {CHANNEL}")
+                async for word in connection.notifies():
+                    heard.add(UUID(word.payload))
+                    wake.set()
+        except Exception as error:
+            log.warning("budgets that are charged are not heard of at once: %s", error)
+        await asyncio.sleep(LISTEN_AGAIN_S)
+
+
+def look(*, now: datetime, tenants: Collection[UUID] | None = None) -> list[BudgetNotice]:
+    """One look at all budgets, or at those of some tenants; returns what was said for the first time."""
     month = Month.of(now.astimezone(UTC))
-    budgets = list(Budget.objects.across_tenants().select_related("tenant", "api_key"))
+    rows = Budget.objects.across_tenants().select_related("tenant", "api_key")
+    owners, keys = Tenant.objects.all(), ApiKey.objects.across_tenants()
+    if tenants is not None:
+        rows = rows.filter(tenant__in=tenants)
+        owners, keys = owners.filter(pk__in=tenants), keys.filter(tenant__in=tenants)
+    budgets = list(rows)
     amounts = spent(budgets, month=month) if budgets else {}
     said = [
         notice
@@ -51,9 +120,8 @@ def look(*, now: datetime) -> list[BudgetNotice]:
         if (notice := _say(budget, kind=kind, spent=amounts[budget.pk], month=month.start.date())) is not None
     ]
     stopped = [budget for budget in budgets if budget.is_hard and amounts[budget.pk] >= budget.amount]
-    _stop({budget.tenant_id for budget in stopped if budget.api_key_id is None}, Tenant.objects.all(), month.end)
-    keys = {budget.api_key_id for budget in stopped if budget.api_key_id is not None}
-    _stop(keys, ApiKey.objects.across_tenants(), month.end)
+    _stop({budget.tenant_id for budget in stopped if budget.api_key_id is None}, owners, month.end)
+    _stop({budget.api_key_id for budget in stopped if budget.api_key_id is not None}, keys, month.end)
     return said
 
 
@@ -110,6 +178,6 @@ def _stop(owners: Iterable[Any], rows: Any, until: datetime) -> None:
         rows.filter(pk__in=freed).update(budget_spent_until=None)
 
 
-def _look() -> None:
+def _look(tenants: frozenset[UUID] | None) -> None:
     close_old_connections()
-    look(now=timezone.now())
+    look(now=timezone.now(), tenants=tenants)

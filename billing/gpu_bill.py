@@ -223,4 +223,6 @@ def _is_settled(hour: datetime, *, now: datetime) -> bool:
     if over_for >= SETTLED_AT_THE_LATEST:
         return True
     open_tasks = Task.objects.across_tenants().filter(~Q(state__in=sorted(OUTCOMES)))  # as the index `task_open` has it
-    return not open_tasks.filter(turns__state=TaskState.RUNNING, turns__claimed_at__lt=hour + HOUR).exists()
+    # One that waits to be taken over was served, too.
+    was_served = {"turns__state__in": [TaskState.RUNNING, TaskState.QUEUED], "turns__claimed_at__lt": hour + HOUR}
+    return not open_tasks.filter(**was_served).exists()

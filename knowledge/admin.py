@@ -1,4 +1,4 @@
-"""Collections and their documents in the console: looked at, deleted, and tried again."""
+"""Collections and their documents in the console: looked at, uploaded, deleted, and tried again."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from django.http import HttpRequest
 from unfold.decorators import display
 
 from knowledge import services
+from knowledge.admin_forms import DocumentForm
 from knowledge.models import Collection, Document
 from tenants.admin import AcrossTenants, ReadOnly
 
@@ -66,11 +67,29 @@ class DocumentAdmin(Deletable):
     list_filter = ("state", "tenant")
     search_fields = ("title", "collection__slug", "tenant__slug")
     list_select_related = ("tenant", "collection")
+    autocomplete_fields = ("collection", "api_key")
     actions: ClassVar = ["try_again"]
     fields = (
         "tenant", "collection", "title", "format", "metadata", "api_key", "version", "state", "error", "attempts", "retry_at",
         "chunk_count", "measured_in", "tokens", "created_at", "uploaded_at", "ingested_at", "text",
     )  # fmt: skip
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm("knowledge.add_document")
+
+    def get_form(self, request: HttpRequest, obj: Document | None = None, change: bool = False, **kwargs: Any) -> Any:
+        return super().get_form(request, obj, change, **({} if change else {"form": DocumentForm}), **kwargs)
+
+    def get_fields(self, request: HttpRequest, obj: Document | None = None) -> Any:
+        return ("collection", "api_key", "title", "format", "file", "text") if obj is None else self.fields
+
+    def save_model(self, request: HttpRequest, obj: Document, form: Any, change: bool) -> None:
+        said = {name: form.cleaned_data[name] for name in ("collection", "api_key", "title", "format", "text")}
+        document, created = services.put_document(**said)
+        obj.__dict__.update({name: value for name, value in document.__dict__.items() if name != "_state"})
+        obj._state.adding = False
+        if not created:
+            messages.warning(request, "There was a document of this title: its text is replaced.")
 
     @display(description="state", label=STATE_COLOURS)
     def shown_state(self, document: Document) -> str:

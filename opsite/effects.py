@@ -8,6 +8,7 @@ at a time. Each gets the web process's context: it submits tasks by the very pat
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
@@ -16,6 +17,7 @@ from functools import partial
 from django.conf import settings
 
 from agents.faces.context import Context
+from agents.faces.shares import Share, share_of_each
 from agents.runner.chore import Runner
 from batches.runner.chore import run_batches
 from batches.runner.tidy import tidy_files
@@ -54,14 +56,24 @@ CHORES: dict[str, Chore] = {
 
 
 async def run(
-    stop: asyncio.Event, *, database_url: str, redis_url: str, body_limit: int, chores: Mapping[str, Chore] = CHORES
+    stop: asyncio.Event,
+    *,
+    database_url: str,
+    redis_url: str,
+    body_limit: int,
+    connections: int,
+    chores: Mapping[str, Chore] = CHORES,
 ) -> None:
-    """All chores, until `stop` is set."""
-    context = await Context.start(database_url=database_url, redis_url=redis_url, body_limit=body_limit)
+    """All chores, until `stop` is set. Each has its share of the connections to Postgres; the rest is for what they submit."""
+    context = await Context.start(
+        database_url=database_url, redis_url=redis_url, body_limit=body_limit, connections=connections
+    )
+    each = share_of_each(connections, chores=len(chores))
     try:
         async with asyncio.TaskGroup() as group:
             for name, chore in chores.items():
-                group.create_task(_kept_up(name, chore, context, stop), name=name)
+                own = dataclasses.replace(context, db=Share(context.db, connections=each))
+                group.create_task(_kept_up(name, chore, own, stop), name=name)
             group.create_task(stop.wait())
     finally:
         await context.close()

@@ -76,6 +76,12 @@ class Pool(Recipe):
         help_text="Where the host has no room for a worker beside those that are there, a roll-out ends one old worker before its "
         "successor serves, one at a time: the fleet is smaller meanwhile. Off: it waits for room.",
     )
+    token_prices = models.JSONField(
+        default=list,
+        blank=True,
+        editable=False,
+        help_text="What a million tokens cost, from moments on. Triggers of `billing` write it: who changes a price changes it.",
+    )
     is_paused = models.BooleanField(default=False, help_text="The fleet is left as it is.")
     created_at = models.DateTimeField(auto_now_add=True)
 

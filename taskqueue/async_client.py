@@ -123,8 +123,8 @@ class AsyncQueue:
         found = await self._link.ask("XRANGE", keys.log(self.pool, task), f"{first}-0", "+")
         return entries.read_raw(entries.pairs(found))
 
-    async def note(self, task: str, kind: EventKind, data: str) -> int:
-        return await self._run(calls.note(task, kind, data))
+    async def note(self, task: str, kind: EventKind, data: str, *, once: str) -> int:
+        return await self._run(calls.note(task, kind, data, once))
 
     async def end_task(self, task: str, *, turn: str, state: OutcomeState, error: TaskError | None = None) -> bool:
         return await self._run(calls.end_task(task, turn, state, error))

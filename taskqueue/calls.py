@@ -154,9 +154,9 @@ def follow(task: str, inbox: str) -> Call[int]:
     return Call(script("follow"), (task, inbox), int)
 
 
-def note(task: str, kind: EventKind, data: str) -> Call[int]:
+def note(task: str, kind: EventKind, data: str, once: str) -> Call[int]:
     """An event of a task between its turns."""
-    return Call(script("note"), (task, kind, data), int)
+    return Call(script("note"), (task, kind, data, once), int)
 
 
 def end_task(task: str, turn: str, state: OutcomeState, error: TaskError | None) -> Call[bool]:

@@ -36,6 +36,8 @@ class RecordBody(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     goes_on: bool = False
     after: int = 0
     has_logprobs: bool = False
+    claimed_ms: int = 0
+    tokens: int = 0
 
 
 _record_decoder = msgspec.msgpack.Decoder(RecordBody)
@@ -101,6 +103,8 @@ def read_record(entry_id: bytes, fields: dict[bytes, bytes]) -> Record:
             "goes_on": body.goes_on,
             "after": body.after,
             "has_logprobs": body.has_logprobs,
+            "claimed_ms": body.claimed_ms,
+            "tokens": body.tokens,
         },
         Record,
     )

@@ -77,12 +77,21 @@ class SamplingParams(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=Tr
     logprobs: int | None = None
 
 
+class Allowance(msgspec.Struct, frozen=True, kw_only=True):
+    """What a turn may cost at most, and what its tokens cost: whole trillionths of the currency."""
+
+    left: int
+    prompt_token: int
+    answer_token: int
+
+
 class TurnBody(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     """What the engine needs to run a turn: chat messages (the model's own template is applied), a plain prompt, or texts to embed.
 
     `tool_choice` is `auto`, `none`, `required`, or the name of the one tool to call. `tools_run_here`: the calls are Opsite's to
     make, so a turn that ends in calls does not end its task. `embed` are texts for an embedding engine;
-    `truncate` lets it cut those that are longer than its model takes, where it would refuse them.
+    `truncate` lets it cut those that are longer than its model takes, where it would refuse them. With an `allowance` the answer
+    has no more tokens than it buys behind the prompt.
     """
 
     messages: tuple[ChatMessage, ...] = ()
@@ -94,6 +103,7 @@ class TurnBody(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     output: OutputForm | None = None
     embed: tuple[str, ...] = ()
     truncate: bool = False
+    allowance: Allowance | None = None
 
 
 class Submission(msgspec.Struct, frozen=True, kw_only=True):
@@ -280,7 +290,8 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     """A change that the recorder brings to Postgres. `id` is the entry's id in the `record` stream.
 
     `kind` is `claimed`, `requeued`, `finished`, or `closed` (a task ended between two turns; `turn` is its last). `text` is absent
-    where the queue itself ended the turn: then the log has it, from the event `after` on. With `goes_on` the task did not end.
+    where the queue itself ended the turn: then the log has it, from the event `after` on. With `goes_on` the task did not end. Of
+    one that was `requeued` it is told when its attempt began (`claimed_ms`), and how many `tokens` all attempts had streamed.
     `has_logprobs` as in `Finish`.
     """
 
@@ -301,6 +312,8 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     goes_on: bool = False
     after: int = 0
     has_logprobs: bool = False
+    claimed_ms: int = 0
+    tokens: int = 0
 
 
 class Event(msgspec.Struct, frozen=True, array_like=True):

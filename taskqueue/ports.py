@@ -65,8 +65,11 @@ class AsyncQueuePort(Protocol):
         ...
 
     # -- for those who act between the turns of a task --------------------------------------------
-    async def note(self, task: str, kind: EventKind, data: str) -> int:
-        """Append an event (JSON) to the log of a task that waits between its turns; its number, 0 if it does not wait there."""
+    async def note(self, task: str, kind: EventKind, data: str, *, once: str) -> int:
+        """Append an event (JSON) to the log of a task that waits between its turns; its number, 0 if it does not wait there.
+
+        An event whose `id` is `once` and that stands there already is not told twice.
+        """
         ...
 
     async def end_task(self, task: str, *, turn: str, state: OutcomeState, error: TaskError | None = None) -> bool:

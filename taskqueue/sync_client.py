@@ -108,8 +108,8 @@ class Queue:
             found = self._redis.xrange(keys.log(self.pool, task), f"{first}-0", "+")
         return entries.read_raw(cast("list[tuple[bytes, dict[bytes, bytes]]]", found))
 
-    def note(self, task: str, kind: EventKind, data: str) -> int:
-        return self._run(calls.note(task, kind, data))
+    def note(self, task: str, kind: EventKind, data: str, *, once: str) -> int:
+        return self._run(calls.note(task, kind, data, once))
 
     def end_task(self, task: str, *, turn: str, state: OutcomeState, error: TaskError | None = None) -> bool:
         return self._run(calls.end_task(task, turn, state, error))

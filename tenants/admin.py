@@ -19,7 +19,7 @@ from unfold.widgets import UnfoldAdminPasswordWidget
 
 from tenants import keys, secrets, services
 from tenants.models import ApiKey, Secret, Tenant
-from tenants.scoping import tenant_scope
+from tenants.scoping import TenantOwned, tenant_scope
 
 QUEUE_LIMITS = ("max_waiting", "max_running")
 LIMITS = ("requests_per_minute", "tokens_per_minute", "tokens_per_month")
@@ -49,6 +49,12 @@ class AcrossTenants(ModelAdmin):
         rows = self.model._default_manager.all().across_tenants()
         ordering = self.get_ordering(request)
         return rows.order_by(*ordering) if ordering else rows
+
+    def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        """A row that a form refers to may be any tenant's; the form says which tenant's it must be."""
+        if issubclass(db_field.related_model, TenantOwned):
+            kwargs.setdefault("queryset", db_field.related_model.objects.across_tenants())
+        return super().formfield_for_foreignkey(db_field, request, **kwargs)
 
 
 class Facts(ModelAdmin):

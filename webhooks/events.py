@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 EVENT_TYPES = (
-    "task.succeeded", "task.failed", "task.cancelled", "task.expired", "budget.warning", "budget.spent",
+    "task.succeeded", "task.failed", "task.cancelled", "task.expired", "task.waiting", "budget.warning", "budget.spent",
     "batch.completed", "batch.failed", "batch.expired", "batch.cancelled",
 )  # fmt: skip
 PING = "webhook.test"

@@ -19,7 +19,10 @@ TOOLS = (
     'What it may call: `{"tool": "<name>"}` of the tenant\'s, or `{"builtin": "<name>"}`: `calculator`, `current_time`, '
     "`ask_human`, `knowledge_search` (with `collections`), `hand_off` (with `agents`)."
 )
-LIMITS = "How far one task may go: `max_turns` (10), `max_tokens` and `max_seconds` (0: no limit)."
+LIMITS = (
+    "How far one task may go: `max_turns` (10), `max_tokens`, `max_seconds` and `max_cost` (0: no limit). `max_cost` is money in "
+    "the currency of `GET /api/v1/usage`, a text or a number with six decimals at most; it needs a pool whose tokens have a price."
+)
 
 
 class Form(serializers.Serializer[Any]):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 
-import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -14,6 +13,7 @@ from agents.faces.found import find, public
 from agents.faces.requests import AnswerRequest, decode
 from agents.submissions import TOOLS_CHANNEL
 from agents.tool_services import NothingAsked
+from agents.tools.results import Result, event_of
 from taskqueue.failures import QueueUnavailable
 
 log = logging.getLogger(__name__)
@@ -29,9 +29,9 @@ async def answer(context: Context, request: Request) -> Response:
     if answered is None:
         raise NothingAsked(given.call)
     await context.db.run("SELECT pg_notify(%s, '')", TOOLS_CHANNEL)
-    event = {"id": given.call, "name": answered["name"], "is_error": False, "result": given.answer}
+    event = event_of(given.call, answered["name"], Result(given.answer))
     try:
-        await context.hub.queue(row["pool"]).note(str(row["id"]), "tool_result", msgspec.json.encode(event).decode())
+        await context.hub.queue(row["pool"]).note(str(row["id"]), "tool_result", event, once=given.call)
     except QueueUnavailable as error:  # the answer is kept: who asked again would be told that nothing waits
-        log.warning("the stream of task %s does not show the answer: %s", row["id"], error)
+        log.warning("the stream of task %s shows the answer when the task goes on: %s", row["id"], error)
     return answers.json(public(row), 202)

@@ -28,9 +28,9 @@ class Context:
     body_limit: int
 
     @classmethod
-    async def start(cls, *, database_url: str, redis_url: str, body_limit: int) -> Context:
-        """Open the connections."""
-        db = Database(database_url)
+    async def start(cls, *, database_url: str, redis_url: str, body_limit: int, connections: int = 8) -> Context:
+        """Open the connections; of those to Postgres at most so many."""
+        db = Database(database_url, connections=connections)
         await db.open()
         hub = EventHub(redis_url, f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}")
         directory = Directory(db)

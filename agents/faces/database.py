@@ -43,7 +43,7 @@ NOTE_USE = """
 _AGENT = """
     SELECT a.id, a.slug, r.id AS revision, r.number, r.system_prompt, r.params, r.tools, r.output_form, p.id AS pool_id,
            p.slug AS pool, p.engine, p.default_params, p.max_waiting AS pool_max_waiting, l.tokens AS answer_tokens,
-           {percent} AS percent
+           p.token_prices, (r.limits->>'max_cost')::numeric AS max_cost, {percent} AS percent
     FROM agents_agent a {joins}
     JOIN orchestrator_pool p ON p.id = r.pool_id
     LEFT JOIN agents_answerlength l ON l.agent_id = a.id
@@ -130,7 +130,8 @@ ACCEPT = """
         SELECT * FROM jsonb_to_recordset(%s::jsonb) AS x(
             id uuid, turn uuid, tenant uuid, agent uuid, revision uuid, pool uuid, conversation uuid, api_key uuid, input jsonb,
             params jsonb, options jsonb, output_form text, parent_call uuid, priority int, deadline_at timestamptz, metadata jsonb,
-            idempotency_key text, idempotency_digest text, estimated_tokens int, new_messages jsonb, response jsonb)
+            idempotency_key text, idempotency_digest text, estimated_tokens int, new_messages jsonb, response jsonb,
+            allowance jsonb)
     ), accepted AS (
         INSERT INTO agents_task (id, tenant_id, agent_id, revision_id, pool_id, conversation_id, api_key_id, state, input, params,
             options, output_form, parent_call_id, priority, deadline_at, metadata, idempotency_key, idempotency_digest,
@@ -142,8 +143,8 @@ ACCEPT = """
         RETURNING id, created_at
     ), turns AS (
         INSERT INTO agents_turn (id, tenant_id, task_id, number, state, attempts, worker, context, output, prompt_tokens,
-            completion_tokens, created_at, queued_at)
-        SELECT r.turn, r.tenant, r.id, 1, 'queued', 0, '', '[]'::jsonb, '', 0, 0, a.created_at, a.created_at
+            completion_tokens, created_at, queued_at, allowance)
+        SELECT r.turn, r.tenant, r.id, 1, 'queued', 0, '', '[]'::jsonb, '', 0, 0, a.created_at, a.created_at, r.allowance
         FROM rows r JOIN accepted a ON a.id = r.id
     ), said AS (
         INSERT INTO agents_message (id, tenant_id, conversation_id, task_id, number, role, content, created_at)
@@ -202,15 +203,15 @@ async def _accept(
 
 
 class Database:
-    """A few connections to Postgres; what they cannot do is a `Problem` 503."""
+    """A few connections to Postgres (`connections` at most); what they cannot do is a `Problem` 503."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, connections: int = 8) -> None:
         self._url = url
         self._pool: AsyncConnectionPool[psycopg.AsyncConnection[Row]] = AsyncConnectionPool(
             # Few statements, asked very often: plan each once. Planning `ACCEPT` anew, or compiling it, costs more than it.
             with_settings(url, plan_cache_mode="force_generic_plan", jit="off"),
             min_size=1,
-            max_size=8,
+            max_size=connections,
             open=False,
             timeout=5.0,
             reconnect_timeout=5.0,

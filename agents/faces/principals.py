@@ -14,6 +14,7 @@ import time
 import uuid
 from collections.abc import Awaitable, Callable, Hashable
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any, Generic, NamedTuple, TypeVar
 
 import psycopg
@@ -68,7 +69,8 @@ class AgentRef(NamedTuple):
     """A revision of an agent and its pool. `answer_tokens`: the mean length of its answers, None if none was measured.
 
     `tools` are those that it calls by itself. `percent` of the agent's new tasks get this revision, and `shares` are the revisions
-    that share them (itself included) where there are several. `is_pinned`: the caller named this very revision.
+    that share them (itself included) where there are several. `is_pinned`: the caller named this very revision. `max_cost` is what
+    a task may cost (None: no limit) by `token_prices`, the pool's as `agents.money` reads them.
     """
 
     id: uuid.UUID
@@ -85,6 +87,8 @@ class AgentRef(NamedTuple):
     default_params: dict[str, Any]
     pool_max_waiting: int
     answer_tokens: float | None
+    token_prices: list[dict[str, Any]]
+    max_cost: Decimal | None
     percent: int
     shares: tuple[AgentRef, ...] = ()
     is_pinned: bool = False

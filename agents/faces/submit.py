@@ -8,7 +8,10 @@ import uuid
 from collections.abc import Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any, NamedTuple
+
+import msgspec
 
 from agents.faces import database
 from agents.faces.acceptance import Candidate
@@ -26,6 +29,7 @@ from agents.faces.requests import TaskRequest
 from agents.faces.submitted import Submitted
 from agents.lifecycle import TaskState
 from agents.limits import bill, headers, refusal_of_spent
+from agents.money import allowance
 from agents.output_forms import stored
 from agents.problems import LIMIT_CODES, Problem, bad_field, unavailable
 from agents.sampling import layered, validated
@@ -47,12 +51,15 @@ async def submit(
     *,
     follow: bool = False,
     parent_call: uuid.UUID | None = None,
+    money_left: Decimal | None = None,
 ) -> Submitted:
-    """Accept a task; raises the `Problem` that refuses it."""
+    """Accept a task; raises the `Problem` that refuses it. `money_left`: what those that hand it over may still spend."""
     agent = await context.directory.agent(principal.tenant, request.agent)
     if agent is None:
         raise bad_field("agent", f"there is no agent {request.agent!r}")
-    return await submit_to(context, principal, agent, request, follow=follow, parent_call=parent_call)
+    return await submit_to(
+        context, principal, agent, request, follow=follow, parent_call=parent_call, money_left=money_left
+    )
 
 
 async def submit_to(
@@ -64,10 +71,18 @@ async def submit_to(
     follow: bool = False,
     response: AsResponse | None = None,
     parent_call: uuid.UUID | None = None,
+    money_left: Decimal | None = None,
 ) -> Submitted:
     """As `submit`, with the agent known. `parent_call` is the tool call by which another task hands this one over."""
     (submitted,) = await submit_together(
-        context, principal, agent, [request], follow=follow, response=response, parent_call=parent_call
+        context,
+        principal,
+        agent,
+        [request],
+        follow=follow,
+        response=response,
+        parent_call=parent_call,
+        money_left=money_left,
     )
     return submitted
 
@@ -81,6 +96,7 @@ async def submit_together(
     follow: bool = False,
     response: AsResponse | None = None,
     parent_call: uuid.UUID | None = None,
+    money_left: Decimal | None = None,
 ) -> list[Submitted]:
     """Several tasks of one call, which counts as one request: all of them are accepted, or none. One revision answers all."""
     keyed = idempotency(requests, response, agent=agent.name)
@@ -102,6 +118,7 @@ async def submit_together(
             follow=follow,
             response=response,
             parent_call=parent_call,
+            money_left=money_left,
         )
         for number, (task, request, by) in enumerate(zip(ids, requests, keyed, strict=True))
     ]
@@ -158,6 +175,7 @@ def _draft(
     follow: bool,
     response: AsResponse | None,
     parent_call: uuid.UUID | None,
+    money_left: Decimal | None,
 ) -> _Draft:
     """One task of a call, ready to be accepted. `counts`: as the call's one request."""
     embed = texts_of(request, agent)
@@ -180,7 +198,9 @@ def _draft(
         truncate=request.truncate is True,
     )
     options = options_of(beside)
-    body = body_of(asked, params, options, output_form=stored(form))
+    left = [amount for amount in (agent.max_cost, money_left) if amount is not None]
+    allowed = allowance(left, prices=agent.token_prices, now=datetime.now(UTC))
+    body = msgspec.structs.replace(body_of(asked, params, options, output_form=stored(form)), allowance=allowed)
     row: Row = {
         "id": task,
         "turn": turn,
@@ -194,6 +214,7 @@ def _draft(
         "params": params,
         "options": options,
         "output_form": stored(form),
+        "allowance": allowed,
         "parent_call": parent_call,
         "priority": request.priority,
         "deadline_at": deadline_at,

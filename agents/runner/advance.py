@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
+from django.conf import settings
 
 from agents.faces.context import Context
+from agents.lifecycle import ENDED_CALLS, CallState
+from agents.money import MoneyLimit, allowance
 from agents.runner import statements
-from agents.runner.step import End, Next, next_step
+from agents.runner.step import End, Next, Wait, next_step
 from agents.submissions import body_of, submission
-from taskqueue.messages import Submission
+from agents.tools.results import Result, event_of
+from taskqueue.async_client import AsyncQueue
+from taskqueue.messages import Allowance, Submission
 from tenants.identifiers import new_id
 
 
@@ -26,15 +32,27 @@ async def advance(context: Context, task: uuid.UUID) -> None:
             return
         turns = await (await connection.execute(statements.TURNS, [task])).fetchall()
         calls = await (await connection.execute(statements.CALLS, [turns[-1]["id"]])).fetchall()
-        step = next_step(task=row, turn=turns[-1], calls=calls, now=row["now"])
+        money: list[MoneyLimit] = []
+        if row["may_cost"]:
+            limits = await (await connection.execute(statements.MONEY, {"task": task})).fetchall()
+            money = [MoneyLimit(**limit) for limit in limits]
+        step = next_step(
+            task=row, turn=turns[-1], calls=calls, now=row["now"], money=money, currency=settings.OPSITE_CURRENCY
+        )
+        queue = context.hub.queue(row["pool"])
+        if not isinstance(step, Wait):
+            # Whoever wrote a result may have been killed before it was told. Before the commit: after it the task waits no more.
+            await _tell(queue, str(task), calls)
         turn = new_id()
         if isinstance(step, Next):
             messages = [*row["input"], *(message for one in turns for message in one["context"]), *step.context]
-            following = _submission(row, turn=turn, messages=messages)  # what cannot be made is not committed
+            allowed = allowance([one.left for one in money], prices=row["token_prices"], now=row["now"])
+            following = _submission(
+                row, turn=turn, messages=messages, allowed=allowed
+            )  # what cannot be made is not committed
             values = {"turn": turn, "tenant": row["tenant"], "task": task, "number": step.number}
-            context_json = msgspec.json.encode(step.context).decode()
-            await connection.execute(statements.NEXT_TURN, {**values, "context": context_json})
-    queue = context.hub.queue(row["pool"])
+            encoded = {"context": _json(step.context), "allowance": None if allowed is None else _json(allowed)}
+            await connection.execute(statements.NEXT_TURN, {**values, **encoded})
     if isinstance(step, End):
         await queue.end_task(str(task), turn=str(turns[-1]["id"]), state=step.state, error=step.error)
     elif isinstance(step, Next):
@@ -42,13 +60,29 @@ async def advance(context: Context, task: uuid.UUID) -> None:
         await queue.enqueue([following])
 
 
-def _submission(row: dict[str, Any], *, turn: uuid.UUID, messages: list[dict[str, Any]]) -> Submission:
+async def _tell(queue: AsyncQueue, task: str, calls: Sequence[dict[str, Any]]) -> None:
+    """The results in the task's stream, each once, whoever told of it before."""
+    for call in calls:
+        if (state := CallState(call["state"])) in ENDED_CALLS:
+            result = Result(call["result"], is_error=state == CallState.FAILED)
+            event = event_of(call["call_id"], call["name"], result)
+            await queue.note(task, "tool_result", event, once=call["call_id"])
+
+
+def _json(value: Any) -> str:
+    return msgspec.json.encode(value).decode()
+
+
+def _submission(
+    row: dict[str, Any], *, turn: uuid.UUID, messages: list[dict[str, Any]], allowed: Allowance | None
+) -> Submission:
+    body = body_of(messages, row["params"], row["options"], output_form=row["output_form"])
     return submission(
         turn=str(turn),
         task=str(row["id"]),
         tenant=str(row["tenant"]),
         key=str(row["key"] or ""),
-        body=body_of(messages, row["params"], row["options"], output_form=row["output_form"]),
+        body=msgspec.structs.replace(body, allowance=allowed),
         weight=row["weight"],
         max_running=row["max_running"],
         key_max_running=row["key_max_running"],

@@ -27,7 +27,7 @@ from agents.runner.claimed import ClaimedCall, Waits
 from agents.runner.hand_off import hand_off, outcome
 from agents.runner.make import Elsewhere, make
 from agents.submissions import TOOLS_CHANNEL
-from agents.tools.results import UNKNOWN, Result
+from agents.tools.results import UNKNOWN, Result, event_of
 from outbound.client import Outbound
 from taskqueue.failures import QueueUnavailable
 
@@ -39,8 +39,6 @@ RENEW_S = 3.0
 LOOK_S = 1.0
 ATTEMPTS_MAX = 3
 LEAVE_S = 5.0
-SHOWN_MAX = 4_000
-"""Characters of a result that go into the task's stream."""
 REPEATABLE = ["calculator", "current_time", "knowledge_search", "hand_off", "ask_human"]
 
 
@@ -162,8 +160,9 @@ class Runner:
                 await asyncio.sleep(LOOK_S)
 
     async def _tell(self, pool: str, task: uuid.UUID, call_id: str, name: str, result: Result) -> None:
-        event = {"id": call_id, "name": name, "is_error": result.is_error, "result": result.text[:SHOWN_MAX]}
-        await self._context.hub.queue(pool).note(str(task), "tool_result", msgspec.json.encode(event).decode())
+        await self._context.hub.queue(pool).note(
+            str(task), "tool_result", event_of(call_id, name, result), once=call_id
+        )
 
     async def _look_after(self) -> None:
         """What nobody else does: lost runners' calls, children that ended, tasks that can go on, calls of tasks that ended."""

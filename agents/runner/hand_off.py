@@ -7,6 +7,7 @@ from typing import Any
 from agents.faces.context import Context
 from agents.faces.requests import TaskRequest
 from agents.faces.submit import submit
+from agents.money import MoneyLimit
 from agents.runner import statements
 from agents.runner.claimed import ClaimedCall, Waits
 from agents.tools.builtins import Builtin
@@ -22,6 +23,9 @@ async def hand_off(context: Context, call: ClaimedCall, one: Builtin, arguments:
     row = await context.db.one(statements.DEPTH, call.task)
     if row is not None and row["depth"] >= DEPTH_MAX:
         raise CallFailed(f"Work was handed over {DEPTH_MAX} times in a row already; do it here.", sent=False)
+    left = [MoneyLimit(**limit).left for limit in await context.db.all(statements.MONEY, task=call.task)]
+    if left and min(left) <= 0:
+        raise CallFailed("The money that this task may cost is spent, so nothing is handed over.", sent=False)
     principal = await context.directory.principal_of(call.key)
     request = TaskRequest(
         agent=arguments["agent"],
@@ -29,7 +33,7 @@ async def hand_off(context: Context, call: ClaimedCall, one: Builtin, arguments:
         idempotency_key=f"hand-off-{call.id}",
         priority=call.priority,
     )
-    await submit(context, principal, request, parent_call=call.id)
+    await submit(context, principal, request, parent_call=call.id, money_left=min(left, default=None))
     return Waits()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from agents.announcing import ASK_HUMAN, announcing_waits
 from agents.lifecycle import ENDED_CALLS, OUTCOMES
 
 _ENDED = ", ".join(f"'{state}'" for state in sorted(ENDED_CALLS))
@@ -51,9 +52,16 @@ HAND_BACK = """
     UPDATE agents_toolcall SET state = 'pending', lease_until = NULL, attempts = attempts - 1
     WHERE id = %s AND attempts = %s AND state = 'running' RETURNING id
 """
-SET_WAITING = """
-    UPDATE agents_toolcall SET state = 'waiting', lease_until = NULL WHERE id = %s AND attempts = %s AND state = 'running'
-    RETURNING id
+# A call waits for a person, who is told, or for another task.
+SET_WAITING = f"""
+    WITH waits AS (
+        UPDATE agents_toolcall SET state = 'waiting', lease_until = NULL WHERE id = %s AND attempts = %s AND state = 'running'
+        RETURNING id, tenant_id, task_id, call_id, name
+    ), asks AS (
+        SELECT tenant_id, task_id, now() AS at, jsonb_build_array(jsonb_build_object('id', call_id, 'name', name)) AS calls
+        FROM waits WHERE name = '{ASK_HUMAN}'
+    ), announced AS ({announcing_waits("asks", "person")})
+    SELECT id FROM waits
 """
 ANSWER = """
     UPDATE agents_toolcall SET state = %s, result = %s, finished_at = now() WHERE id = %s AND state = 'waiting' RETURNING id
@@ -119,11 +127,41 @@ DEPTH = """
     SELECT max(depth) AS depth FROM above
 """
 
+# The limits of money of a task and of those above it that handed it over; against each count all turns that have ended, of the task
+# and of all that it handed over, at the prices of their pools when they ended (as `billing_usagehour` counts them).
+MONEY = """
+    WITH RECURSIVE above AS (
+        SELECT t.id, t.revision_id, t.parent_call_id, 0 AS depth FROM agents_task t WHERE t.id = %(task)s
+        UNION ALL
+        SELECT t.id, t.revision_id, t.parent_call_id, a.depth + 1 FROM above a JOIN agents_toolcall c ON c.id = a.parent_call_id
+        JOIN agents_task t ON t.id = c.task_id WHERE a.depth < 100
+    ), limited AS (
+        SELECT a.id, a.depth, (r.limits->>'max_cost')::numeric AS max_cost
+        FROM above a JOIN agents_agentrevision r ON r.id = a.revision_id WHERE r.limits ? 'max_cost'
+    ), below AS (
+        SELECT l.id AS root, l.id AS task FROM limited l
+        UNION ALL
+        SELECT b.root, k.id FROM below b JOIN agents_toolcall c ON c.task_id = b.task JOIN agents_task k ON k.parent_call_id = c.id
+    )
+    SELECT l.max_cost AS "limit", l.depth = 0 AS is_own, 0.000001 * coalesce(sum(
+               (u.prompt_tokens - least(u.cached_tokens, u.prompt_tokens)) * x.input
+               + least(u.cached_tokens, u.prompt_tokens) * x.cached_input + u.completion_tokens * x.output), 0) AS spent
+    FROM limited l JOIN below b ON b.root = l.id JOIN agents_task t ON t.id = b.task JOIN orchestrator_pool p ON p.id = t.pool_id
+    LEFT JOIN agents_turn u ON u.task_id = t.id AND u.finished_at IS NOT NULL
+    LEFT JOIN LATERAL (
+        SELECT y.* FROM jsonb_to_recordset(p.token_prices)
+            AS y(valid_from timestamptz, input numeric, cached_input numeric, output numeric)
+        WHERE y.valid_from <= u.finished_at ORDER BY y.valid_from DESC LIMIT 1
+    ) x ON true
+    GROUP BY l.id, l.max_cost, l.depth ORDER BY l.depth
+"""
+
 # -- the next turn -----------------------------------------------------------------------------------
 LOCK = """
     SELECT t.id, t.tenant_id AS tenant, t.api_key_id AS key, t.params, t.options, t.output_form, t.priority,
            t.deadline_at, t.created_at,
-           t.prompt_tokens + t.completion_tokens AS tokens, t.input, r.limits, p.slug AS pool, n.weight, n.max_running,
+           t.prompt_tokens + t.completion_tokens AS tokens, t.input, r.limits, p.slug AS pool, p.token_prices,
+           (r.limits ? 'max_cost' OR t.parent_call_id IS NOT NULL) AS may_cost, n.weight, n.max_running,
            coalesce(k.max_running, 0) AS key_max_running, l.tokens AS answer_tokens, now() AS now, n.is_active, k.revoked_at,
            n.budget_spent_until, k.budget_spent_until AS key_budget_spent_until
     FROM agents_task t JOIN agents_agentrevision r ON r.id = t.revision_id JOIN orchestrator_pool p ON p.id = t.pool_id
@@ -138,7 +176,8 @@ CALLS = """
 NEXT_TURN = """
     WITH turn AS (
         INSERT INTO agents_turn (id, tenant_id, task_id, number, state, attempts, worker, context, output, prompt_tokens,
-            completion_tokens, created_at, queued_at)
-        VALUES (%(turn)s, %(tenant)s, %(task)s, %(number)s, 'queued', 0, '', %(context)s::jsonb, '', 0, 0, now(), now())
+            completion_tokens, created_at, queued_at, allowance)
+        VALUES (%(turn)s, %(tenant)s, %(task)s, %(number)s, 'queued', 0, '', %(context)s::jsonb, '', 0, 0, now(), now(),
+            %(allowance)s::jsonb)
     ) UPDATE agents_task SET state = 'queued' WHERE id = %(task)s
 """

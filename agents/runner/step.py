@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from agents.lifecycle import ENDED_CALLS, CallState
+from agents.money import MoneyLimit
 from agents.tools.chosen import Limits
 from taskqueue.messages import OutcomeState, TaskError
 
@@ -40,8 +41,10 @@ def next_step(
     turn: Mapping[str, Any],
     calls: Sequence[Mapping[str, Any]],
     now: datetime,
+    money: Sequence[MoneyLimit] = (),
+    currency: str = "",
 ) -> Step:
-    """`task` with its deadline, limits and tokens so far; `turn` the last one; `calls` what it asked for."""
+    """`task` with its deadline, limits and tokens so far; `turn` the last one; `calls` what it asked for; `money` what limits it."""
     if task["deadline_at"] is not None and task["deadline_at"] <= now:
         return End("expired")
     limits = msgspec.convert(task["limits"], Limits)
@@ -49,7 +52,8 @@ def next_step(
         return End("failed", late)
     if any(CallState(call["state"]) not in ENDED_CALLS for call in calls):
         return Wait()
-    if (over := _over(limits, task=task, turns=turn["number"], now=now)) is not None:
+    over = _over(limits, task=task, turns=turn["number"], now=now) or _too_dear(money, currency)
+    if over is not None:
         return End("failed", over)
     said = {
         "role": "assistant",
@@ -71,6 +75,17 @@ def _over(limits: Limits, *, task: Mapping[str, Any], turns: int, now: datetime)
         return TaskError("not_allowed", "The tenant or the API key in whose name the task runs was taken out of use.")
     if any(until is not None and until > now for until in (task["budget_spent_until"], task["key_budget_spent_until"])):
         return TaskError("budget_spent", "The budget of the month is spent, so no further model call is made.")
+    return None
+
+
+def _too_dear(money: Sequence[MoneyLimit], currency: str) -> TaskError | None:
+    for one in money:
+        if one.left <= 0:
+            whose = "The task" if one.is_own else "The task that handed this one over, with all that it handed over,"
+            cost = f"{one.spent:f}".rstrip("0").rstrip(".")
+            return TaskError(
+                "cost_limit", f"{whose} cost {cost} {currency}; its agent's limit is {one.limit:f} {currency}."
+            )
     return None
 
 

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from decimal import Decimal
 from typing import Any
 
 import msgspec
 
+from agents.money import MAX_COST
 from agents.problems import bad_field
 from agents.tools.builtins import Builtin, spec_of
 from taskqueue.messages import ToolSpec
 
 TOOLS_MAX = 64
+COST_DIGITS = 6
+"""Decimals of a limit of money."""
 
 
 class Chosen(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -21,11 +25,12 @@ class Chosen(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """How far one task of an agent may go: model calls, tokens in and out of all of them, seconds since it was accepted."""
+    """How far one task of an agent may go: model calls, tokens in and out of all of them, seconds since it was accepted, money."""
 
     max_turns: int = 10
     max_tokens: int = 0
     max_seconds: float = 0.0
+    max_cost: Decimal = Decimal(0)
 
 
 def tool_names(tools: Sequence[dict[str, Any]]) -> list[str]:
@@ -97,4 +102,14 @@ def checked_limits(limits: Any, *, field: str = "limits") -> dict[str, Any]:
     if known.max_tokens < 0 or known.max_seconds < 0:
         raise bad_field(field, "must not be negative; 0 means none")
     plain: dict[str, Any] = msgspec.to_builtins(known)
-    return plain
+    plain.pop("max_cost", None)
+    return {**plain, "max_cost": checked_cost(known.max_cost, field=f"{field}.max_cost")} if known.max_cost else plain
+
+
+def checked_cost(amount: Decimal, *, field: str) -> str:
+    """A limit of money as it is stored: text, exact, in one spelling. Raises the problem where it does not fit."""
+    if not amount.is_finite() or not 0 < amount <= MAX_COST:
+        raise bad_field(field, f"must be above 0 and at most {MAX_COST:,}; 0 means none")
+    if amount != round(amount, COST_DIGITS):
+        raise bad_field(field, f"has more than {COST_DIGITS} decimals")
+    return f"{round(amount, COST_DIGITS).normalize():f}"

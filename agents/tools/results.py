@@ -4,8 +4,13 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import msgspec
+
 RESULT_MAX = 32_000
 """Characters of a result that the model is given."""
+
+SHOWN_MAX = 4_000
+"""Characters of a result that go into the task's stream."""
 
 
 class Result(NamedTuple):
@@ -39,3 +44,9 @@ def bounded(text: str) -> str:
     if len(clean) <= RESULT_MAX:
         return clean
     return f"{clean[:RESULT_MAX]}\n[cut here: {len(clean)} characters in all]"
+
+
+def event_of(call_id: str, name: str, result: Result) -> str:
+    """The event `tool_result` of a call that is over, as JSON."""
+    event = {"id": call_id, "name": name, "is_error": result.is_error, "result": result.text[:SHOWN_MAX]}
+    return msgspec.json.encode(event).decode()

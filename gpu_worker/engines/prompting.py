@@ -78,6 +78,26 @@ def _spec(tool: ToolSpec) -> dict[str, Any]:
     return {"type": "function", "function": function}
 
 
+def affordable(body: TurnBody, *, prompt_length: int) -> int:
+    """How many tokens the whole answer may have: as asked for, or what the turn's allowance buys behind its prompt.
+
+    Raises `PromptRefused` where it buys none.
+    """
+    wanted, allowance = body.params.max_tokens, body.allowance
+    if allowance is None:
+        return wanted
+    left = allowance.left - prompt_length * allowance.prompt_token
+    if left < allowance.answer_token:
+        raise PromptRefused(
+            TaskError(
+                "cost_limit",
+                f"The next model call reads {prompt_length} tokens: that and a first token of its answer would cost more than "
+                "the agent's limit leaves.",
+            )
+        )
+    return min(wanted, left // allowance.answer_token) if allowance.answer_token else wanted
+
+
 def budget(*, prompt_length: int, max_tokens: int, context: int) -> int:
     """How many tokens the whole answer may have. Raises `PromptRefused` where the prompt leaves no room for one."""
     if prompt_length >= context:

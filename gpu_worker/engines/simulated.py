@@ -26,6 +26,7 @@ from msgspec import Meta
 from gpu_worker.detokenize import StopStrings
 from gpu_worker.engines import EngineOutput, EngineRequest, Phases
 from gpu_worker.engines.outbox import Outbox
+from gpu_worker.engines.prompting import PromptRefused, affordable, budget, too_long
 from gpu_worker.engines.simulated_json import CannotImitate, pieces_of
 from gpu_worker.engines.simulated_text import (
     answer_length,
@@ -170,21 +171,19 @@ class SimulatedEngine:
         prompt_length = prompt_tokens(prompt)
         try:
             pieces = self._pieces(request)
+            most = affordable(request.body, prompt_length=prompt_length)
+            if context := self._args.context_tokens:
+                most = budget(prompt_length=prompt_length, max_tokens=most, context=context)
         except CannotImitate as refusal:
             error = TaskError("unsupported_output", f"The simulated engine makes no answer of this form: {refusal}")
             return EngineOutput(id=request.id, prompt_tokens=prompt_length, ending="failed", error=error)
+        except PromptRefused as refusal:
+            return EngineOutput(id=request.id, ending="failed", error=refusal.error)
         length, reason = answer_length(request.body, self._args.answer_tokens)
         if pieces:
-            length = min(len(pieces), request.body.params.max_tokens)
-            reason = "stop" if length == len(pieces) else "length"
-        if self._args.context_tokens:
-            room = self._args.context_tokens - prompt_length
-            if room <= 0:
-                return EngineOutput(
-                    id=request.id, ending="failed", error=too_long(prompt_length, self._args.context_tokens)
-                )
-            if length > room:
-                length, reason = room, "length"
+            length, reason = len(pieces), "stop"
+        if length > most:
+            length, reason = most, "length"
         stops = StopStrings(request.body.params.stop) if request.body.params.stop else None
         stopped = False
         if stops:
@@ -232,11 +231,3 @@ class SimulatedEngine:
             stops=None,
             pieces=(encoded(vector_of(text, self._args.embedding_dimensions) for text in texts),),
         )
-
-
-def too_long(prompt_length: int, context: int) -> TaskError:
-    """Why a prompt was refused."""
-    return TaskError(
-        "context_length_exceeded",
-        f"The prompt has {prompt_length} tokens; this model's context holds {context}, the answer included.",
-    )

@@ -33,7 +33,7 @@ from gpu_worker.engines.continuous_batch import Chosen, ContinuousBatch, Running
 from gpu_worker.engines.guide import Guide, GuideFailed, Guides
 from gpu_worker.engines.kv_rows import RowCache
 from gpu_worker.engines.outbox import Outbox
-from gpu_worker.engines.prompting import PromptRefused, budget, decoder, end_ids, prompt_ids
+from gpu_worker.engines.prompting import PromptRefused, affordable, budget, decoder, end_ids, prompt_ids
 from gpu_worker.engines.sampling import Sampler
 from gpu_worker.engines.token_text import tokens_of, told
 from gpu_worker.failures import BadSetting, EngineCannotStart, sentence
@@ -163,7 +163,8 @@ class TransformersEngine:
     def _join(self, engine: _Loaded, request: EngineRequest) -> list[EngineOutput]:
         params = request.body.params
         prompt = prompt_ids(engine.tokenizer, request.body)
-        max_tokens = budget(prompt_length=len(prompt), max_tokens=params.max_tokens, context=engine.context)
+        wanted = affordable(request.body, prompt_length=len(prompt))
+        max_tokens = budget(prompt_length=len(prompt), max_tokens=wanted, context=engine.context)
         answer = Answer(
             decode=decoder(engine.tokenizer),
             prompt_ids=prompt,

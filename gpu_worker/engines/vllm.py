@@ -25,7 +25,7 @@ from gpu_worker.engines.cache_salt import cache_salt
 from gpu_worker.engines.child_noise import ChildNoise
 from gpu_worker.engines.leash import leash_children
 from gpu_worker.engines.outbox import Outbox
-from gpu_worker.engines.prompting import PromptRefused, budget, decoder, end_ids, prompt_ids
+from gpu_worker.engines.prompting import PromptRefused, affordable, budget, decoder, end_ids, prompt_ids
 from gpu_worker.engines.token_text import tokens_of, told
 from gpu_worker.engines.vllm_guide import SCHEDULER, guided, structured_config
 from gpu_worker.engines.vllm_phases import SMALL_TALK, VllmPhases
@@ -127,7 +127,8 @@ class VllmEngine:
         assert self._loaded is not None
         params = request.body.params
         prompt = prompt_ids(self._loaded.tokenizer, request.body)
-        max_tokens = budget(prompt_length=len(prompt), max_tokens=params.max_tokens, context=self._loaded.context)
+        wanted = affordable(request.body, prompt_length=len(prompt))
+        max_tokens = budget(prompt_length=len(prompt), max_tokens=wanted, context=self._loaded.context)
         ends = frozenset() if params.ignore_eos else self._loaded.end_ids
         answer = Answer(
             decode=decoder(self._loaded.tokenizer),

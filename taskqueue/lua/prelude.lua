@@ -239,15 +239,18 @@ local function streamed(t)
   return table.concat(ids)
 end
 
--- The tenant pays for what it got, where no worker says what that was.
+-- The tenant pays for what it got, where no worker says what that was. Returns the tokens, those of all attempts.
 local function settle_by_log(t)
-  if t.attempt > 0 then settle(t, #streamed(t) / 4) end
+  if t.attempt == 0 then return 0 end
+  local tokens = #streamed(t) / 4
+  settle(t, tokens)
+  return tokens
 end
 
 -- Back to the queue; `reason` says to who follows the next attempt why there is one. What was charged in advance is given back; the next claim charges it again.
 local function requeue(t, reason)
   let_go(t)
-  settle_by_log(t)
+  local tokens = settle_by_log(t)
   t.seq = t.seq + 1
   redis.call('HSET', key('turn:', t.id), 'state', 'waiting', 'worker', '', 'seq', t.seq, 'charged', t.charged,
     'failures', t.failures, 'apart', t.apart, 'reason', reason)
@@ -255,7 +258,8 @@ local function requeue(t, reason)
   if place(t.tenant) or t.apart > 0 then ring() end
   append(t.task, t.seq, 'state', '{"state":"queued"}')
   redis.call('XADD', key('record'), '*', 'r',
-    cmsgpack.pack({ kind = 'requeued', turn = t.id, task = t.task, attempt = t.attempt, worker = t.worker }))
+    cmsgpack.pack({ kind = 'requeued', turn = t.id, task = t.task, attempt = t.attempt, worker = t.worker,
+      claimed_ms = t.claimed, tokens = tokens }))
 end
 
 local SHARE_OF_ONE = 1 / 64 -- of a turn in what is known of the pace; the first ones count alike

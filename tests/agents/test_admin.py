@@ -56,7 +56,7 @@ def test_lists_and_forms(staff: Client, model: Any) -> None:
     response = staff.get(reverse(f"admin:{label}_add"))
     read_only = {"AgentRevision", "Conversation", "Message", "Task", "Turn", "Worker", "ScalingDecision"}
     read_only |= {"Delivery", "PoolRevision", "Rollout", "StockItem"}
-    read_only |= {"PoolRevision", "Rollout", "StockItem", "Publication", "TrafficShare", "Tool", "ToolCall"}
+    read_only |= {"PoolRevision", "Rollout", "StockItem", "Publication", "TrafficShare", "ToolCall"}
     assert response.status_code == (403 if model.__name__ in read_only else 200)
 
 

@@ -34,7 +34,7 @@ def test_fold_keeps_the_first_claim_and_the_outcome() -> None:
     (change,) = fold(
         [
             record("claimed", 10, worker="w1"),
-            record("requeued", 20, worker="w1"),
+            record("requeued", 20, worker="w1", claimed_ms=9, tokens=3),
             record("claimed", 30, worker="w2", attempt=2),
             record("finished", 40, worker="w2", attempt=2, state="succeeded", text="x", usage=Usage(1, 2)),
             record("claimed", 50, worker="w3", attempt=3),  # nothing follows an outcome
@@ -42,6 +42,15 @@ def test_fold_keeps_the_first_claim_and_the_outcome() -> None:
     )
     assert (change.state, change.attempts, change.worker) == ("succeeded", 2, "w2")
     assert (change.claimed_ms, change.finished_ms, change.completion_tokens) == (10, 40, 2)
+    assert change.attempt_log == {
+        "1": {"worker": "w1", "claimed_ms": 9, "ended_ms": 20, "tokens": 3},
+        "2": {"worker": "w2", "claimed_ms": 30},
+    }
+
+
+def test_a_turn_of_one_attempt_has_no_log_of_them() -> None:
+    (change,) = fold([record("claimed", 10, worker="w1"), record("finished", 40, worker="w1", state="succeeded")])
+    assert change.attempt_log is None
 
 
 def test_fold_of_a_turn_that_went_back() -> None:

@@ -14,7 +14,7 @@ from django.utils import timezone
 
 from billing.models import BilledHour, Budget, BudgetNotice, GpuHour, Price, UsageHour
 from tenants.identifiers import new_id
-from tenants.models import Tenant
+from tenants.models import ApiKey, Tenant
 from tests.billing.conftest import price
 from tests.scene import Scene
 
@@ -122,3 +122,15 @@ def test_the_bill_is_shown_beside_what_rows_say(admin_client: Client, scene: Sce
     for shown in ("7000.123", "7000.100", "0.023", "0.100"):
         assert shown in page
     assert scene.ann.tenant.slug in text_of(admin_client, "billing_gpuhour_changelist")
+
+
+def test_a_key_s_budget_is_saved_and_another_tenant_s_key_refused(admin_client: Client, scene: Scene) -> None:
+    page = reverse("admin:billing_budget_add")
+    said = {"tenant": scene.ann.tenant.pk, "amount": "5", "warn_percent": 80, "is_hard": "on"}
+    keys = {
+        name: ApiKey.objects.for_tenant(party.tenant).get() for name, party in (("ann", scene.ann), ("bob", scene.bob))
+    }
+    refused = admin_client.post(page, {**said, "api_key": keys["bob"].pk})
+    assert "another tenant" in refused.content.decode()
+    assert admin_client.post(page, {**said, "api_key": keys["ann"].pk}).status_code == 302
+    assert Budget.objects.for_tenant(scene.ann.tenant).get().api_key == keys["ann"]

@@ -242,7 +242,11 @@ async def _answered(stage: Stage) -> None:
 
 
 async def answer(stage: Stage, task: str, text: str) -> None:
-    asked = await ToolCall.objects.for_tenant(stage.scene.ann.tenant).aget(task=task)
+    await answer_of(stage, task, "ask_human", text)
+
+
+async def answer_of(stage: Stage, task: str, name: str, text: str) -> None:
+    asked = await ToolCall.objects.for_tenant(stage.scene.ann.tenant).aget(task=task, name=name)
     path, body = f"/api/v1/tasks/{task}/answers", {"call": asked.call_id, "answer": text}
     async with stage.web.client(stage.scene.ann.headers) as client, stage.web.client(stage.scene.bob.headers) as other:
         assert (await other.post(path, json=body)).status_code == 404

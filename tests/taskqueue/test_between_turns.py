@@ -84,16 +84,29 @@ async def test_what_the_queue_ends_itself_is_charged_and_told_by_its_own_turn(qu
     assert (record.turn, record.state, record.after) == ("a2", "cancelled", second.first)
 
 
-async def test_events_between_turns_come_while_the_task_waits_and_only_then(queue: AsyncQueue) -> None:
-    assert await queue.note("task-a", "tool_result", "{}") == 0
-    claimed = await first_turn(queue)
-    seq = await queue.note("task-a", "tool_result", '{"id":"call_1"}')
-    assert seq == claimed.seq + 4
-    assert await queue.note("task-a", "tool_result", '{"id":"call_2"}') == seq + 1
+async def test_a_result_that_is_told_again_stands_there_once(queue: AsyncQueue) -> None:
+    await first_turn(queue)
+    ids = [f"call_{number}" for number in range(70)]  # more than the script reads at a time
+    told = [await queue.note("task-a", "tool_result", json.dumps({"id": one}), once=one) for one in ids]
+    assert told == list(range(told[0], told[0] + 70))
+    again = [await queue.note("task-a", "tool_result", json.dumps({"id": one}), once=one) for one in ids]
+    assert again == told
+    # The next turn's calls are other ones, whatever they are called.
     await queue.enqueue([NEXT])
-    assert await queue.note("task-a", "tool_result", '{"id":"late"}') == 0
+    await queue.finish("w1", [calls(await claim(queue))])
+    assert await queue.note("task-a", "tool_result", '{"id":"call_1"}', once="call_1") > told[-1]
+
+
+async def test_events_between_turns_come_while_the_task_waits_and_only_then(queue: AsyncQueue) -> None:
+    assert await queue.note("task-a", "tool_result", "{}", once="c") == 0
+    claimed = await first_turn(queue)
+    seq = await queue.note("task-a", "tool_result", '{"id":"call_1"}', once="call_1")
+    assert seq == claimed.seq + 4
+    assert await queue.note("task-a", "tool_result", '{"id":"call_2"}', once="call_2") == seq + 1
+    await queue.enqueue([NEXT])
+    assert await queue.note("task-a", "tool_result", '{"id":"late"}', once="late") == 0
     await claim(queue)
-    assert await queue.note("task-a", "tool_result", '{"id":"late"}') == 0
+    assert await queue.note("task-a", "tool_result", '{"id":"late"}', once="late") == 0
     kinds = [event.kind for event in await queue.read_log("task-a", after=claimed.seq + 1)]
     assert kinds == ["tool_calls", "state", "tool_result", "tool_result", "state", "state"]
 
@@ -140,4 +153,4 @@ async def test_who_was_told_that_it_stops_is_not_kept_going_by_its_calls(queue: 
         ("finished", "succeeded", True),
         ("closed", "cancelled", False),
     ]
-    assert await queue.note("task-a", "tool_result", "{}") == 0
+    assert await queue.note("task-a", "tool_result", "{}", once="c") == 0

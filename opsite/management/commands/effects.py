@@ -29,4 +29,5 @@ class Command(BaseCommand):
             database_url=settings.DATABASE_URL,
             redis_url=settings.REDIS_URL,
             body_limit=settings.OPSITE_BODY_LIMIT_BYTES,
+            connections=settings.OPSITE_EFFECTS_DB_CONNECTIONS,
         )
