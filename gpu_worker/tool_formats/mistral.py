@@ -1,0 +1,75 @@
+"""Calls of the Mistral models, in the two forms that their tokenizers have had.
+
+    [TOOL_CALLS][{"name": "weather", "arguments": {"city": "Oslo"}}]            up to the tokenizer's version 7
+    [TOOL_CALLS]weather[ARGS]{"city": "Oslo"}[TOOL_CALLS]time[ARGS]{}           from version 11 on, there without [ARGS]
+
+Either is read; a model that writes the one or the other is guided by its own.
+"""
+
+from __future__ import annotations
+
+import re
+
+import msgspec
+
+from gpu_worker.tool_formats.form import (
+    NAME,
+    UNREADABLE,
+    Call,
+    Schemas,
+    Shape,
+    ToolFormat,
+    Written,
+    compact,
+    leading_json,
+)
+
+OPENS = "[TOOL_CALLS]"
+_HEAD = re.compile(r"\s*([a-zA-Z0-9_.-]+)\s*(?:\[CALL_ID\][a-zA-Z0-9]*)?(?:\[ARGS\])?\s*(?=\{)")
+
+
+def _read(text: str, _: Schemas) -> tuple[list[Written], str]:
+    if text.lstrip().startswith("["):
+        try:
+            listed, rest = leading_json(text.lstrip())
+            return [call.written() for call in msgspec.convert(listed, list[Call])], rest
+        except (*UNREADABLE, msgspec.ValidationError):
+            return [], text
+    return _named(text)
+
+
+def _named(text: str) -> tuple[list[Written], str]:
+    found: list[Written] = []
+    rest = text
+    while head := _HEAD.match(rest.removeprefix(OPENS) if found else rest):
+        try:
+            arguments, behind = leading_json(head.string[head.end() :])
+        except UNREADABLE:
+            break
+        found.append(Written(head.group(1), compact(arguments)))
+        rest = behind.lstrip() if behind.lstrip().startswith(OPENS) else behind
+    return found, rest
+
+
+_MARKERS = (OPENS, "[ARGS]", "[CALL_ID]")
+MISTRAL = ToolFormat(
+    name="mistral",
+    opens=OPENS,
+    closes="",
+    read=_read,
+    shape=Shape(
+        begin=f"{OPENS}[", before=f'{{"name": "{NAME}", "arguments": ', after="}", between=", ", end="]"
+    ),
+    markers=_MARKERS,
+)
+MISTRAL_NAMED = ToolFormat(
+    name="mistral_named",
+    opens=OPENS,
+    closes="",
+    read=_read,
+    shape=Shape(begin=OPENS, before=f"{NAME}[ARGS]", after="", between=OPENS, end=""),
+    markers=_MARKERS,
+)
+MISTRAL_PLAIN = MISTRAL_NAMED._replace(
+    name="mistral_plain", shape=Shape(begin=OPENS, before=NAME, after="", between=OPENS, end="")
+)
