@@ -107,7 +107,7 @@ class AgentForm(OwnedForm):
         if (pool := cleaned.get("pool")) and (output := cleaned.get("output")):
             try:
                 now = self.instance.current_revision
-                services.check_tools_and_form(now.tools if now else [], services.check_output(output, pool=pool))
+                services.check_output(output, pool=pool)
             except Problem as problem:
                 self.add_error("output", problem.detail)
         return cleaned

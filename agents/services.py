@@ -42,12 +42,6 @@ def check_output(output: dict[str, Any] | None, *, pool: Pool, field: str = "out
     return stored(form)
 
 
-def check_tools_and_form(tools: list[dict[str, Any]], output_form: str) -> None:
-    """Refuse an agent with both: its every task would be refused."""
-    if tools and output_form:
-        raise bad_field("output", "an agent with tools cannot have a form of output; take one of them away")
-
-
 def usable_pool(*, tenant: Tenant, slug: str) -> Pool:
     """A pool that is shared or dedicated to this tenant."""
     pool = Pool.objects.filter(Q(tenant__isnull=True) | Q(tenant=tenant), slug=slug).first()
@@ -126,7 +120,6 @@ def revise_agent(
         "tools": _checked_tools(agent, tools or []),
         "limits": checked_limits(limits or {}),
     }
-    check_tools_and_form(definition["tools"], definition["output_form"])
     row = Agent.objects.for_tenant(agent.tenant_id).select_for_update().get(pk=agent.pk)
     current = row.current_revision
     if current and {name: getattr(current, name) for name in definition} == definition:
@@ -159,7 +152,6 @@ def draft_revision(*, agent: Agent, tenant: Tenant, changes: dict[str, Any], cre
     check_params(definition["params"])
     definition["tools"] = _checked_tools(row, definition["tools"])
     definition["limits"] = checked_limits(definition["limits"])
-    check_tools_and_form(definition["tools"], definition["output_form"])
     return _new_revision(row, **definition, created_by=created_by)
 
 

@@ -10,7 +10,7 @@ from taskqueue.messages import OutputForm, ToolCall, TurnBody
 
 def fault_of_calls(body: TurnBody, calls: Sequence[ToolCall]) -> str:
     """Why these are not the calls that were asked for, as a clause; empty if they are."""
-    if body.tool_choice == "required" and not calls:
+    if body.must_call and not calls:
         return "it calls no tool"
     if not body.parallel_tool_calls and len(calls) > 1:
         return f"it calls {len(calls)} tools, where one at most was asked for"
@@ -18,9 +18,9 @@ def fault_of_calls(body: TurnBody, calls: Sequence[ToolCall]) -> str:
     for call in calls:
         tool = allowed.get(call.name)
         if tool is None:
-            if body.tool_choice == "required" or body.allowed_tools:
+            if body.must_call or body.allowed_tools:
                 return f"it calls {call.name!r}, which is none of {', '.join(allowed)}"
-        elif tool.strict or body.tool_choice == "required":
+        elif tool.strict or body.must_call:
             if why := fault(call.arguments, OutputForm("json_schema", tool.arguments_schema)):
                 return f"the arguments of its call of {call.name!r} do not fit: {why}"
     return ""

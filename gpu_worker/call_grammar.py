@@ -31,14 +31,14 @@ def grammar_of_answer(body: TurnBody, calls: ToolFormat, *, token_id: TokenId) -
     """The grammar; empty where calls are not to be guided. Raises `CannotGuide`."""
     tools = body.callable_tools
     is_free = body.parallel_tool_calls and not body.allowed_tools and not any(tool.strict for tool in tools)
-    if not tools or (is_free and body.output is None and body.tool_choice != "required"):
+    if not tools or (is_free and body.output is None and not body.must_call):
         return ""
     if calls.shape is None:
         raise CannotGuide(f"calls of the format {calls.name!r} are not JSON, by which arguments are guided")
     shape, opens = calls.shape, _terminals(calls.opens, token_id)
     if body.output is not None and not shape.begin:
         shape = shape._replace(begin=calls.opens)  # an object without the tag might be the form's as well
-    if body.tool_choice == "required":
+    if body.must_call:
         starts = ["start: calls"]
     elif body.output is not None:
         starts = ["start: form | calls", f"form: {form_rule(body.output)}"]

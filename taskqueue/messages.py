@@ -110,6 +110,12 @@ class TurnBody(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     truncate: bool = False
 
     @property
+    def must_call(self) -> bool:
+        """Whether this answer is to be a call: where Opsite makes them, only until one has been made."""
+        has_called = self.tools_run_here and bool(self.messages) and self.messages[-1].role == "tool"
+        return self.tool_choice == "required" and not has_called
+
+    @property
     def callable_tools(self) -> tuple[ToolSpec, ...]:
         """The tools that the answer may call."""
         if self.tool_choice == "none":

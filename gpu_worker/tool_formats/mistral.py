@@ -29,13 +29,24 @@ _HEAD = re.compile(r"\s*([a-zA-Z0-9_.-]+)\s*(?:\[CALL_ID\][a-zA-Z0-9]*)?(?:\[ARG
 
 
 def _read(text: str, _: Schemas) -> tuple[list[Written], str]:
-    if text.lstrip().startswith("["):
+    listed = text.lstrip().startswith("[")
+    return _listed(text.lstrip()) if listed else _named(text)
+
+
+def _listed(text: str) -> tuple[list[Written], str]:
+    """One by one: of a list that was cut off the calls that are whole count."""
+    found: list[Written] = []
+    rest = text
+    while rest and not rest.startswith("]"):
         try:
-            listed, rest = leading_json(text.lstrip())
-            return [call.written() for call in msgspec.convert(listed, list[Call])], rest
+            value, behind = leading_json(rest[1:].lstrip())
+            found.append(msgspec.convert(value, Call).written())
         except (*UNREADABLE, msgspec.ValidationError):
-            return [], text
-    return _named(text)
+            return found, rest if found else text
+        rest = behind.lstrip()
+        if not rest.startswith((",", "]")):
+            return found, rest
+    return found, rest.removeprefix("]")
 
 
 def _named(text: str) -> tuple[list[Written], str]:
