@@ -100,13 +100,12 @@ class AgentForm(OwnedForm):
             self.initial.update(output=given(revision.output_form))
 
     def clean(self) -> dict[str, Any] | None:
-        """Refuse to change what stands for a bare pool, and an output form that the pool or the agent's tools rule out."""
+        """Refuse to change what stands for a bare pool, and an output form that the pool rules out."""
         if self.instance.stands_for_id is not None:
             raise ValidationError(StandsForPool(self.instance).detail)
         cleaned = super().clean() or self.cleaned_data
         if (pool := cleaned.get("pool")) and (output := cleaned.get("output")):
             try:
-                now = self.instance.current_revision
                 services.check_output(output, pool=pool)
             except Problem as problem:
                 self.add_error("output", problem.detail)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from gpu_worker.output_check import fault
-from taskqueue.messages import OutputForm, ToolCall, TurnBody
+from taskqueue.messages import OutputForm, ToolCall, ToolSpec, TurnBody
 
 
 def fault_of_calls(body: TurnBody, calls: Sequence[ToolCall]) -> str:
@@ -20,7 +20,10 @@ def fault_of_calls(body: TurnBody, calls: Sequence[ToolCall]) -> str:
         if tool is None:
             if body.must_call or body.allowed_tools:
                 return f"it calls {call.name!r}, which is none of {', '.join(allowed)}"
-        elif tool.strict or body.must_call:
-            if why := fault(call.arguments, OutputForm("json_schema", tool.arguments_schema)):
-                return f"the arguments of its call of {call.name!r} do not fit: {why}"
+        elif (tool.strict or body.must_call) and (why := _misfit(call, tool)):
+            return f"the arguments of its call of {call.name!r} do not fit: {why}"
     return ""
+
+
+def _misfit(call: ToolCall, tool: ToolSpec) -> str:
+    return fault(call.arguments, OutputForm("json_schema", tool.arguments_schema))

@@ -45,7 +45,7 @@ def grammar_of_answer(body: TurnBody, calls: ToolFormat, *, token_id: TokenId) -
     elif not shape.begin:
         starts = ["start: TEXT | calls", f"TEXT: /\\s*([^{{\\s](?s:.*))?/ & ~{_with(calls.opens)}"]
     elif token_id(calls.opens) is None:
-        starts = [f"start: TEXT | head behind", f"TEXT: {ANYTHING} & ~{_with(calls.opens)}"]
+        starts = ["start: TEXT | head behind", f"TEXT: {ANYTHING} & ~{_with(calls.opens)}"]
         starts += [f"head[lazy]: {ANYTHING} {opens}"]
     else:
         starts = [f"start: TEXT | TEXT {opens} behind", f"TEXT: {ANYTHING}"]

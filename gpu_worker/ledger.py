@@ -85,9 +85,7 @@ class Ledger:
     def __contains__(self, request_id: str) -> bool:
         return request_id in self._held
 
-    def admit(
-        self, turn: ClaimedTurn, *, streamed_text: str = "", tool_format: ToolFormat = HERMES
-    ) -> EngineRequest:
+    def admit(self, turn: ClaimedTurn, *, streamed_text: str = "", tool_format: ToolFormat = HERMES) -> EngineRequest:
         """A claimed turn as the engine's request. `streamed_text` is what the model wrote in earlier attempts."""
         request_id, body = engine_id(turn), turn.body
         calls = (

@@ -30,4 +30,3 @@ def check_features(agent: AgentRef, *, sampling: SamplingParams, form: OutputFor
     if sampling.logprobs is not None and agent.engine not in LOGPROBS_BY:
         gives = f"the pool {agent.pool!r} runs the engine {agent.engine!r}, which gives none"
         raise bad_field("parameters.logprobs", f"{gives}; {' and '.join(sorted(LOGPROBS_BY))} do")
-

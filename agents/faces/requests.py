@@ -53,7 +53,8 @@ class TaskRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     """`POST /api/v1/tasks`, and the websocket's `submit`. One of `input`, `messages`, `prompt`, and `embed` (texts for vectors).
 
     `truncate` lets texts to embed be cut to what the model takes; without it one that is too long is refused. With `tool_choice`
-    `required` the answer is a call; `allowed_tools` are the names of the tools that may be called. Fields that came later are `UNSET` where they were left out, so that the digest of what leaves them out stays as it was.
+    `required` the answer is a call; `allowed_tools` are the names of the tools that may be called.
+    Fields that came later are `UNSET` where they were left out, so that the digest of what leaves them out stays as it was.
     """
 
     agent: str

@@ -23,10 +23,10 @@ from gpu_worker.detokenize import Answer
 from gpu_worker.engines import EngineOutput, EngineRequest, Phases
 from gpu_worker.engines.cache_salt import cache_salt
 from gpu_worker.engines.child_noise import ChildNoise
+from gpu_worker.engines.guided_calls import guided_calls
 from gpu_worker.engines.leash import leash_children
 from gpu_worker.engines.outbox import Outbox
 from gpu_worker.engines.prompting import PromptRefused, budget, decoder, end_ids, prompt_ids
-from gpu_worker.engines.guided_calls import guided_calls
 from gpu_worker.engines.token_text import special_id, tokens_of, told
 from gpu_worker.engines.vllm_guide import SCHEDULER, guided, guided_by, structured_config
 from gpu_worker.engines.vllm_phases import SMALL_TALK, VllmPhases
@@ -205,7 +205,7 @@ class VllmEngine:
         return guided_by(plain, guided_calls(body, calls, token_id=token_id), request.streamed)
 
     async def _single_tokens(self) -> LLTokenizer:
-        """llguidance's view of the tokenizer. The first time it is read, which may take a second."""
+        """The tokenizer as llguidance sees it. The first time it is read, which may take a second."""
         assert self._loaded is not None
         if self._tokens is None:
             vocabulary = self._loaded.llm.model_config.get_vocab_size()

@@ -2,8 +2,8 @@
 
 vLLM's grammar begins with the first token behind the prompt, and a continued turn has the streamed tokens in its prompt. So they go
 along with the request, and a grammar is advanced by them as soon as it is compiled. vLLM has no public way for this: its setting
-`scheduler_cls` lets us in, and one method of its `StructuredOutputManager` is wrapped. By the same way come grammars with special tokens. Where a newer vLLM has it no more, the
-engine does not start.
+`scheduler_cls` lets us in, and one method of its `StructuredOutputManager` is wrapped. By the same way come grammars
+with special tokens. Where a newer vLLM has it no more, the engine does not start.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def guided(form: OutputForm | None, streamed: Sequence[int]) -> dict[str, Any]:
 
 
 def guided_by(plain: str, exact: str, streamed: Sequence[int]) -> dict[str, Any]:
-    """The same by a grammar. vLLM checks it where it knows no special tokens: so it is shown the `plain` one, in which they are text."""
+    """The same by a grammar. vLLM checks it without special tokens: so it is shown a `plain` one, in which they are text."""
     from vllm.sampling_params import StructuredOutputsParams
 
     extra: dict[str, Any] = {STREAMED: list(streamed)} if streamed else {}

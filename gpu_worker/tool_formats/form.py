@@ -20,7 +20,7 @@ class Written(NamedTuple):
 
 
 class Shape(NamedTuple):
-    """How calls are written around their arguments: `begin`, and for each call `before` and `after`, parted by `between`, then `end`."""
+    """How calls are written around their arguments: `begin`; for each call `before` and `after`, parted by `between`; `end`."""
 
     begin: str
     before: str
@@ -67,7 +67,7 @@ class Call(msgspec.Struct, frozen=True):
 
 
 UNREADABLE = (msgspec.DecodeError, ValueError, RecursionError, OverflowError)
-"""What reading raises where the text is not what it should be; a lone surrogate is a `ValueError`, a number too long an overflow."""
+"""What reading raises where the text is not what it should be; for a lone surrogate that is a `ValueError`."""
 
 
 def compact(value: Any) -> str:

@@ -1,8 +1,8 @@
 """Calls of the Hermes models, of Qwen 2.5 and 3, and of many others.
 
-    <tool_call>
-    {"name": "weather", "arguments": {"city": "Oslo"}}
-    </tool_call>
+<tool_call>
+{"name": "weather", "arguments": {"city": "Oslo"}}
+</tool_call>
 """
 
 from __future__ import annotations

@@ -68,9 +68,7 @@ MISTRAL = ToolFormat(
     opens=OPENS,
     closes="",
     read=_read,
-    shape=Shape(
-        begin=f"{OPENS}[", before=f'{{"name": "{NAME}", "arguments": ', after="}", between=", ", end="]"
-    ),
+    shape=Shape(begin=f"{OPENS}[", before=f'{{"name": "{NAME}", "arguments": ', after="}", between=", ", end="]"),
     markers=_MARKERS,
 )
 MISTRAL_NAMED = ToolFormat(

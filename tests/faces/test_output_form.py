@@ -224,10 +224,6 @@ async def test_what_no_answer_can_be_held_to_is_refused_by_name(ann: openai.Asyn
         with pytest.raises(openai.BadRequestError) as refused:
             await ann.chat.completions.create(model="poet", messages=HELLO, **more)  # type: ignore[call-overload]
         assert refused.value.param == param
-    tool: Any = {"type": "function", "function": {"name": "now"}}
-    with pytest.raises(openai.BadRequestError, match="no tool could be called") as mixed:
-        await ann.chat.completions.create(model="poet", messages=HELLO, response_format=form({}), tools=[tool])
-    assert mixed.value.param == "response_format"
     with pytest.raises(openai.BadRequestError, match="ends where the form is complete"):
         await ann.chat.completions.create(
             model="poet", messages=HELLO, response_format={"type": "json_object"}, extra_body={"ignore_eos": True}

@@ -1,4 +1,4 @@
-"""OpenAI's `response_format` as an output form (in responses: `text.format`), and what is wrong with it in its sender's words. Pure."""
+"""OpenAI's `response_format`, or `text.format`, as an output form, and what is wrong with it in its sender's words. Pure."""
 
 from __future__ import annotations
 

@@ -15,15 +15,18 @@ from starlette.responses import Response
 from agents.faces import answers
 from agents.faces.as_response import AsResponse
 from agents.faces.context import Context
-from agents.faces.openai import response_request
+from agents.faces.openai import response_request, response_tools
 from agents.faces.openai.choices import all_gathered
 from agents.faces.openai.following import followed, headers
 from agents.faces.openai.lookup import generating_agent_of
 from agents.faces.openai.naming import as_asked
 from agents.faces.openai.response_form import Asked, Progress, shown, task_of
+from agents.faces.openai.response_format import form_as_asked
+from agents.faces.openai.response_items import check_calls
 from agents.faces.openai.response_request import ResponseRequest
 from agents.faces.openai.response_store import context_behind, progress_of
 from agents.faces.openai.response_stream import told
+from agents.faces.openai.tool_choices import chosen
 from agents.faces.principals import Principal
 from agents.faces.requests import TaskRequest, decode
 from agents.faces.submit import submit_to
@@ -42,18 +45,23 @@ async def create(context: Context, request: Request) -> Response:
     messages = response_request.messages(wanted)
     agent = await generating_agent_of(context, principal, wanted.model)
     background = bool(wanted.background)
+    offered = response_tools.functions(wanted.tools)
     task = TaskRequest(
         agent=agent.slug,
         messages=messages,
         conversation=_conversation(wanted),
         parameters=response_request.parameters(wanted),
+        output=response_request.output(wanted.text),
+        tools=response_tools.tools(offered),
+        **chosen(wanted.tool_choice, parallel=wanted.parallel_tool_calls, has_tools=bool(offered))._asdict(),
         metadata=dict(wanted.metadata or {}),
         idempotency_key=request.headers.get("idempotency-key"),
         split_key=wanted.user or None,
         cancel_on_disconnect=False if background else wanted.cancel_on_disconnect,
     )
     response = await _as_response(context, principal, wanted)
-    with as_asked(response_request.NAMES):
+    check_calls(messages, response.history)
+    with as_asked(response_request.NAMES), form_as_asked("text.format", ".schema"):
         submitted = await submit_to(
             context, principal, agent, task, follow=bool(wanted.stream) or not background, response=response
         )
@@ -73,7 +81,6 @@ async def create(context: Context, request: Request) -> Response:
 async def _as_response(context: Context, principal: Principal, wanted: ResponseRequest) -> AsResponse:
     previous = wanted.previous_response_id
     history = () if previous is None else await context_behind(context, principal, previous)
-    limits = {} if wanted.max_output_tokens is None else {"max_output_tokens": wanted.max_output_tokens}
     return AsResponse(
         instructions=wanted.instructions or "",
         history=history,
@@ -84,7 +91,7 @@ async def _as_response(context: Context, principal: Principal, wanted: ResponseR
             "previous": None if previous is None else task_of(previous),
             "instructions": wanted.instructions,
             "background": bool(wanted.background),
-            "asked": limits,
+            "asked": response_request.told(wanted),
         },
         asked=msgspec.to_builtins(wanted),
     )
@@ -112,5 +119,5 @@ def _asked(wanted: ResponseRequest, submitted: Submitted) -> Asked:
         stored=wanted.store is not False,
         metadata=row["metadata"],
         params=row["params"],
-        asked={} if wanted.max_output_tokens is None else {"max_output_tokens": wanted.max_output_tokens},
+        asked=response_request.told(wanted),
     )
