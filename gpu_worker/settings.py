@@ -22,8 +22,8 @@ Positive = Annotated[int, Meta(ge=1)]
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """What `python -m gpu_worker` was told. `lease_s` is how long Redis waits for a sign of life.
 
-    `tool_format` is how the model writes tool calls: a name of `gpu_worker.tool_formats.chosen.FORMATS`, or `auto` for what its
-    chat template tells. `cache_salt_key` is for the workers of a pool to salt their prefix caches alike; by itself a worker makes up
+    `tool_format` is how the model writes tool calls: a name of `gpu_worker.tool_formats.chosen.FORMATS`, or `auto`: as its chat
+    template tells. `cache_salt_key` is for the workers of a pool to salt their prefix caches alike; by itself a worker makes up
     its own.
     """
 

@@ -103,7 +103,7 @@ class ToolCalls:
     def _is_no_call(self) -> bool:
         """Whether an answer that began like a call without a tag turns out to be none."""
         bare = self._format.bare
-        return bare is not None and not (self._opened or "").strip() and not bare(self._held)
+        return bool(bare and not (self._opened or "").strip() and not bare(self._held))
 
     def _end(self) -> int:
         """Where the calls are closed; -1 where they are not yet."""

@@ -26,7 +26,10 @@ def check_features(agent: AgentRef, *, sampling: SamplingParams, form: OutputFor
     if form is not None:
         require_guiding(form, engine=agent.engine, pool=agent.pool, field="output")
     if sampling.ignore_eos and (form is not None or must_call):
-        raise bad_field("parameters.ignore_eos", "an answer of an output form, or a call, ends where it is complete")
+        raise bad_field(
+            "parameters.ignore_eos",
+            "an answer with a form, or that is a call, ends where the form is complete",
+        )
     if sampling.logprobs is not None and agent.engine not in LOGPROBS_BY:
         gives = f"the pool {agent.pool!r} runs the engine {agent.engine!r}, which gives none"
         raise bad_field("parameters.logprobs", f"{gives}; {' and '.join(sorted(LOGPROBS_BY))} do")

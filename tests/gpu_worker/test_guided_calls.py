@@ -17,23 +17,12 @@ from gpu_worker.engines.transformers import TransformersEngine
 from gpu_worker.output_check import fault
 from gpu_worker.tool_calls import ToolCalls
 from gpu_worker.tool_formats.chosen import FORMATS
-from taskqueue.messages import ChatMessage, OutputForm, SamplingParams, ToolCall, ToolSpec, TurnBody
+from taskqueue.messages import ChatMessage, OutputForm, SamplingParams, ToolCall, TurnBody
 from tests.gpu_worker.conftest import Ran, run_engine
 from tests.gpu_worker.test_transformers import MODEL
 from tests.gpu_worker.test_transformers import settings as worker_settings
+from tests.gpu_worker.tools import NOW, WEATHER
 
-WEATHER = ToolSpec(
-    "weather",
-    "The weather in a city.",
-    {
-        "type": "object",
-        "properties": {"city": {"type": "string", "maxLength": 12}, "days": {"enum": [1, 2, 3]}},
-        "required": ["city", "days"],
-        "additionalProperties": False,
-    },
-    strict=True,
-)
-NOW = ToolSpec("now")
 MOOD = OutputForm("json_schema", {"enum": ["glad", "sad"]})
 
 
