@@ -132,7 +132,7 @@ class ToolCalls:
 
 def _in_string(text: str) -> bool:
     """Whether the text of JSON values ends inside a string."""
-    return sum(mark == '"' for mark in _QUOTE.findall(text)) % 2 == 1
+    return len([mark for mark in _QUOTE.findall(text) if mark == '"']) % 2 == 1
 
 
 def _overlap(text: str, tag: str) -> int:
