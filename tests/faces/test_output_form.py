@@ -107,6 +107,15 @@ async def likelihoods(ann: openai.AsyncOpenAI) -> None:
     told = whole.logprobs.content or []
     assert b"".join(bytes(one.bytes or ()) for one in told).decode() == whole.message.content
     assert all(one.logprob == one.top_logprobs[0].logprob and len(one.top_logprobs) == 2 for one in told)
+    offered: Any = [{"type": "function", "function": {"name": "now"}}]
+    beside = (await ann.chat.completions.create(**asked, tools=offered)).choices[0]
+    assert beside.logprobs == whole.logprobs  # this model's template tells it of no tools
+    must = await ann.chat.completions.create(
+        **{**asked, "max_tokens": 160}, tools=offered, tool_choice="required", parallel_tool_calls=False
+    )
+    assert [one.function.to_dict() for one in must.choices[0].message.tool_calls or ()] == [  # type: ignore[union-attr]
+        {"name": "now", "arguments": "{}"}
+    ]
     streamed = []
     async for chunk in await ann.chat.completions.create(**asked, stream=True):
         if (told_here := chunk.choices[0].logprobs) is not None:
