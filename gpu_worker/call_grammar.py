@@ -14,7 +14,7 @@ import re
 from collections.abc import Callable
 
 from gpu_worker.tool_formats.form import NAME, Shape, ToolFormat
-from taskqueue.grammar import form_rule, json_rule
+from taskqueue.grammar import ANY_OBJECT, form_rule, json_rule
 from taskqueue.messages import TurnBody
 
 TokenId = Callable[[str], int | None]
@@ -69,7 +69,10 @@ def _calls(body: TurnBody, shape: Shape, *, opens: str, token_id: TokenId) -> li
             f"call_{number}: {written(shape.before.replace(NAME, tool.name))} arguments_{number} {written(shape.after)}"
             for number, tool in numbered
         ),
-        *(f"arguments_{number}: {json_rule(tool.arguments_schema)}" for number, tool in numbered),
+        *(
+            f"arguments_{number}: {json_rule(tool.arguments_schema if tool.strict or body.must_call else ANY_OBJECT)}"
+            for number, tool in numbered
+        ),
     ]
 
 

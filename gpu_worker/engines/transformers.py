@@ -243,10 +243,10 @@ def _guide(engine: _Loaded, request: EngineRequest) -> Guide | None:
         if body.params.logprobs is not None or guided_calls(body, engine.calls) or body.output is not None:
             raise PromptRefused(engine.guides)
         return None
-    grammar = guided_calls(body, engine.calls, token_id=special_id(engine.tokenizer, engine.guides.tokens))
-    if not grammar and body.output is not None:
-        grammar = grammar_of(body.output)
-    return engine.guides.of(grammar, streamed=request.streamed) if grammar else None
+    if guided_calls(body, engine.calls):
+        token_id = special_id(engine.tokenizer, engine.guides.tokens)
+        return engine.guides.of(guided_calls(body, engine.calls, token_id=token_id), streamed=request.streamed)
+    return engine.guides.of(grammar_of(body.output), streamed=request.streamed) if body.output else None
 
 
 def _logprobs(engine: _Loaded, chosen: Chosen) -> tuple[TokenLogprob, ...]:

@@ -18,11 +18,11 @@ FORMATS = {
 
 _SIGNS: tuple[tuple[tuple[str, ...], ToolFormat], ...] = (
     (("<tool_call>", "<function="), QWEN_CODER),
-    (("<tool_call>", '"arguments"'), HERMES),
+    (("<tool_call>",), HERMES),
     (("<｜tool▁calls▁begin｜>", "```json"), DEEPSEEK_V3),
     (("<｜tool▁calls▁begin｜>",), DEEPSEEK_V31),
     (("[TOOL_CALLS]", "[ARGS]"), MISTRAL_NAMED),
-    (("[TOOL_CALLS]", '"arguments"'), MISTRAL),
+    (("[TOOL_CALLS]",), MISTRAL),
     (("<|start_header_id|>", '"parameters"'), LLAMA),
 )
 """Texts that all stand in the chat template of a model of that format; the first that fits counts."""

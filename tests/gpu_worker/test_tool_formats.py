@@ -165,6 +165,14 @@ def test_what_is_not_guided() -> None:
         grammar_of_answer(TurnBody(tools=(WEATHER,)), QWEN_CODER, token_id=no_token)
 
 
+def test_only_what_arguments_are_held_to_is_guided_by() -> None:
+    """Another tool's schema may be one that nothing can be guided by."""
+    odd = ToolSpec("odd", "", {"type": "object", "not": {"required": ["a"]}})
+    guided = grammar_of_answer(TurnBody(tools=(WEATHER, odd)), HERMES, token_id=no_token)
+    assert admits(guided, write(HERMES, ("odd", '{"a":1}')))
+    assert not admits(guided, write(HERMES, ("weather", "{}")))
+
+
 def test_special_tokens_are_known_by_their_ids() -> None:
     ids = {"<tool_call>": 7, "[TOOL_CALLS]": 8}
     must = TurnBody(tools=(NOW,), tool_choice="required")
@@ -211,10 +219,10 @@ def test_arguments_are_an_object_and_none_where_there_are_no_parameters() -> Non
     ("template", "name"),
     [
         ("", "hermes"),
-        ('<tool_call>\n{"name": <function-name>, "arguments": <args-json-object>}\n</tool_call>', "hermes"),
+        (r'"<tool_call>\n{\"name\": <function-name>, \"arguments\": <args-json-object>}\n</tool_call>"', "hermes"),
         ("<tool_call>\n<function=example>\n<parameter=a>", "qwen_coder"),
         ('{{ "<|start_header_id|>" }} {"name": function name, "parameters": dictionary}', "llama"),
-        ('"[TOOL_CALLS] [" {"name": ..., "arguments": ...}', "mistral"),
+        ("{{ '[TOOL_CALLS] [' }}{{ tool_call.function|tojson }}", "mistral"),
         ("'[TOOL_CALLS]' + name + '[ARGS]' + arguments", "mistral_named"),
         ("<｜tool▁calls▁begin｜><｜tool▁call▁begin｜>function<｜tool▁sep｜>x\n```json", "deepseek_v3"),
         ("<｜tool▁calls▁begin｜><｜tool▁call▁begin｜>x<｜tool▁sep｜>", "deepseek_v31"),

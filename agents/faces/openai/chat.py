@@ -56,7 +56,7 @@ async def chat(context: Context, request: Request) -> Response:
 
 def task_request(wanted: ChatRequest, agent: AgentRef, *, idempotency_key: str | None) -> TaskRequest:
     """A chat completion as the task that answers it."""
-    called = chosen(wanted.tool_choice, parallel=wanted.parallel_tool_calls, has_tools=bool(wanted.tools))
+    called = chosen(wanted.tool_choice, parallel=wanted.parallel_tool_calls)
     return TaskRequest(
         agent=agent.slug,
         messages=[chat_tools.message(index, message) for index, message in enumerate(wanted.messages)],

@@ -20,6 +20,7 @@ METADATA_KEY_MAX = 64
 METADATA_VALUE_MAX = 512
 NAMES = {"max_tokens": "max_output_tokens"}
 """The request's names for what a task's parameters call otherwise."""
+_LATER = frozenset({"tools", "tool_choice", "parallel_tool_calls"})
 _NOT_KEPT = "a conversation keeps no calls that its client makes"
 
 
@@ -130,6 +131,12 @@ def messages(wanted: ResponseRequest) -> list[MessageIn]:
         if any(one.tool_calls or one.role == "tool" for one in said):
             raise bad_field("input", f"{_NOT_KEPT}; use `previous_response_id`")
     return said
+
+
+def words(wanted: ResponseRequest) -> dict[str, Any]:
+    """The request for its digest: fields that came later count where they say something, so that of others it stays as it was."""
+    plainly: dict[str, Any] = msgspec.to_builtins(wanted)
+    return {name: value for name, value in plainly.items() if value is not None or name not in _LATER}
 
 
 def told(wanted: ResponseRequest) -> dict[str, Any]:

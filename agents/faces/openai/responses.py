@@ -8,7 +8,6 @@ from __future__ import annotations
 import uuid
 from typing import Any
 
-import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -45,15 +44,14 @@ async def create(context: Context, request: Request) -> Response:
     messages = response_request.messages(wanted)
     agent = await generating_agent_of(context, principal, wanted.model)
     background = bool(wanted.background)
-    offered = response_tools.functions(wanted.tools)
     task = TaskRequest(
         agent=agent.slug,
         messages=messages,
         conversation=_conversation(wanted),
         parameters=response_request.parameters(wanted),
         output=response_request.output(wanted.text),
-        tools=response_tools.tools(offered),
-        **chosen(wanted.tool_choice, parallel=wanted.parallel_tool_calls, has_tools=bool(offered))._asdict(),
+        tools=response_tools.tools(response_tools.functions(wanted.tools)),
+        **chosen(wanted.tool_choice, parallel=wanted.parallel_tool_calls)._asdict(),
         metadata=dict(wanted.metadata or {}),
         idempotency_key=request.headers.get("idempotency-key"),
         split_key=wanted.user or None,
@@ -93,7 +91,7 @@ async def _as_response(context: Context, principal: Principal, wanted: ResponseR
             "background": bool(wanted.background),
             "asked": response_request.told(wanted),
         },
-        asked=msgspec.to_builtins(wanted),
+        asked=response_request.words(wanted),
     )
 
 

@@ -34,11 +34,9 @@ class Chosen(NamedTuple):
     parallel_tool_calls: bool | UnsetType
 
 
-def chosen(
-    choice: ToolChoice | ChatToolChoice | ChatAllowedTools | None, *, parallel: bool | None, has_tools: bool
-) -> Chosen:
-    """A named function is called once."""
-    several = False if parallel is False and has_tools else UNSET
+def chosen(choice: ToolChoice | ChatToolChoice | ChatAllowedTools | None, *, parallel: bool | None) -> Chosen:
+    """A named function is called once. What asks for nothing is left out."""
+    several = False if parallel is False else UNSET
     match choice:
         case ChatToolChoice():
             return Chosen("required", [choice.function.name], False)
