@@ -107,14 +107,13 @@ class AgentForm(OwnedForm):
             self.initial.update(output=given(revision.output_form), limits=revision.limits)
 
     def clean(self) -> dict[str, Any] | None:
-        """Refuse to change what stands for a bare pool, and an output form that the pool or the agent's tools rule out."""
+        """Refuse to change what stands for a bare pool, and an output form that the pool rules out."""
         if self.instance.stands_for_id is not None:
             raise ValidationError(StandsForPool(self.instance).detail)
         cleaned = super().clean() or self.cleaned_data
         if (pool := cleaned.get("pool")) and (output := cleaned.get("output")):
             try:
-                now = self.instance.current_revision
-                services.check_tools_and_form(now.tools if now else [], services.check_output(output, pool=pool))
+                services.check_output(output, pool=pool)
             except Problem as problem:
                 self.add_error("output", problem.detail)
         if pool and "limits" in cleaned:

@@ -22,8 +22,9 @@ GUIDED_BY: dict[str, frozenset[str]] = {
     "vllm": frozenset({"json_schema", "json_object", "regex"}),
     "transformers": frozenset({"json_schema", "json_object", "regex"}),
     "simulated": frozenset({"json_schema", "json_object"}),
+    "scripted": frozenset({"json_schema", "json_object", "regex"}),
 }
-"""The kinds of form that an engine can be held to, by the engine's name."""
+"""The kinds of form that an engine can be held to, by the engine's name. What a script says is checked afterwards."""
 
 
 class OutputIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):

@@ -43,12 +43,6 @@ def check_output(output: dict[str, Any] | None, *, pool: Pool, field: str = "out
     return stored(form)
 
 
-def check_tools_and_form(tools: list[dict[str, Any]], output_form: str) -> None:
-    """Refuse an agent with both: its every task would be refused."""
-    if tools and output_form:
-        raise bad_field("output", "an agent with tools cannot have a form of output; take one of them away")
-
-
 def check_limits(limits: dict[str, Any], *, pool: Pool, field: str = "limits") -> dict[str, Any]:
     """A revision's limits as they are stored, or a problem; one of money needs prices of this pool."""
     known = checked_limits(limits, field=field)
@@ -141,7 +135,6 @@ def revise_agent(
         "tools": _checked_tools(agent, tools or []),
         "limits": check_limits(limits or {}, pool=pool),
     }
-    check_tools_and_form(definition["tools"], definition["output_form"])
     row = Agent.objects.for_tenant(agent.tenant_id).select_for_update().get(pk=agent.pk)
     current = row.current_revision
     if current and {name: getattr(current, name) for name in definition} == definition:
@@ -174,7 +167,6 @@ def draft_revision(*, agent: Agent, tenant: Tenant, changes: dict[str, Any], cre
     check_params(definition["params"])
     definition["tools"] = _checked_tools(row, definition["tools"])
     definition["limits"] = check_limits(definition["limits"], pool=definition["pool"])
-    check_tools_and_form(definition["tools"], definition["output_form"])
     return _new_revision(row, **definition, created_by=created_by)
 
 

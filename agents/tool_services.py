@@ -11,7 +11,6 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import mcp_types
-import msgspec
 from django.conf import settings
 from django.db import IntegrityError, connection, transaction
 from django.db.models import Q

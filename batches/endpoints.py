@@ -16,7 +16,7 @@ from agents.embedding import require_generating
 from agents.faces.as_response import AsResponse
 from agents.faces.context import Context
 from agents.faces.database import Row
-from agents.faces.openai import chat, completions, embeddings, response_request, responses
+from agents.faces.openai import chat, completions, embeddings, responses
 from agents.faces.openai.chat_form import completion as chat_completion
 from agents.faces.openai.completion_form import completion
 from agents.faces.openai.completion_request import CompletionRequest
@@ -149,9 +149,8 @@ async def _response_work(asker: Asker, body: bytes, key: str) -> Work:
     agent = await asker.generating_agent_of(wanted.model)
     request = responses.task_request(wanted, agent, idempotency_key=key)
     response = await responses.as_response(asker.context, asker.principal, wanted)
-    naming = as_asked(response_request.NAMES)
     without_input = msgspec.to_builtins(msgspec.structs.replace(wanted, input=""))
-    return Work(agent, [request], wanted.model, naming, response, without_input)
+    return Work(agent, [request], wanted.model, responses.named(), response, without_input)
 
 
 def _response_answer(ended: Ended) -> dict[str, Any]:

@@ -9,9 +9,12 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 
+from gpu_worker.call_check import fault_of_calls
 from gpu_worker.engines import EngineOutput, EngineRequest
 from gpu_worker.output_check import fault
 from gpu_worker.tool_calls import ToolCalls
+from gpu_worker.tool_formats.form import ToolFormat
+from gpu_worker.tool_formats.hermes import HERMES
 from taskqueue.messages import (
     INVALID_OUTPUT,
     ClaimedTurn,
@@ -22,6 +25,7 @@ from taskqueue.messages import (
     StopReason,
     TaskError,
     TokenLogprob,
+    ToolCall,
     Usage,
 )
 
@@ -81,11 +85,14 @@ class Ledger:
     def __contains__(self, request_id: str) -> bool:
         return request_id in self._held
 
-    def admit(self, turn: ClaimedTurn, *, streamed_text: str = "") -> EngineRequest:
+    def admit(self, turn: ClaimedTurn, *, streamed_text: str = "", tool_format: ToolFormat = HERMES) -> EngineRequest:
         """A claimed turn as the engine's request. `streamed_text` is what the model wrote in earlier attempts."""
-        request_id = engine_id(turn)
-        may_call = bool(turn.body.tools) and turn.body.tool_choice != "none"
-        calls = ToolCalls(turn.turn) if may_call else None
+        request_id, body = engine_id(turn), turn.body
+        calls = (
+            ToolCalls(turn.turn, form=tool_format, tools=body.tools, only_first=body.output is not None)
+            if body.callable_tools
+            else None
+        )
         shown = calls.push(streamed_text) if calls else streamed_text
         self._held[request_id] = _Held(
             turn=turn,
@@ -186,8 +193,8 @@ class Ledger:
             return []
         elif output.ending in ("stop", "length"):
             state, reason = "succeeded", "tool_calls" if called else output.ending
-            if not called and (error := _not_in_form(held, reason)):
-                state = "failed"
+            if error := _not_as_asked(held, called, reason=output.ending):
+                state, reason = "failed", output.ending
         else:
             state = "failed"
             error = output.error or TaskError("engine_error", "The engine ended this request without saying why.")
@@ -221,10 +228,12 @@ def _logprobs(held: _Held, logprobs: tuple[TokenLogprob, ...]) -> list[Delta]:
     return [Delta(turn=turn.turn, attempt=turn.attempt, seq=held.seq, text="", token_ids=(), logprobs=logprobs)]
 
 
-def _not_in_form(held: _Held, reason: str) -> TaskError | None:
-    """What is wrong with an answer that was to have a form, whoever wrote its parts."""
-    form = held.turn.body.output
-    why = fault("".join(held.text), form) if form else ""
+def _not_as_asked(held: _Held, called: tuple[ToolCall, ...], *, reason: str) -> TaskError | None:
+    """What is wrong with an answer that was to have a form, or to call tools, whoever wrote its parts."""
+    body = held.turn.body
+    why = fault_of_calls(body, called)
+    if not why and not called and body.output:
+        why = fault("".join(held.text), body.output)
     if not why:
         return None
     if reason == "length":

@@ -185,7 +185,7 @@ class WorkerLoop:
             written = ""
             if turn.streamed:  # the log is the truth about that
                 written = await self._patience.call(partial(self._queue.read_raw, turn.task, first=turn.first))
-            requests.append(self._ledger.admit(turn, streamed_text=written))
+            requests.append(self._ledger.admit(turn, streamed_text=written, tool_format=self._engine.tool_format))
             self._meter.admitted(engine_id(turn), streamed=len(turn.streamed), now=time.monotonic())
         self._engine.submit(requests)
 

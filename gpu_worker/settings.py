@@ -11,6 +11,7 @@ import msgspec
 from msgspec import Meta
 
 from gpu_worker.failures import BadSetting
+from gpu_worker.tool_formats.chosen import FORMATS
 from taskqueue import keys
 
 T = TypeVar("T", bound=msgspec.Struct)
@@ -21,7 +22,9 @@ Positive = Annotated[int, Meta(ge=1)]
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """What `python -m gpu_worker` was told. `lease_s` is how long Redis waits for a sign of life.
 
-    `cache_salt_key` is for the workers of a pool to salt their prefix caches alike; by itself a worker makes up its own.
+    `tool_format` is how the model writes tool calls: a name of `gpu_worker.tool_formats.chosen.FORMATS`, or `auto`: as its chat
+    template tells. `cache_salt_key` is for the workers of a pool to salt their prefix caches alike; by itself a worker makes up
+    its own.
     """
 
     redis_url: Annotated[str, Meta(pattern=r"^(rediss?|unix)://")]
@@ -32,6 +35,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     slots: Positive = 8
     lease_s: Annotated[float, Meta(ge=0.2)] = 5.0
     engine_args: dict[str, Any] = msgspec.field(default_factory=dict)
+    tool_format: str = "auto"
     log_level: LogLevel = "info"
     simulated_workers: Positive = 1
     cache_salt_key: str = msgspec.field(default_factory=lambda: secrets.token_hex(32))
@@ -71,6 +75,10 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
         keys.prefix(settings.pool)
     except keys.BadPoolName as error:
         raise BadSetting(f"{variable('pool')}: {error}") from None
+    if settings.tool_format not in ("auto", *FORMATS):
+        raise BadSetting(
+            f"{variable('tool_format')} is {_shown(settings.tool_format)}: name one of auto, {', '.join(FORMATS)}"
+        )
     if settings.simulated_workers > 1 and settings.engine != "simulated":
         raise BadSetting(
             f"{variable('simulated_workers')} is only for OPSITE_ENGINE=simulated, not {settings.engine!r}"

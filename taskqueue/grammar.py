@@ -5,6 +5,8 @@ JSON is guided without white space between its tokens: a model that may write an
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 from llguidance import LLMatcher
 
@@ -20,6 +22,24 @@ def grammar_of(form: OutputForm) -> str:
     schema = ANY_OBJECT if form.kind == "json_object" else form.json_schema or {}
     text = msgspec.json.encode(schema).decode()
     return LLMatcher.grammar_from_json_schema(text, overrides={"whitespace_flexible": False})
+
+
+def json_rule(schema: dict[str, Any]) -> str:
+    """A schema as a rule of a larger grammar, in Lark's notation."""
+    return "%json " + msgspec.json.encode({**schema, "x-guidance": {"whitespace_flexible": False}}).decode()
+
+
+def regex_rule(pattern: str) -> str:
+    """The same of a regular expression, whose slashes and line feeds have a notation of their own there."""
+    whole = msgspec.json.decode(LLMatcher.grammar_from_regex(pattern))
+    return str(whole["grammars"][0]["lark_grammar"]).removeprefix("start: ")
+
+
+def form_rule(form: OutputForm) -> str:
+    """The same of a form."""
+    if form.kind == "regex":
+        return regex_rule(form.regex)
+    return json_rule(ANY_OBJECT if form.kind == "json_object" else form.json_schema or {})
 
 
 def objection(form: OutputForm) -> str:

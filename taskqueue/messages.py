@@ -34,11 +34,22 @@ class ToolCall(msgspec.Struct, frozen=True):
 
 
 class ToolSpec(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A function that the model may call; `parameters` is a JSON schema of an object."""
+    """A function that the model may call; `parameters` is a JSON schema of an object, empty for a function without any.
+
+    `strict`: the arguments of each call fit it.
+    """
 
     name: str
     description: str = ""
     parameters: dict[str, Any] = {}
+    strict: bool = False
+
+    @property
+    def arguments_schema(self) -> dict[str, Any]:
+        """What the arguments of a call must be an instance of: an object in any case."""
+        if not self.parameters:
+            return {"type": "object", "additionalProperties": False}
+        return {"type": "object", **self.parameters}
 
 
 class OutputForm(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -88,10 +99,11 @@ class Allowance(msgspec.Struct, frozen=True, kw_only=True):
 class TurnBody(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     """What the engine needs to run a turn: chat messages (the model's own template is applied), a plain prompt, or texts to embed.
 
-    `tool_choice` is `auto`, `none`, `required`, or the name of the one tool to call. `tools_run_here`: the calls are Opsite's to
-    make, so a turn that ends in calls does not end its task. `embed` are texts for an embedding engine;
-    `truncate` lets it cut those that are longer than its model takes, where it would refuse them. With an `allowance` the answer
-    has no more tokens than it buys behind the prompt.
+    `tool_choice` is `auto`, `none`, or `required`: the answer is one call at least, and its arguments fit. `allowed_tools` are the
+    names of those that may be called, empty for all; without `parallel_tool_calls` the answer has one call at most.
+    `tools_run_here`: the calls are Opsite's to make, so a turn that ends in calls does not end its task. `embed` are texts for an
+    embedding engine; `truncate` lets it cut those that are longer than its model takes, where it would refuse them. With an
+    `allowance` the answer has no more tokens than it buys behind the prompt.
     """
 
     messages: tuple[ChatMessage, ...] = ()
@@ -99,11 +111,26 @@ class TurnBody(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     params: SamplingParams = SamplingParams()
     tools: tuple[ToolSpec, ...] = ()
     tool_choice: str = "auto"
+    allowed_tools: tuple[str, ...] = ()
+    parallel_tool_calls: bool = True
     tools_run_here: bool = False
     output: OutputForm | None = None
     embed: tuple[str, ...] = ()
     truncate: bool = False
     allowance: Allowance | None = None
+
+    @property
+    def must_call(self) -> bool:
+        """Whether this answer is to be a call: where Opsite makes them, only until one has been made."""
+        has_called = self.tools_run_here and bool(self.messages) and self.messages[-1].role == "tool"
+        return self.tool_choice == "required" and not has_called
+
+    @property
+    def callable_tools(self) -> tuple[ToolSpec, ...]:
+        """The tools that the answer may call."""
+        if self.tool_choice == "none":
+            return ()
+        return tuple(tool for tool in self.tools if not self.allowed_tools or tool.name in self.allowed_tools)
 
 
 class Submission(msgspec.Struct, frozen=True, kw_only=True):

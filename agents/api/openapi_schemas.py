@@ -10,13 +10,14 @@ from agents.embedding import TEXTS_MAX
 from agents.faces.idempotency import IDEMPOTENCY_KEY_MAX
 from agents.faces.openai.choices import N_MAX
 from agents.faces.openai.completion_request import MAX_TOKENS, PROMPTS_MAX, CompletionRequest
+from agents.faces.openai.response_items import FunctionCall, FunctionCallOutput, ResponseItem
 from agents.faces.openai.response_request import (
     METADATA_KEY_MAX,
     METADATA_MAX,
     METADATA_VALUE_MAX,
-    ResponseItem,
     ResponseRequest,
 )
+from agents.faces.openai.response_tools import FunctionTool
 from agents.faces.requests import AnswerRequest, ChatRequest, EmbeddingRequest, TaskRequest
 from agents.faces.socket import ANSWERS, ClientMessage
 from agents.sampling import RANGES, STOPS_MAX
@@ -46,6 +47,11 @@ _SAMPLED: dict[str, Schema] = {
         ]
     },
 }
+
+_TOOLS = "Functions that the client calls itself. With `strict` the arguments of each call fit `parameters`."
+_CHOICE = "`required`, or a function: the answer is a call whose arguments fit. Refused where the engine cannot be made to call."
+_PARALLEL = "False: one call at most."
+_ITEM: Schema = {"anyOf": [ref("ResponseItem"), ref("FunctionCall"), ref("FunctionCallOutput")]}
 
 _DETAILS: dict[str, dict[str, Schema]] = {
     "SamplingParams": {
@@ -78,6 +84,10 @@ _DETAILS: dict[str, dict[str, Schema]] = {
             "description": "Seconds from now after which the task expires. Refused (422) where no worker can begin it before.",
         },
         "deadline_at": {"format": "date-time", "description": "The same as a moment, with a time zone."},
+        "tools": {"description": _TOOLS},
+        "tool_choice": {"enum": ["auto", "none", "required"], "description": _CHOICE},
+        "allowed_tools": {"minItems": 1, "description": "The names of the tools that may be called; left out: all."},
+        "parallel_tool_calls": {"description": _PARALLEL},
         "metadata": {"description": "Kept with the task; the list of tasks can be filtered by it."},
         "idempotency_key": {
             "minLength": 1,
@@ -113,6 +123,9 @@ _DETAILS: dict[str, dict[str, Schema]] = {
         "n": _N,
         "cancel_on_disconnect": _LEAVING,
         "messages": {"minItems": 1},
+        "tools": {"description": _TOOLS},
+        "tool_choice": {"description": _CHOICE},
+        "parallel_tool_calls": {"description": _PARALLEL},
         **_SAMPLED,
         "max_completion_tokens": _SAMPLED["max_tokens"],
     },
@@ -141,7 +154,10 @@ _DETAILS: dict[str, dict[str, Schema]] = {
         "temperature": _SAMPLED["temperature"],
         "top_p": _SAMPLED["top_p"],
         "max_output_tokens": _SAMPLED["max_tokens"],
-        "input": {"anyOf": [{"type": "string"}, {"type": "array", "items": ref("ResponseItem"), "minItems": 1}]},
+        "input": {"anyOf": [{"type": "string"}, {"type": "array", "items": _ITEM, "minItems": 1}]},
+        "tools": {"items": ref("FunctionTool"), "description": _TOOLS},
+        "tool_choice": {"description": _CHOICE},
+        "parallel_tool_calls": {"description": _PARALLEL},
         "instructions": {
             "description": "Behind the agent's own. They are not carried over to what continues this response."
         },
@@ -322,6 +338,9 @@ def schemas() -> dict[str, Schema]:
             CompletionRequest,
             ResponseRequest,
             ResponseItem,
+            FunctionCall,
+            FunctionCallOutput,
+            FunctionTool,
             EmbeddingRequest,
             AnswerRequest,
             SamplingParams,

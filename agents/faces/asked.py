@@ -19,7 +19,6 @@ from agents.faces.principals import AgentRef, Principal
 from agents.faces.prompts import plain_prompt, preface
 from agents.faces.requests import MessageIn, TaskRequest
 from agents.problems import bad_field
-from taskqueue.messages import ToolSpec
 
 
 class Past(NamedTuple):
@@ -88,23 +87,6 @@ def _said(request: TaskRequest) -> list[dict[str, Any]]:
                 "a conversation keeps no tool calls of its client's; send them as `messages` alone",
             )
     return [{"content": "", **msgspec.to_builtins(message)} for message in messages]
-
-
-def tools_of(agent: AgentRef, request: TaskRequest) -> tuple[ToolSpec, ...]:
-    """The agent's own tools, or those that the client offers to call."""
-    if request.tools and agent.tools:
-        raise bad_field("tools", f"the agent {agent.slug!r} calls tools of its own; use an agent without")
-    if agent.tools and request.prompt is not UNSET:
-        raise bad_field(
-            "prompt", f"the agent {agent.slug!r} has tools, for which a plain prompt has no room; send messages"
-        )
-    tools = agent.tools or tuple(ToolSpec(tool.name, tool.description, tool.parameters) for tool in request.tools)
-    names = [tool.name for tool in tools]
-    if twice := next((name for name in names if names.count(name) > 1), None):
-        raise bad_field("tools", f"there are two of the name {twice!r}")
-    if request.tool_choice not in ("auto", "none"):
-        raise bad_field("tool_choice", "only `auto` and `none` are supported here")
-    return tools
 
 
 async def past_of(context: Context, principal: Principal, conversation: str | None, agent: AgentRef) -> Past:

@@ -21,20 +21,15 @@ async def output_form(agent: AgentRef, request: TaskRequest) -> OutputForm | Non
     return await asyncio.to_thread(checked, request.output, field="output")
 
 
-def check_features(agent: AgentRef, *, sampling: SamplingParams, form: OutputForm | None, may_call: bool) -> None:
-    """Refuse what the engine cannot do, and what cannot be together. `may_call`: the answer may call tools."""
+def check_features(agent: AgentRef, *, sampling: SamplingParams, form: OutputForm | None, must_call: bool) -> None:
+    """Refuse what the engine cannot do, and what cannot be together. `must_call`: the answer has to be a call."""
     if form is not None:
         require_guiding(form, engine=agent.engine, pool=agent.pool, field="output")
-        if sampling.ignore_eos:
-            raise bad_field("parameters.ignore_eos", "an answer of an output form ends where the form is complete")
-        if may_call:
-            raise bad_field(
-                "output", "an answer is held to it from its first token, so no tool could be called; ask for text"
-            )
-    if sampling.logprobs is None:
-        return
-    if agent.engine not in LOGPROBS_BY:
+    if sampling.ignore_eos and (form is not None or must_call):
+        raise bad_field(
+            "parameters.ignore_eos",
+            "an answer with a form, or that is a call, ends where the form is complete",
+        )
+    if sampling.logprobs is not None and agent.engine not in LOGPROBS_BY:
         gives = f"the pool {agent.pool!r} runs the engine {agent.engine!r}, which gives none"
         raise bad_field("parameters.logprobs", f"{gives}; {' and '.join(sorted(LOGPROBS_BY))} do")
-    if may_call:
-        raise bad_field("parameters.logprobs", "are not given of answers that may call tools")

@@ -32,11 +32,12 @@ class ToolCallIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class ToolIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A function that the client offers to call; `parameters` is a JSON schema of an object."""
+    """A function that the client offers to call; `parameters` is a JSON schema of an object. `strict`: arguments always fit it."""
 
     name: Annotated[str, msgspec.Meta(pattern=r"^[a-zA-Z0-9_-]{1,64}$")]
     description: str = ""
     parameters: dict[str, Any] = {}
+    strict: bool | UnsetType = UNSET
 
 
 class MessageIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -51,8 +52,9 @@ class MessageIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_de
 class TaskRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """`POST /api/v1/tasks`, and the websocket's `submit`. One of `input`, `messages`, `prompt`, and `embed` (texts for vectors).
 
-    `truncate` lets texts to embed be cut to what the model takes; without it one that is too long is refused. Fields that came
-    later are `UNSET` where they were left out, so that the digest of what leaves them out stays as it was.
+    `truncate` lets texts to embed be cut to what the model takes; without it one that is too long is refused. With `tool_choice`
+    `required` the answer is a call; `allowed_tools` are the names of the tools that may be called.
+    Fields that came later are `UNSET` where they were left out, so that the digest of what leaves them out stays as it was.
     """
 
     agent: str
@@ -73,6 +75,8 @@ class TaskRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     prompt: str | UnsetType = UNSET
     embed: list[str] | UnsetType = UNSET
     truncate: bool | UnsetType = UNSET
+    allowed_tools: list[str] | UnsetType = UNSET
+    parallel_tool_calls: bool | UnsetType = UNSET
 
 
 class AnswerRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -114,7 +118,7 @@ class ChatMessageIn(msgspec.Struct, frozen=True):
 
 
 class ChatFunction(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A function in OpenAI's form; `strict` is refused where it is true."""
+    """A function in OpenAI's form; with `strict` the arguments of its calls fit its parameters."""
 
     name: Annotated[str, msgspec.Meta(pattern=r"^[a-zA-Z0-9_-]{1,64}$")]
     description: str | None = None
@@ -135,11 +139,23 @@ class ChosenFunction(msgspec.Struct, frozen=True):
     name: str
 
 
-class ChatToolChoice(msgspec.Struct, frozen=True):
+class ChatToolChoice(msgspec.Struct, frozen=True, tag_field="type", tag="function"):
     """The one function to call, in OpenAI's form."""
 
     function: ChosenFunction
-    type: Literal["function"] = "function"
+
+
+class ChatAllowed(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Some of the functions, of which one may be called, or must be."""
+
+    mode: Literal["auto", "required"]
+    tools: list[ChatToolChoice]
+
+
+class ChatAllowedTools(msgspec.Struct, frozen=True, tag_field="type", tag="allowed_tools"):
+    """OpenAI's `allowed_tools`."""
+
+    allowed_tools: ChatAllowed
 
 
 class StreamOptions(msgspec.Struct, frozen=True):
@@ -188,7 +204,7 @@ class ChatRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     top_logprobs: int | None = None
     cancel_on_disconnect: bool | UnsetType = UNSET
     tools: list[ChatTool] | None = None
-    tool_choice: Literal["auto", "none", "required"] | ChatToolChoice | None = None
+    tool_choice: Literal["auto", "none", "required"] | ChatToolChoice | ChatAllowedTools | None = None
     parallel_tool_calls: bool | None = None
     n: int | None = None
     user: str | None = None

@@ -16,13 +16,14 @@ import msgspec
 from agents.faces import database
 from agents.faces.acceptance import Candidate
 from agents.faces.as_response import AsResponse
-from agents.faces.asked import Past, deadline_of, input_of, past_of, split_key_of, texts_of, tools_of
+from agents.faces.asked import Past, deadline_of, input_of, past_of, split_key_of, texts_of
 from agents.faces.context import Context
 from agents.faces.database import Row
 from agents.faces.engine_features import check_features, output_form
 from agents.faces.found import place_of, stream
 from agents.faces.idempotency import Idempotency, idempotency
 from agents.faces.leaving import ends_with_client
+from agents.faces.offered_tools import offered
 from agents.faces.principals import AgentRef, Principal
 from agents.faces.prompts import preface
 from agents.faces.requests import TaskRequest
@@ -104,6 +105,7 @@ async def submit_together(
     past = await past_of(context, principal, requests[0].conversation, agent)
     agent = agent.serving(key=split_key_of(requests[0], ids[0]), kept=past.revision)
     forms = [await output_form(agent, request) for request in requests]
+    offers = [await offered(agent, request) for request in requests]
     drafts = [
         _draft(
             context,
@@ -114,6 +116,7 @@ async def submit_together(
             task=task,
             past=past,
             form=forms[number],
+            offer=offers[number],
             counts=number == 0,
             follow=follow,
             response=response,
@@ -171,6 +174,7 @@ def _draft(
     task: uuid.UUID,
     past: Past,
     form: OutputForm | None,
+    offer: TurnBody,
     counts: bool,
     follow: bool,
     response: AsResponse | None,
@@ -182,21 +186,14 @@ def _draft(
     params = {} if embed else layered(WANTED_DEFAULTS, agent.default_params, agent.params, request.parameters)
     sampling = validated(params)
     asked, said = ([], []) if embed else input_of(agent, request, past, response)
-    tools = tools_of(agent, request)
-    check_features(agent, sampling=sampling, form=form, may_call=bool(tools) and request.tool_choice != "none")
+    check_features(agent, sampling=sampling, form=form, must_call=offer.must_call)
     deadline_at = deadline_of(request)
     ends = ends_with_client(request, by_default=principal.cancel_on_disconnect, followed=follow)
     if not 0 <= request.priority <= 9:
         raise bad_field("priority", "must be between 0 (first) and 9 (last)")
 
     turn, conversation = new_id(), past.conversation
-    beside = TurnBody(
-        tools=tools,
-        tool_choice=request.tool_choice,
-        tools_run_here=bool(agent.tools),
-        embed=embed,
-        truncate=request.truncate is True,
-    )
+    beside = msgspec.structs.replace(offer, embed=embed, truncate=request.truncate is True)
     options = options_of(beside)
     left = [amount for amount in (agent.max_cost, money_left) if amount is not None]
     allowed = allowance(left, prices=agent.token_prices, now=datetime.now(UTC))

@@ -7,6 +7,7 @@ from typing import Literal, Protocol
 
 import msgspec
 
+from gpu_worker.tool_formats.form import ToolFormat
 from taskqueue.messages import StartPhase, TaskError, TokenLogprob, TurnBody
 
 Ending = Literal["stop", "length", "aborted", "failed"]
@@ -51,6 +52,11 @@ class Phases(Protocol):
 
 class Engine(Protocol):
     """A continuously batched engine: requests join and leave between two steps."""
+
+    @property
+    def tool_format(self) -> ToolFormat:
+        """How its model writes tool calls; known once it has started."""
+        ...
 
     async def start(self, phases: Phases | None = None) -> None:
         """Load the model and warm up, saying which phase begins; raises `EngineCannotStart`."""

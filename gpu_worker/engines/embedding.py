@@ -22,6 +22,7 @@ from gpu_worker.engines.prompting import PromptRefused
 from gpu_worker.failures import BadSetting, EngineCannotStart, EngineDied, sentence
 from gpu_worker.phases import StartPhases
 from gpu_worker.settings import Settings, read_engine_args
+from gpu_worker.tool_formats.chosen import chosen
 from taskqueue.messages import TaskError
 from taskqueue.vectors import WHOLE, encoded
 
@@ -50,6 +51,7 @@ class EmbeddingEngine:
             raise BadSetting("OPSITE_MODEL is not set: give a folder or a Hugging Face id")
         self._name = settings.model
         self._args = read_engine_args(settings.engine_args, EmbeddingArgs)
+        self.tool_format = chosen(settings.tool_format)
         self._outbox = Outbox()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="embedding")
         self._joining: dict[str, EngineRequest] = {}

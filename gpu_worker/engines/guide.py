@@ -13,8 +13,7 @@ from llguidance import LLMatcher, LLParserLimits, LLTokenizer
 from torch import Tensor
 
 from gpu_worker.engines.prompting import PromptRefused
-from taskqueue.grammar import grammar_of
-from taskqueue.messages import INVALID_OUTPUT, OutputForm, TaskError
+from taskqueue.messages import INVALID_OUTPUT, TaskError
 
 LEXER_STATES = 25_000
 """Of one form, some 1 to 2 kB each: a regular expression may ask for very many."""
@@ -62,10 +61,10 @@ class Guides:
     def __init__(self, tokens: LLTokenizer) -> None:
         self.tokens = tokens
 
-    def of(self, form: OutputForm, *, streamed: Sequence[int]) -> Guide:
-        """The guide behind the ids that were streamed already. Raises `PromptRefused`."""
+    def of(self, grammar: str, *, streamed: Sequence[int]) -> Guide:
+        """The guide of a grammar, behind the ids that were streamed already. Raises `PromptRefused`."""
         limits = LLParserLimits(max_lexer_states=LEXER_STATES)
-        matcher = LLMatcher(self.tokens, grammar_of(form), log_level=0, limits=limits)
+        matcher = LLMatcher(self.tokens, grammar, log_level=0, limits=limits)
         if matcher.is_error():
             why = f"No answer can be held to this form: {_why(matcher)}"
             raise PromptRefused(TaskError("unsupported_output", why))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 from gpu_worker.detokenize import Decode
@@ -113,9 +113,15 @@ def too_long(prompt_length: int, context: int) -> TaskError:
     )
 
 
-def decoder(tokenizer: Any) -> Decode:
-    """Ids to text without special tokens; the fast tokenizer's own decoder where there is one."""
+def decoder(tokenizer: Any, *, shown: Collection[str] = ()) -> Decode:
+    """Ids to text without special tokens but those `shown`; the fast tokenizer's own decoder where there is one."""
     backend = getattr(tokenizer, "backend_tokenizer", None)
+    added = getattr(tokenizer, "added_tokens_decoder", {})
+    special = {token_id: token.content for token_id, token in added.items() if token.special} if shown else {}
+    if backend is not None and not set(special.values()).isdisjoint(shown):
+        hidden = frozenset(token_id for token_id, text in special.items() if text not in shown)
+        whole: Callable[..., str] = backend.decode
+        return lambda ids: whole([one for one in ids if one not in hidden], skip_special_tokens=False)
     if backend is not None:
         fast: Callable[..., str] = backend.decode
         return lambda ids: fast(list(ids), skip_special_tokens=True)

@@ -39,6 +39,7 @@ from gpu_worker.engines.simulated_text import (
 )
 from gpu_worker.phases import StartPhases
 from gpu_worker.settings import Settings, read_engine_args
+from gpu_worker.tool_formats.chosen import chosen
 from taskqueue.messages import TaskError
 from taskqueue.vectors import encoded
 
@@ -94,6 +95,7 @@ class SimulatedEngine:
 
     def __init__(self, settings: Settings) -> None:
         self._args = read_engine_args(settings.engine_args, self.ARGS)
+        self.tool_format = chosen(settings.tool_format)
         self._outbox = Outbox()
         self._sequences: dict[str, _Sequence] = {}
         self._work = asyncio.Event()

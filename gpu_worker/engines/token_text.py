@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import Any
 
 from llguidance import LLTokenizer
@@ -18,6 +18,13 @@ def tokens_of(tokenizer: Any, *, vocabulary: int, end_ids: Collection[int]) -> L
     )
 
     return from_tokenizer(tokenizer, n_vocab=max(vocabulary, len(tokenizer)), eos_token=sorted(end_ids) or None)
+
+
+def special_id(tokenizer: Any, tokens: LLTokenizer) -> Callable[[str], int | None]:
+    """The id of a token by its text, where llguidance takes it for a special one: no other text of a grammar stands for it."""
+    added = getattr(tokenizer, "added_tokens_decoder", {})
+    ids = {token.content: token_id for token_id, token in added.items() if tokens.is_special_token(token_id)}
+    return ids.get
 
 
 def told(tokens: LLTokenizer, chosen: tuple[int, float], best: Iterable[tuple[int, float]]) -> TokenLogprob:

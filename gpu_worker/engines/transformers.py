@@ -31,14 +31,19 @@ from gpu_worker.detokenize import Answer
 from gpu_worker.engines import EngineOutput, EngineRequest, Phases
 from gpu_worker.engines.continuous_batch import Chosen, ContinuousBatch, Running
 from gpu_worker.engines.guide import Guide, GuideFailed, Guides
+from gpu_worker.engines.guided_calls import guided_calls
 from gpu_worker.engines.kv_rows import RowCache
 from gpu_worker.engines.outbox import Outbox
 from gpu_worker.engines.prompting import PromptRefused, affordable, budget, decoder, end_ids, prompt_ids
 from gpu_worker.engines.sampling import Sampler
-from gpu_worker.engines.token_text import tokens_of, told
+from gpu_worker.engines.token_text import special_id, tokens_of, told
 from gpu_worker.failures import BadSetting, EngineCannotStart, sentence
 from gpu_worker.phases import StartPhases
 from gpu_worker.settings import Settings, read_engine_args
+from gpu_worker.tool_formats.chosen import chosen
+from gpu_worker.tool_formats.form import ToolFormat
+from gpu_worker.tool_formats.hermes import HERMES
+from taskqueue.grammar import grammar_of
 from taskqueue.messages import SamplingParams, TaskError, TokenLogprob
 
 log = logging.getLogger(__name__)
@@ -70,6 +75,7 @@ class _Loaded(msgspec.Struct, frozen=True):
     end_ids: frozenset[int]
     guides: Guides | TaskError
     """Or why this model cannot be guided."""
+    calls: ToolFormat
 
 
 class _Growing(msgspec.Struct, frozen=True):
@@ -87,10 +93,16 @@ class TransformersEngine:
         self._model = settings.model
         self._slots = settings.slots
         self._args = read_engine_args(settings.engine_args, TransformersArgs)
+        self._tool_format = settings.tool_format
+        self._calls = HERMES
         self._outbox = Outbox()
         self._orders: queue.SimpleQueue[list[EngineRequest] | list[str] | None] = queue.SimpleQueue()
         self._growing: dict[str, _Growing] = {}
         self._thread: threading.Thread | None = None
+
+    @property
+    def tool_format(self) -> ToolFormat:
+        return self._calls
 
     async def start(self, phases: Phases | None = None) -> None:
         loop = asyncio.get_running_loop()
@@ -98,7 +110,10 @@ class TransformersEngine:
 
         def run() -> None:
             try:
-                engine = load(self._model, self._args, self._slots, phases or StartPhases())
+                engine = load(
+                    self._model, self._args, self._slots, phases or StartPhases(), tool_format=self._tool_format
+                )
+                self._calls = engine.calls
             except Exception as error:
                 reason = EngineCannotStart(f"model {self._model!r} does not load: {sentence(error)}")
                 reason.__cause__ = error
@@ -166,7 +181,7 @@ class TransformersEngine:
         wanted = affordable(request.body, prompt_length=len(prompt))
         max_tokens = budget(prompt_length=len(prompt), max_tokens=wanted, context=engine.context)
         answer = Answer(
-            decode=decoder(engine.tokenizer),
+            decode=decoder(engine.tokenizer, shown=engine.calls.markers if request.body.callable_tools else ()),
             prompt_ids=prompt,
             stops=params.stop,
             end_ids=frozenset() if params.ignore_eos else engine.end_ids,
@@ -224,13 +239,15 @@ class TransformersEngine:
 
 
 def _guide(engine: _Loaded, request: EngineRequest) -> Guide | None:
-    if request.body.output is None and request.body.params.logprobs is None:
-        return None
+    body = request.body
     if isinstance(engine.guides, TaskError):
-        raise PromptRefused(engine.guides)
-    if request.body.output is None:
+        if body.params.logprobs is not None or guided_calls(body, engine.calls) or body.output is not None:
+            raise PromptRefused(engine.guides)
         return None
-    return engine.guides.of(request.body.output, streamed=request.streamed)
+    if guided_calls(body, engine.calls):
+        token_id = special_id(engine.tokenizer, engine.guides.tokens)
+        return engine.guides.of(guided_calls(body, engine.calls, token_id=token_id), streamed=request.streamed)
+    return engine.guides.of(grammar_of(body.output), streamed=request.streamed) if body.output else None
 
 
 def _logprobs(engine: _Loaded, chosen: Chosen) -> tuple[TokenLogprob, ...]:
@@ -239,7 +256,9 @@ def _logprobs(engine: _Loaded, chosen: Chosen) -> tuple[TokenLogprob, ...]:
     return (told(engine.guides.tokens, (chosen.token_id, chosen.logprobs.chosen), chosen.logprobs.best),)
 
 
-def load(name: str, args: TransformersArgs, slots: int, phases: Phases | None = None) -> _Loaded:
+def load(
+    name: str, args: TransformersArgs, slots: int, phases: Phases | None = None, *, tool_format: str = "auto"
+) -> _Loaded:
     """Model and tokenizer from a folder or the hub, warmed up by one short answer."""
     phases = phases or StartPhases()
     phases.enter("load")
@@ -276,7 +295,8 @@ def load(name: str, args: TransformersArgs, slots: int, phases: Phases | None = 
             "unsupported_output",
             f"This model's answers can neither be guided nor told token by token: {sentence(error)}",
         )
-    return _Loaded(tokenizer, batch, context, ends, guides)
+    calls = chosen(tool_format, tokenizer.chat_template)
+    return _Loaded(tokenizer, batch, context, ends, guides, calls)
 
 
 def longest_context(config: Any) -> int:

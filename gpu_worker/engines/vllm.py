@@ -23,15 +23,19 @@ from gpu_worker.detokenize import Answer
 from gpu_worker.engines import EngineOutput, EngineRequest, Phases
 from gpu_worker.engines.cache_salt import cache_salt
 from gpu_worker.engines.child_noise import ChildNoise
+from gpu_worker.engines.guided_calls import guided_calls
 from gpu_worker.engines.leash import leash_children
 from gpu_worker.engines.outbox import Outbox
 from gpu_worker.engines.prompting import PromptRefused, affordable, budget, decoder, end_ids, prompt_ids
-from gpu_worker.engines.token_text import tokens_of, told
-from gpu_worker.engines.vllm_guide import SCHEDULER, guided, structured_config
+from gpu_worker.engines.token_text import special_id, tokens_of, told
+from gpu_worker.engines.vllm_guide import SCHEDULER, guided, guided_by, structured_config
 from gpu_worker.engines.vllm_phases import SMALL_TALK, VllmPhases
 from gpu_worker.failures import BadSetting, EngineCannotStart, WorkerFailure, sentence
 from gpu_worker.phases import StartPhases
 from gpu_worker.settings import Settings
+from gpu_worker.tool_formats.chosen import chosen
+from gpu_worker.tool_formats.form import ToolFormat
+from gpu_worker.tool_formats.hermes import HERMES
 from taskqueue.messages import TaskError, TokenLogprob
 
 log = logging.getLogger(__name__)
@@ -53,6 +57,7 @@ class _Loaded(msgspec.Struct, frozen=True):
     tokenizer: Any
     context: int
     end_ids: frozenset[int]
+    calls: ToolFormat
 
 
 class VllmEngine:
@@ -67,6 +72,10 @@ class VllmEngine:
         self._loaded: _Loaded | None = None
         self._health: asyncio.Task[None] | None = None
         self._tokens: LLTokenizer | None = None
+
+    @property
+    def tool_format(self) -> ToolFormat:
+        return self._loaded.calls if self._loaded else HERMES
 
     async def start(self, phases: Phases | None = None) -> None:
         self._loaded = await asyncio.to_thread(load, self._settings, phases or StartPhases())
@@ -131,7 +140,9 @@ class VllmEngine:
         max_tokens = budget(prompt_length=len(prompt), max_tokens=wanted, context=self._loaded.context)
         ends = frozenset() if params.ignore_eos else self._loaded.end_ids
         answer = Answer(
-            decode=decoder(self._loaded.tokenizer),
+            decode=decoder(
+                self._loaded.tokenizer, shown=self._loaded.calls.markers if request.body.callable_tools else ()
+            ),
             prompt_ids=prompt,
             stops=params.stop,
             end_ids=ends,
@@ -151,7 +162,7 @@ class VllmEngine:
             detokenize=False,
             output_kind=RequestOutputKind.DELTA,
             logprobs=params.logprobs,
-            **guided(request.body.output, request.streamed),
+            **await self._guided(request),
         )
         outputs = self._loaded.llm.generate(self._salted([*prompt, *request.streamed], request), sampling, request.id)
         try:
@@ -166,7 +177,7 @@ class VllmEngine:
                     return grown
                 self._outbox.put([grown])
         except VLLMValidationError as error:
-            if request.body.output is None:
+            if sampling.structured_outputs is None:
                 raise
             raise PromptRefused(TaskError("unsupported_output", f"vLLM cannot keep to this form: {error}")) from error
         finally:
@@ -176,20 +187,33 @@ class VllmEngine:
     async def _told(
         self, grown: EngineOutput, logprobs: Sequence[Any], ends: frozenset[int], *, best: int
     ) -> tuple[TokenLogprob, ...]:
-        """The log probabilities of one of vLLM's outputs; the first time the tokenizer is read, which may take a second."""
+        """The log probabilities of one of vLLM's outputs."""
+        tokens, found = await self._single_tokens(), []
+        for token_id, row in zip(grown.token_ids, logprobs, strict=False):
+            if token_id not in ends:
+                ranked = sorted(row.items(), key=lambda one: (-one[1].logprob, one[0]))[:best]
+                likeliest = [(other, entry.logprob) for other, entry in ranked]
+                found.append(told(tokens, (token_id, row[token_id].logprob), likeliest))
+        return tuple(found)
+
+    async def _guided(self, request: EngineRequest) -> dict[str, Any]:
+        """The fields of vLLM's `SamplingParams` that guide an answer to its form, or to calls."""
+        assert self._loaded is not None
+        calls, body = self._loaded.calls, request.body
+        if not (plain := guided_calls(body, calls)):
+            return guided(body.output, request.streamed)
+        token_id = special_id(self._loaded.tokenizer, await self._single_tokens())
+        return guided_by(plain, guided_calls(body, calls, token_id=token_id), request.streamed)
+
+    async def _single_tokens(self) -> LLTokenizer:
+        """The tokenizer as llguidance sees it. The first time it is read, which may take a second."""
         assert self._loaded is not None
         if self._tokens is None:
             vocabulary = self._loaded.llm.model_config.get_vocab_size()
             self._tokens = await asyncio.to_thread(
                 tokens_of, self._loaded.tokenizer, vocabulary=vocabulary, end_ids=self._loaded.end_ids
             )
-        found = []
-        for token_id, row in zip(grown.token_ids, logprobs, strict=False):
-            if token_id not in ends:
-                ranked = sorted(row.items(), key=lambda one: (-one[1].logprob, one[0]))[:best]
-                likeliest = [(other, entry.logprob) for other, entry in ranked]
-                found.append(told(self._tokens, (token_id, row[token_id].logprob), likeliest))
-        return tuple(found)
+        return self._tokens
 
     def _salted(self, ids: list[int], request: EngineRequest) -> dict[str, Any]:
         """The whole prompt as vLLM takes it, in the tenant's own part of the prefix cache."""
@@ -289,4 +313,5 @@ def _load(settings: Settings, phases: Phases) -> _Loaded:
         getattr(config.hf_text_config, "eos_token_id", None),
         getattr(tokenizer, "eos_token_id", None),
     )
-    return _Loaded(llm, tokenizer, int(config.max_model_len), ends)
+    calls = chosen(settings.tool_format, getattr(tokenizer, "chat_template", None))
+    return _Loaded(llm, tokenizer, int(config.max_model_len), ends, calls)

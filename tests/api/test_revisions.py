@@ -33,15 +33,12 @@ def split(application: Application, **percents: int) -> Any:
     return application.call("PUT", f"{POET}/traffic", body)
 
 
-def test_tools_beside_a_form_of_output_are_refused(ann: Application) -> None:
-    form = {"output": {"kind": "json_object"}}
-    tools = {"tools": [{"builtin": "calculator"}]}
-    for answer in (ann.post(f"{POET}/revisions", {**form, **tools}), ann.patch(POET, {**form, **tools})):
-        refused(answer, 400, "output")
-    assert ann.patch(POET, tools).status_code == 200
-    for answer in (ann.post(f"{POET}/revisions", form), ann.patch(POET, form)):
-        refused(answer, 400, "output")
-    assert ann.patch(POET, {**form, "tools": []}).status_code == 200
+def test_an_agent_may_have_tools_and_a_form_of_output(ann: Application) -> None:
+    both = {"output": {"kind": "json_object"}, "tools": [{"builtin": "calculator"}]}
+    assert ann.post(f"{POET}/revisions", both).status_code == 201
+    assert ann.patch(POET, both).status_code == 200
+    now = ann.get(POET).json()["current_revision"]
+    assert {name: now[name] for name in both} == both
 
 
 def test_a_draft_serves_nobody_until_it_is_published(ann: Application) -> None:

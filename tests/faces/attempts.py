@@ -465,6 +465,8 @@ FORMS: dict[type[Any], tuple[set[str], set[str]]] = {
             "parameters",
             "tools",
             "tool_choice",
+            "allowed_tools",
+            "parallel_tool_calls",
             "output",
             "priority",
             "deadline_s",

@@ -122,7 +122,11 @@ async def test_refusals_in_openai_s_form(ann: openai.AsyncOpenAI, web: Web) -> N
         ({"logit_bias": {"1": 1}}, "logit_bias"),
         ({"tool_choice": "required"}, "tool_choice"),
         ({"tools": [{"function": {"name": "a b"}}]}, "tools[0].function.name"),
-        ({"tools": [{"function": {"name": "a", "strict": True}}]}, "tools[0].function.strict"),
+        ({"tools": [{"function": {"name": "a"}}], "tool_choice": "required"}, "tool_choice"),
+        (
+            {"tools": [{"function": {"name": "a", "strict": True, "parameters": {"if": {}}}}]},
+            "tools[0].function.parameters.if",
+        ),
         ({"extra_body": {"cache_salt": "another tenant's"}}, "cache_salt"),
         ({"n": 9}, "n"),
         ({"temperature": 9}, "temperature"),

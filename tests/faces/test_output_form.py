@@ -107,6 +107,15 @@ async def likelihoods(ann: openai.AsyncOpenAI) -> None:
     told = whole.logprobs.content or []
     assert b"".join(bytes(one.bytes or ()) for one in told).decode() == whole.message.content
     assert all(one.logprob == one.top_logprobs[0].logprob and len(one.top_logprobs) == 2 for one in told)
+    offered: Any = [{"type": "function", "function": {"name": "now"}}]
+    beside = (await ann.chat.completions.create(**asked, tools=offered)).choices[0]
+    assert beside.logprobs == whole.logprobs  # this model's template tells it of no tools
+    must = await ann.chat.completions.create(
+        **{**asked, "max_tokens": 160}, tools=offered, tool_choice="required", parallel_tool_calls=False
+    )
+    assert [one.function.to_dict() for one in must.choices[0].message.tool_calls or ()] == [  # type: ignore[union-attr]
+        {"name": "now", "arguments": "{}"}
+    ]
     streamed = []
     async for chunk in await ann.chat.completions.create(**asked, stream=True):
         if (told_here := chunk.choices[0].logprobs) is not None:
@@ -224,10 +233,6 @@ async def test_what_no_answer_can_be_held_to_is_refused_by_name(ann: openai.Asyn
         with pytest.raises(openai.BadRequestError) as refused:
             await ann.chat.completions.create(model="poet", messages=HELLO, **more)  # type: ignore[call-overload]
         assert refused.value.param == param
-    tool: Any = {"type": "function", "function": {"name": "now"}}
-    with pytest.raises(openai.BadRequestError, match="no tool could be called") as mixed:
-        await ann.chat.completions.create(model="poet", messages=HELLO, response_format=form({}), tools=[tool])
-    assert mixed.value.param == "response_format"
     with pytest.raises(openai.BadRequestError, match="ends where the form is complete"):
         await ann.chat.completions.create(
             model="poet", messages=HELLO, response_format={"type": "json_object"}, extra_body={"ignore_eos": True}

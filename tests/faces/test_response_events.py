@@ -115,3 +115,39 @@ def test_without_its_log_a_response_is_told_whole_or_to_its_end() -> None:
     end = read(resumed.begin() + resumed.take_kept(kept))
     assert [event["sequence_number"] for event in end] == [6, 7, 8, 9]
     assert (end[0]["text"], end[-1]["response"]) == ("One two", whole[-1]["response"])
+
+
+CALLS = [{"id": "call_a", "name": "now", "arguments": "{}"}, {"id": "call_b", "name": "later", "arguments": '{"by":1}'}]
+
+
+@pytest.mark.parametrize("text", ["", "See."])
+def test_calls_are_items_behind_the_message_if_there_is_one(text: str) -> None:
+    said = [("text", text)] if text else []
+    events = log(
+        ("state", {"state": "running"}), *said, outcome("succeeded", finish_reason="tool_calls", tool_calls=CALLS)
+    )
+    whole = tell(events)
+    items: list[Any] = [event["item"] for event in whole if event["type"] == "response.output_item.done"]
+    assert whole[-1]["response"]["output"] == items
+    assert [item["type"] for item in items] == ["message"] * bool(text) + ["function_call"] * 2
+    assert [(item["call_id"], item["arguments"], item["status"]) for item in items[-2:]] == [
+        ("call_a", "{}", "completed"),
+        ("call_b", '{"by":1}', "completed"),
+    ]
+    deltas = [event for event in whole if event["type"] == "response.function_call_arguments.delta"]
+    assert [(event["output_index"], event["delta"]) for event in deltas] == [
+        (bool(text), "{}"),
+        (1 + bool(text), '{"by":1}'),
+    ]
+    for after in range(-1, len(whole)):
+        assert tell(events, after=after) == whole[after + 1 :]
+
+    kept = events[1:]  # its log has gone
+    telling = Telling(asked())
+    assert [event["type"] for event in read(telling.begin() + telling.take_kept(kept))] == [
+        event["type"] for event in whole
+    ]
+    resumed = Telling(asked(), after=5)
+    end = read(resumed.begin() + resumed.take_kept(kept))
+    assert [event["sequence_number"] for event in end] == list(range(6, 6 + len(end)))
+    assert [event["item"] for event in end if event["type"] == "response.output_item.done"] == items

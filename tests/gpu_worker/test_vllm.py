@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import psutil
 import pytest
 
@@ -31,6 +32,7 @@ from taskqueue.messages import (
 from tests.conftest import vllm_python
 from tests.gpu_worker.conftest import WorkerProcess, outcomes, seconds, streamed_text, submission, told_of, until
 from tests.gpu_worker.test_guided import FORMS, PERSON, in_form
+from tests.gpu_worker.tools import WEATHER
 
 pytestmark = [pytest.mark.vllm, pytest.mark.timeout(900)]
 
@@ -147,6 +149,21 @@ async def test_it_keeps_to_a_form(queue: AsyncQueue) -> None:
     assert error is not None
     assert (ended["turn-798"].finish_reason, error.code) == ("length", INVALID_OUTPUT)
     assert ended["turn-799"].state == "succeeded"
+
+
+async def test_it_calls_what_it_must(queue: AsyncQueue) -> None:
+    """And one that may answer in a form instead."""
+    must = submission(781, temperature=0.8, seed=1, max_tokens=200)
+    body = msgspec.structs.replace(must.body, tools=(WEATHER,), tool_choice="required", parallel_tool_calls=False)
+    may = msgspec.structs.replace(body, tool_choice="auto", output=PERSON)
+    others = submission(782)
+    ended = await run(queue, [msgspec.structs.replace(must, body=body), msgspec.structs.replace(others, body=may)])
+    record, other = ended[must.turn], ended[others.turn]
+    assert (record.state, record.finish_reason, record.text) == ("succeeded", "tool_calls", "")
+    (call,) = record.tool_calls
+    assert call.name == "weather"
+    assert (other.state, other.error) == ("succeeded", None)
+    assert other.tool_calls or fault(other.text or "", PERSON) == ""
 
 
 async def test_it_tells_how_likely_tokens_were(queue: AsyncQueue) -> None:

@@ -23,6 +23,7 @@ from agents.faces.openai.chunks import chunks, left_by_client
 from agents.faces.openai.following import headers
 from agents.faces.openai.lookup import generating_agent_of
 from agents.faces.openai.naming import as_asked
+from agents.faces.openai.tool_choices import chosen
 from agents.faces.principals import AgentRef
 from agents.faces.requests import ChatRequest, TaskRequest, decode
 from agents.faces.submit import submit_together
@@ -56,19 +57,20 @@ async def chat(context: Context, request: Request) -> Response:
 def named(wanted: ChatRequest) -> Iterator[None]:
     """A problem with what the tasks ask for names the request's own field."""
     names = {"max_tokens": "max_tokens" if wanted.max_completion_tokens is None else "max_completion_tokens"}
-    with as_asked(names), response_format.form_as_asked():
+    with as_asked(names, tools_in="function."), response_format.form_as_asked():
         yield
 
 
 def task_requests(wanted: ChatRequest, agent: AgentRef, *, idempotency_key: str | None) -> list[TaskRequest]:
     """A chat completion as the tasks that answer it, one for each choice."""
+    called = chosen(wanted.tool_choice, parallel=wanted.parallel_tool_calls)
     task = TaskRequest(
         agent=agent.slug,
         messages=[chat_tools.message(index, message) for index, message in enumerate(wanted.messages)],
         parameters=_parameters(wanted),
         output=response_format.output(wanted.response_format),
         tools=chat_tools.tools(wanted),
-        tool_choice=chat_tools.tool_choice(wanted),
+        **called._asdict(),
         idempotency_key=idempotency_key,
         split_key=wanted.user or None,
         cancel_on_disconnect=wanted.cancel_on_disconnect,

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from agents.faces.requests import ChatMessageIn, ChatRequest, ChatTool, MessageIn, ToolCallIn, ToolIn
+from msgspec import UNSET
+
+from agents.faces.requests import ChatFunction, ChatMessageIn, ChatRequest, MessageIn, ToolCallIn, ToolIn
 from agents.problems import bad_field
 from taskqueue.messages import ToolCall
 
@@ -32,26 +34,12 @@ def _text(index: int, said: ChatMessageIn) -> str:
 
 def tools(wanted: ChatRequest) -> list[ToolIn]:
     """The functions that the client offers to call."""
-    if wanted.parallel_tool_calls is False and wanted.tools:
-        raise bad_field("parallel_tool_calls", "false is not supported here: a model may call several at once")
-    return [_tool(index, tool) for index, tool in enumerate(wanted.tools or ())]
+    return [_tool(tool.function) for tool in wanted.tools or ()]
 
 
-def _tool(index: int, tool: ChatTool) -> ToolIn:
-    function = tool.function
-    if function.strict:
-        raise bad_field(f"tools[{index}].function.strict", "true is not supported here: arguments are not enforced")
-    return ToolIn(function.name, function.description or "", function.parameters or {})
-
-
-def tool_choice(wanted: ChatRequest) -> str:
-    """Which of them the model is to call."""
-    choice = wanted.tool_choice
-    if choice is None:
-        return "auto"
-    if choice in ("auto", "none"):
-        return str(choice)
-    raise bad_field("tool_choice", "only `auto` and `none` are supported here")
+def _tool(function: ChatFunction) -> ToolIn:
+    strict = True if function.strict else UNSET
+    return ToolIn(function.name, function.description or "", function.parameters or {}, strict)
 
 
 def calls(wanted: Sequence[ToolCall], *, indexed: bool = False) -> list[dict[str, Any]]:

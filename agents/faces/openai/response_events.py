@@ -12,11 +12,13 @@ from typing import Any
 import msgspec
 
 from agents.faces.openai.gathering import Gathering
-from agents.faces.openai.outcome import has_answer
+from agents.faces.openai.outcome import Outcome, has_answer
 from agents.faces.openai.response_form import (
     Asked,
     Progress,
-    is_cut_off,
+    answered,
+    function_call,
+    has_message,
     message,
     message_id,
     shown,
@@ -24,7 +26,7 @@ from agents.faces.openai.response_form import (
     text_part,
 )
 from agents.problems import Problem, stream_lost
-from taskqueue.messages import Event
+from taskqueue.messages import Event, ToolCall
 
 _TERMINAL = {"completed": "response.completed", "incomplete": "response.incomplete"}
 """The API has no event of its own for a response that was cancelled: that is `response.failed`, whose status says it."""
@@ -57,7 +59,8 @@ class Telling:
         *before, outcome = events
         after, self._after = self._after, 2**63
         self.take(before)
-        self._open()
+        if not msgspec.json.decode(outcome.data, type=Outcome).tool_calls:
+            self._open()
         self._next, self._after = after + 1, after
         return self._take(outcome)
 
@@ -112,12 +115,33 @@ class Telling:
         progress = Progress(running=True, outcome=outcome, text=text)
         kind, told = _TERMINAL.get(status(progress), "response.failed"), b""
         if outcome is not None and has_answer(outcome):
-            told = self._open()
-            item = message(self._asked.task, text, "incomplete" if is_cut_off(outcome) else "completed")
-            told += self._event("response.output_text.done", {**self._place(), "text": text, "logprobs": []})
-            told += self._event("response.content_part.done", {**self._place(), "part": text_part(text)})
-            told += self._event("response.output_item.done", {"output_index": 0, "item": item})
+            told = self._start()
+            if self._opened or has_message(outcome, text):
+                told += self._message(text, answered(outcome))
+            for number, call in enumerate(outcome.tool_calls, start=int(self._opened)):
+                told += self._call(number, call)
         return told + self._response(kind, progress)
+
+    def _message(self, text: str, state: str) -> bytes:
+        item = message(self._asked.task, text, state)
+        return (
+            self._open()
+            + self._event("response.output_text.done", {**self._place(), "text": text, "logprobs": []})
+            + self._event("response.content_part.done", {**self._place(), "part": text_part(text)})
+            + self._event("response.output_item.done", {"output_index": 0, "item": item})
+        )
+
+    def _call(self, number: int, call: ToolCall) -> bytes:
+        """A call is told as a whole: the log has it once it is complete."""
+        begun, item = function_call(call, arguments="", state="in_progress"), function_call(call)
+        place = {"item_id": item["id"], "output_index": number}
+        kind = "response.function_call_arguments"
+        return (
+            self._event("response.output_item.added", {"output_index": number, "item": begun})
+            + self._event(f"{kind}.delta", {**place, "delta": call.arguments})
+            + self._event(f"{kind}.done", {**place, "name": call.name, "arguments": call.arguments})
+            + self._event("response.output_item.done", {"output_index": number, "item": item})
+        )
 
     def _place(self) -> dict[str, Any]:
         return {"item_id": message_id(self._asked.task), "output_index": 0, "content_index": 0}

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Iterator
 from datetime import datetime
 from typing import Any, NamedTuple
 
 from agents.faces.openai.outcome import Outcome, has_answer
 from agents.problems import not_found
+from taskqueue.messages import ToolCall
 
 _PREFIX = "resp_"
 _ENDED = {"succeeded": "completed", "cancelled": "cancelled"}
@@ -98,19 +100,43 @@ def shown(asked: Asked, progress: Progress) -> dict[str, Any]:
         "metadata": asked.metadata,
         "temperature": asked.params.get("temperature", 1.0),
         "top_p": asked.params.get("top_p", 1.0),
-        "text": {"format": {"type": "text"}},
-        "tools": [],
-        "tool_choice": "auto",
-        "parallel_tool_calls": False,
+        "text": asked.asked.get("text", {"format": {"type": "text"}}),
+        "tools": asked.asked.get("tools", []),
+        "tool_choice": asked.asked.get("tool_choice", "auto"),
+        "parallel_tool_calls": asked.asked.get("parallel_tool_calls", True),
         "truncation": "disabled",
     }
 
 
 def output(task: uuid.UUID, progress: Progress) -> list[dict[str, Any]]:
-    """One message, once the answer has ended well; none before, and none of what failed."""
-    if progress.outcome is None or not has_answer(progress.outcome):
+    """A message and calls, once the answer has ended well; none before, and none of what failed."""
+    outcome = progress.outcome
+    if outcome is None or not has_answer(outcome):
         return []
-    return [message(task, progress.text, "incomplete" if is_cut_off(progress.outcome) else "completed")]
+    said = [message(task, progress.text, answered(outcome))] if has_message(outcome, progress.text) else []
+    return [*said, *(function_call(call) for call in outcome.tool_calls)]
+
+
+def has_message(outcome: Outcome, text: str) -> bool:
+    """Whether the answer has one: where it has calls and says nothing beside, it has not."""
+    return bool(text) or not outcome.tool_calls
+
+
+def answered(outcome: Outcome) -> str:
+    """The status of its message."""
+    return "incomplete" if is_cut_off(outcome) else "completed"
+
+
+def function_call(call: ToolCall, *, arguments: str | None = None, state: str = "completed") -> dict[str, Any]:
+    """A call as an item; `arguments` are those that are there so far."""
+    return {
+        "id": f"fc_{call.id.removeprefix('call_')}",
+        "type": "function_call",
+        "call_id": call.id,
+        "name": call.name,
+        "arguments": call.arguments if arguments is None else arguments,
+        "status": state,
+    }
 
 
 def message(task: uuid.UUID, text: str | None, state: str) -> dict[str, Any]:
@@ -156,17 +182,26 @@ def _usage(outcome: Outcome | None) -> dict[str, Any] | None:
 
 def input_items(task: uuid.UUID, said: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """The request's own messages as items, in their order."""
-    return [
-        {
-            "id": f"{message_id(task)}_{number}",
+    return [item for number, one in enumerate(said) for item in _items(f"{task}_{number}", one)]
+
+
+def _items(place: str, one: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    calls = [ToolCall(**call) for call in one.get("tool_calls") or ()]
+    if one["role"] == "tool":
+        yield {
+            "id": f"fco_{place}",
+            "type": "function_call_output",
+            "call_id": one["tool_call_id"],
+            "output": one["content"],
+            "status": "completed",
+        }
+    elif one["content"] or not calls:
+        part = {"type": "input_text", "text": one["content"]}
+        yield {
+            "id": f"msg_{place}",
             "type": "message",
             "role": one["role"],
             "status": "completed",
-            "content": [
-                text_part(one["content"])
-                if one["role"] == "assistant"
-                else {"type": "input_text", "text": one["content"]}
-            ],
+            "content": [text_part(one["content"]) if one["role"] == "assistant" else part],
         }
-        for number, one in enumerate(said)
-    ]
+    yield from map(function_call, calls)

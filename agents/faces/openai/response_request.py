@@ -7,40 +7,31 @@ from typing import Any, Literal
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from agents.faces.requests import MessageIn, convert
-from agents.problems import Problem, bad_field
-from taskqueue.messages import OutputForm
+from agents.faces.openai import response_tools
+from agents.faces.openai.response_format import check_name
+from agents.faces.openai.response_items import messages_of
+from agents.faces.openai.tool_choices import ToolChoice, plain
+from agents.faces.requests import MessageIn
+from agents.output_forms import OutputIn
+from agents.problems import bad_field
 
 METADATA_MAX = 16
 METADATA_KEY_MAX = 64
 METADATA_VALUE_MAX = 512
 NAMES = {"max_tokens": "max_output_tokens"}
 """The request's names for what a task's parameters call otherwise."""
+_LATER = frozenset({"tools", "tool_choice", "parallel_tool_calls"})
+_NOT_KEPT = "a conversation keeps no calls that its client makes"
 
 
-class ItemPart(msgspec.Struct, frozen=True):
-    """A part of an item's content: `input_text`, or `output_text` of an earlier answer."""
+class TextFormat(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """OpenAI's `text.format`. Answers are held to the schema whether it is `strict` or not."""
 
-    type: str
-    text: str = ""
-
-
-class ResponseItem(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A message of the input; an item of an earlier response's output may be given back as it came. `id` and `status` change
-    nothing here.
-    """
-
-    role: Literal["system", "developer", "user", "assistant"]
-    content: str | list[ItemPart]
-    type: Literal["message"] = "message"
-    id: str | None = None
-    status: str | None = None
-
-
-class TextFormat(msgspec.Struct, frozen=True):
-    """OpenAI's `text.format`."""
-
-    type: str = "text"
+    type: Literal["text", "json_object", "json_schema"] = "text"
+    name: str | None = None
+    schema: dict[str, Any] | None = None
+    description: str | None = None
+    strict: bool | None = None
 
 
 class TextOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -82,6 +73,9 @@ class ResponseRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
     temperature: float | None = None
     top_p: float | None = None
     text: TextOptions | None = None
+    tools: list[dict[str, Any]] | None = None
+    tool_choice: ToolChoice | None = None
+    parallel_tool_calls: bool | None = None
     truncation: Literal["disabled"] | None = None
     cancel_on_disconnect: bool | UnsetType = UNSET
     user: str | None = None
@@ -101,7 +95,8 @@ def check(wanted: ResponseRequest) -> None:
     if wanted.stream_options is not None and not wanted.stream:
         raise bad_field("stream_options", "is for streams only; give `stream: true`")
     _check_metadata(wanted.metadata or {})
-    output_form(wanted.text)
+    output(wanted.text)
+    response_tools.functions(wanted.tools)
 
 
 def _check_metadata(metadata: dict[str, str]) -> None:
@@ -114,40 +109,53 @@ def _check_metadata(metadata: dict[str, str]) -> None:
             raise bad_field(f"metadata.{name}", f"a value has at most {METADATA_VALUE_MAX} characters")
 
 
-def output_form(text: TextOptions | None) -> OutputForm | None:
-    """What the answer must look like, for `TurnBody.output`: None for plain text. The one place to serve further formats at."""
-    kind = text.format.type if text is not None and text.format is not None else "text"
-    if kind != "text":
-        raise bad_field("text.format.type", f"{kind!r} is not supported here; only 'text'")
-    return None
+def output(text: TextOptions | None) -> OutputIn | None:
+    """What the answer must look like; None for what the agent says. Whether answers can be held to it is checked with the task."""
+    if text is None or text.format is None:
+        return None
+    given, is_schema = text.format, text.format.type == "json_schema"
+    for name in ("name", "schema"):
+        if (getattr(given, name) is not None) != is_schema:
+            raise bad_field(f"text.format.{name}", f"belongs to the type 'json_schema', and this is {given.type!r}")
+    if given.name is not None:
+        check_name(given.name, field="text.format.name")
+    return OutputIn(given.type, given.schema)
 
 
 def messages(wanted: ResponseRequest) -> list[MessageIn]:
     """The input as messages; raises the `Problem` of an item that is none, or that is not served."""
-    if isinstance(wanted.input, str):
-        return [MessageIn("user", wanted.input)]
-    if not wanted.input:
-        raise bad_field("input", "at least one item is needed")
-    return [_message(index, item) for index, item in enumerate(wanted.input)]
+    said = messages_of(wanted.input)
+    if wanted.conversation is not None:
+        if wanted.tools:
+            raise bad_field("tools", f"{_NOT_KEPT}; use `previous_response_id`")
+        if any(one.tool_calls or one.role == "tool" for one in said):
+            raise bad_field("input", f"{_NOT_KEPT}; use `previous_response_id`")
+    return said
 
 
-def _message(index: int, given: dict[str, Any]) -> MessageIn:
-    place = f"input[{index}]"
-    kind = given.get("type", "message")
-    if kind != "message":
-        raise bad_field(f"{place}.type", f"{kind!r} is not supported here; only 'message'")
-    try:
-        item = convert(given, ResponseItem)
-    except Problem as problem:
-        (error,) = problem.errors
-        raise bad_field(place if error.field == "body" else f"{place}.{error.field}", error.message) from problem
-    role = "system" if item.role == "developer" else item.role
-    if isinstance(item.content, str):
-        return MessageIn(role, item.content)
-    for position, part in enumerate(item.content):
-        if part.type not in {"input_text", "output_text"}:
-            raise bad_field(f"{place}.content[{position}].type", f"{part.type!r} is not supported here; only text")
-    return MessageIn(role, "".join(part.text for part in item.content))
+def words(wanted: ResponseRequest) -> dict[str, Any]:
+    """The request for its digest: fields that came later count where they say something, so that of others it stays as it was."""
+    plainly: dict[str, Any] = msgspec.to_builtins(wanted)
+    return {name: value for name, value in plainly.items() if value is not None or name not in _LATER}
+
+
+def told(wanted: ResponseRequest) -> dict[str, Any]:
+    """What is told of the request with its response, beside what the task keeps; what was left out is left out."""
+    given = {
+        "max_output_tokens": wanted.max_output_tokens,
+        "text": None if wanted.text is None else {"format": _format(wanted.text.format or TextFormat())},
+        "tools": response_tools.told(response_tools.functions(wanted.tools)) or None,
+        "tool_choice": None if wanted.tool_choice is None else plain(wanted.tool_choice),
+        "parallel_tool_calls": wanted.parallel_tool_calls,
+    }
+    return {name: value for name, value in given.items() if value is not None}
+
+
+def _format(given: TextFormat) -> dict[str, Any]:
+    if given.type != "json_schema":
+        return {"type": given.type}
+    said = {"name": given.name, "schema": given.schema, "description": given.description, "strict": given.strict}
+    return {"type": given.type, **said}
 
 
 def parameters(wanted: ResponseRequest) -> dict[str, Any]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
+
 from agents.faces import database
 from agents.faces.context import Context
 from agents.faces.database import Row
@@ -13,6 +15,7 @@ from agents.faces.openai.response_form import Asked, Progress, task_of
 from agents.faces.principals import Principal
 from agents.lifecycle import OUTCOMES, TaskState
 from agents.problems import FieldError, Problem, bad_field, not_found
+from taskqueue.messages import ToolCall
 
 PAGE = 1000
 
@@ -61,7 +64,8 @@ async def progress_of(context: Context, principal: Principal, row: Row) -> Progr
 def _recorded(row: Row) -> Progress:
     if row["state"] not in OUTCOMES:
         return Progress(running=row["state"] != TaskState.QUEUED)
-    outcome = Outcome(row["state"], row["finish_reason"] or None, row["error"], usage_of(row))
+    calls = msgspec.convert(row["tool_calls"] or (), tuple[ToolCall, ...])
+    outcome = Outcome(row["state"], row["finish_reason"] or None, row["error"], usage_of(row), calls)
     return Progress(running=True, outcome=outcome, text=row["output"], ended_at=row["finished_at"])
 
 
@@ -79,7 +83,10 @@ async def context_behind(context: Context, principal: Principal, name: str) -> t
     if progress.outcome.state != "succeeded":
         raise bad_field(field, f"that response is {progress.outcome.state} and has no answer to go on from")
     said: list[dict[str, Any]] = row["input"][row["preface"] :]
-    return (*said, {"role": "assistant", "content": progress.text})
+    answer: dict[str, Any] = {"role": "assistant", "content": progress.text}
+    if progress.outcome.tool_calls:
+        answer["tool_calls"] = msgspec.to_builtins(progress.outcome.tool_calls)
+    return (*said, answer)
 
 
 async def delete(context: Context, principal: Principal, row: Row) -> None:

@@ -6,8 +6,9 @@ What is not supported is refused by its name (agents.faces.openai.response_reque
 from __future__ import annotations
 
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 
-import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -15,15 +16,18 @@ from agents.faces import answers
 from agents.faces.as_response import AsResponse
 from agents.faces.context import Context
 from agents.faces.database import Row
-from agents.faces.openai import response_request
+from agents.faces.openai import response_request, response_tools
 from agents.faces.openai.choices import all_gathered
 from agents.faces.openai.following import followed, headers
 from agents.faces.openai.lookup import generating_agent_of
 from agents.faces.openai.naming import as_asked
 from agents.faces.openai.response_form import Asked, Progress, shown, task_of
+from agents.faces.openai.response_format import form_as_asked
+from agents.faces.openai.response_items import check_calls
 from agents.faces.openai.response_request import ResponseRequest
 from agents.faces.openai.response_store import context_behind, progress_of
 from agents.faces.openai.response_stream import told
+from agents.faces.openai.tool_choices import chosen
 from agents.faces.principals import AgentRef, Principal
 from agents.faces.requests import TaskRequest, decode
 from agents.faces.submit import submit_to
@@ -41,7 +45,7 @@ async def create(context: Context, request: Request) -> Response:
     background = bool(wanted.background)
     task = task_request(wanted, agent, idempotency_key=request.headers.get("idempotency-key"))
     response = await as_response(context, principal, wanted)
-    with as_asked(response_request.NAMES):
+    with named():
         submitted = await submit_to(
             context, principal, agent, task, follow=bool(wanted.stream) or not background, response=response
         )
@@ -58,6 +62,13 @@ async def create(context: Context, request: Request) -> Response:
     return answers.json(shown(asked, progress), headers=headers(submitted))
 
 
+@contextmanager
+def named() -> Iterator[None]:
+    """A problem with what the task asks for names the request's own field."""
+    with as_asked(response_request.NAMES), form_as_asked("text.format", ".schema"):
+        yield
+
+
 def task_request(wanted: ResponseRequest, agent: AgentRef, *, idempotency_key: str | None) -> TaskRequest:
     """A response as the task that it is; raises the `Problem` of a request that is not served."""
     response_request.check(wanted)
@@ -66,6 +77,9 @@ def task_request(wanted: ResponseRequest, agent: AgentRef, *, idempotency_key: s
         messages=response_request.messages(wanted),
         conversation=_conversation(wanted),
         parameters=response_request.parameters(wanted),
+        output=response_request.output(wanted.text),
+        tools=response_tools.tools(response_tools.functions(wanted.tools)),
+        **chosen(wanted.tool_choice, parallel=wanted.parallel_tool_calls)._asdict(),
         metadata=dict(wanted.metadata or {}),
         idempotency_key=idempotency_key,
         split_key=wanted.user or None,
@@ -77,7 +91,7 @@ async def as_response(context: Context, principal: Principal, wanted: ResponseRe
     """What makes a response of its task; reads the context of the response that it continues."""
     previous = wanted.previous_response_id
     history = () if previous is None else await context_behind(context, principal, previous)
-    limits = {} if wanted.max_output_tokens is None else {"max_output_tokens": wanted.max_output_tokens}
+    check_calls(response_request.messages(wanted), history)
     return AsResponse(
         instructions=wanted.instructions or "",
         history=history,
@@ -88,9 +102,9 @@ async def as_response(context: Context, principal: Principal, wanted: ResponseRe
             "previous": None if previous is None else task_of(previous),
             "instructions": wanted.instructions,
             "background": bool(wanted.background),
-            "asked": limits,
+            "asked": response_request.told(wanted),
         },
-        asked=msgspec.to_builtins(wanted),
+        asked=response_request.words(wanted),
     )
 
 
@@ -116,5 +130,5 @@ def asked_by(wanted: ResponseRequest, task: uuid.UUID, row: Row) -> Asked:
         stored=wanted.store is not False,
         metadata=row["metadata"],
         params=row["params"],
-        asked={} if wanted.max_output_tokens is None else {"max_output_tokens": wanted.max_output_tokens},
+        asked=response_request.told(wanted),
     )
