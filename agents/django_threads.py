@@ -43,7 +43,8 @@ class DjangoThreads:
     async def __call__(self, function: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
         """Run it on one of the threads; connections that are too old, or broken, are closed before and after."""
         run = database_sync_to_async(function, thread_sensitive=False, executor=self._executor)
-        return await run(*args, **kwargs)
+        answer: R = await run(*args, **kwargs)
+        return answer
 
 
 def _close_connections(barrier: threading.Barrier) -> None:

@@ -44,7 +44,7 @@ def next_step(
     money: Sequence[MoneyLimit] = (),
     currency: str = "",
 ) -> Step:
-    """`task` with its deadline, limits and tokens so far; `turn` the last one; `calls` what it asked for; `money` what limits it."""
+    """`task` with deadline, limits and tokens so far; `turn` the last one; `calls` what it asked for; `money` what limits it."""
     if task["deadline_at"] is not None and task["deadline_at"] <= now:
         return End("expired")
     limits = msgspec.convert(task["limits"], Limits)

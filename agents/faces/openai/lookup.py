@@ -39,9 +39,9 @@ async def standing_agent(
     context: Context, tenant: uuid.UUID, pool: str, *, threads: DjangoThreads | None = None
 ) -> AgentRef:
     """The tenant's agent that stands for a pool, with nothing added to what is asked of it. `threads`: the caller's own."""
-    find = database_sync_to_async(agent_of_pool) if threads is None else partial(threads, agent_of_pool)
+    find = partial(agent_of_pool, tenant_id=tenant, pool_slug=pool)
     try:
-        slug = await find(tenant_id=tenant, pool_slug=pool)
+        slug = await (database_sync_to_async(find)() if threads is None else threads(find))
     except (OperationalError, InterfaceError) as error:
         raise unavailable("The database") from error
     agent = await context.directory.agent(tenant, slug)

@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('agents', '0011_output_form'),
+        ('agents', '0012_money_and_attempts_of_turns'),
     ]
 
     operations = [
