@@ -25,8 +25,15 @@ IMPORT = "import"
 CALL_COLOURS = {"pending": "info", "running": "info", "waiting": "warning", "succeeded": "success", "failed": "danger"}
 
 
+class OneByOne(AcrossTenants):
+    """Rows that are deleted one by one: each is asked whether an agent uses it."""
+
+    def get_actions(self, request: HttpRequest) -> Any:
+        return {name: one for name, one in super().get_actions(request).items() if name != "delete_selected"}
+
+
 @admin.register(McpServer)
-class McpServerAdmin(AcrossTenants):
+class McpServerAdmin(OneByOne):
     """Servers of the Model Context Protocol."""
 
     form = McpServerForm
@@ -65,7 +72,7 @@ class McpServerAdmin(AcrossTenants):
 
 
 @admin.register(Tool)
-class ToolAdmin(AcrossTenants):
+class ToolAdmin(OneByOne):
     """What agents may call: HTTP tools are made and changed here as by API; a server's come by its discovery."""
 
     form = ToolForm
@@ -103,9 +110,6 @@ class ToolAdmin(AcrossTenants):
     def has_delete_permission(self, request: HttpRequest, obj: Tool | None = None) -> bool:
         used = obj is not None and tool_services.users_of([obj])
         return not used and super().has_delete_permission(request, obj)
-
-    def get_actions(self, request: HttpRequest) -> Any:
-        return {name: one for name, one in super().get_actions(request).items() if name != "delete_selected"}
 
     def save_model(self, request: HttpRequest, obj: Tool, form: Any, change: bool) -> None:
         if not self.imports(request, obj if change else None):

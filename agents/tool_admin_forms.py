@@ -27,7 +27,8 @@ CREDENTIALS = frozenset({"authorization", "proxy-authorization", "cookie", "x-ap
 """Headers that hold secrets, which have no place in a form."""
 BY_REFERENCE = "Store the secret under Secrets, and refer to it as ${secret:NAME}."
 REQUEST = (
-    '{"method": "GET", "url": "https://api.example.com/weather/{city}", "headers": {"authorization": "Bearer ${secret:weather}"}}. '
+    'Such as {"method": "GET", "url": "https://api.example.com/weather/{city}", '
+    '"headers": {"authorization": "Bearer ${secret:weather}"}}. '
     "Further members: query and header_arguments (lists of arguments), body (json or form). " + BY_REFERENCE
 )
 
@@ -62,7 +63,7 @@ class ToolForm(OwnedForm):
         max_value=600,
         initial=30.0,
         widget=UnfoldAdminDecimalFieldWidget,
-        label="timeout",
+        label="Timeout",
         help_text="Seconds.",
     )
     request = forms.JSONField(required=True, widget=UnfoldAdminTextareaWidget, help_text=REQUEST)

@@ -47,9 +47,8 @@ async def advance(context: Context, task: uuid.UUID) -> None:
         if isinstance(step, Next):
             messages = [*row["input"], *(message for one in turns for message in one["context"]), *step.context]
             allowed = allowance([one.left for one in money], prices=row["token_prices"], now=row["now"])
-            following = _submission(
-                row, turn=turn, messages=messages, allowed=allowed
-            )  # what cannot be made is not committed
+            # What cannot be made is not committed.
+            following = _submission(row, turn=turn, messages=messages, allowed=allowed)
             values = {"turn": turn, "tenant": row["tenant"], "task": task, "number": step.number}
             encoded = {"context": _json(step.context), "allowance": None if allowed is None else _json(allowed)}
             await connection.execute(statements.NEXT_TURN, {**values, **encoded})

@@ -82,10 +82,8 @@ def _too_dear(money: Sequence[MoneyLimit], currency: str) -> TaskError | None:
     for one in money:
         if one.left <= 0:
             whose = "The task" if one.is_own else "The task that handed this one over, with all that it handed over,"
-            cost = f"{one.spent:f}".rstrip("0").rstrip(".")
-            return TaskError(
-                "cost_limit", f"{whose} cost {cost} {currency}; its agent's limit is {one.limit:f} {currency}."
-            )
+            cost, limit = (f"{amount.normalize():f} {currency}".strip() for amount in (one.spent, one.limit))
+            return TaskError("cost_limit", f"{whose} cost {cost}; its agent's limit is {limit}.")
     return None
 
 

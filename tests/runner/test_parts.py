@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import time
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
 import pytest
 
+from agents.money import MoneyLimit
 from agents.problems import Problem
 from agents.runner.step import End, Next, Wait, next_step
 from agents.tools.arguments import checked_schema, parsed
@@ -181,6 +183,29 @@ def test_where_a_task_ends_between_its_turns(more: dict[str, Any], code: str) ->
     step = after(**more)
     assert isinstance(step, End)
     assert (step.state, step.error and step.error.code) == ("failed", code)
+
+
+@pytest.mark.parametrize(
+    ("limit", "spent", "is_own", "said"),
+    [
+        ("0.5", "0.500000000000", True, "The task cost 0.5 USD; its agent's limit is 0.5 USD."),
+        ("100", "120", True, "The task cost 120 USD; its agent's limit is 100 USD."),
+        ("100", "120", False, "The task that handed this one over, with all that it handed over, cost 120 USD"),
+        ("0.5", "0.499999999999", True, None),
+    ],
+)
+def test_a_limit_of_money(limit: str, spent: str, is_own: bool, said: str | None) -> None:
+    money = [MoneyLimit(Decimal(1000), Decimal(1)), MoneyLimit(Decimal(limit), Decimal(spent), is_own)]
+    call = {"call_id": "c", "name": "n", "arguments": "{}", "state": "succeeded", "result": "r"}
+    turn = {"number": 1, "output": ""}
+    step = next_step(task=task(), turn=turn, calls=[call], now=NOW, money=money, currency="USD")
+    if said is None:
+        assert isinstance(step, Next)
+        return
+    assert isinstance(step, End)
+    assert step.error is not None
+    assert (step.state, step.error.code) == ("failed", "cost_limit")
+    assert step.error.message.startswith(said)
 
 
 def test_a_deadline_that_has_passed() -> None:
