@@ -7,7 +7,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('agents', '0012_task_logprobs'),
+        ('agents', '0013_task_logprobs'),
         ('knowledge', '0001_collections'),
         ('tenants', '0007_budget_spent_until'),
     ]
