@@ -30,7 +30,8 @@ PROGRAMS = [
 COMMANDS = {"bash": ["bash"], "python": [sys.executable, "-X", "dev"], "javascript": ["node"]}
 PRELUDES = {"bash": "set -euo pipefail"}
 ENDINGS = {"bash": "sh", "python": "py", "javascript": "mjs"}
-TIMEOUT_S = 60
+TIMEOUT_S = 120
+pytestmark = pytest.mark.timeout(300)  # the first test waits for the service to start
 
 
 @pytest.mark.parametrize("name", PAGES)

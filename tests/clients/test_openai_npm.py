@@ -13,7 +13,9 @@ TIMEOUT_S = 120
 TENANT = "from-npm"
 
 
-@pytest.mark.npm
+pytestmark = [pytest.mark.npm, pytest.mark.timeout(300)]  # whoever comes first waits for the service to start
+
+
 def test_the_npm_client(service: Service, tmp_path: Path) -> None:
     environment = service.program_environment(service.key_of(TENANT), tmp_path)
     environment["READER_API_KEY"] = service.further_key_of(TENANT, scopes=["tasks:read"])

@@ -34,6 +34,7 @@ BABBLE, STUCK = "babble", "stuck"
 """A pool with a real model, small enough for any machine, and one without a worker, in which one task may wait."""
 BATCH_ENDED = ("completed", "failed", "expired", "cancelled")
 PATIENCE_S = 60.0
+pytestmark = pytest.mark.timeout(300)  # whoever comes first waits for the service to start
 
 Case = Callable[[Any], Awaitable[None]]
 
