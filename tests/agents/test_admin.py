@@ -107,15 +107,18 @@ def test_an_agent_is_added_and_its_slug_is_its_tenants_own(staff: Client, scene:
     assert Agent.objects.for_tenant(scene.ann.tenant).filter(slug="bard").count() == 1
 
 
-def test_a_form_of_output_beside_tools_is_refused(staff: Client, scene: Scene) -> None:
+def test_a_form_of_output_beside_tools_is_saved_and_the_tools_stay(staff: Client, scene: Scene) -> None:
     agent, revision = scene.ann.agent, scene.ann.agent.current_revision
     assert revision is not None
-    revise_agent(agent=agent, pool=revision.pool, system_prompt="", params={}, tools=[{"builtin": "calculator"}])
+    tools = [{"builtin": "calculator"}]
+    revise_agent(agent=agent, pool=revision.pool, system_prompt="", params={}, tools=tools)
     form = {"name": "Poet", "pool": str(scene.pool.pk), "params": "{}", "output": '{"kind": "json_object"}'}
     inline = {"revisions-TOTAL_FORMS": "0", "revisions-INITIAL_FORMS": "0"}
-    refused = staff.post(reverse("admin:agents_agent_change", args=[agent.pk]), form | inline)
-    assert refused.status_code == 200
-    assert "take one of them away" in refused.content.decode()
+    saved = staff.post(reverse("admin:agents_agent_change", args=[agent.pk]), form | inline)
+    assert saved.status_code == 302
+    now = Agent.objects.for_tenant(scene.ann.tenant).get(pk=agent.pk).current_revision
+    assert now is not None
+    assert (now.tools, now.output_form) == (tools, '{"kind":"json_object"}')
 
 
 def test_what_stands_for_a_pool_is_not_changed(staff: Client, scene: Scene) -> None:

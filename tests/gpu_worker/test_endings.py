@@ -20,6 +20,7 @@ from gpu_worker.first_token import REQUEST
 from gpu_worker.loop import WorkerLoop
 from gpu_worker.patience import Patience
 from gpu_worker.settings import Settings
+from gpu_worker.tool_formats.hermes import HERMES
 from taskqueue.async_client import AsyncQueue
 from taskqueue.failures import QueueUnavailable
 from taskqueue.messages import TaskError
@@ -58,6 +59,8 @@ def test_a_folder_that_is_no_model_ends_with_one_line(start_worker: StartWorker,
 
 class BrokenEngine:
     """An engine that fails one request, and then altogether."""
+
+    tool_format = HERMES
 
     def __init__(self) -> None:
         self._outbox = Outbox()
