@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import ParamSpec, Self, TypeVar
@@ -42,9 +42,10 @@ class DjangoThreads:
 
     async def __call__(self, function: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
         """Run it on one of the threads; connections that are too old, or broken, are closed before and after."""
-        run = database_sync_to_async(function, thread_sensitive=False, executor=self._executor)
-        answer: R = await run(*args, **kwargs)
-        return answer
+        run: Callable[P, Awaitable[R]] = database_sync_to_async(
+            function, thread_sensitive=False, executor=self._executor
+        )
+        return await run(*args, **kwargs)
 
 
 def _close_connections(barrier: threading.Barrier) -> None:

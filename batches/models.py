@@ -171,6 +171,7 @@ class Line(TenantOwned):
         related_name="+",
         help_text="The first of its tasks; others are `FurtherTask`s.",
     )
+    task_count = models.PositiveSmallIntegerField(default=1, help_text="How many tasks it has, or will have at least.")
     failure = models.JSONField(null=True, blank=True)
 
     class Meta:
@@ -184,6 +185,7 @@ class Line(TenantOwned):
             models.UniqueConstraint(
                 fields=["batch", "custom_id"], condition=Q(failure__isnull=True), name="line_custom_id_per_batch"
             ),
+            models.CheckConstraint(condition=Q(task_count__gte=1), name="line_has_a_task"),
             models.CheckConstraint(
                 condition=Q(state="waiting", task__isnull=True, failure__isnull=True)
                 | Q(state="running", task__isnull=False, failure__isnull=True)

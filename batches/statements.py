@@ -121,9 +121,9 @@ HELD = f"""
     WHERE b.holder = %s AND b.state IN {_OPEN} ORDER BY b.id
 """
 ADD_LINES = """
-    INSERT INTO batches_line (id, tenant_id, batch_id, number, "offset", length, custom_id, state, model, failure)
+    INSERT INTO batches_line (id, tenant_id, batch_id, number, "offset", length, custom_id, state, model, task_count, failure)
     SELECT x.id, b.tenant_id, b.id, x.number, x."offset", x.length, x.custom_id,
-           CASE WHEN x.failure IS NULL THEN 'waiting' ELSE 'ended' END, '', x.failure
+           CASE WHEN x.failure IS NULL THEN 'waiting' ELSE 'ended' END, '', 1, x.failure
     FROM jsonb_to_recordset(%s::jsonb) AS x(id uuid, number int, "offset" bigint, length int, custom_id text, failure jsonb)
     JOIN batches_batch b ON b.id = %s AND b.holder = %s AND b.state = 'validating'
     ON CONFLICT DO NOTHING
@@ -152,17 +152,15 @@ ENDED_WITH_LINES = """
 # A batch may have its share only when those that had more before it began have let some of it go. `room` is in tasks, and a line
 # takes one at least. `under_way`: tasks of the batch.
 NEXT_LINES = """
-    WITH running AS (
-        SELECT l.batch_id, 1 + (SELECT count(*) FROM batches_furthertask k WHERE k.line_id = l.id) AS tasks
-        FROM batches_line l WHERE l.tenant_id = %(tenant)s AND l.state = 'running'
-    ), taken AS (
-        SELECT coalesce(sum(tasks) FILTER (WHERE batch_id = %(batch)s), 0)::int AS mine, coalesce(sum(tasks), 0)::int AS whole
-        FROM running
+    WITH taken AS (
+        SELECT coalesce(sum(task_count) FILTER (WHERE batch_id = %(batch)s), 0)::int AS mine,
+               coalesce(sum(task_count), 0)::int AS whole
+        FROM batches_line WHERE tenant_id = %(tenant)s AND state = 'running'
     ), free AS (
         SELECT mine AS under_way, greatest(0, least(%(share)s - mine, %(whole)s - whole)) AS room FROM taken
     )
-    SELECT l.id, l.number, l."offset", l.length, l.custom_id, f.room, f.under_way FROM free f, batches_line l
-    WHERE l.batch_id = %(batch)s AND l.state = 'waiting' ORDER BY l.number LIMIT (SELECT room FROM free)
+    SELECT id, number, "offset", length, custom_id, (SELECT room FROM free) AS room, (SELECT under_way FROM free) AS under_way
+    FROM batches_line WHERE batch_id = %(batch)s AND state = 'waiting' ORDER BY number LIMIT (SELECT room FROM free)
 """
 # What a line was found to be is written while it waits, once; a batch's counts move with its lines, in one statement.
 SUBMITTED = """
@@ -171,6 +169,7 @@ SUBMITTED = """
             id uuid, task uuid, further jsonb, model text, asked jsonb, failure jsonb)
     ), moved AS (
         UPDATE batches_line l SET task_id = s.task, model = coalesce(s.model, ''), asked = s.asked, failure = s.failure,
+            task_count = 1 + coalesce(jsonb_array_length(s.further), 0),
             state = CASE WHEN s.failure IS NULL THEN 'running' ELSE 'ended' END
         FROM said s WHERE l.id = s.id AND l.state = 'waiting' RETURNING l.id, l.tenant_id, l.batch_id, l.state, s.further
     ), further AS (
@@ -192,15 +191,20 @@ def _answered(task: str) -> str:
             OR coalesce({task}.error->>'code' = 'invalid_output' AND {task}.finish_reason = 'length', false))"""
 
 
-_FURTHER = "batches_furthertask k JOIN agents_task o ON o.id = k.task_id WHERE k.line_id = l.id"
+def _no_further(which: str) -> str:
+    """Whether no further task of the line `l` is so. By a count, line by line: `EXISTS` could become a join with all of them."""
+    return f"""(l.task_count = 1 OR 0 = (
+            SELECT count(*) FROM batches_furthertask k JOIN agents_task o ON o.id = k.task_id
+            WHERE k.line_id = l.id AND {which}))"""
+
+
 # A line ends with the last of its tasks, and is completed if each has an answer.
 COLLECT = f"""
     WITH ended AS (
         UPDATE batches_line l SET state = 'ended' FROM batches_batch h, agents_task t
         WHERE h.holder = %s AND h.state IN {_OPEN} AND l.tenant_id = h.tenant_id AND l.batch_id = h.id AND l.state = 'running'
-          AND t.id = l.task_id AND t.finished_at IS NOT NULL
-          AND NOT EXISTS (SELECT 1 FROM {_FURTHER} AND o.finished_at IS NULL)
-        RETURNING l.batch_id, {_answered("t")} AND NOT EXISTS (SELECT 1 FROM {_FURTHER} AND NOT {_answered("o")}) AS succeeded
+          AND t.id = l.task_id AND t.finished_at IS NOT NULL AND {_no_further("o.finished_at IS NULL")}
+        RETURNING l.batch_id, {_answered("t")} AND {_no_further(f"NOT {_answered('o')}")} AS succeeded
     )
     UPDATE batches_batch b SET completed = b.completed + n.completed, failed = b.failed + n.failed
     FROM (SELECT batch_id, count(*) FILTER (WHERE succeeded) AS completed, count(*) FILTER (WHERE NOT succeeded) AS failed
@@ -233,16 +237,15 @@ RESULTS = """
     WITH lines AS (
         SELECT id, number, custom_id, model, asked, failure, task_id FROM batches_line
         WHERE batch_id = %(batch)s AND number > %(after)s AND state = 'ended' ORDER BY number LIMIT %(lines)s
-    ), tasks AS (
-        SELECT id AS line, 1 AS nth, task_id FROM lines
-        UNION ALL SELECT k.line_id, k.number, k.task_id FROM lines l JOIN batches_furthertask k ON k.line_id = l.id
     ), results AS (
         SELECT l.id, l.number, l.custom_id, l.model, l.asked, l.failure, a.nth, t.id AS task, t.state, t.output, t.logprobs,
                t.tool_calls, t.finish_reason, t.error, t.prompt_tokens, t.completion_tokens, t.cached_tokens, t.created_at,
                t.finished_at,
                t.conversation_id AS conversation, t.metadata, t.params,
                coalesce(octet_length(t.output), 0) + coalesce(octet_length(t.logprobs), 0) AS bytes
-        FROM lines l LEFT JOIN tasks a ON a.line = l.id LEFT JOIN agents_task t ON t.id = a.task_id
+        FROM lines l CROSS JOIN LATERAL (
+            SELECT l.task_id, 1 AS nth UNION ALL SELECT k.task_id, k.number FROM batches_furthertask k WHERE k.line_id = l.id
+        ) a LEFT JOIN agents_task t ON t.id = a.task_id
     ), placed AS (
         SELECT *, sum(bytes) OVER (ORDER BY number) - sum(bytes) OVER (PARTITION BY number) AS before FROM results
     )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import uuid
-from functools import partial
 
 from channels.db import database_sync_to_async
 from django.db import InterfaceError, OperationalError
@@ -39,9 +38,11 @@ async def standing_agent(
     context: Context, tenant: uuid.UUID, pool: str, *, threads: DjangoThreads | None = None
 ) -> AgentRef:
     """The tenant's agent that stands for a pool, with nothing added to what is asked of it. `threads`: the caller's own."""
-    find = partial(agent_of_pool, tenant_id=tenant, pool_slug=pool)
     try:
-        slug = await (database_sync_to_async(find)() if threads is None else threads(find))
+        if threads is None:
+            slug = await database_sync_to_async(agent_of_pool)(tenant_id=tenant, pool_slug=pool)
+        else:
+            slug = await threads(agent_of_pool, tenant_id=tenant, pool_slug=pool)
     except (OperationalError, InterfaceError) as error:
         raise unavailable("The database") from error
     agent = await context.directory.agent(tenant, slug)
