@@ -4,31 +4,16 @@ from __future__ import annotations
 
 import base64
 import re
-import uuid
-from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 from django.urls import URLPattern, URLResolver, get_resolver
 
-from agents.api import revision_serializers as revision_forms
-from agents.api import secret_forms, tool_forms, webhook_forms
-from agents.api import serializers as forms
-from agents.faces import requests
 from agents.faces.app import ROUTES
-from agents.faces.openai.completion_request import CompletionRequest
-from agents.faces.openai.response_request import ResponseRequest
-from agents.faces.socket import ClientMessage
 from batches.faces import routes as batches
-from batches.faces.batches import BatchRequest
-from billing.api import forms as usage_forms
-from comparisons.api import serializers as comparison_forms
-from knowledge.api import serializers as knowledge
 from knowledge.face import ROUTES as KNOWLEDGE
-from knowledge.face import SearchRequest
-from schedules.api import serializers as schedule_forms
+from tests.faces.attempt import Attempt, Names
 
 NIGHTLY = {"name": "nightly", "cron": "0 3 * * *"}
 DOCUMENT = {
@@ -37,59 +22,6 @@ DOCUMENT = {
     "paths": {"/orders": {"get": {"operationId": "orders"}}},
 }
 HELLO = [{"role": "user", "content": "Hello"}]
-
-
-class Names(NamedTuple):
-    """By what a tenant's objects are called: slugs, ids, and the key under which a task was submitted."""
-
-    agent: str
-    revision: str
-    pool: str
-    conversation: str
-    message: str
-    task: str
-    turn: str
-    response: str
-    api_key: str
-    idempotency_key: str
-    collection: str
-    document: str
-    secret: str
-    tool: str
-    mcp_server: str
-    endpoint: str
-    delivery: str
-    file: str
-    batch: str
-
-    @classmethod
-    def nobody(cls) -> Names:
-        """Names of nothing at all."""
-        names = cls(*(str(uuid.uuid4()) for _ in cls._fields))
-        return names._replace(file=f"file-{names.file}", batch=f"batch_{names.batch}")
-
-
-Filled = Callable[[Names, Names], dict[str, Any]]
-
-
-@dataclass(frozen=True)
-class Attempt:
-    """One request or message. `body`, `query` and `headers` are made of another tenant's names and the asker's own.
-
-    `fills` says which fields of which forms hold another's names, `field` which of them is refused. `own` means that it is
-    accepted, since the name is the asker's to choose: what comes of it is his. `at` puts his own object into the path.
-    """
-
-    status: int
-    fills: tuple[str, ...] = ()
-    field: str = ""
-    body: Filled | None = None
-    query: Filled | None = None
-    headers: Filled | None = None
-    at: str = ""
-    own: bool = False
-    public: bool = False
-    answer: str = "error"
 
 
 def _cursor(theirs: Names, own: Names) -> dict[str, Any]:
@@ -421,84 +353,8 @@ MESSAGES: dict[str, tuple[Attempt, ...]] = {
     "ping": (Attempt(0, answer="pong", body=lambda theirs, own: {"task": theirs.task}),),
 }  # fmt: skip
 
-RESPONSE_NAMES = {"model", "previous_response_id", "conversation"}
-FORMS: dict[type[Any], tuple[set[str], set[str]]] = {
-    forms.AgentInput: ({"slug", "pool", "tools"}, {"name", "system_prompt", "params", "output", "limits"}),
-    forms.AgentChange: ({"pool", "tools"}, {"name", "system_prompt", "params", "output", "limits"}),
-    tool_forms.ToolInput: ({"name"}, {"description", "parameters", "request", "is_idempotent", "timeout_s"}),
-    tool_forms.ToolChange: ({"name"}, {"description", "parameters", "request", "is_idempotent", "timeout_s"}),
-    tool_forms.ToolFilter: (set(), {"kind"}),
-    tool_forms.OpenApiImport: (set(), {"document", "base_url", "operations", "headers"}),
-    tool_forms.McpServerInput: ({"name"}, {"url", "headers"}),
-    tool_forms.McpServerChange: (set(), {"url", "headers"}),
-    tool_forms.NoFilter: (set(), set()),
-    requests.AnswerRequest: (set(), {"call", "answer"}),
-    forms.AgentFilter: (set(), {"archived"}),
-    revision_forms.DraftInput: ({"pool", "tools"}, {"system_prompt", "params", "limits", "output"}),
-    schedule_forms.ScheduleInput: ({"task"}, {"name", "cron", "time_zone", "catch_up", "overlap", "is_enabled"}),
-    schedule_forms.ScheduleFilter: ({"agent"}, set()),
-    comparison_forms.InputSetInput: ({"agent"}, {"name", "items"}),
-    comparison_forms.OfAgent: ({"agent"}, set()),
-    comparison_forms.ComparisonInput: ({"input_set"}, {"left", "right"}),
-    revision_forms.TrafficInput: (set(), {"shares"}),
-    revision_forms.RollBackInput: (set(), {"publication"}),
-    forms.ConversationInput: ({"agent"}, {"title", "metadata"}),
-    forms.ConversationFilter: ({"agent"}, set()),
-    forms.MessageInput: (set(), {"role", "content"}),
-    forms.TaskFilter: ({"agent", "conversation"}, {"state", "created_after", "created_before"}),
-    usage_forms.UsageFilter: ({"key", "agent", "model"}, {"from", "to", "interval", "format", "group_by"}),
-    usage_forms.GpuFilter: ({"model"}, {"from", "to", "interval", "format"}),
-    secret_forms.SecretInput: (set(), {"value"}),
-    secret_forms.SecretFilter: (set(), set()),
-    webhook_forms.EndpointInput: (set(), {"url", "description", "event_types", "enabled"}),
-    webhook_forms.EndpointChange: (set(), {"url", "description", "event_types", "enabled"}),
-    webhook_forms.EndpointFilter: (set(), {"enabled"}),
-    webhook_forms.RotateInput: (set(), {"overlap_s"}),
-    webhook_forms.DeliveryFilter: (set(), {"state"}),
-    requests.TaskRequest: (
-        {"agent", "conversation", "idempotency_key"},
-        {
-            "input",
-            "messages",
-            "embed",
-            "truncate",
-            "parameters",
-            "tools",
-            "tool_choice",
-            "allowed_tools",
-            "parallel_tool_calls",
-            "output",
-            "priority",
-            "deadline_s",
-            "deadline_at",
-            "metadata",
-            "split_key",
-            "cancel_on_disconnect",
-            "prompt",
-        },
-    ),
-    CompletionRequest: ({"model"}, set(CompletionRequest.__struct_fields__) - {"model"}),
-    ResponseRequest: (RESPONSE_NAMES, set(ResponseRequest.__struct_fields__) - RESPONSE_NAMES),
-    requests.ChatRequest: ({"model"}, set(requests.ChatRequest.__struct_fields__) - {"model"}),
-    BatchRequest: ({"input_file_id"}, {"endpoint", "completion_window", "metadata", "output_expires_after"}),
-    requests.EmbeddingRequest: ({"model"}, set(requests.EmbeddingRequest.__struct_fields__) - {"model"}),
-    knowledge.CollectionInput: ({"slug", "pool"}, {"name", "chunk_size", "chunk_overlap"}),
-    knowledge.CollectionFilter: (set(), set()),
-    knowledge.DocumentInput: ({"title"}, {"text", "format", "metadata"}),
-    knowledge.DocumentFilter: ({"title"}, {"state"}),
-    knowledge.UploadQuery: ({"title"}, set()),
-    SearchRequest: (set(), {"query", "k", "metadata"}),
-    ClientMessage: ({"task", "key"}, {"type", "ref", "cursor", "follow"}),
-}
-"""Each form's fields: those that can name an object, and those that cannot."""
-
 NOT_TENANTS = {"", "console/", "api/schema/", "api/docs/"}
 """What Django serves beside the API: nothing of it knows an API key."""
-
-
-def fields_of(form: type[Any]) -> set[str]:
-    """What a caller may say."""
-    return set(form.__struct_fields__ if issubclass(form, msgspec.Struct) else form().fields)
 
 
 def served_routes() -> set[str]:
@@ -526,24 +382,3 @@ def _readable(pattern: str) -> str:
     """`^agents/(?P<slug>[^/.]+)/?$` as `agents/{slug}`, and `<path:id>/change/` as `{id}/change/`."""
     plain = pattern.removeprefix("^").removesuffix("$").removesuffix("/?")
     return re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", re.sub(r"\(\?P<(\w+)>[^)]*\)", r"{\1}", plain))
-
-
-class Asked(NamedTuple):
-    """A request, ready to be sent."""
-
-    method: str
-    path: str
-    rest: dict[str, Any]
-
-
-def asked(route: str, attempt: Attempt, theirs: Names, own: Names) -> list[Asked]:
-    """The attempt at a route; a path's parameter is filled with every one of the other tenant's names in turn."""
-    method, path = route.split(" ")
-    rest: dict[str, Any] = {}
-    for argument, fill in (("json", attempt.body), ("params", attempt.query), ("headers", attempt.headers)):
-        if fill is not None:
-            rest[argument] = fill(theirs, own)
-    if "{" not in path:
-        return [Asked(method, path, rest)]
-    names = (getattr(own, attempt.at),) if attempt.at else theirs
-    return [Asked(method, re.sub(r"{\w+}", name, path), rest) for name in names]
