@@ -63,7 +63,7 @@ class RevisionInline(ReadOnlyInline):
 
     model = AgentRevision
     fk_name = "agent"
-    fields = ("number", "pool", "system_prompt", "params", "output_form", "created_by", "created_at")
+    fields = ("number", "pool", "system_prompt", "params", "output_form", "context", "created_by", "created_at")
     readonly_fields = fields
 
 
@@ -159,7 +159,7 @@ class AgentAdmin(TrafficActions, AcrossTenants):
             self.message_user(request, f"Revision {draft.number} is a draft; publish it on its own page.")
         else:
             now = obj.current_revision  # what this form does not show stays
-            kept = {} if now is None else {"tools": now.tools, "limits": now.limits}
+            kept = {} if now is None else {"tools": now.tools, "limits": now.limits, "context": now.context}
             services.revise_agent(agent=obj, created_by=str(request.user), **definition, **kept)
 
     @display(description="revision")
@@ -226,7 +226,10 @@ class TurnInline(ReadOnlyInline):
     """A task's model calls."""
 
     model = Turn
-    fields = ("number", "state", "attempts", "worker", "queued_at", "claimed_at", "first_token_at", "finished_at")
+    fields = (
+        "number", "state", "attempts", "worker", "prompt_tokens", "context_use", "queued_at", "claimed_at", "first_token_at",
+        "finished_at",
+    )  # fmt: skip
     readonly_fields = fields
 
 

@@ -15,6 +15,7 @@ from tenants.identifiers import new_id
 from tenants.scoping import TenantOwned
 
 OUTPUT_FORM = "What answers must look like, as JSON text; empty: free text."
+CONTEXT_USE = "What of the messages was sent, as the last turn that ended counted it, where the context has a rule."
 STATES = [(state.value, state.value) for state in TaskState]
 
 
@@ -74,6 +75,12 @@ class AgentRevision(TenantOwned):
     )
     limits = models.JSONField(
         default=dict, blank=True, help_text="How far a task may go: max_turns, max_tokens, max_seconds."
+    )
+    context = models.JSONField(
+        default=dict,
+        blank=True,
+        db_default={},
+        help_text="What becomes of a context that is too long: strategy, max_tokens, keep_last. Empty: it is refused.",
     )
     created_by = models.CharField(max_length=200, blank=True)
     created_at = models.DateTimeField(auto_now_add=True)
@@ -179,6 +186,7 @@ class Task(TenantOwned):
     cached_tokens = models.PositiveIntegerField(
         default=0, db_default=0, help_text="Prompt tokens that the engine had in its prefix cache, where it says so."
     )
+    context_use = models.JSONField(null=True, blank=True, help_text=CONTEXT_USE)
     attempts = models.PositiveSmallIntegerField(default=0)
     rerun_of = models.OneToOneField(
         "self",
@@ -267,6 +275,7 @@ class Turn(TenantOwned):
     prompt_tokens = models.PositiveIntegerField(default=0)
     completion_tokens = models.PositiveIntegerField(default=0)
     cached_tokens = models.PositiveIntegerField(default=0, db_default=0)
+    context_use = models.JSONField(null=True, blank=True, help_text=CONTEXT_USE)
     created_at = models.DateTimeField(auto_now_add=True)
     queued_at = models.DateTimeField()
     claimed_at = models.DateTimeField(null=True, blank=True)

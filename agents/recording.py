@@ -38,6 +38,7 @@ class TurnChange(msgspec.Struct, kw_only=True):
     completion_tokens: int = 0
     cached_tokens: int = 0
     text: str | None = None
+    context: dict[str, int | None] | None = None
 
 
 def fold(records: Iterable[Record]) -> list[TurnChange]:
@@ -64,6 +65,7 @@ def fold(records: Iterable[Record]) -> list[TurnChange]:
             change.first_token_ms = record.first_token_ms
             change.text = None if record.text is None else storable(record.text)
             change.goes_on = record.goes_on
+            change.context = None if record.context is None else msgspec.to_builtins(record.context)
             change.after = record.after
             if record.tool_calls:
                 change.tool_calls = [

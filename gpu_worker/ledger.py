@@ -15,6 +15,7 @@ from gpu_worker.tool_calls import ToolCalls
 from taskqueue.messages import (
     INVALID_OUTPUT,
     ClaimedTurn,
+    ContextUse,
     Delta,
     Finish,
     OutcomeState,
@@ -37,6 +38,7 @@ class _Held:
     first_token_ms: int = 0
     stop: StopReason | None = None
     calls: ToolCalls | None = None
+    context: ContextUse | None = None
 
 
 @dataclass(slots=True)
@@ -126,6 +128,8 @@ class Ledger:
             if output.prompt_tokens:
                 held.prompt_tokens = output.prompt_tokens
                 held.cached_tokens = max(held.cached_tokens, min(output.cached_tokens, output.prompt_tokens))
+            if output.context:
+                flush.deltas.extend(_context(held, output.context))
             if output.token_ids or output.text:
                 grown.setdefault(output.id, _Grown()).take(output)
             if output.ending:
@@ -207,8 +211,19 @@ class Ledger:
                 first_token_ms=held.first_token_ms,
                 tool_calls=called if state == "succeeded" else (),
                 goes_on=bool(called) and state == "succeeded" and held.turn.body.tools_run_here,
+                context=held.context,
             )
         ]
+
+
+def _context(held: _Held, use: ContextUse) -> list[Delta]:
+    """What the engine counted, before all text. Who goes on behind text tells it to nobody: it stands before that."""
+    held.context = use
+    if held.turn.streamed or held.stop == "lost":
+        return []
+    held.seq += 1
+    turn = held.turn
+    return [Delta(turn=turn.turn, attempt=turn.attempt, seq=held.seq, text="", token_ids=(), context=use)]
 
 
 def _logprobs(held: _Held, logprobs: tuple[TokenLogprob, ...]) -> list[Delta]:

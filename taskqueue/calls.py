@@ -15,6 +15,7 @@ import msgspec
 
 from taskqueue.messages import (
     ClaimedTurn,
+    ContextUse,
     Delta,
     Enqueued,
     Event,
@@ -64,6 +65,7 @@ class _RecordBody(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True)
     tool_calls: tuple[ToolCall, ...] = ()
     goes_on: bool = False
     after: int = 0
+    context: ContextUse | None = None
 
 
 _record_decoder = msgspec.msgpack.Decoder(_RecordBody)
@@ -126,8 +128,7 @@ def emit(worker: str, deltas: Sequence[Delta]) -> Call[list[Stop]]:
     args: list[Any] = [worker]
     for delta in deltas:
         raw = "" if delta.raw is None else json_text(delta.raw)
-        data = msgspec.json.encode(delta.logprobs).decode() if delta.logprobs else json_text(delta.text)
-        kind = "logprobs" if delta.logprobs else "text"
+        kind, data = _told(delta)
         args += (delta.turn, delta.attempt, delta.seq, kind, data, pack_tokens(delta.token_ids), raw)
     return Call(script("emit"), tuple(args), _stops)
 
@@ -152,6 +153,7 @@ def finish(worker: str, finishes: Sequence[Finish]) -> Call[list[Stop]]:
             first_token_ms=finish.first_token_ms,
             tool_calls=finish.tool_calls,
             goes_on=finish.goes_on,
+            context=finish.context,
         )
         served = finish.usage.prompt_tokens + finish.usage.completion_tokens
         calls = calls_data(finish) if finish.goes_on else ""
@@ -278,6 +280,7 @@ def read_record(entry_id: bytes, fields: dict[bytes, bytes]) -> Record:
             "tool_calls": body.tool_calls,
             "goes_on": body.goes_on,
             "after": body.after,
+            "context": body.context,
         },
         Record,
     )
@@ -286,6 +289,15 @@ def read_record(entry_id: bytes, fields: dict[bytes, bytes]) -> Record:
 def json_text(text: str) -> str:
     """A JSON string literal."""
     return msgspec.json.encode(text).decode()
+
+
+def _told(delta: Delta) -> tuple[EventKind, str]:
+    """A delta as an event: its kind and its data."""
+    if delta.context is not None:
+        return "context", msgspec.json.encode(delta.context).decode()
+    if delta.logprobs:
+        return "logprobs", msgspec.json.encode(delta.logprobs).decode()
+    return "text", json_text(delta.text)
 
 
 def outcome_data(finish: Finish) -> str:

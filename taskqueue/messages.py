@@ -12,7 +12,9 @@ import msgspec
 
 from taskqueue.outlook import Place
 
-EventKind = Literal["state", "attempt", "text", "logprobs", "tool_calls", "tool_result", "outcome", "restart"]
+EventKind = Literal[
+    "state", "attempt", "context", "text", "logprobs", "tool_calls", "tool_result", "outcome", "restart"
+]
 OutcomeState = Literal["succeeded", "failed", "cancelled", "expired"]
 StopReason = Literal["cancelled", "expired", "lost"]
 WorkerPhase = Literal["starting", "ready", "draining"]
@@ -77,12 +79,36 @@ class SamplingParams(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=Tr
     logprobs: int | None = None
 
 
+class ContextRule(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """What becomes of messages that are too long for the model: `fail` refuses them, `trim` leaves the oldest out.
+
+    `max_tokens` bounds prompt and answer together, below what the model holds. `keep_last`: so many of the last messages stay.
+    """
+
+    strategy: Literal["fail", "trim"] = "fail"
+    max_tokens: int | None = None
+    keep_last: int = 1
+
+
+class ContextUse(msgspec.Struct, frozen=True, kw_only=True):
+    """What of a turn's messages was sent, counted by the model's own tokenizer and chat template.
+
+    `limit` is what prompt and answer together may have; None where there is no limit. `prompt_tokens` are those of what was sent.
+    """
+
+    prompt_tokens: int
+    limit: int | None
+    messages_sent: int
+    messages_dropped: int
+
+
 class TurnBody(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     """What the engine needs to run a turn: chat messages (the model's own template is applied), a plain prompt, or texts to embed.
 
     `tool_choice` is `auto`, `none`, `required`, or the name of the one tool to call. `tools_run_here`: the calls are Opsite's to
     make, so a turn that ends in calls does not end its task. `embed` are texts for an embedding engine;
-    `truncate` lets it cut those that are longer than its model takes, where it would refuse them.
+    `truncate` lets it cut those that are longer than its model takes, where it would refuse them. `context` is None where nothing
+    was said of it: then messages that are too long are refused, and nothing is told of their count.
     """
 
     messages: tuple[ChatMessage, ...] = ()
@@ -94,6 +120,7 @@ class TurnBody(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     output: OutputForm | None = None
     embed: tuple[str, ...] = ()
     truncate: bool = False
+    context: ContextRule | None = None
 
 
 class Submission(msgspec.Struct, frozen=True, kw_only=True):
@@ -178,7 +205,7 @@ class Delta(msgspec.Struct, frozen=True, kw_only=True):
     """New text of one turn in one engine step: `text` may be empty while `token_ids` wait for a complete character.
 
     `raw` is what the model wrote where that is not what is shown (the text of tool calls), None elsewhere. One with `logprobs` is
-    an event of its own: it tells them of the tokens of the text that comes next.
+    an event of its own: it tells them of the tokens of the text that comes next. So is one with `context`, before all text.
     """
 
     turn: str
@@ -188,6 +215,7 @@ class Delta(msgspec.Struct, frozen=True, kw_only=True):
     token_ids: tuple[int, ...]
     raw: str | None = None
     logprobs: tuple[TokenLogprob, ...] = ()
+    context: ContextUse | None = None
 
 
 class Usage(msgspec.Struct, frozen=True):
@@ -226,6 +254,7 @@ class Finish(msgspec.Struct, frozen=True, kw_only=True):
     first_token_ms: int = 0
     tool_calls: tuple[ToolCall, ...] = ()
     goes_on: bool = False
+    context: ContextUse | None = None
 
 
 class Stop(msgspec.Struct, frozen=True):
@@ -297,6 +326,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     tool_calls: tuple[ToolCall, ...] = ()
     goes_on: bool = False
     after: int = 0
+    context: ContextUse | None = None
 
 
 class Event(msgspec.Struct, frozen=True, array_like=True):

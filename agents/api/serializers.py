@@ -19,6 +19,10 @@ TOOLS = (
     'What it may call: `{"tool": "<name>"}` of the tenant\'s, or `{"builtin": "<name>"}`: `calculator`, `current_time`, '
     "`ask_human`, `knowledge_search` (with `collections`), `hand_off` (with `agents`)."
 )
+CONTEXT = (
+    "What becomes of a context that is too long: `strategy` (`fail`, or `trim`: the oldest messages are left out), `max_tokens` "
+    "(of prompt and answer together; null: as many as the model holds), `keep_last` (1: so many of the last messages stay)."
+)
 LIMITS = "How far one task may go: `max_turns` (10), `max_tokens` and `max_seconds` (0: no limit)."
 
 
@@ -69,7 +73,8 @@ class RevisionSerializer(serializers.ModelSerializer[AgentRevision]):
     class Meta:
         model = AgentRevision
         fields = (
-            "id", "number", "pool", "system_prompt", "params", "output", "tools", "limits", "created_by", "created_at",
+            "id", "number", "pool", "system_prompt", "params", "output", "tools", "limits", "context", "created_by",
+            "created_at",
         )  # fmt: skip
 
     @extend_schema_field({"oneOf": [{"$ref": "#/components/schemas/OutputIn"}, {"type": "null"}]})
@@ -106,6 +111,7 @@ class AgentInput(Form):
     output = OutputField(default=None, allow_null=True)
     tools = serializers.ListField(child=serializers.DictField(), default=list, help_text=TOOLS)
     limits = serializers.DictField(default=dict, help_text=LIMITS)
+    context = serializers.DictField(default=dict, help_text=CONTEXT)  # type: ignore[assignment]
 
 
 class AgentChange(Form):
@@ -120,6 +126,7 @@ class AgentChange(Form):
     output = OutputField(required=False, allow_null=True)
     tools = serializers.ListField(child=serializers.DictField(), required=False, help_text=TOOLS)
     limits = serializers.DictField(required=False, help_text=LIMITS)
+    context = serializers.DictField(required=False, help_text=CONTEXT)  # type: ignore[assignment]
 
 
 class ConversationSerializer(serializers.ModelSerializer[Conversation]):
@@ -182,6 +189,15 @@ class ToolCallSerializer(serializers.Serializer[dict[str, str]]):
     arguments = serializers.CharField(help_text="JSON text as the model wrote it.")
 
 
+class ContextUseSerializer(serializers.Serializer[dict[str, Any]]):
+    """What of the messages was sent, counted by the model's own tokenizer and chat template."""
+
+    prompt_tokens = serializers.IntegerField(help_text="Of what was sent.")
+    limit = serializers.IntegerField(allow_null=True, help_text="Of prompt and answer together; null: there is none.")
+    messages_sent = serializers.IntegerField()
+    messages_dropped = serializers.IntegerField()
+
+
 class TaskSerializer(serializers.ModelSerializer[Task]):
     """A task as it is recorded."""
 
@@ -193,13 +209,19 @@ class TaskSerializer(serializers.ModelSerializer[Task]):
     revision = serializers.IntegerField(source="revision.number", read_only=True)
     pool = serializers.SlugRelatedField[Any](slug_field="slug", read_only=True)
     usage = serializers.SerializerMethodField()
+    context = ContextUseSerializer(  # type: ignore[assignment]
+        source="context_use",
+        read_only=True,
+        allow_null=True,
+        help_text="Of its last turn; null where the context has no rule.",
+    )
 
     class Meta:
         model = Task
         fields = (
             "id", "agent", "revision", "pool", "conversation", "state", "priority", "deadline_at", "metadata", "output",
-            "tool_calls", "finish_reason", "error", "usage", "attempts", "rerun_of", "created_at", "started_at", "first_token_at",
-            "finished_at",
+            "tool_calls", "finish_reason", "error", "usage", "context", "attempts", "rerun_of", "created_at", "started_at",
+            "first_token_at", "finished_at",
         )  # fmt: skip
 
     def get_usage(self, task: Task) -> dict[str, int]:

@@ -6,7 +6,7 @@ from typing import Any
 
 from rest_framework import serializers
 
-from agents.api.serializers import Form, QueryForm
+from agents.api.serializers import ContextUseSerializer, Form, QueryForm
 from agents.models import Turn
 from agents.tool_models import McpServer, Tool, ToolCall
 
@@ -104,10 +104,13 @@ class StepSerializer(serializers.ModelSerializer[Turn]):
     """One turn of a task, and the calls that it asked for. `output` is what it said before them."""
 
     calls = CallSerializer(many=True)
+    context = ContextUseSerializer(  # type: ignore[assignment]
+        source="context_use", read_only=True, allow_null=True, help_text="Null where the context has no rule."
+    )
 
     class Meta:
         model = Turn
         fields = (
-            "number", "state", "attempts", "worker", "output", "prompt_tokens", "completion_tokens", "queued_at", "claimed_at",
-            "first_token_at", "finished_at", "calls",
+            "number", "state", "attempts", "worker", "output", "prompt_tokens", "completion_tokens", "context", "queued_at",
+            "claimed_at", "first_token_at", "finished_at", "calls",
         )  # fmt: skip

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import msgspec
 from msgspec import UNSET
 
+from agents import context_settings
 from agents.embedding import checked_texts, require_embedding, require_generating
 from agents.faces import database
 from agents.faces.as_response import AsResponse
@@ -19,7 +20,7 @@ from agents.faces.principals import AgentRef, Principal
 from agents.faces.prompts import plain_prompt, preface
 from agents.faces.requests import MessageIn, TaskRequest
 from agents.problems import bad_field
-from taskqueue.messages import ToolSpec
+from taskqueue.messages import ContextRule, ToolSpec
 
 
 class Past(NamedTuple):
@@ -105,6 +106,15 @@ def tools_of(agent: AgentRef, request: TaskRequest) -> tuple[ToolSpec, ...]:
     if request.tool_choice not in ("auto", "none"):
         raise bad_field("tool_choice", "only `auto` and `none` are supported here")
     return tools
+
+
+def rule_of(agent: AgentRef, request: TaskRequest) -> ContextRule | None:
+    """What becomes of messages that are too long, by the request over the agent; None where neither says anything."""
+    if request.context is not UNSET and request.messages is None and request.input is None:
+        raise bad_field("context", "goes with messages; neither a plain prompt nor texts to embed can lose any")
+    if request.embed is not UNSET:
+        return None
+    return context_settings.rule_of(agent.context, {} if request.context is UNSET else request.context)
 
 
 async def past_of(context: Context, principal: Principal, conversation: str | None, agent: AgentRef) -> Past:

@@ -41,9 +41,9 @@ NOTE_USE = """
 """
 
 _AGENT = """
-    SELECT a.id, a.slug, r.id AS revision, r.number, r.system_prompt, r.params, r.tools, r.output_form, p.id AS pool_id,
-           p.slug AS pool, p.engine, p.default_params, p.max_waiting AS pool_max_waiting, l.tokens AS answer_tokens,
-           {percent} AS percent
+    SELECT a.id, a.slug, r.id AS revision, r.number, r.system_prompt, r.params, r.tools, r.output_form, r.context,
+           p.id AS pool_id, p.slug AS pool, p.engine, p.default_params, p.max_waiting AS pool_max_waiting,
+           l.tokens AS answer_tokens, {percent} AS percent
     FROM agents_agent a {joins}
     JOIN orchestrator_pool p ON p.id = r.pool_id
     LEFT JOIN agents_answerlength l ON l.agent_id = a.id
@@ -81,7 +81,7 @@ TASK = """
     SELECT t.id, a.slug AS agent, r.number AS revision, p.slug AS pool, t.conversation_id AS conversation, t.state,
            t.params, t.priority, t.deadline_at, t.metadata, t.output, t.tool_calls, t.finish_reason, t.error, t.prompt_tokens,
            t.completion_tokens, t.cached_tokens, t.attempts, t.rerun_of_id AS rerun_of, t.created_at, t.started_at,
-           t.first_token_at, t.finished_at, t.idempotency_digest, u.id AS turn
+           t.first_token_at, t.finished_at, t.idempotency_digest, u.id AS turn, t.context_use, t.options
     FROM agents_task t
     JOIN agents_agent a ON a.id = t.agent_id JOIN agents_agentrevision r ON r.id = t.revision_id
     JOIN orchestrator_pool p ON p.id = t.pool_id
@@ -93,7 +93,7 @@ TASK_BY_ID = TASK + " AND t.id = %s"
 RESPONSE = """
     SELECT t.id, t.state, t.input, t.params, t.metadata, t.output, t.tool_calls, t.finish_reason, t.error, t.prompt_tokens,
            t.completion_tokens, t.cached_tokens, t.conversation_id AS conversation, t.created_at, t.finished_at, p.slug AS pool,
-           s.model, s.previous_id AS previous, s.instructions, s.background, s.preface, s.said, s.asked
+           s.model, s.previous_id AS previous, s.instructions, s.background, s.preface, s.said, s.asked, t.options
     FROM agents_storedresponse s
     JOIN agents_task t ON t.id = s.task_id JOIN orchestrator_pool p ON p.id = t.pool_id
     WHERE s.tenant_id = %s AND s.task_id = %s

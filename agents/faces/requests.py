@@ -73,6 +73,7 @@ class TaskRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     prompt: str | UnsetType = UNSET
     embed: list[str] | UnsetType = UNSET
     truncate: bool | UnsetType = UNSET
+    context: dict[str, Any] | UnsetType = UNSET
 
 
 class AnswerRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from agents.faces import database
 from agents.faces.acceptance import Candidate
 from agents.faces.as_response import AsResponse
-from agents.faces.asked import Past, deadline_of, input_of, past_of, split_key_of, texts_of, tools_of
+from agents.faces.asked import Past, deadline_of, input_of, past_of, rule_of, split_key_of, texts_of, tools_of
 from agents.faces.context import Context
 from agents.faces.database import Row
 from agents.faces.engine_features import check_features, output_form
@@ -178,6 +178,7 @@ def _draft(
         tools_run_here=bool(agent.tools),
         embed=embed,
         truncate=request.truncate is True,
+        context=rule_of(agent, request),
     )
     options = options_of(beside)
     body = body_of(asked, params, options, output_form=stored(form))
@@ -304,6 +305,7 @@ def _fresh(row: Row, agent: AgentRef, created_at: datetime) -> Row:
         "error": None,
         "prompt_tokens": 0,
         "completion_tokens": 0,
+        "context_use": None,
         "attempts": 0,
         "rerun_of": None,
         "created_at": created_at,

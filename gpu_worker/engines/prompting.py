@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from gpu_worker.detokenize import Decode
-from taskqueue.messages import ChatMessage, TaskError, ToolCall, ToolSpec, TurnBody
+from taskqueue.messages import ChatMessage, ContextUse, TaskError, ToolCall, ToolSpec, TurnBody
 
 NOT_EMBEDDING = TaskError(
     "wrong_kind_of_model", "This model generates text and embeds none; embed with a pool of the engine `embedding`."
@@ -15,11 +15,11 @@ NOT_EMBEDDING = TaskError(
 
 
 class PromptRefused(Exception):
-    """This turn cannot run on this model; `error` says why to whoever sent it."""
+    """This turn cannot run on this model; `error` says why to whoever sent it, `use` what was counted, if it asked for that."""
 
-    def __init__(self, error: TaskError) -> None:
+    def __init__(self, error: TaskError, *, use: ContextUse | None = None) -> None:
         super().__init__(error.message)
-        self.error = error
+        self.error, self.use = error, use
 
 
 def prompt_ids(tokenizer: Any, body: TurnBody) -> list[int]:
@@ -76,13 +76,6 @@ def _arguments(call: ToolCall) -> Any:
 def _spec(tool: ToolSpec) -> dict[str, Any]:
     function = {"name": tool.name, "description": tool.description, "parameters": tool.parameters}
     return {"type": "function", "function": function}
-
-
-def budget(*, prompt_length: int, max_tokens: int, context: int) -> int:
-    """How many tokens the whole answer may have. Raises `PromptRefused` where the prompt leaves no room for one."""
-    if prompt_length >= context:
-        raise PromptRefused(too_long(prompt_length, context))
-    return min(max_tokens, context - prompt_length)
 
 
 def too_long(prompt_length: int, context: int) -> TaskError:

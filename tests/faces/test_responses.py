@@ -236,7 +236,7 @@ async def test_what_is_not_served_is_refused_by_name(ann: openai.AsyncOpenAI, we
         ({"tool_choice": "auto"}, "tool_choice"),
         ({"reasoning": {"effort": "low"}}, "reasoning"),
         ({"include": ["message.output_text.logprobs"]}, "include"),
-        ({"truncation": "auto"}, "truncation"),
+        ({"truncation": "oldest"}, "truncation"),
         ({"text": {"format": {"type": "json_object"}}}, "text.format.type"),
         ({"text": {"verbosity": "low"}}, "text.verbosity"),
         ({"stream_options": {"include_obfuscation": True}, "stream": True}, "stream_options.include_obfuscation"),

@@ -26,6 +26,7 @@ class Asked(NamedTuple):
     stored: bool
     metadata: dict[str, Any]
     params: dict[str, Any]
+    truncates: bool
     asked: dict[str, Any]
 
 
@@ -102,7 +103,7 @@ def shown(asked: Asked, progress: Progress) -> dict[str, Any]:
         "tools": [],
         "tool_choice": "auto",
         "parallel_tool_calls": False,
-        "truncation": "disabled",
+        "truncation": "auto" if asked.truncates else "disabled",
     }
 
 

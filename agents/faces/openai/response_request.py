@@ -82,7 +82,7 @@ class ResponseRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
     temperature: float | None = None
     top_p: float | None = None
     text: TextOptions | None = None
-    truncation: Literal["disabled"] | None = None
+    truncation: Literal["auto", "disabled"] | None = None
     cancel_on_disconnect: bool | UnsetType = UNSET
     user: str | None = None
     safety_identifier: str | None = None
@@ -148,6 +148,11 @@ def _message(index: int, given: dict[str, Any]) -> MessageIn:
         if part.type not in {"input_text", "output_text"}:
             raise bad_field(f"{place}.content[{position}].type", f"{part.type!r} is not supported here; only text")
     return MessageIn(role, "".join(part.text for part in item.content))
+
+
+def context(wanted: ResponseRequest) -> dict[str, Any] | UnsetType:
+    """OpenAI's `truncation` as a task's `context`, over the agent's; left out: as the agent has it."""
+    return UNSET if wanted.truncation is None else {"strategy": "trim" if wanted.truncation == "auto" else "fail"}
 
 
 def parameters(wanted: ResponseRequest) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from agents.context_settings import trims
 from agents.faces import database
 from agents.faces.context import Context
 from agents.faces.database import Row
@@ -38,6 +39,7 @@ def asked_of(row: Row) -> Asked:
         stored=True,
         metadata=row["metadata"],
         params=row["params"],
+        truncates=trims(row["options"]),
         asked=row["asked"],
     )
 

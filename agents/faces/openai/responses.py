@@ -12,6 +12,7 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
+from agents.context_settings import trims
 from agents.faces import answers
 from agents.faces.as_response import AsResponse
 from agents.faces.context import Context
@@ -47,6 +48,7 @@ async def create(context: Context, request: Request) -> Response:
         messages=messages,
         conversation=_conversation(wanted),
         parameters=response_request.parameters(wanted),
+        context=response_request.context(wanted),
         metadata=dict(wanted.metadata or {}),
         idempotency_key=request.headers.get("idempotency-key"),
         split_key=wanted.user or None,
@@ -112,5 +114,6 @@ def _asked(wanted: ResponseRequest, submitted: Submitted) -> Asked:
         stored=wanted.store is not False,
         metadata=row["metadata"],
         params=row["params"],
+        truncates=trims(row["options"]),
         asked={} if wanted.max_output_tokens is None else {"max_output_tokens": wanted.max_output_tokens},
     )
