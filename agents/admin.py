@@ -24,6 +24,7 @@ from agents.problems import Problem
 from agents.publications import StandsForPool
 from agents.revision_admin import PublishAction, TrafficActions
 from agents.sampling import validated
+from agents.summary_models import Summary
 from orchestrator.models import Pool
 from taskqueue.failures import QueueUnavailable
 from tenants.admin import AcrossTenants, OwnedForm, ReadOnly
@@ -201,6 +202,14 @@ class MessageInline(ReadOnlyInline):
     readonly_fields = fields
 
 
+class SummaryInline(ReadOnlyInline):
+    """What stands for the beginning of a conversation in tasks that come after; the messages stay."""
+
+    model = Summary
+    fields = ("text", "messages", "last_message", "turn", "created_at")
+    readonly_fields = fields
+
+
 @admin.register(Conversation)
 class ConversationAdmin(ReadOnly):
     """Contexts."""
@@ -209,7 +218,7 @@ class ConversationAdmin(ReadOnly):
     list_filter = ("tenant",)
     search_fields = ("id", "title")
     list_select_related = ("tenant", "agent")
-    inlines: ClassVar = [MessageInline]
+    inlines: ClassVar = [SummaryInline, MessageInline]
 
 
 @admin.register(Message)
@@ -227,8 +236,8 @@ class TurnInline(ReadOnlyInline):
 
     model = Turn
     fields = (
-        "number", "state", "attempts", "worker", "prompt_tokens", "context_use", "queued_at", "claimed_at", "first_token_at",
-        "finished_at",
+        "number", "state", "attempts", "worker", "prompt_tokens", "context_use", "summarises", "queued_at", "claimed_at",
+        "first_token_at", "finished_at",
     )  # fmt: skip
     readonly_fields = fields
 

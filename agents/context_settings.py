@@ -16,15 +16,30 @@ KEEP_LAST_MAX = 10_000
 
 
 class ContextSetting(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """`fail` refuses what is too long, `trim` leaves the oldest messages out.
+    """`fail` refuses what is too long, `trim` leaves the oldest messages out, `summarise` has the model sum them up.
 
     `max_tokens` bounds prompt and answer together; null: the model's own length alone does. `keep_last`: so many of the last
-    messages are never left out.
+    messages are neither left out nor summed up; null: 1, or 4 where it summarises. A conversation is summed up from the share
+    `summarise_at` of the limit on, in at most `summary_tokens`.
     """
 
-    strategy: Literal["fail", "trim"] = "fail"
+    strategy: Literal["fail", "trim", "summarise"] = "fail"
     max_tokens: Annotated[int, Meta(ge=2, le=TOKENS_MAX)] | None = None
-    keep_last: Annotated[int, Meta(ge=1, le=KEEP_LAST_MAX)] = 1
+    keep_last: Annotated[int, Meta(ge=1, le=KEEP_LAST_MAX)] | None = None
+    summarise_at: Annotated[float, Meta(ge=0.1, le=1)] = 0.7
+    summary_tokens: Annotated[int, Meta(ge=16, le=TOKENS_MAX)] = 512
+
+    @property
+    def kept(self) -> int:
+        """`keep_last`, or what stands for it."""
+        return self.keep_last or (4 if self.strategy == "summarise" else 1)
+
+    @property
+    def rule(self) -> ContextRule:
+        """As the worker gets it: what was not summarised is trimmed there, but for the last message, whatever its length."""
+        trims = self.strategy != "fail"
+        keep_last = 1 if self.keep_last is None else self.keep_last
+        return ContextRule(strategy="trim" if trims else "fail", max_tokens=self.max_tokens, keep_last=keep_last)
 
 
 def checked_context(given: Any, *, field: str = "context") -> dict[str, Any]:
@@ -35,13 +50,10 @@ def checked_context(given: Any, *, field: str = "context") -> dict[str, Any]:
     return plain
 
 
-def rule_of(agents: Mapping[str, Any], asked: Mapping[str, Any], *, field: str = "context") -> ContextRule | None:
-    """The rule of a task: what it asked for, over its agent's setting. None where neither says anything."""
+def setting_of(agents: Mapping[str, Any], asked: Mapping[str, Any], *, field: str = "context") -> ContextSetting | None:
+    """A task's: what it asked for, over its agent's setting. None where neither says anything."""
     together = {**agents, **asked}
-    if not together:
-        return None
-    one = _setting(together, field=field)
-    return ContextRule(strategy=one.strategy, max_tokens=one.max_tokens, keep_last=one.keep_last)
+    return _setting(together, field=field) if together else None
 
 
 def trims(options: Mapping[str, Any]) -> bool:

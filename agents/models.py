@@ -9,6 +9,7 @@ from django.db import models
 from django.db.models import F, Q
 
 import agents.revision_models  # Django looks for models from here
+import agents.summary_models
 import agents.tool_models  # noqa: F401
 from agents.lifecycle import DEAD_LETTER_CODES, OUTCOMES, TaskState
 from tenants.identifiers import new_id
@@ -80,7 +81,7 @@ class AgentRevision(TenantOwned):
         default=dict,
         blank=True,
         db_default={},
-        help_text="What becomes of a context that is too long: strategy, max_tokens, keep_last. Empty: it is refused.",
+        help_text="What becomes of a context that is too long: strategy, max_tokens and so on. Empty: it is refused.",
     )
     created_by = models.CharField(max_length=200, blank=True)
     created_at = models.DateTimeField(auto_now_add=True)
@@ -271,11 +272,19 @@ class Turn(TenantOwned):
     attempts = models.PositiveSmallIntegerField(default=0)
     worker = models.CharField(max_length=100, blank=True, help_text="The last holder.")
     context = models.JSONField(default=list, blank=True, help_text="The messages that came since the turn before.")
-    output = models.TextField(blank=True, help_text="What it said, if it ended in tool calls; else the task has it.")
+    output = models.TextField(
+        blank=True, help_text="What it said, if its task went on behind it; else the task has it."
+    )
     prompt_tokens = models.PositiveIntegerField(default=0)
     completion_tokens = models.PositiveIntegerField(default=0)
     cached_tokens = models.PositiveIntegerField(default=0, db_default=0)
     context_use = models.JSONField(null=True, blank=True, help_text=CONTEXT_USE)
+    summarises = models.JSONField(
+        null=True,
+        blank=True,
+        help_text="Of a turn that writes a summary: the messages of its task's input that it stands for (first, count), the id of "
+        "the last one, and how many tokens it may have.",
+    )
     created_at = models.DateTimeField(auto_now_add=True)
     queued_at = models.DateTimeField()
     claimed_at = models.DateTimeField(null=True, blank=True)

@@ -23,6 +23,7 @@ from taskqueue.messages import (
     StopReason,
     TaskError,
     TokenLogprob,
+    ToolCall,
     Usage,
 )
 
@@ -136,7 +137,7 @@ class Ledger:
                 ended.append(output)
         for request_id, more in grown.items():
             held, written = self._held[request_id], "".join(more.texts)
-            shown = held.calls.push(written) if held.calls else written
+            shown = held.calls.push(written) if held.calls else "" if held.turn.body.summarises else written
             raw = None if shown == written else written
             flush.deltas.extend(_logprobs(held, tuple(more.logprobs)))
             flush.deltas.extend(self._delta(held, shown, tuple(more.ids), now_ms, raw=raw))
@@ -172,8 +173,8 @@ class Ledger:
             held.first_token_ms = now_ms
         held.seq += 1
         held.completion_tokens += len(ids)
-        if text:
-            held.text.append(text)
+        if kept := raw if held.turn.body.summarises else text:
+            held.text.append(kept)
         return [Delta(turn=held.turn.turn, attempt=held.turn.attempt, seq=held.seq, text=text, token_ids=ids, raw=raw)]
 
     def _ending(self, held: _Held, output: EngineOutput) -> list[Finish]:
@@ -190,7 +191,7 @@ class Ledger:
             return []
         elif output.ending in ("stop", "length"):
             state, reason = "succeeded", "tool_calls" if called else output.ending
-            if not called and (error := _not_in_form(held, reason)):
+            if not called and (error := _not_in_form(held, reason) or _no_summary(held)):
                 state = "failed"
         else:
             state = "failed"
@@ -210,10 +211,19 @@ class Ledger:
                 text="".join(held.text),
                 first_token_ms=held.first_token_ms,
                 tool_calls=called if state == "succeeded" else (),
-                goes_on=bool(called) and state == "succeeded" and held.turn.body.tools_run_here,
+                goes_on=_goes_on(held, state, called),
                 context=held.context,
+                summarises=held.turn.body.summarises,
             )
         ]
+
+
+def _goes_on(held: _Held, state: OutcomeState, called: Collection[ToolCall]) -> bool:
+    """Whether the task waits behind this turn. One that was to be summarised goes on without that where it cannot be."""
+    body = held.turn.body
+    if body.summarises:
+        return state in ("succeeded", "failed")
+    return bool(called) and state == "succeeded" and body.tools_run_here
 
 
 def _context(held: _Held, use: ContextUse) -> list[Delta]:
@@ -233,6 +243,13 @@ def _logprobs(held: _Held, logprobs: tuple[TokenLogprob, ...]) -> list[Delta]:
     held.seq += 1
     turn = held.turn
     return [Delta(turn=turn.turn, attempt=turn.attempt, seq=held.seq, text="", token_ids=(), logprobs=logprobs)]
+
+
+def _no_summary(held: _Held) -> TaskError | None:
+    """What is wrong with a summary: it stands for nothing if it says nothing."""
+    if not held.turn.body.summarises or "".join(held.text).strip():
+        return None
+    return TaskError("empty_summary", "The model wrote an empty summary.")
 
 
 def _not_in_form(held: _Held, reason: str) -> TaskError | None:

@@ -156,8 +156,17 @@ def finish(worker: str, finishes: Sequence[Finish]) -> Call[list[Stop]]:
             context=finish.context,
         )
         served = finish.usage.prompt_tokens + finish.usage.completion_tokens
-        calls = calls_data(finish) if finish.goes_on else ""
-        args += (finish.turn, finish.attempt, finish.seq, outcome_data(finish), _encoder.encode(record), served, calls)
+        kind, data = goes_on_data(finish) if finish.goes_on else ("", "")
+        args += (
+            finish.turn,
+            finish.attempt,
+            finish.seq,
+            outcome_data(finish),
+            _encoder.encode(record),
+            served,
+            kind,
+            data,
+        )
     return Call(script("finish"), tuple(args), _stops)
 
 
@@ -316,9 +325,14 @@ def outcome_data(finish: Finish) -> str:
     return msgspec.json.encode(outcome).decode()
 
 
-def calls_data(finish: Finish) -> str:
-    """The data of the event of a turn that ends in calls of the agent's own tools."""
-    return msgspec.json.encode({"tool_calls": finish.tool_calls, "usage": finish.usage}).decode()
+def goes_on_data(finish: Finish) -> tuple[EventKind, str]:
+    """The event of a turn that is not its task's last, kind and data: it ends in calls of the agent's own tools, or is a summary."""
+    if not finish.summarises:
+        return "tool_calls", msgspec.json.encode({"tool_calls": finish.tool_calls, "usage": finish.usage}).decode()
+    told: dict[str, Any] = {"state": finish.state, "messages": finish.summarises, "usage": finish.usage}
+    if finish.error is not None:
+        told["error"] = finish.error
+    return "summary", msgspec.json.encode(told).decode()
 
 
 def _ms(seconds: float) -> int:

@@ -13,7 +13,7 @@ import msgspec
 from taskqueue.outlook import Place
 
 EventKind = Literal[
-    "state", "attempt", "context", "text", "logprobs", "tool_calls", "tool_result", "outcome", "restart"
+    "state", "attempt", "context", "text", "logprobs", "tool_calls", "tool_result", "summary", "outcome", "restart"
 ]
 OutcomeState = Literal["succeeded", "failed", "cancelled", "expired"]
 StopReason = Literal["cancelled", "expired", "lost"]
@@ -108,7 +108,8 @@ class TurnBody(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     `tool_choice` is `auto`, `none`, `required`, or the name of the one tool to call. `tools_run_here`: the calls are Opsite's to
     make, so a turn that ends in calls does not end its task. `embed` are texts for an embedding engine;
     `truncate` lets it cut those that are longer than its model takes, where it would refuse them. `context` is None where nothing
-    was said of it: then messages that are too long are refused, and nothing is told of their count.
+    was said of it: then messages that are too long are refused, and nothing is told of their count. `summarises`: the answer is not
+    shown, but is to stand for so many messages in the turns behind this one; 0: it is shown, as any other.
     """
 
     messages: tuple[ChatMessage, ...] = ()
@@ -121,6 +122,7 @@ class TurnBody(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     embed: tuple[str, ...] = ()
     truncate: bool = False
     context: ContextRule | None = None
+    summarises: int = 0
 
 
 class Submission(msgspec.Struct, frozen=True, kw_only=True):
@@ -239,7 +241,8 @@ class TaskError(msgspec.Struct, frozen=True):
 class Finish(msgspec.Struct, frozen=True, kw_only=True):
     """The end of a turn, from its holder. `text` is the whole answer, earlier attempts included.
 
-    `tool_calls` are what the model wants called. With `goes_on` they are Opsite's to call: the task waits for their results.
+    `tool_calls` are what the model wants called. With `goes_on` they are Opsite's to call: the task waits for their results. A turn
+    that `summarises` so many messages goes on whether it succeeded or failed.
     """
 
     turn: str
@@ -255,6 +258,7 @@ class Finish(msgspec.Struct, frozen=True, kw_only=True):
     tool_calls: tuple[ToolCall, ...] = ()
     goes_on: bool = False
     context: ContextUse | None = None
+    summarises: int = 0
 
 
 class Stop(msgspec.Struct, frozen=True):

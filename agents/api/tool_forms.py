@@ -100,6 +100,13 @@ class CallSerializer(serializers.ModelSerializer[ToolCall]):
         fields = ("id", "name", "arguments", "state", "attempts", "result", "created_at", "started_at", "finished_at")
 
 
+class SummarisesSerializer(serializers.Serializer[dict[str, Any]]):
+    """What a summary stands for: so many of the messages that the task would have been sent."""
+
+    count = serializers.IntegerField()
+    last = serializers.UUIDField(help_text="The id of the last one in the conversation.")
+
+
 class StepSerializer(serializers.ModelSerializer[Turn]):
     """One turn of a task, and the calls that it asked for. `output` is what it said before them."""
 
@@ -108,9 +115,15 @@ class StepSerializer(serializers.ModelSerializer[Turn]):
         source="context_use", read_only=True, allow_null=True, help_text="Null where the context has no rule."
     )
 
+    summarises = SummarisesSerializer(
+        read_only=True,
+        allow_null=True,
+        help_text="Of a turn that writes a summary; its output is that. Null of any other.",
+    )
+
     class Meta:
         model = Turn
         fields = (
-            "number", "state", "attempts", "worker", "output", "prompt_tokens", "completion_tokens", "context", "queued_at",
-            "claimed_at", "first_token_at", "finished_at", "calls",
+            "number", "summarises", "state", "attempts", "worker", "output", "prompt_tokens", "completion_tokens", "context",
+            "queued_at", "claimed_at", "first_token_at", "finished_at", "calls",
         )  # fmt: skip

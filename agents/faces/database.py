@@ -22,6 +22,7 @@ from agents.postgres import with_settings
 from agents.problems import unavailable
 
 Row = dict[str, Any]
+Connection = psycopg.AsyncConnection[Row]
 
 _PRINCIPAL = """
     SELECT k.id AS key, t.id AS tenant, k.scopes, t.weight, t.max_waiting, t.max_running, t.cancel_on_disconnect, k.expires_at,
@@ -71,10 +72,19 @@ POOLS = "SELECT slug, created_at FROM orchestrator_pool WHERE tenant_id IS NULL 
 HISTORY = """
     SELECT c.id, (SELECT (array_agg(t.revision_id ORDER BY t.id DESC))[1] FROM agents_task t
                   WHERE t.conversation_id = c.id AND t.agent_id = %s) AS revision,
-           coalesce(jsonb_agg(jsonb_build_object('role', m.role, 'content', m.content) ORDER BY m.number)
+           coalesce(jsonb_agg(jsonb_build_object('id', m.id, 'role', m.role, 'content', m.content) ORDER BY m.number)
                           FILTER (WHERE m.id IS NOT NULL), '[]'::jsonb) AS messages
     FROM agents_conversation c LEFT JOIN agents_message m ON m.conversation_id = c.id
     WHERE c.tenant_id = %s AND c.id = %s GROUP BY c.id
+"""
+
+# What was written for earlier tasks, and what the last answer came to.
+SUMMARIES = "SELECT last_message_id AS last, text FROM agents_summary WHERE tenant_id = %s AND conversation_id = %s"
+LAST_ANSWER = """
+    SELECT u.prompt_tokens, u.completion_tokens, u.context_use
+    FROM agents_task t JOIN agents_turn u ON u.task_id = t.id
+    WHERE t.tenant_id = %s AND t.conversation_id = %s AND t.state = 'succeeded' AND u.summarises IS NULL
+    ORDER BY t.id DESC, u.number DESC LIMIT 1
 """
 
 TASK = """
@@ -130,7 +140,8 @@ ACCEPT = """
         SELECT * FROM jsonb_to_recordset(%s::jsonb) AS x(
             id uuid, turn uuid, tenant uuid, agent uuid, revision uuid, pool uuid, conversation uuid, api_key uuid, input jsonb,
             params jsonb, options jsonb, output_form text, parent_call uuid, priority int, deadline_at timestamptz, metadata jsonb,
-            idempotency_key text, idempotency_digest text, estimated_tokens int, new_messages jsonb, response jsonb)
+            idempotency_key text, idempotency_digest text, estimated_tokens int, new_messages jsonb, response jsonb,
+            summarises jsonb)
     ), accepted AS (
         INSERT INTO agents_task (id, tenant_id, agent_id, revision_id, pool_id, conversation_id, api_key_id, state, input, params,
             options, output_form, parent_call_id, priority, deadline_at, metadata, idempotency_key, idempotency_digest,
@@ -142,8 +153,8 @@ ACCEPT = """
         RETURNING id, created_at
     ), turns AS (
         INSERT INTO agents_turn (id, tenant_id, task_id, number, state, attempts, worker, context, output, prompt_tokens,
-            completion_tokens, created_at, queued_at)
-        SELECT r.turn, r.tenant, r.id, 1, 'queued', 0, '', '[]'::jsonb, '', 0, 0, a.created_at, a.created_at
+            completion_tokens, summarises, created_at, queued_at)
+        SELECT r.turn, r.tenant, r.id, 1, 'queued', 0, '', '[]'::jsonb, '', 0, 0, r.summarises, a.created_at, a.created_at
         FROM rows r JOIN accepted a ON a.id = r.id
     ), said AS (
         INSERT INTO agents_message (id, tenant_id, conversation_id, task_id, number, role, content, created_at)

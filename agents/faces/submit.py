@@ -13,13 +13,14 @@ from typing import Any, NamedTuple
 from agents.faces import database
 from agents.faces.acceptance import Candidate
 from agents.faces.as_response import AsResponse
-from agents.faces.asked import Past, deadline_of, input_of, past_of, rule_of, split_key_of, texts_of, tools_of
+from agents.faces.asked import deadline_of, input_of, past_of, setting_of, split_key_of, texts_of, tools_of
 from agents.faces.context import Context
 from agents.faces.database import Row
 from agents.faces.engine_features import check_features, output_form
 from agents.faces.found import place_of, stream
 from agents.faces.idempotency import Idempotency, idempotency
 from agents.faces.leaving import ends_with_client
+from agents.faces.memory import Memory, due, remembered
 from agents.faces.principals import AgentRef, Principal
 from agents.faces.prompts import preface
 from agents.faces.requests import TaskRequest
@@ -30,6 +31,7 @@ from agents.output_forms import stored
 from agents.problems import LIMIT_CODES, Problem, bad_field, unavailable
 from agents.sampling import layered, validated
 from agents.submissions import body_of, options_of, reserved_tokens, submission
+from agents.summaries import summary_body
 from taskqueue.inbox import Subscription
 from taskqueue.messages import OutputForm, TurnBody
 from tenants.identifiers import new_id
@@ -87,6 +89,7 @@ async def submit_together(
     ids = [new_id() for _ in requests]
     past = await past_of(context, principal, requests[0].conversation, agent)
     agent = agent.serving(key=split_key_of(requests[0], ids[0]), kept=past.revision)
+    memory = await remembered(context, principal, past, setting_of(agent, requests[0]))
     forms = [await output_form(agent, request) for request in requests]
     drafts = [
         _draft(
@@ -96,7 +99,7 @@ async def submit_together(
             request,
             by,
             task=task,
-            past=past,
+            memory=memory,
             form=forms[number],
             counts=number == 0,
             follow=follow,
@@ -152,7 +155,7 @@ def _draft(
     by: Idempotency,
     *,
     task: uuid.UUID,
-    past: Past,
+    memory: Memory,
     form: OutputForm | None,
     counts: bool,
     follow: bool,
@@ -163,7 +166,9 @@ def _draft(
     embed = texts_of(request, agent)
     params = {} if embed else layered(WANTED_DEFAULTS, agent.default_params, agent.params, request.parameters)
     sampling = validated(params)
-    asked, said = ([], []) if embed else input_of(agent, request, past, response)
+    asked, said = ([], []) if embed else input_of(agent, request, memory.past, response)
+    setting = setting_of(agent, request)
+    plan = due(memory, setting, asked=asked, said=said)
     tools = tools_of(agent, request)
     check_features(agent, sampling=sampling, form=form, may_call=bool(tools) and request.tool_choice != "none")
     deadline_at = deadline_of(request)
@@ -171,17 +176,18 @@ def _draft(
     if not 0 <= request.priority <= 9:
         raise bad_field("priority", "must be between 0 (first) and 9 (last)")
 
-    turn, conversation = new_id(), past.conversation
+    turn, conversation = new_id(), memory.past.conversation
     beside = TurnBody(
         tools=tools,
         tool_choice=request.tool_choice,
         tools_run_here=bool(agent.tools),
         embed=embed,
         truncate=request.truncate is True,
-        context=rule_of(agent, request),
+        context=None if setting is None else setting.rule,
     )
     options = options_of(beside)
     body = body_of(asked, params, options, output_form=stored(form))
+    first = body if plan is None else summary_body(body, plan)
     row: Row = {
         "id": task,
         "turn": turn,
@@ -196,6 +202,7 @@ def _draft(
         "options": options,
         "output_form": stored(form),
         "parent_call": parent_call,
+        "summarises": plan,
         "priority": request.priority,
         "deadline_at": deadline_at,
         "metadata": request.metadata,
@@ -211,7 +218,7 @@ def _draft(
         task=str(task),
         tenant=str(principal.tenant),
         key=str(principal.key),
-        body=body,
+        body=first,
         weight=principal.weight,
         priority=request.priority,
         deadline_ms=round(deadline_at.timestamp() * 1000) if deadline_at else 0,
@@ -224,7 +231,7 @@ def _draft(
         answer_tokens=agent.answer_tokens,
         is_new=True,
     )
-    row["estimated_tokens"] = reserved_tokens(body)
+    row["estimated_tokens"] = reserved_tokens(body) + (0 if plan is None else reserved_tokens(first))
     costs = bill(
         tenant=principal.tenant,
         limits=principal.limits,

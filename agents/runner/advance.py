@@ -8,9 +8,12 @@ from typing import Any
 import msgspec
 
 from agents.faces.context import Context
+from agents.faces.database import Connection
+from agents.lifecycle import TaskState
 from agents.runner import statements
 from agents.runner.step import End, Next, next_step
 from agents.submissions import body_of, submission
+from agents.summaries import Plan, replaced
 from taskqueue.messages import Submission
 from tenants.identifiers import new_id
 
@@ -29,7 +32,8 @@ async def advance(context: Context, task: uuid.UUID) -> None:
         step = next_step(task=row, turn=turns[-1], calls=calls, now=row["now"])
         turn = new_id()
         if isinstance(step, Next):
-            messages = [*row["input"], *(message for one in turns for message in one["context"]), *step.context]
+            asked = await _remembered(connection, row, turns[-1])
+            messages = [*asked, *(message for one in turns for message in one["context"]), *step.context]
             following = _submission(row, turn=turn, messages=messages)  # what cannot be made is not committed
             values = {"turn": turn, "tenant": row["tenant"], "task": task, "number": step.number}
             context_json = msgspec.json.encode(step.context).decode()
@@ -40,6 +44,22 @@ async def advance(context: Context, task: uuid.UUID) -> None:
     elif isinstance(step, Next):
         await queue.restart([str(task)])  # where Redis has lost the log its readers are told so
         await queue.enqueue([following])
+
+
+async def _remembered(connection: Connection, row: dict[str, Any], turn: dict[str, Any]) -> list[dict[str, Any]]:
+    """The task's input: behind the turn that wrote a summary with that in it, which the conversation keeps. Of one that failed the
+    task goes on as if there had been none; its event has said so.
+    """
+    asked: list[dict[str, Any]] = row["input"]
+    text = turn["output"].strip()
+    if turn["summarises"] is None or turn["state"] != TaskState.SUCCEEDED or not text:
+        return asked
+    plan = msgspec.convert(turn["summarises"], Plan)
+    kept = {"summary": new_id(), "turn": turn["id"], "messages": plan.count, "text": text, "last": plan.last}
+    await connection.execute(statements.KEEP_SUMMARY, {**kept, "tenant": row["tenant"]})
+    asked = replaced(asked, plan, text)
+    await connection.execute(statements.SET_INPUT, [msgspec.json.encode(asked).decode(), row["id"]])
+    return asked
 
 
 def _submission(row: dict[str, Any], *, turn: uuid.UUID, messages: list[dict[str, Any]]) -> Submission:

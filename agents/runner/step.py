@@ -41,7 +41,10 @@ def next_step(
     calls: Sequence[Mapping[str, Any]],
     now: datetime,
 ) -> Step:
-    """`task` with its deadline, limits and tokens so far; `turn` the last one; `calls` what it asked for."""
+    """`task` with its deadline, limits and tokens so far; `turn` the last one; `calls` what it asked for.
+
+    A turn that writes a summary is none that the agent made; its tokens count.
+    """
     if task["deadline_at"] is not None and task["deadline_at"] <= now:
         return End("expired")
     limits = msgspec.convert(task["limits"], Limits)
@@ -49,8 +52,10 @@ def next_step(
         return End("failed", late)
     if any(CallState(call["state"]) not in ENDED_CALLS for call in calls):
         return Wait()
-    if (over := _over(limits, task=task, turns=turn["number"], now=now)) is not None:
+    if (over := _over(limits, task=task, turns=turn["number"] - turn["summaries"], now=now)) is not None:
         return End("failed", over)
+    if turn["summarises"] is not None:
+        return Next(turn["number"] + 1, [])
     said = {
         "role": "assistant",
         "content": turn["output"],

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from contextlib import suppress
+from itertools import takewhile
 from typing import Any
 
 from gpu_worker.detokenize import Decode
@@ -36,21 +38,39 @@ def prompt_ids(tokenizer: Any, body: TurnBody) -> list[int]:
         )
     else:
         tools = [_spec(tool) for tool in body.tools] if body.tool_choice != "none" else []
-        try:
-            text = tokenizer.apply_chat_template(
-                [_message(message) for message in body.messages],
-                tools=tools or None,
-                add_generation_prompt=True,
-                tokenize=False,
-            )
-        except Exception as error:
-            raise PromptRefused(
-                TaskError("chat_template_error", f"The model's chat template refuses these messages: {error}")
-            ) from error
+        text = _rendered(tokenizer, body.messages, tools)
         ids = tokenizer.encode(text, add_special_tokens=False)
     if not ids:
         raise PromptRefused(TaskError("empty_prompt", "The prompt is empty: this model has nothing to go on from."))
     return [int(token_id) for token_id in ids]
+
+
+def _rendered(tokenizer: Any, messages: Sequence[ChatMessage], tools: list[dict[str, Any]]) -> str:
+    """The prompt as text. Some templates take one system message only: for them those at the start become one."""
+
+    def rendered(given: Sequence[ChatMessage]) -> str:
+        plain = [_message(message) for message in given]
+        return str(
+            tokenizer.apply_chat_template(plain, tools=tools or None, add_generation_prompt=True, tokenize=False)
+        )
+
+    try:
+        return rendered(messages)
+    except Exception as error:
+        if (joined := _joined(messages)) is not None:
+            with suppress(Exception):
+                return rendered(joined)
+        raise PromptRefused(
+            TaskError("chat_template_error", f"The model's chat template refuses these messages: {error}")
+        ) from error
+
+
+def _joined(messages: Sequence[ChatMessage]) -> list[ChatMessage] | None:
+    """With one system message at the start, if there are several; else None."""
+    first = list(takewhile(lambda message: message.role == "system", messages))
+    if len(first) < 2:
+        return None
+    return [ChatMessage("system", "\n\n".join(message.content for message in first)), *messages[len(first) :]]
 
 
 def _message(message: ChatMessage) -> dict[str, Any]:
