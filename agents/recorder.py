@@ -93,7 +93,7 @@ TASKS = f"""
         state = r.task_state, attempts = greatest(t.attempts, r.attempts),
         started_at = coalesce(t.started_at, r.claimed_at), first_token_at = coalesce(t.first_token_at, r.token_at),
         finished_at = CASE WHEN r.goes_on THEN NULL ELSE r.ended_at END,
-        finish_reason = CASE WHEN r.goes_on THEN '' ELSE r.finish_reason END, 
+        finish_reason = CASE WHEN r.goes_on THEN '' ELSE r.finish_reason END,
         error = CASE WHEN r.goes_on THEN NULL ELSE nullif(r.error, 'null'::jsonb) END,
         prompt_tokens = t.prompt_tokens + r.prompt_tokens, completion_tokens = t.completion_tokens + r.completion_tokens,
         cached_tokens = t.cached_tokens + r.cached_tokens, context_use = coalesce(nullif(r.context, 'null'::jsonb), t.context_use),

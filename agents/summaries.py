@@ -1,7 +1,7 @@
 """Summaries of what was said before in a conversation: when one is due, how it is asked for, and where it stands. Pure.
 
-The web process has no tokenizer. It goes by the tokens that the engine counted in the conversation's last task, and by characters for
-what is new; where that is wrong, the worker's exact trimming is the safety net.
+The web process has no tokenizer. It goes by the tokens that the engine counted in the conversation's last task, and by characters
+for what is new; where that is wrong, the worker's exact trimming is the safety net.
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ class Measured(NamedTuple):
 
 
 class Plan(msgspec.Struct, frozen=True):
-    """Which messages of a task's input a summary is to stand for: `count` of them from the index `first`, up to the message `last`.
+    """Which messages of a task's input a summary is to stand for: `count` of them from the index `first` on.
 
-    `tokens`: as many as it may have.
+    `last` is the id of the last one; `tokens`: as many as the summary may have.
     """
 
     first: int
@@ -61,8 +61,8 @@ def plan_of(
 ) -> Plan | None:
     """What is to be summarised before this task's answer; None: nothing.
 
-    `past` are the conversation's messages as they are sent, a summary first where there is one, and `ids` their ids, that of a summary
-    empty. `before` messages stand before them in the input (the system prompt), and `said` behind them.
+    `past` are the conversation's messages as they are sent, a summary first where there is one, and `ids` their ids, empty for a
+    summary. `before` messages stand before them in the input (the system prompt), and `said` behind them.
     """
     limit = min((most for most in (setting.max_tokens, measured and measured.limit) if most), default=None)
     if limit is None:

@@ -12,7 +12,7 @@ from tenants.scoping import TenantOwned
 
 
 class Summary(TenantOwned):
-    """What stands for the beginning of a conversation, up to one of its messages, in the tasks that come after. The messages stay."""
+    """What stands for the beginning of a conversation, up to one message, in the tasks that come after. The messages stay."""
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
     conversation = models.ForeignKey("agents.Conversation", on_delete=models.CASCADE, related_name="summaries")

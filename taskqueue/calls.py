@@ -326,7 +326,7 @@ def outcome_data(finish: Finish) -> str:
 
 
 def goes_on_data(finish: Finish) -> tuple[EventKind, str]:
-    """The event of a turn that is not its task's last, kind and data: it ends in calls of the agent's own tools, or is a summary."""
+    """Kind and data of the event of a turn that is not its task's last: it ends in calls of the agent's own tools, or sums up."""
     if not finish.summarises:
         return "tool_calls", msgspec.json.encode({"tool_calls": finish.tool_calls, "usage": finish.usage}).decode()
     told: dict[str, Any] = {"state": finish.state, "messages": finish.summarises, "usage": finish.usage}

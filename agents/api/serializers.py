@@ -20,8 +20,9 @@ TOOLS = (
     "`ask_human`, `knowledge_search` (with `collections`), `hand_off` (with `agents`)."
 )
 CONTEXT = (
-    "What becomes of a context that is too long: `strategy` (`fail`, or `trim`: the oldest messages are left out), `max_tokens` "
-    "(of prompt and answer together; null: as many as the model holds), `keep_last` (1: so many of the last messages stay)."
+    "What becomes of a context that is too long: `strategy` (`fail`; `trim`: the oldest messages are left out; `summarise`: the "
+    "model sums up a conversation's older messages), `max_tokens` (of prompt and answer together; null: as many as it holds), "
+    "`keep_last` (so many of the last messages stay as they are), `summarise_at` (0.7 of the limit), `summary_tokens` (512)."
 )
 LIMITS = "How far one task may go: `max_turns` (10), `max_tokens` and `max_seconds` (0: no limit)."
 

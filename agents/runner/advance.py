@@ -24,6 +24,7 @@ async def advance(context: Context, task: uuid.UUID) -> None:
     The turn is committed before it is enqueued; one whose enqueue was not heard the sweep brings back.
     """
     async with context.db.connection() as connection, connection.transaction():
+        await connection.execute(statements.LOCK_CONVERSATION, [task])
         row = await (await connection.execute(statements.LOCK, [task])).fetchone()
         if row is None:
             return

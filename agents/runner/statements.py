@@ -120,6 +120,10 @@ DEPTH = """
 """
 
 # -- the next turn -----------------------------------------------------------------------------------
+# Before the task's, in which order others lock them, too: what is kept of a summary refers to the conversation.
+LOCK_CONVERSATION = """
+    SELECT c.id FROM agents_conversation c JOIN agents_task t ON t.conversation_id = c.id WHERE t.id = %s FOR KEY SHARE OF c
+"""
 LOCK = """
     SELECT t.id, t.tenant_id AS tenant, t.api_key_id AS key, t.params, t.options, t.output_form, t.priority,
            t.deadline_at, t.created_at,

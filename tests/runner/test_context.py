@@ -1,4 +1,4 @@
-"""Contexts that are too long, from the request to the record: trimmed, or summarised before the answer, whoever is killed between."""
+"""Contexts that are too long, from request to record: trimmed, or summarised before the answer, whoever is killed between."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from tests.runner.conftest import Stage, agent
 from tests.runner.test_agent_loop import events_of, kinds, recorded, row_of, submit, waiting
 
 pytestmark = pytest.mark.django_db(transaction=True)
-WORDS = "of kings and crowns and queens and swords and storms and ships at sea".split()
+WORDS = "of kings and crowns and queens and swords and storms and ships at sea"
 
 
 def said(number: int) -> str:
-    return f"message {number} " + " ".join(WORDS)
+    return f"message {number} {WORDS}"
 
 
 def conversation(stage: Stage, messages: int) -> Conversation:
