@@ -1,7 +1,7 @@
 """Summaries of what was said before in a conversation: when one is due, how it is asked for, and where it stands. Pure.
 
-The web process has no tokenizer. It goes by the tokens that the engine counted in the conversation's last task, and by characters
-for what is new; where that is wrong, the worker's exact trimming is the safety net.
+The web process has no tokenizer. It goes by the tokens that the engine counted in the last task that the pool answered in the
+conversation, and by characters for what is new; where that is wrong, the worker's exact trimming is the safety net.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ HEADING = "Summary of what was said before in this conversation:\n"
 
 
 class Measured(NamedTuple):
-    """The last answer of a conversation: tokens of its prompt and of itself, the limit of both, messages that had been left out."""
+    """The last answer of a pool in a conversation: tokens of its prompt and of itself, the limit of both, messages left out."""
 
     prompt_tokens: int
     completion_tokens: int
@@ -67,10 +67,9 @@ def plan_of(
     limit = min((most for most in (setting.max_tokens, measured and measured.limit) if most), default=None)
     if limit is None:
         return None
-    if measured is None:
-        tokens = _estimate(past) + _estimate(said)
-    else:
-        tokens = measured.prompt_tokens + measured.completion_tokens + _estimate(said)
+    tokens = _estimate(past) + _estimate(said)
+    if measured is not None:  # others may have said something since, which it does not count
+        tokens = max(tokens, measured.prompt_tokens + measured.completion_tokens + _estimate(said))
     if tokens <= setting.summarise_at * limit and not (measured and measured.dropped):
         return None
     end = max(0, len(past) - max(0, setting.kept - len(said)))

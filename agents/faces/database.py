@@ -78,12 +78,12 @@ HISTORY = """
     WHERE c.tenant_id = %s AND c.id = %s GROUP BY c.id
 """
 
-# What was written for earlier tasks, and what the last answer came to.
+# What was written for earlier tasks, and what the pool's last answer came to: another's model counts otherwise.
 SUMMARIES = "SELECT last_message_id AS last, text FROM agents_summary WHERE tenant_id = %s AND conversation_id = %s"
 LAST_ANSWER = """
     SELECT u.prompt_tokens, u.completion_tokens, u.context_use
     FROM agents_task t JOIN agents_turn u ON u.task_id = t.id
-    WHERE t.tenant_id = %s AND t.conversation_id = %s AND t.state = 'succeeded' AND u.summarises IS NULL
+    WHERE t.tenant_id = %s AND t.conversation_id = %s AND t.pool_id = %s AND t.state = 'succeeded' AND u.summarises IS NULL
     ORDER BY t.id DESC, u.number DESC LIMIT 1
 """
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -14,20 +15,24 @@ from agents.summaries import Measured, Plan, plan_of, with_summary
 
 
 class Memory(NamedTuple):
-    """A past as it is sent, and the conversation's last answer."""
+    """A past as it is sent, and the last answer in it that came from the same pool."""
 
     past: Past
     measured: Measured | None = None
 
 
-async def remembered(context: Context, principal: Principal, past: Past, setting: ContextSetting | None) -> Memory:
+async def remembered(
+    context: Context, principal: Principal, past: Past, setting: ContextSetting | None, *, pool: uuid.UUID
+) -> Memory:
     """The past with its latest summary in place of what that stands for; as it is, where the agent does not summarise."""
     if past.conversation is None or setting is None or setting.strategy != "summarise":
         return Memory(past)
     of = (principal.tenant, past.conversation)
     summaries = {str(row["last"]): row["text"] for row in await context.db.all(database.SUMMARIES, *of)}
     messages, ids = with_summary(past.messages, past.ids, summaries)
-    return Memory(past._replace(messages=messages, ids=ids), _measured(await context.db.one(database.LAST_ANSWER, *of)))
+    return Memory(
+        past._replace(messages=messages, ids=ids), _measured(await context.db.one(database.LAST_ANSWER, *of, pool))
+    )
 
 
 def due(

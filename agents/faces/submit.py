@@ -89,7 +89,7 @@ async def submit_together(
     ids = [new_id() for _ in requests]
     past = await past_of(context, principal, requests[0].conversation, agent)
     agent = agent.serving(key=split_key_of(requests[0], ids[0]), kept=past.revision)
-    memory = await remembered(context, principal, past, setting_of(agent, requests[0]))
+    memory = await remembered(context, principal, past, setting_of(agent, requests[0]), pool=agent.pool_id)
     forms = [await output_form(agent, request) for request in requests]
     drafts = [
         _draft(
