@@ -24,6 +24,7 @@ from agents.problems import Problem
 from agents.publications import StandsForPool
 from agents.revision_admin import PublishAction, TrafficActions
 from agents.sampling import validated
+from agents.summary_models import Summary
 from orchestrator.models import Pool
 from taskqueue.failures import QueueUnavailable
 from tenants.admin import AcrossTenants, OwnedForm, ReadOnly
@@ -63,7 +64,17 @@ class RevisionInline(ReadOnlyInline):
 
     model = AgentRevision
     fk_name = "agent"
-    fields = ("number", "pool", "system_prompt", "params", "output_form", "limits", "created_by", "created_at")
+    fields = (
+        "number",
+        "pool",
+        "system_prompt",
+        "params",
+        "output_form",
+        "limits",
+        "context",
+        "created_by",
+        "created_at",
+    )
     readonly_fields = fields
 
 
@@ -170,7 +181,7 @@ class AgentAdmin(TrafficActions, AcrossTenants):
             self.message_user(request, f"Revision {draft.number} is a draft; publish it on its own page.")
         else:
             now = obj.current_revision  # what this form does not show stays
-            kept = {} if now is None else {"tools": now.tools}
+            kept = {} if now is None else {"tools": now.tools, "context": now.context}
             services.revise_agent(agent=obj, created_by=str(request.user), **definition, **kept)
 
     @display(description="revision")
@@ -212,6 +223,14 @@ class MessageInline(ReadOnlyInline):
     readonly_fields = fields
 
 
+class SummaryInline(ReadOnlyInline):
+    """What stands for the beginning of a conversation in tasks that come after; the messages stay."""
+
+    model = Summary
+    fields = ("text", "messages", "last_message", "turn", "created_at")
+    readonly_fields = fields
+
+
 @admin.register(Conversation)
 class ConversationAdmin(ReadOnly):
     """Contexts."""
@@ -220,7 +239,7 @@ class ConversationAdmin(ReadOnly):
     list_filter = ("tenant",)
     search_fields = ("id", "title")
     list_select_related = ("tenant", "agent")
-    inlines: ClassVar = [MessageInline]
+    inlines: ClassVar = [SummaryInline, MessageInline]
 
 
 @admin.register(Message)
@@ -237,7 +256,10 @@ class TurnInline(ReadOnlyInline):
     """A task's model calls."""
 
     model = Turn
-    fields = ("number", "state", "attempts", "worker", "queued_at", "claimed_at", "first_token_at", "finished_at")
+    fields = (
+        "number", "state", "attempts", "worker", "prompt_tokens", "context_use", "summarises", "queued_at", "claimed_at",
+        "first_token_at", "finished_at",
+    )  # fmt: skip
     readonly_fields = fields
 
 

@@ -9,12 +9,14 @@ from django.db import models
 from django.db.models import F, Q
 
 import agents.revision_models  # Django looks for models from here
+import agents.summary_models
 import agents.tool_models  # noqa: F401
 from agents.lifecycle import DEAD_LETTER_CODES, OUTCOMES, TaskState
 from tenants.identifiers import new_id
 from tenants.scoping import TenantOwned
 
 OUTPUT_FORM = "What answers must look like, as JSON text; empty: free text."
+CONTEXT_USE = "What of the messages was sent, as the last turn that ended counted it, where the context has a rule."
 STATES = [(state.value, state.value) for state in TaskState]
 
 
@@ -74,6 +76,12 @@ class AgentRevision(TenantOwned):
     )
     limits = models.JSONField(
         default=dict, blank=True, help_text="How far a task may go: max_turns, max_tokens, max_seconds, max_cost."
+    )
+    context = models.JSONField(
+        default=dict,
+        blank=True,
+        db_default={},
+        help_text="What becomes of a context that is too long: strategy, max_tokens and so on. Empty: it is refused.",
     )
     created_by = models.CharField(max_length=200, blank=True)
     created_at = models.DateTimeField(auto_now_add=True)
@@ -185,6 +193,7 @@ class Task(TenantOwned):
     cached_tokens = models.PositiveIntegerField(
         default=0, db_default=0, help_text="Prompt tokens that the engine had in its prefix cache, where it says so."
     )
+    context_use = models.JSONField(null=True, blank=True, help_text=CONTEXT_USE)
     attempts = models.PositiveSmallIntegerField(default=0)
     rerun_of = models.OneToOneField(
         "self",
@@ -269,7 +278,9 @@ class Turn(TenantOwned):
     attempts = models.PositiveSmallIntegerField(default=0)
     worker = models.CharField(max_length=100, blank=True, help_text="The last holder.")
     context = models.JSONField(default=list, blank=True, help_text="The messages that came since the turn before.")
-    output = models.TextField(blank=True, help_text="What it said, if it ended in tool calls; else the task has it.")
+    output = models.TextField(
+        blank=True, help_text="What it said, if its task went on behind it; else the task has it."
+    )
     prompt_tokens = models.PositiveIntegerField(default=0)
     completion_tokens = models.PositiveIntegerField(default=0)
     cached_tokens = models.PositiveIntegerField(default=0, db_default=0)
@@ -280,6 +291,13 @@ class Turn(TenantOwned):
     )
     allowance = models.JSONField(
         null=True, blank=True, help_text="What it may cost at most, and the prices of its tokens, in trillionths."
+    )
+    context_use = models.JSONField(null=True, blank=True, help_text=CONTEXT_USE)
+    summarises = models.JSONField(
+        null=True,
+        blank=True,
+        help_text="Of a turn that writes a summary: the messages of its task's input that it stands for (first, count), the id of "
+        "the last one, and how many tokens it may have.",
     )
     created_at = models.DateTimeField(auto_now_add=True)
     queued_at = models.DateTimeField()

@@ -44,7 +44,7 @@ _ROWS = """
         turn uuid, task uuid, message uuid, state text, task_state text, goes_on bool, closes bool, attempts int, worker text,
         claimed_ms bigint, first_token_ms bigint, finished_ms bigint, finish_reason text, error jsonb, prompt_tokens int,
         completion_tokens int, cached_tokens int, text text, logprobs text, tool_calls jsonb,
-        attempt_log jsonb)
+        attempt_log jsonb, context jsonb)
 """
 
 # A turn's end is written once, so what it adds to its task is added once.
@@ -55,6 +55,7 @@ _TURNED = """
         claimed_at = coalesce(t.claimed_at, r.claimed_at), first_token_at = coalesce(t.first_token_at, r.token_at),
         finished_at = r.ended_at, prompt_tokens = r.prompt_tokens, completion_tokens = r.completion_tokens,
         cached_tokens = r.cached_tokens, attempt_log = coalesce(t.attempt_log || r.attempt_log, t.attempt_log, r.attempt_log),
+        context_use = nullif(r.context, 'null'::jsonb),
         output = CASE WHEN r.goes_on THEN coalesce(r.text, '') ELSE '' END
     FROM rows r WHERE t.id = r.turn AND NOT r.closes AND t.state = ANY(%(open)s)
     RETURNING t.id
@@ -103,9 +104,10 @@ TASKS = f"""
         state = r.task_state, attempts = greatest(t.attempts, r.attempts),
         started_at = coalesce(t.started_at, r.claimed_at), first_token_at = coalesce(t.first_token_at, r.token_at),
         finished_at = CASE WHEN r.goes_on THEN NULL ELSE r.ended_at END,
-        finish_reason = CASE WHEN r.goes_on THEN '' ELSE r.finish_reason END, error = nullif(r.error, 'null'::jsonb),
+        finish_reason = CASE WHEN r.goes_on THEN '' ELSE r.finish_reason END,
+        error = CASE WHEN r.goes_on THEN NULL ELSE nullif(r.error, 'null'::jsonb) END,
         prompt_tokens = t.prompt_tokens + r.prompt_tokens, completion_tokens = t.completion_tokens + r.completion_tokens,
-        cached_tokens = t.cached_tokens + r.cached_tokens,
+        cached_tokens = t.cached_tokens + r.cached_tokens, context_use = coalesce(nullif(r.context, 'null'::jsonb), t.context_use),
         output = CASE WHEN r.goes_on THEN '' ELSE coalesce(r.text, '') END, logprobs = r.logprobs,
         tool_calls = CASE WHEN r.goes_on THEN NULL ELSE nullif(r.tool_calls, 'null'::jsonb) END
     FROM rows r LEFT JOIN turned d ON d.id = r.turn

@@ -43,6 +43,7 @@ class TurnChange(msgspec.Struct, kw_only=True):
     has_logprobs: bool = False
     logprobs: str | None = None
     attempt_log: dict[str, dict[str, str | int | None]] | None = None
+    context: dict[str, int | None] | None = None
 
 
 def fold(records: Iterable[Record]) -> list[TurnChange]:
@@ -69,6 +70,7 @@ def fold(records: Iterable[Record]) -> list[TurnChange]:
             change.first_token_ms = record.first_token_ms
             change.text = None if record.text is None else storable(record.text)
             change.goes_on = record.goes_on
+            change.context = None if record.context is None else msgspec.to_builtins(record.context)
             change.after = record.after
             change.has_logprobs = record.has_logprobs
             if record.tool_calls:

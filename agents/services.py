@@ -11,6 +11,7 @@ from django.db import IntegrityError, transaction
 from django.db.models import Max, Q
 from django.utils import timezone
 
+from agents.context_settings import checked_context
 from agents.lifecycle import TaskState
 from agents.models import Agent, AgentRevision, Conversation, Message, Task, Turn
 from agents.money import require_priced
@@ -27,6 +28,8 @@ from taskqueue.sync_client import Queue
 from tenants.models import Tenant
 
 AGENT_SLUG_MAX = 63
+DRAFTED = ("pool", "system_prompt", "params", "tools", "limits", "context")
+"""What a draft has as the current revision has it; its form of output aside."""
 
 
 def check_params(params: dict[str, Any], *, field: str = "params") -> dict[str, Any]:
@@ -88,6 +91,7 @@ def create_agent(
     stands_for: Pool | None = None,
     tools: list[dict[str, Any]] | None = None,
     limits: dict[str, Any] | None = None,
+    context: dict[str, Any] | None = None,
 ) -> Agent:
     """An agent with its first revision."""
     agent = Agent(tenant=tenant, slug=slug, name=name, stands_for=stands_for)
@@ -106,6 +110,7 @@ def create_agent(
         created_by=created_by,
         tools=tools,
         limits=limits,
+        context=context,
     )
     return agent
 
@@ -121,6 +126,7 @@ def revise_agent(
     created_by: str = "",
     tools: list[dict[str, Any]] | None = None,
     limits: dict[str, Any] | None = None,
+    context: dict[str, Any] | None = None,
 ) -> AgentRevision:
     """A new revision, which gets all traffic at once. Equal to the current one: no change, no revision.
 
@@ -134,6 +140,7 @@ def revise_agent(
         "output_form": check_output(output, pool=pool),
         "tools": _checked_tools(agent, tools or []),
         "limits": check_limits(limits or {}, pool=pool),
+        "context": checked_context(context),
     }
     row = Agent.objects.for_tenant(agent.tenant_id).select_for_update().get(pk=agent.pk)
     current = row.current_revision
@@ -158,7 +165,7 @@ def draft_revision(*, agent: Agent, tenant: Tenant, changes: dict[str, Any], cre
     base = row.current_revision
     if base is None:
         raise Problem(409, "no_revision", "This agent has no revision; create one in the console first.")
-    definition = {name: getattr(base, name) for name in ("pool", "system_prompt", "params", "tools", "limits")}
+    definition = {name: getattr(base, name) for name in DRAFTED}
     if "pool" in changes:
         changes = {**changes, "pool": usable_pool(tenant=tenant, slug=changes["pool"])}
     definition |= {name: value for name, value in changes.items() if name != "output"}
@@ -167,6 +174,7 @@ def draft_revision(*, agent: Agent, tenant: Tenant, changes: dict[str, Any], cre
     check_params(definition["params"])
     definition["tools"] = _checked_tools(row, definition["tools"])
     definition["limits"] = check_limits(definition["limits"], pool=definition["pool"])
+    definition["context"] = checked_context(definition["context"])
     return _new_revision(row, **definition, created_by=created_by)
 
 
@@ -180,7 +188,7 @@ def _checked_tools(agent: Agent, tools: list[dict[str, Any]]) -> list[dict[str, 
 
 @transaction.atomic
 def change_agent(*, agent: Agent, tenant: Tenant, changes: dict[str, Any], changed_by: str) -> None:
-    """Apply `changes` (name, pool, system_prompt, params, output, tools, limits); what is left out stays."""
+    """Apply `changes` (name, pool, system_prompt, params, output, tools, limits, context); what is left out stays."""
     # Two changes at a time are one after the other: neither undoes what the other changed.
     row = lock_agent(agent)
     current = row.current_revision
@@ -197,6 +205,7 @@ def change_agent(*, agent: Agent, tenant: Tenant, changes: dict[str, Any], chang
         created_by=changed_by,
         tools=changes.get("tools", current.tools),
         limits=changes.get("limits", current.limits),
+        context=changes.get("context", current.context),
     )
 
 

@@ -11,11 +11,13 @@ import uuid
 from datetime import UTC, datetime
 from typing import Any
 
+import msgspec
 import psycopg
 from psycopg.rows import dict_row
 
 from agents.lifecycle import OPEN, OUTCOMES, TaskState
 from agents.submissions import body_of, submission
+from agents.summaries import Plan, summary_body
 from taskqueue.async_client import AsyncQueue
 from taskqueue.messages import Submission
 
@@ -39,7 +41,7 @@ CANDIDATES = f"""
 """
 
 STILL_OPEN = """
-    SELECT t.id, u.id AS turn, p.slug AS pool, t.tenant_id, n.weight, n.max_running,
+    SELECT t.id, u.id AS turn, u.summarises, p.slug AS pool, t.tenant_id, n.weight, n.max_running,
            coalesce(t.api_key_id::text, '') AS key, coalesce(k.max_running, 0) AS key_max_running, t.params, t.options,
            t.output_form, u.allowance, t.priority,
            CASE WHEN jsonb_typeof(t.input) = 'string' THEN t.input ELSE t.input || coalesce((
@@ -115,18 +117,17 @@ class Sweep:
 
 
 def _submission(row: dict[str, Any]) -> Submission:
+    body = body_of(
+        row["input"], row["params"], row["options"], output_form=row["output_form"], allowance=row["allowance"]
+    )
+    if row["summarises"] is not None:
+        body = summary_body(body, msgspec.convert(row["summarises"], Plan))
     return submission(
         turn=str(row["turn"]),
         task=str(row["id"]),
         tenant=str(row["tenant_id"]),
         key=row["key"],
-        body=body_of(
-            row["input"],
-            row["params"],
-            row["options"],
-            output_form=row["output_form"],
-            allowance=row["allowance"],
-        ),
+        body=body,
         weight=row["weight"],
         max_running=row["max_running"],
         key_max_running=row["key_max_running"],

@@ -18,6 +18,7 @@ from gpu_worker.tool_formats.hermes import HERMES
 from taskqueue.messages import (
     INVALID_OUTPUT,
     ClaimedTurn,
+    ContextUse,
     Delta,
     Finish,
     OutcomeState,
@@ -41,6 +42,7 @@ class _Held:
     first_token_ms: int = 0
     stop: StopReason | None = None
     calls: ToolCalls | None = None
+    context: ContextUse | None = None
 
 
 @dataclass(slots=True)
@@ -133,13 +135,15 @@ class Ledger:
             if output.prompt_tokens:
                 held.prompt_tokens = output.prompt_tokens
                 held.cached_tokens = max(held.cached_tokens, min(output.cached_tokens, output.prompt_tokens))
+            if output.context:
+                flush.deltas.extend(_context(held, output.context))
             if output.token_ids or output.text:
                 grown.setdefault(output.id, _Grown()).take(output)
             if output.ending:
                 ended.append(output)
         for request_id, more in grown.items():
             held, written = self._held[request_id], "".join(more.texts)
-            shown = held.calls.push(written) if held.calls else written
+            shown = held.calls.push(written) if held.calls else "" if held.turn.body.summarises else written
             raw = None if shown == written else written
             flush.deltas.extend(_logprobs(held, tuple(more.logprobs)))
             flush.deltas.extend(self._delta(held, shown, tuple(more.ids), now_ms, raw=raw))
@@ -175,8 +179,8 @@ class Ledger:
             held.first_token_ms = now_ms
         held.seq += 1
         held.completion_tokens += len(ids)
-        if text:
-            held.text.append(text)
+        if kept := raw if held.turn.body.summarises else text:
+            held.text.append(kept)
         return [Delta(turn=held.turn.turn, attempt=held.turn.attempt, seq=held.seq, text=text, token_ids=ids, raw=raw)]
 
     def _ending(self, held: _Held, output: EngineOutput) -> list[Finish]:
@@ -193,7 +197,7 @@ class Ledger:
             return []
         elif output.ending in ("stop", "length"):
             state, reason = "succeeded", "tool_calls" if called else output.ending
-            if error := _not_as_asked(held, called, reason=output.ending):
+            if error := _not_as_asked(held, called, reason=output.ending) or _no_summary(held):
                 state, reason = "failed", output.ending
         else:
             state = "failed"
@@ -213,10 +217,30 @@ class Ledger:
                 text="".join(held.text),
                 first_token_ms=held.first_token_ms,
                 tool_calls=called if state == "succeeded" else (),
-                goes_on=bool(called) and state == "succeeded" and held.turn.body.tools_run_here,
+                goes_on=_goes_on(held, state, called),
                 has_logprobs=held.turn.body.params.logprobs is not None,
+                context=held.context,
+                summarises=held.turn.body.summarises,
             )
         ]
+
+
+def _goes_on(held: _Held, state: OutcomeState, called: Collection[ToolCall]) -> bool:
+    """Whether the task waits behind this turn. One that was to be summarised goes on without that where it cannot be."""
+    body = held.turn.body
+    if body.summarises:
+        return state in ("succeeded", "failed")
+    return bool(called) and state == "succeeded" and body.tools_run_here
+
+
+def _context(held: _Held, use: ContextUse) -> list[Delta]:
+    """What the engine counted, before all text. Who goes on behind text tells it to nobody: it stands before that."""
+    held.context = use
+    if held.turn.streamed or held.stop == "lost":
+        return []
+    held.seq += 1
+    turn = held.turn
+    return [Delta(turn=turn.turn, attempt=turn.attempt, seq=held.seq, text="", token_ids=(), context=use)]
 
 
 def _logprobs(held: _Held, logprobs: tuple[TokenLogprob, ...]) -> list[Delta]:
@@ -226,6 +250,13 @@ def _logprobs(held: _Held, logprobs: tuple[TokenLogprob, ...]) -> list[Delta]:
     held.seq += 1
     turn = held.turn
     return [Delta(turn=turn.turn, attempt=turn.attempt, seq=held.seq, text="", token_ids=(), logprobs=logprobs)]
+
+
+def _no_summary(held: _Held) -> TaskError | None:
+    """What is wrong with a summary: it stands for nothing if it says nothing."""
+    if not held.turn.body.summarises or "".join(held.text).strip():
+        return None
+    return TaskError("empty_summary", "The model wrote an empty summary.")
 
 
 def _not_as_asked(held: _Held, called: tuple[ToolCall, ...], *, reason: str) -> TaskError | None:

@@ -89,8 +89,7 @@ def emit(worker: str, deltas: Sequence[Delta]) -> Call[list[Stop]]:
     args: list[Any] = [worker]
     for delta in deltas:
         raw = "" if delta.raw is None else json_text(delta.raw)
-        data = msgspec.json.encode(delta.logprobs).decode() if delta.logprobs else json_text(delta.text)
-        kind = "logprobs" if delta.logprobs else "text"
+        kind, data = _told(delta)
         args += (delta.turn, delta.attempt, delta.seq, kind, data, pack_tokens(delta.token_ids), raw)
     return Call(script("emit"), tuple(args), _stops)
 
@@ -116,10 +115,20 @@ def finish(worker: str, finishes: Sequence[Finish]) -> Call[list[Stop]]:
             tool_calls=finish.tool_calls,
             goes_on=finish.goes_on,
             has_logprobs=finish.has_logprobs,
+            context=finish.context,
         )
         served = finish.usage.prompt_tokens + finish.usage.completion_tokens
-        calls = calls_data(finish) if finish.goes_on else ""
-        args += (finish.turn, finish.attempt, finish.seq, outcome_data(finish), _encoder.encode(record), served, calls)
+        kind, data = goes_on_data(finish) if finish.goes_on else ("", "")
+        args += (
+            finish.turn,
+            finish.attempt,
+            finish.seq,
+            outcome_data(finish),
+            _encoder.encode(record),
+            served,
+            kind,
+            data,
+        )
     return Call(script("finish"), tuple(args), _stops)
 
 
@@ -198,6 +207,15 @@ def json_text(text: str) -> str:
     return msgspec.json.encode(text).decode()
 
 
+def _told(delta: Delta) -> tuple[EventKind, str]:
+    """A delta as an event: its kind and its data."""
+    if delta.context is not None:
+        return "context", msgspec.json.encode(delta.context).decode()
+    if delta.logprobs:
+        return "logprobs", msgspec.json.encode(delta.logprobs).decode()
+    return "text", json_text(delta.text)
+
+
 def outcome_data(finish: Finish) -> str:
     """The data of the outcome event: what a client sees of a task's end."""
     outcome: dict[str, Any] = {"state": finish.state}
@@ -214,9 +232,14 @@ def outcome_data(finish: Finish) -> str:
     return msgspec.json.encode(outcome).decode()
 
 
-def calls_data(finish: Finish) -> str:
-    """The data of the event of a turn that ends in calls of the agent's own tools."""
-    return msgspec.json.encode({"tool_calls": finish.tool_calls, "usage": finish.usage}).decode()
+def goes_on_data(finish: Finish) -> tuple[EventKind, str]:
+    """Kind and data of the event of a turn that is not its task's last: it ends in calls of the agent's own tools, or sums up."""
+    if not finish.summarises:
+        return "tool_calls", msgspec.json.encode({"tool_calls": finish.tool_calls, "usage": finish.usage}).decode()
+    told: dict[str, Any] = {"state": finish.state, "messages": finish.summarises, "usage": finish.usage}
+    if finish.error is not None:
+        told["error"] = finish.error
+    return "summary", msgspec.json.encode(told).decode()
 
 
 def _ms(seconds: float) -> int:

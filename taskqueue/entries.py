@@ -11,7 +11,7 @@ from typing import Any, cast
 
 import msgspec
 
-from taskqueue.messages import Event, EventKind, Record, ToolCall
+from taskqueue.messages import ContextUse, Event, EventKind, Record, ToolCall
 
 _events_decoder = msgspec.msgpack.Decoder(list[Event])
 
@@ -36,6 +36,7 @@ class RecordBody(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     goes_on: bool = False
     after: int = 0
     has_logprobs: bool = False
+    context: ContextUse | None = None
     claimed_ms: int = 0
     tokens: int = 0
 
@@ -103,6 +104,7 @@ def read_record(entry_id: bytes, fields: dict[bytes, bytes]) -> Record:
             "goes_on": body.goes_on,
             "after": body.after,
             "has_logprobs": body.has_logprobs,
+            "context": body.context,
             "claimed_ms": body.claimed_ms,
             "tokens": body.tokens,
         },

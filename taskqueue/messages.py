@@ -12,7 +12,9 @@ import msgspec
 
 from taskqueue.outlook import Place
 
-EventKind = Literal["state", "attempt", "text", "logprobs", "tool_calls", "tool_result", "outcome", "restart"]
+EventKind = Literal[
+    "state", "attempt", "context", "text", "logprobs", "tool_calls", "tool_result", "summary", "outcome", "restart"
+]
 OutcomeState = Literal["succeeded", "failed", "cancelled", "expired"]
 StopReason = Literal["cancelled", "expired", "lost"]
 WorkerPhase = Literal["starting", "ready", "draining"]
@@ -96,6 +98,29 @@ class Allowance(msgspec.Struct, frozen=True, kw_only=True):
     answer_token: int
 
 
+class ContextRule(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """What becomes of messages that are too long for the model: `fail` refuses them, `trim` leaves the oldest out.
+
+    `max_tokens` bounds prompt and answer together, below what the model holds. `keep_last`: so many of the last messages stay.
+    """
+
+    strategy: Literal["fail", "trim"] = "fail"
+    max_tokens: int | None = None
+    keep_last: int = 1
+
+
+class ContextUse(msgspec.Struct, frozen=True, kw_only=True):
+    """What of a turn's messages was sent, counted by the model's own tokenizer and chat template.
+
+    `limit` is what prompt and answer together may have; None where there is no limit. `prompt_tokens` are those of what was sent.
+    """
+
+    prompt_tokens: int
+    limit: int | None
+    messages_sent: int
+    messages_dropped: int
+
+
 class TurnBody(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     """What the engine needs to run a turn: chat messages (the model's own template is applied), a plain prompt, or texts to embed.
 
@@ -104,6 +129,9 @@ class TurnBody(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     `tools_run_here`: the calls are Opsite's to make, so a turn that ends in calls does not end its task. `embed` are texts for an
     embedding engine; `truncate` lets it cut those that are longer than its model takes, where it would refuse them. With an
     `allowance` the answer has no more tokens than it buys behind the prompt.
+    `context` is None where nothing was said of it: then messages that are too long are refused, and nothing is told of their count.
+    `summarises`: the answer is not shown, but is to stand for so many messages in the turns behind this one; 0: it is shown, as any
+    other.
     """
 
     messages: tuple[ChatMessage, ...] = ()
@@ -118,6 +146,8 @@ class TurnBody(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     embed: tuple[str, ...] = ()
     truncate: bool = False
     allowance: Allowance | None = None
+    context: ContextRule | None = None
+    summarises: int = 0
 
     @property
     def must_call(self) -> bool:
@@ -215,7 +245,7 @@ class Delta(msgspec.Struct, frozen=True, kw_only=True):
     """New text of one turn in one engine step: `text` may be empty while `token_ids` wait for a complete character.
 
     `raw` is what the model wrote where that is not what is shown (the text of tool calls), None elsewhere. One with `logprobs` is
-    an event of its own: it tells them of the tokens of the text that comes next.
+    an event of its own: it tells them of the tokens of the text that comes next. So is one with `context`, before all text.
     """
 
     turn: str
@@ -225,6 +255,7 @@ class Delta(msgspec.Struct, frozen=True, kw_only=True):
     token_ids: tuple[int, ...]
     raw: str | None = None
     logprobs: tuple[TokenLogprob, ...] = ()
+    context: ContextUse | None = None
 
 
 class Usage(msgspec.Struct, frozen=True):
@@ -248,8 +279,9 @@ class TaskError(msgspec.Struct, frozen=True):
 class Finish(msgspec.Struct, frozen=True, kw_only=True):
     """The end of a turn, from its holder. `text` is the whole answer, earlier attempts included.
 
-    `tool_calls` are what the model wants called. With `goes_on` they are Opsite's to call: the task waits for their results.
-    `has_logprobs`: the log has the answer's log probabilities.
+    `tool_calls` are what the model wants called. With `goes_on` they are Opsite's to call: the task waits for their results. A turn
+    that `summarises` so many messages goes on whether it succeeded or failed. `has_logprobs`: the log has the answer's log
+    probabilities.
     """
 
     turn: str
@@ -265,6 +297,8 @@ class Finish(msgspec.Struct, frozen=True, kw_only=True):
     tool_calls: tuple[ToolCall, ...] = ()
     goes_on: bool = False
     has_logprobs: bool = False
+    context: ContextUse | None = None
+    summarises: int = 0
 
 
 class Stop(msgspec.Struct, frozen=True):
@@ -341,6 +375,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     has_logprobs: bool = False
     claimed_ms: int = 0
     tokens: int = 0
+    context: ContextUse | None = None
 
 
 class Event(msgspec.Struct, frozen=True, array_like=True):

@@ -175,7 +175,9 @@ PATHS: dict[str, Any] = {
             {
                 "200": {
                     "description": "Server-sent events: `state`, `attempt` (another worker goes on; nothing is to be done), "
-                    "`text`, `tool_calls` and `tool_result` (the agent calls its tools, between two turns), and last `outcome`; "
+                    "`context` (what of the messages is sent, before the text of a turn whose context has a rule), `text`, "
+                    "`summary` (what was said before was summed up, or could not be; the answer follows in the next turn), "
+                    "`tool_calls` and `tool_result` (the agent calls its tools, between two turns), and last `outcome`; "
                     "`id` is the cursor. "
                     "After `restart` (Redis has lost its data) forget the text so far: it comes anew.",
                     **content(ref("StreamEvent"), STREAM),

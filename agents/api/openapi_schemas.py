@@ -6,6 +6,7 @@ import msgspec
 
 from agents.api.openapi_forms import Schema, object_of, ref
 from agents.api.openapi_responses import RESPONSES
+from agents.context_settings import ContextSetting
 from agents.embedding import TEXTS_MAX
 from agents.faces.idempotency import IDEMPOTENCY_KEY_MAX
 from agents.faces.openai.choices import N_MAX
@@ -78,6 +79,10 @@ _DETAILS: dict[str, dict[str, Schema]] = {
             "description": "Its messages come before the input; both sides are appended.",
         },
         "parameters": {"allOf": [ref("SamplingParams")], "description": "Over the agent's, which are over the pool's."},
+        "context": {
+            "allOf": [ref("ContextSetting")],
+            "description": "Over the agent's. What was sent is told by the event `context` and by the task's `context`.",
+        },
         "priority": {"minimum": 0, "maximum": 9, "description": "0 first, 9 last, among the tenant's own tasks."},
         "deadline_s": {
             "exclusiveMinimum": 0,
@@ -166,6 +171,9 @@ _DETAILS: dict[str, dict[str, Schema]] = {
         },
         "conversation": {
             "description": "One of Opsite's conversations, by its id: its messages come before the input; both sides are appended."
+        },
+        "truncation": {
+            "description": "`auto`: the oldest messages are left out where not all fit. Left out: as the agent has it."
         },
         "background": {
             "description": "Answer at once; the response is retrieved or followed by its id. Needs `store`."
@@ -344,6 +352,7 @@ def schemas() -> dict[str, Schema]:
             EmbeddingRequest,
             AnswerRequest,
             SamplingParams,
+            ContextSetting,
             ClientMessage,
         ],
         ref_template="#/components/schemas/{name}",

@@ -19,6 +19,11 @@ TOOLS = (
     'What it may call: `{"tool": "<name>"}` of the tenant\'s, or `{"builtin": "<name>"}`: `calculator`, `current_time`, '
     "`ask_human`, `knowledge_search` (with `collections`), `hand_off` (with `agents`)."
 )
+CONTEXT = (
+    "What becomes of a context that is too long: `strategy` (`fail`; `trim`: the oldest messages are left out; `summarise`: the "
+    "model sums up a conversation's older messages), `max_tokens` (of prompt and answer together; null: as many as it holds), "
+    "`keep_last` (so many of the last messages stay as they are), `summarise_at` (0.7 of the limit), `summary_tokens` (512)."
+)
 LIMITS = (
     "How far one task may go: `max_turns` (10), `max_tokens`, `max_seconds` and `max_cost` (0: no limit). `max_cost` is money in "
     "the currency of `GET /api/v1/usage`, a text or a number with six decimals at most; it needs a pool whose tokens have a price."
@@ -72,7 +77,8 @@ class RevisionSerializer(serializers.ModelSerializer[AgentRevision]):
     class Meta:
         model = AgentRevision
         fields = (
-            "id", "number", "pool", "system_prompt", "params", "output", "tools", "limits", "created_by", "created_at",
+            "id", "number", "pool", "system_prompt", "params", "output", "tools", "limits", "context", "created_by",
+            "created_at",
         )  # fmt: skip
 
     @extend_schema_field({"oneOf": [{"$ref": "#/components/schemas/OutputIn"}, {"type": "null"}]})
@@ -109,6 +115,7 @@ class AgentInput(Form):
     output = OutputField(default=None, allow_null=True)
     tools = serializers.ListField(child=serializers.DictField(), default=list, help_text=TOOLS)
     limits = serializers.DictField(default=dict, help_text=LIMITS)
+    context = serializers.DictField(default=dict, help_text=CONTEXT)  # type: ignore[assignment]
 
 
 class AgentChange(Form):
@@ -123,6 +130,7 @@ class AgentChange(Form):
     output = OutputField(required=False, allow_null=True)
     tools = serializers.ListField(child=serializers.DictField(), required=False, help_text=TOOLS)
     limits = serializers.DictField(required=False, help_text=LIMITS)
+    context = serializers.DictField(required=False, help_text=CONTEXT)  # type: ignore[assignment]
 
 
 class ConversationSerializer(serializers.ModelSerializer[Conversation]):
@@ -185,6 +193,15 @@ class ToolCallSerializer(serializers.Serializer[dict[str, str]]):
     arguments = serializers.CharField(help_text="JSON text as the model wrote it.")
 
 
+class ContextUseSerializer(serializers.Serializer[dict[str, Any]]):
+    """What of the messages was sent, counted by the model's own tokenizer and chat template."""
+
+    prompt_tokens = serializers.IntegerField(help_text="Of what was sent.")
+    limit = serializers.IntegerField(allow_null=True, help_text="Of prompt and answer together; null: there is none.")
+    messages_sent = serializers.IntegerField()
+    messages_dropped = serializers.IntegerField()
+
+
 class TaskSerializer(serializers.ModelSerializer[Task]):
     """A task as it is recorded."""
 
@@ -196,13 +213,19 @@ class TaskSerializer(serializers.ModelSerializer[Task]):
     revision = serializers.IntegerField(source="revision.number", read_only=True)
     pool = serializers.SlugRelatedField[Any](slug_field="slug", read_only=True)
     usage = serializers.SerializerMethodField()
+    context = ContextUseSerializer(  # type: ignore[assignment]
+        source="context_use",
+        read_only=True,
+        allow_null=True,
+        help_text="Of its last turn; null where the context has no rule.",
+    )
 
     class Meta:
         model = Task
         fields = (
             "id", "agent", "revision", "pool", "conversation", "state", "priority", "deadline_at", "metadata", "output",
-            "tool_calls", "finish_reason", "error", "usage", "attempts", "rerun_of", "created_at", "started_at", "first_token_at",
-            "finished_at",
+            "tool_calls", "finish_reason", "error", "usage", "context", "attempts", "rerun_of", "created_at", "started_at",
+            "first_token_at", "finished_at",
         )  # fmt: skip
 
     def get_usage(self, task: Task) -> dict[str, int]:

@@ -6,7 +6,7 @@ from typing import Any
 
 from rest_framework import serializers
 
-from agents.api.serializers import Form, QueryForm
+from agents.api.serializers import ContextUseSerializer, Form, QueryForm
 from agents.models import Turn
 from agents.tool_models import McpServer, Tool, ToolCall
 
@@ -100,14 +100,30 @@ class CallSerializer(serializers.ModelSerializer[ToolCall]):
         fields = ("id", "name", "arguments", "state", "attempts", "result", "created_at", "started_at", "finished_at")
 
 
+class SummarisesSerializer(serializers.Serializer[dict[str, Any]]):
+    """What a summary stands for: so many of the messages that the task would have been sent."""
+
+    count = serializers.IntegerField()
+    last = serializers.UUIDField(help_text="The id of the last one in the conversation.")
+
+
 class StepSerializer(serializers.ModelSerializer[Turn]):
     """One turn of a task, and the calls that it asked for. `output` is what it said before them."""
 
     calls = CallSerializer(many=True)
+    context = ContextUseSerializer(  # type: ignore[assignment]
+        source="context_use", read_only=True, allow_null=True, help_text="Null where the context has no rule."
+    )
+
+    summarises = SummarisesSerializer(
+        read_only=True,
+        allow_null=True,
+        help_text="Of a turn that writes a summary; its output is that. Null of any other.",
+    )
 
     class Meta:
         model = Turn
         fields = (
-            "number", "state", "attempts", "worker", "output", "prompt_tokens", "completion_tokens", "queued_at", "claimed_at",
-            "first_token_at", "finished_at", "calls",
+            "number", "summarises", "state", "attempts", "worker", "output", "prompt_tokens", "completion_tokens", "context",
+            "queued_at", "claimed_at", "first_token_at", "finished_at", "calls",
         )  # fmt: skip

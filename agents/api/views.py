@@ -93,6 +93,7 @@ class AgentViewSet(mixins.RetrieveModelMixin, Listed[Agent]):
             created_by=str(request.auth),
             tools=data["tools"],
             limits=data["limits"],
+            context=data["context"],
         )
         return Response(self.get_serializer(agent).data, status=status.HTTP_201_CREATED)
 

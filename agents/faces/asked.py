@@ -11,6 +11,8 @@ from typing import Any, NamedTuple
 import msgspec
 from msgspec import UNSET
 
+from agents import context_settings
+from agents.context_settings import ContextSetting
 from agents.embedding import checked_texts, require_embedding, require_generating
 from agents.faces import database
 from agents.faces.as_response import AsResponse
@@ -22,11 +24,15 @@ from agents.problems import bad_field
 
 
 class Past(NamedTuple):
-    """A conversation, its messages, and the revision of the agent that its last task had."""
+    """A conversation, its messages, and the revision of the agent that its last task had.
+
+    `ids` are those of the messages; a summary that stands for others has none (the empty one).
+    """
 
     conversation: uuid.UUID | None = None
     messages: Sequence[dict[str, Any]] = ()
     revision: uuid.UUID | None = None
+    ids: Sequence[str] = ()
 
 
 def input_of(
@@ -89,6 +95,18 @@ def _said(request: TaskRequest) -> list[dict[str, Any]]:
     return [{"content": "", **msgspec.to_builtins(message)} for message in messages]
 
 
+def setting_of(agent: AgentRef, request: TaskRequest) -> ContextSetting | None:
+    """What becomes of messages that are too long, by the request over the agent; None where neither says anything."""
+    if request.context is not UNSET and request.messages is None and request.input is None:
+        raise bad_field("context", "goes with messages; neither a plain prompt nor texts to embed can lose any")
+    if request.embed is not UNSET:
+        return None
+    asked = {} if request.context is UNSET else request.context
+    if asked.get("strategy") == "summarise" and request.conversation is None:
+        raise bad_field("context.strategy", "a summary is kept with a conversation; name one, or let it `trim`")
+    return context_settings.setting_of(agent.context, asked)
+
+
 async def past_of(context: Context, principal: Principal, conversation: str | None, agent: AgentRef) -> Past:
     """What was said before in the tenant's conversation; nothing where there is none."""
     if conversation is None:
@@ -99,7 +117,8 @@ async def past_of(context: Context, principal: Principal, conversation: str | No
         row = None
     if row is None:
         raise bad_field("conversation", "there is no such conversation")
-    return Past(row["id"], row["messages"], row["revision"])
+    ids = [message.pop("id") for message in row["messages"]]
+    return Past(row["id"], row["messages"], row["revision"], ids)
 
 
 def split_key_of(request: TaskRequest, task: uuid.UUID) -> str:

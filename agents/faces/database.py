@@ -22,6 +22,7 @@ from agents.postgres import with_settings
 from agents.problems import unavailable
 
 Row = dict[str, Any]
+Connection = psycopg.AsyncConnection[Row]
 
 _PRINCIPAL = """
     SELECT k.id AS key, t.id AS tenant, k.scopes, t.weight, t.max_waiting, t.max_running, t.cancel_on_disconnect, k.expires_at,
@@ -41,9 +42,9 @@ NOTE_USE = """
 """
 
 _AGENT = """
-    SELECT a.id, a.slug, r.id AS revision, r.number, r.system_prompt, r.params, r.tools, r.output_form, p.id AS pool_id,
-           p.slug AS pool, p.engine, p.default_params, p.max_waiting AS pool_max_waiting, l.tokens AS answer_tokens,
-           p.token_prices, (r.limits->>'max_cost')::numeric AS max_cost, {percent} AS percent
+    SELECT a.id, a.slug, r.id AS revision, r.number, r.system_prompt, r.params, r.tools, r.output_form, r.context,
+           p.id AS pool_id, p.slug AS pool, p.engine, p.default_params, p.max_waiting AS pool_max_waiting,
+           l.tokens AS answer_tokens, p.token_prices, (r.limits->>'max_cost')::numeric AS max_cost, {percent} AS percent
     FROM agents_agent a {joins}
     JOIN orchestrator_pool p ON p.id = r.pool_id
     LEFT JOIN agents_answerlength l ON l.agent_id = a.id
@@ -71,17 +72,26 @@ POOLS = "SELECT slug, created_at FROM orchestrator_pool WHERE tenant_id IS NULL 
 HISTORY = """
     SELECT c.id, (SELECT (array_agg(t.revision_id ORDER BY t.id DESC))[1] FROM agents_task t
                   WHERE t.conversation_id = c.id AND t.agent_id = %s) AS revision,
-           coalesce(jsonb_agg(jsonb_build_object('role', m.role, 'content', m.content) ORDER BY m.number)
+           coalesce(jsonb_agg(jsonb_build_object('id', m.id, 'role', m.role, 'content', m.content) ORDER BY m.number)
                           FILTER (WHERE m.id IS NOT NULL), '[]'::jsonb) AS messages
     FROM agents_conversation c LEFT JOIN agents_message m ON m.conversation_id = c.id
     WHERE c.tenant_id = %s AND c.id = %s GROUP BY c.id
+"""
+
+# What was written for earlier tasks, and what the pool's last answer came to: another's model counts otherwise.
+SUMMARIES = "SELECT last_message_id AS last, text FROM agents_summary WHERE tenant_id = %s AND conversation_id = %s"
+LAST_ANSWER = """
+    SELECT u.prompt_tokens, u.completion_tokens, u.context_use
+    FROM agents_task t JOIN agents_turn u ON u.task_id = t.id
+    WHERE t.tenant_id = %s AND t.conversation_id = %s AND t.pool_id = %s AND t.state = 'succeeded' AND u.summarises IS NULL
+    ORDER BY t.id DESC, u.number DESC LIMIT 1
 """
 
 TASK = """
     SELECT t.id, a.slug AS agent, r.number AS revision, p.slug AS pool, t.conversation_id AS conversation, t.state,
            t.params, t.priority, t.deadline_at, t.metadata, t.output, t.logprobs, t.tool_calls, t.finish_reason, t.error,
            t.prompt_tokens, t.completion_tokens, t.cached_tokens, t.attempts, t.rerun_of_id AS rerun_of, t.created_at, t.started_at,
-           t.first_token_at, t.finished_at, t.idempotency_digest, u.id AS turn
+           t.first_token_at, t.finished_at, t.idempotency_digest, u.id AS turn, t.context_use, t.options
     FROM agents_task t
     JOIN agents_agent a ON a.id = t.agent_id JOIN agents_agentrevision r ON r.id = t.revision_id
     JOIN orchestrator_pool p ON p.id = t.pool_id
@@ -93,7 +103,7 @@ TASK_BY_ID = TASK + " AND t.id = %s"
 RESPONSE = """
     SELECT t.id, t.state, t.input, t.params, t.metadata, t.output, t.tool_calls, t.finish_reason, t.error, t.prompt_tokens,
            t.completion_tokens, t.cached_tokens, t.conversation_id AS conversation, t.created_at, t.finished_at, p.slug AS pool,
-           s.model, s.previous_id AS previous, s.instructions, s.background, s.preface, s.said, s.asked
+           s.model, s.previous_id AS previous, s.instructions, s.background, s.preface, s.said, s.asked, t.options
     FROM agents_storedresponse s
     JOIN agents_task t ON t.id = s.task_id JOIN orchestrator_pool p ON p.id = t.pool_id
     WHERE s.tenant_id = %s AND s.task_id = %s
@@ -131,7 +141,7 @@ ACCEPT = """
             id uuid, turn uuid, tenant uuid, agent uuid, revision uuid, pool uuid, conversation uuid, api_key uuid, input jsonb,
             params jsonb, options jsonb, output_form text, parent_call uuid, priority int, deadline_at timestamptz, metadata jsonb,
             idempotency_key text, idempotency_digest text, estimated_tokens int, new_messages jsonb, response jsonb,
-            allowance jsonb)
+            allowance jsonb, summarises jsonb)
     ), accepted AS (
         INSERT INTO agents_task (id, tenant_id, agent_id, revision_id, pool_id, conversation_id, api_key_id, state, input, params,
             options, output_form, parent_call_id, priority, deadline_at, metadata, idempotency_key, idempotency_digest,
@@ -143,8 +153,9 @@ ACCEPT = """
         RETURNING id, created_at
     ), turns AS (
         INSERT INTO agents_turn (id, tenant_id, task_id, number, state, attempts, worker, context, output, prompt_tokens,
-            completion_tokens, created_at, queued_at, allowance)
-        SELECT r.turn, r.tenant, r.id, 1, 'queued', 0, '', '[]'::jsonb, '', 0, 0, a.created_at, a.created_at, r.allowance
+            completion_tokens, summarises, created_at, queued_at, allowance)
+        SELECT r.turn, r.tenant, r.id, 1, 'queued', 0, '', '[]'::jsonb, '', 0, 0, r.summarises, a.created_at, a.created_at,
+            r.allowance
         FROM rows r JOIN accepted a ON a.id = r.id
     ), said AS (
         INSERT INTO agents_message (id, tenant_id, conversation_id, task_id, number, role, content, created_at)

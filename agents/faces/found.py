@@ -108,6 +108,7 @@ def public(row: Row, place: Place | None = None) -> dict[str, Any]:
         "finish_reason": row["finish_reason"],
         "error": row["error"],
         "usage": {"prompt_tokens": row["prompt_tokens"], "completion_tokens": row["completion_tokens"]},
+        "context": row["context_use"],
         "attempts": row["attempts"],
         "rerun_of": row["rerun_of"],
         "created_at": row["created_at"],

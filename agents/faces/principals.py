@@ -81,6 +81,7 @@ class AgentRef(NamedTuple):
     params: dict[str, Any]
     tools: tuple[ToolSpec, ...]
     output_form: str
+    context: dict[str, Any]
     pool_id: uuid.UUID
     pool: str
     engine: str

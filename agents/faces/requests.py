@@ -77,6 +77,7 @@ class TaskRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     truncate: bool | UnsetType = UNSET
     allowed_tools: list[str] | UnsetType = UNSET
     parallel_tool_calls: bool | UnsetType = UNSET
+    context: dict[str, Any] | UnsetType = UNSET
 
 
 class AnswerRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -16,13 +16,14 @@ import msgspec
 from agents.faces import database
 from agents.faces.acceptance import Candidate
 from agents.faces.as_response import AsResponse
-from agents.faces.asked import Past, deadline_of, input_of, past_of, split_key_of, texts_of
+from agents.faces.asked import deadline_of, input_of, past_of, setting_of, split_key_of, texts_of
 from agents.faces.context import Context
 from agents.faces.database import Row
 from agents.faces.engine_features import check_features, output_form
 from agents.faces.found import place_of, stream
 from agents.faces.idempotency import Idempotency, idempotency
 from agents.faces.leaving import ends_with_client
+from agents.faces.memory import Memory, due, remembered
 from agents.faces.offered_tools import offered
 from agents.faces.principals import AgentRef, Principal
 from agents.faces.prompts import preface
@@ -35,6 +36,7 @@ from agents.output_forms import stored
 from agents.problems import LIMIT_CODES, Problem, bad_field, unavailable
 from agents.sampling import layered, validated
 from agents.submissions import body_of, options_of, reserved_tokens, submission
+from agents.summaries import summary_body
 from taskqueue.inbox import Subscription
 from taskqueue.messages import OutputForm, TurnBody
 from tenants.identifiers import new_id
@@ -104,6 +106,7 @@ async def submit_together(
     ids = [new_id() for _ in requests]
     past = await past_of(context, principal, requests[0].conversation, agent)
     agent = agent.serving(key=split_key_of(requests[0], ids[0]), kept=past.revision)
+    memory = await remembered(context, principal, past, setting_of(agent, requests[0]), pool=agent.pool_id)
     forms = [await output_form(agent, request) for request in requests]
     offers = [await offered(agent, request) for request in requests]
     drafts = [
@@ -114,7 +117,7 @@ async def submit_together(
             request,
             by,
             task=task,
-            past=past,
+            memory=memory,
             form=forms[number],
             offer=offers[number],
             counts=number == 0,
@@ -172,7 +175,7 @@ def _draft(
     by: Idempotency,
     *,
     task: uuid.UUID,
-    past: Past,
+    memory: Memory,
     form: OutputForm | None,
     offer: TurnBody,
     counts: bool,
@@ -185,19 +188,24 @@ def _draft(
     embed = texts_of(request, agent)
     params = {} if embed else layered(WANTED_DEFAULTS, agent.default_params, agent.params, request.parameters)
     sampling = validated(params)
-    asked, said = ([], []) if embed else input_of(agent, request, past, response)
+    asked, said = ([], []) if embed else input_of(agent, request, memory.past, response)
+    setting = setting_of(agent, request)
+    plan = due(memory, setting, asked=asked, said=said)
     check_features(agent, sampling=sampling, form=form, must_call=offer.must_call)
     deadline_at = deadline_of(request)
     ends = ends_with_client(request, by_default=principal.cancel_on_disconnect, followed=follow)
     if not 0 <= request.priority <= 9:
         raise bad_field("priority", "must be between 0 (first) and 9 (last)")
 
-    turn, conversation = new_id(), past.conversation
-    beside = msgspec.structs.replace(offer, embed=embed, truncate=request.truncate is True)
+    turn, conversation = new_id(), memory.past.conversation
+    beside = msgspec.structs.replace(
+        offer, embed=embed, truncate=request.truncate is True, context=None if setting is None else setting.rule
+    )
     options = options_of(beside)
     left = [amount for amount in (agent.max_cost, money_left) if amount is not None]
     allowed = allowance(left, prices=agent.token_prices, now=datetime.now(UTC))
     body = msgspec.structs.replace(body_of(asked, params, options, output_form=stored(form)), allowance=allowed)
+    first = body if plan is None else summary_body(body, plan)
     row: Row = {
         "id": task,
         "turn": turn,
@@ -213,6 +221,7 @@ def _draft(
         "output_form": stored(form),
         "allowance": allowed,
         "parent_call": parent_call,
+        "summarises": plan,
         "priority": request.priority,
         "deadline_at": deadline_at,
         "metadata": request.metadata,
@@ -228,7 +237,7 @@ def _draft(
         task=str(task),
         tenant=str(principal.tenant),
         key=str(principal.key),
-        body=body,
+        body=first,
         weight=principal.weight,
         priority=request.priority,
         deadline_ms=round(deadline_at.timestamp() * 1000) if deadline_at else 0,
@@ -241,7 +250,7 @@ def _draft(
         answer_tokens=agent.answer_tokens,
         is_new=True,
     )
-    row["estimated_tokens"] = reserved_tokens(body)
+    row["estimated_tokens"] = reserved_tokens(body) + (0 if plan is None else reserved_tokens(first))
     costs = bill(
         tenant=principal.tenant,
         limits=principal.limits,
@@ -323,6 +332,7 @@ def _fresh(row: Row, agent: AgentRef, created_at: datetime) -> Row:
         "error": None,
         "prompt_tokens": 0,
         "completion_tokens": 0,
+        "context_use": None,
         "attempts": 0,
         "rerun_of": None,
         "created_at": created_at,

@@ -10,11 +10,13 @@ import msgspec
 from django.conf import settings
 
 from agents.faces.context import Context
-from agents.lifecycle import ENDED_CALLS, CallState
+from agents.faces.database import Connection
+from agents.lifecycle import ENDED_CALLS, CallState, TaskState
 from agents.money import MoneyLimit, allowance
 from agents.runner import statements
 from agents.runner.step import End, Next, Wait, next_step
 from agents.submissions import body_of, submission
+from agents.summaries import Plan, replaced
 from agents.tools.results import Result, event_of
 from taskqueue.async_client import AsyncQueue
 from taskqueue.messages import Allowance, Submission
@@ -27,6 +29,7 @@ async def advance(context: Context, task: uuid.UUID) -> None:
     The turn is committed before it is enqueued; one whose enqueue was not heard the sweep brings back.
     """
     async with context.db.connection() as connection, connection.transaction():
+        await connection.execute(statements.LOCK_CONVERSATION, [task])
         row = await (await connection.execute(statements.LOCK, [task])).fetchone()
         if row is None:
             return
@@ -45,7 +48,8 @@ async def advance(context: Context, task: uuid.UUID) -> None:
             await _tell(queue, str(task), calls)
         turn = new_id()
         if isinstance(step, Next):
-            messages = [*row["input"], *(message for one in turns for message in one["context"]), *step.context]
+            asked = await _remembered(connection, row, turns[-1])
+            messages = [*asked, *(message for one in turns for message in one["context"]), *step.context]
             allowed = allowance([one.left for one in money], prices=row["token_prices"], now=row["now"])
             # What cannot be made is not committed.
             following = _submission(row, turn=turn, messages=messages, allowed=allowed)
@@ -70,6 +74,22 @@ async def _tell(queue: AsyncQueue, task: str, calls: Sequence[dict[str, Any]]) -
 
 def _json(value: Any) -> str:
     return msgspec.json.encode(value).decode()
+
+
+async def _remembered(connection: Connection, row: dict[str, Any], turn: dict[str, Any]) -> list[dict[str, Any]]:
+    """The task's input: behind the turn that wrote a summary with that in it, which the conversation keeps. Of one that failed the
+    task goes on as if there had been none; its event has said so.
+    """
+    asked: list[dict[str, Any]] = row["input"]
+    text = turn["output"].strip()
+    if turn["summarises"] is None or turn["state"] != TaskState.SUCCEEDED or not text:
+        return asked
+    plan = msgspec.convert(turn["summarises"], Plan)
+    kept = {"summary": new_id(), "turn": turn["id"], "messages": plan.count, "text": text, "last": plan.last}
+    await connection.execute(statements.KEEP_SUMMARY, {**kept, "tenant": row["tenant"]})
+    asked = replaced(asked, plan, text)
+    await connection.execute(statements.SET_INPUT, [msgspec.json.encode(asked).decode(), row["id"]])
+    return asked
 
 
 def _submission(

@@ -157,6 +157,10 @@ MONEY = """
 """
 
 # -- the next turn -----------------------------------------------------------------------------------
+# Before the task's, in which order others lock them, too: what is kept of a summary refers to the conversation.
+LOCK_CONVERSATION = """
+    SELECT c.id FROM agents_conversation c JOIN agents_task t ON t.conversation_id = c.id WHERE t.id = %s FOR KEY SHARE OF c
+"""
 LOCK = """
     SELECT t.id, t.tenant_id AS tenant, t.api_key_id AS key, t.params, t.options, t.output_form, t.priority,
            t.deadline_at, t.created_at,
@@ -169,7 +173,10 @@ LOCK = """
     LEFT JOIN agents_answerlength l ON l.agent_id = t.agent_id
     WHERE t.id = %s AND t.state = 'waiting' FOR UPDATE OF t
 """
-TURNS = "SELECT id, number, output, context FROM agents_turn WHERE task_id = %s ORDER BY number"
+TURNS = """
+    SELECT id, number, state, output, context, summarises, (count(summarises) OVER ())::int AS summaries
+    FROM agents_turn WHERE task_id = %s ORDER BY number
+"""
 CALLS = """
     SELECT call_id, name, arguments, state, result FROM agents_toolcall WHERE turn_id = %s ORDER BY number
 """
@@ -181,3 +188,13 @@ NEXT_TURN = """
             %(allowance)s::jsonb)
     ) UPDATE agents_task SET state = 'queued' WHERE id = %(task)s
 """
+
+# -- a summary before the first answer ----------------------------------------------------------------
+# Once for each message, whoever comes to it first. A conversation that has lost the message meanwhile keeps none.
+KEEP_SUMMARY = """
+    INSERT INTO agents_summary (id, tenant_id, conversation_id, last_message_id, turn_id, messages, text, created_at)
+    SELECT %(summary)s, m.tenant_id, m.conversation_id, m.id, %(turn)s, %(messages)s, %(text)s, now()
+    FROM agents_message m WHERE m.tenant_id = %(tenant)s AND m.id = %(last)s
+    ON CONFLICT (last_message_id) DO NOTHING
+"""
+SET_INPUT = "UPDATE agents_task SET input = %s::jsonb WHERE id = %s"

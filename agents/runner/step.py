@@ -44,7 +44,10 @@ def next_step(
     money: Sequence[MoneyLimit] = (),
     currency: str = "",
 ) -> Step:
-    """`task` with deadline, limits and tokens so far; `turn` the last one; `calls` what it asked for; `money` what limits it."""
+    """`task` with deadline, limits and tokens so far; `turn` the last one; `calls` what it asked for; `money` what limits it.
+
+    A turn that writes a summary is none that the agent made; its tokens count.
+    """
     if task["deadline_at"] is not None and task["deadline_at"] <= now:
         return End("expired")
     limits = msgspec.convert(task["limits"], Limits)
@@ -52,9 +55,12 @@ def next_step(
         return End("failed", late)
     if any(CallState(call["state"]) not in ENDED_CALLS for call in calls):
         return Wait()
-    over = _over(limits, task=task, turns=turn["number"], now=now) or _too_dear(money, currency)
+    turns = turn["number"] - turn["summaries"]
+    over = _over(limits, task=task, turns=turns, now=now) or _too_dear(money, currency)
     if over is not None:
         return End("failed", over)
+    if turn["summarises"] is not None:
+        return Next(turn["number"] + 1, [])
     said = {
         "role": "assistant",
         "content": turn["output"],

@@ -8,7 +8,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('agents', '0012_task_logprobs'),
+        ('agents', '0013_task_logprobs'),
         ('batches', '0001_files_and_batches'),
         ('tenants', '0007_budget_spent_until'),
     ]

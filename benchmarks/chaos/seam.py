@@ -15,7 +15,8 @@ from pathlib import Path
 import torch
 
 from gpu_worker.detokenize import Answer
-from gpu_worker.engines.prompting import budget, decoder, prompt_ids
+from gpu_worker.engines.fitting import fitted_prompt
+from gpu_worker.engines.prompting import decoder
 from gpu_worker.engines.sampling import Sampler
 from gpu_worker.engines.transformers import TransformersArgs, load
 from taskqueue.messages import TurnBody
@@ -36,8 +37,8 @@ class Reference:
         """All that is wrong with a whole answer: its streamed token ids, and the text that its reader has in the end."""
         if not ids:
             return ["no token of it stands in its log"]
-        prompt = prompt_ids(self.tokenizer, body)
-        found = self._misread(body, prompt, ids, text)
+        prompt, max_tokens, _ = fitted_prompt(self.tokenizer, body, context=self._engine.context)
+        found = self._misread(body, prompt, ids, text, max_tokens=max_tokens)
         for place, outside in enumerate(self.outside(body, prompt, ids)):
             if outside > HAIR:
                 found.append(
@@ -46,9 +47,10 @@ class Reference:
                 break  # what follows a wrong token says nothing more
         return found
 
-    def _misread(self, body: TurnBody, prompt: Sequence[int], ids: Sequence[int], text: str) -> list[str]:
+    def _misread(
+        self, body: TurnBody, prompt: Sequence[int], ids: Sequence[int], text: str, *, max_tokens: int
+    ) -> list[str]:
         """Is the text that of the ids, and do they end as an answer does?"""
-        max_tokens = budget(prompt_length=len(prompt), max_tokens=body.params.max_tokens, context=self._engine.context)
         answer = Answer(
             decode=decoder(self.tokenizer),
             prompt_ids=prompt,

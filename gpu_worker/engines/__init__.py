@@ -8,7 +8,7 @@ from typing import Literal, Protocol
 import msgspec
 
 from gpu_worker.tool_formats.form import ToolFormat
-from taskqueue.messages import StartPhase, TaskError, TokenLogprob, TurnBody
+from taskqueue.messages import ContextUse, StartPhase, TaskError, TokenLogprob, TurnBody
 
 Ending = Literal["stop", "length", "aborted", "failed"]
 """How the engine ended a request: `stop` and `length` are OpenAI's finish reasons; `failed` comes with an error."""
@@ -29,7 +29,8 @@ class EngineOutput(msgspec.Struct, frozen=True, kw_only=True):
 
     `logprobs` are those of the ids, where they were asked for; an id that ends the answer has none. `prompt_tokens` is the length
     of the original prompt, set from the first output on; `cached_tokens` are those of it that the engine had in its prefix cache,
-    where it says so. After an output with `ending` no other follows.
+    where it says so. `context` comes once, with or before the first token, where the turn asked about it. After an output with
+    `ending` no other follows.
     """
 
     id: str
@@ -38,6 +39,7 @@ class EngineOutput(msgspec.Struct, frozen=True, kw_only=True):
     logprobs: tuple[TokenLogprob, ...] = ()
     prompt_tokens: int = 0
     cached_tokens: int = 0
+    context: ContextUse | None = None
     ending: Ending | None = None
     error: TaskError | None = None
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Collection, Sequence
+from contextlib import suppress
+from itertools import takewhile
 from typing import Any
 
 from gpu_worker.detokenize import Decode
-from taskqueue.messages import ChatMessage, TaskError, ToolCall, ToolSpec, TurnBody
+from taskqueue.messages import ChatMessage, ContextUse, TaskError, ToolCall, ToolSpec, TurnBody
 
 NOT_EMBEDDING = TaskError(
     "wrong_kind_of_model", "This model generates text and embeds none; embed with a pool of the engine `embedding`."
@@ -15,11 +17,11 @@ NOT_EMBEDDING = TaskError(
 
 
 class PromptRefused(Exception):
-    """This turn cannot run on this model; `error` says why to whoever sent it."""
+    """This turn cannot run on this model; `error` says why to whoever sent it, `use` what was counted, if it asked for that."""
 
-    def __init__(self, error: TaskError) -> None:
+    def __init__(self, error: TaskError, *, use: ContextUse | None = None) -> None:
         super().__init__(error.message)
-        self.error = error
+        self.error, self.use = error, use
 
 
 def prompt_ids(tokenizer: Any, body: TurnBody) -> list[int]:
@@ -36,21 +38,39 @@ def prompt_ids(tokenizer: Any, body: TurnBody) -> list[int]:
         )
     else:
         tools = [_spec(tool) for tool in body.tools] if body.tool_choice != "none" else []
-        try:
-            text = tokenizer.apply_chat_template(
-                [_message(message) for message in body.messages],
-                tools=tools or None,
-                add_generation_prompt=True,
-                tokenize=False,
-            )
-        except Exception as error:
-            raise PromptRefused(
-                TaskError("chat_template_error", f"The model's chat template refuses these messages: {error}")
-            ) from error
+        text = _rendered(tokenizer, body.messages, tools)
         ids = tokenizer.encode(text, add_special_tokens=False)
     if not ids:
         raise PromptRefused(TaskError("empty_prompt", "The prompt is empty: this model has nothing to go on from."))
     return [int(token_id) for token_id in ids]
+
+
+def _rendered(tokenizer: Any, messages: Sequence[ChatMessage], tools: list[dict[str, Any]]) -> str:
+    """The prompt as text. Some templates take one system message only: for them those at the start become one."""
+
+    def rendered(given: Sequence[ChatMessage]) -> str:
+        plain = [_message(message) for message in given]
+        return str(
+            tokenizer.apply_chat_template(plain, tools=tools or None, add_generation_prompt=True, tokenize=False)
+        )
+
+    try:
+        return rendered(messages)
+    except Exception as error:
+        if (joined := _joined(messages)) is not None:
+            with suppress(Exception):
+                return rendered(joined)
+        raise PromptRefused(
+            TaskError("chat_template_error", f"The model's chat template refuses these messages: {error}")
+        ) from error
+
+
+def _joined(messages: Sequence[ChatMessage]) -> list[ChatMessage] | None:
+    """With one system message at the start, if there are several; else None."""
+    first = list(takewhile(lambda message: message.role == "system", messages))
+    if len(first) < 2:
+        return None
+    return [ChatMessage("system", "\n\n".join(message.content for message in first)), *messages[len(first) :]]
 
 
 def _message(message: ChatMessage) -> dict[str, Any]:
@@ -96,13 +116,6 @@ def affordable(body: TurnBody, *, prompt_length: int) -> int:
             )
         )
     return min(wanted, left // allowance.answer_token) if allowance.answer_token else wanted
-
-
-def budget(*, prompt_length: int, max_tokens: int, context: int) -> int:
-    """How many tokens the whole answer may have. Raises `PromptRefused` where the prompt leaves no room for one."""
-    if prompt_length >= context:
-        raise PromptRefused(too_long(prompt_length, context))
-    return min(max_tokens, context - prompt_length)
 
 
 def too_long(prompt_length: int, context: int) -> TaskError:

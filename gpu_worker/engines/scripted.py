@@ -10,7 +10,6 @@ from typing import Annotated, cast
 
 from msgspec import Meta
 
-from gpu_worker.engines import EngineRequest
 from gpu_worker.engines.simulated import SimulatedArgs, SimulatedEngine
 from taskqueue.messages import TurnBody
 
@@ -44,6 +43,6 @@ class ScriptedEngine(SimulatedEngine):
 
     ARGS = ScriptedArgs
 
-    def _pieces(self, request: EngineRequest) -> tuple[str, ...]:
-        text = said(cast("ScriptedArgs", self._args), request.body)
+    def _pieces(self, body: TurnBody) -> tuple[str, ...]:
+        text = said(cast("ScriptedArgs", self._args), body)
         return tuple(text[at : at + CHARS_PER_TOKEN] for at in range(0, len(text), CHARS_PER_TOKEN))

@@ -25,8 +25,9 @@ from msgspec import Meta
 
 from gpu_worker.detokenize import StopStrings
 from gpu_worker.engines import EngineOutput, EngineRequest, Phases
+from gpu_worker.engines.fitting import fitted
 from gpu_worker.engines.outbox import Outbox
-from gpu_worker.engines.prompting import PromptRefused, affordable, budget, too_long
+from gpu_worker.engines.prompting import PromptRefused, too_long
 from gpu_worker.engines.simulated_json import CannotImitate, pieces_of
 from gpu_worker.engines.simulated_text import (
     answer_length,
@@ -40,7 +41,7 @@ from gpu_worker.engines.simulated_text import (
 from gpu_worker.phases import StartPhases
 from gpu_worker.settings import Settings, read_engine_args
 from gpu_worker.tool_formats.chosen import chosen
-from taskqueue.messages import TaskError
+from taskqueue.messages import ContextUse, TaskError, TurnBody
 from taskqueue.vectors import encoded
 
 CATCH_UP_S = 1.0
@@ -86,6 +87,7 @@ class _Sequence:
     stops: StopStrings | None
     pieces: tuple[str, ...]
     """The text of the tokens where the answer must have a form; its ids then only count."""
+    use: ContextUse | None = None
 
 
 class SimulatedEngine:
@@ -114,6 +116,8 @@ class SimulatedEngine:
                 self._outbox.put([sequence])
             else:
                 self._sequences[request.id] = sequence
+                if use := sequence.use:
+                    self._outbox.put([EngineOutput(id=request.id, prompt_tokens=sequence.prompt_tokens, context=use)])
         if self._sequences:
             self._work.set()
 
@@ -166,36 +170,34 @@ class SimulatedEngine:
             self._outbox.die("a request broke the simulated engine")
 
     def _sequence(self, request: EngineRequest) -> _Sequence | EngineOutput:
-        prompt = prompt_text(request.body)
-        self._suffer(prompt)
+        self._suffer(prompt_text(request.body))
         if request.body.embed:
             return self._embedding(request)
-        prompt_length = prompt_tokens(prompt)
         try:
-            pieces = self._pieces(request)
-            most = affordable(request.body, prompt_length=prompt_length)
-            if context := self._args.context_tokens:
-                most = budget(prompt_length=prompt_length, max_tokens=most, context=context)
+            found = fitted(request.body, count=_count, context=self._args.context_tokens)
+            body, prompt_length = found.body, found.prompt_tokens
+            pieces = self._pieces(request.body)
+        except PromptRefused as refusal:
+            return EngineOutput(id=request.id, ending="failed", error=refusal.error, context=refusal.use)
         except CannotImitate as refusal:
             error = TaskError("unsupported_output", f"The simulated engine makes no answer of this form: {refusal}")
-            return EngineOutput(id=request.id, prompt_tokens=prompt_length, ending="failed", error=error)
-        except PromptRefused as refusal:
-            return EngineOutput(id=request.id, ending="failed", error=refusal.error)
-        length, reason = answer_length(request.body, self._args.answer_tokens)
+            return EngineOutput(id=request.id, prompt_tokens=_count(request.body), ending="failed", error=error)
+        length, reason = answer_length(body, self._args.answer_tokens)
         if pieces:
             length, reason = len(pieces), "stop"
-        if length > most:
-            length, reason = most, "length"
+        if length > found.max_tokens:
+            length, reason = found.max_tokens, "length"
         stops = StopStrings(request.body.params.stop) if request.body.params.stop else None
         stopped = False
         if stops:
             said = pieces[: len(request.streamed)] or [text_of((token_id,)) for token_id in request.streamed]
             stopped = any(stops.push(piece)[1] for piece in said)
         if stopped or len(request.streamed) >= length:
-            return EngineOutput(id=request.id, prompt_tokens=prompt_length, ending="stop" if stopped else reason)
+            ending: Literal["stop", "length"] = "stop" if stopped else reason
+            return EngineOutput(id=request.id, prompt_tokens=prompt_length, context=found.use, ending=ending)
         return _Sequence(
             id=request.id,
-            key=key_of(prompt),
+            key=key_of(prompt_text(body)),
             prompt_tokens=prompt_length,
             prefill=prompt_length + len(request.streamed),
             position=len(request.streamed),
@@ -203,11 +205,12 @@ class SimulatedEngine:
             reason=reason,
             stops=stops,
             pieces=pieces,
+            use=found.use,
         )
 
-    def _pieces(self, request: EngineRequest) -> tuple[str, ...]:
+    def _pieces(self, body: TurnBody) -> tuple[str, ...]:
         """The tokens of an answer that is not made up of words, as text; none: it is. Raises `CannotImitate`."""
-        return pieces_of(request.body.output) if request.body.output else ()
+        return pieces_of(body.output) if body.output else ()
 
     def _embedding(self, request: EngineRequest) -> _Sequence | EngineOutput:
         """A sequence of one token, which brings the whole answer."""
@@ -233,3 +236,8 @@ class SimulatedEngine:
             stops=None,
             pieces=(encoded(vector_of(text, self._args.embedding_dimensions) for text in texts),),
         )
+
+
+def _count(body: TurnBody) -> int:
+    """The tokens of a prompt: its words."""
+    return prompt_tokens(prompt_text(body))

@@ -30,11 +30,12 @@ import transformers
 from gpu_worker.detokenize import Answer
 from gpu_worker.engines import EngineOutput, EngineRequest, Phases
 from gpu_worker.engines.continuous_batch import Chosen, ContinuousBatch, Running
+from gpu_worker.engines.fitting import fitted_prompt
 from gpu_worker.engines.guide import Guide, GuideFailed, Guides
 from gpu_worker.engines.guided_calls import guided_calls
 from gpu_worker.engines.kv_rows import RowCache
 from gpu_worker.engines.outbox import Outbox
-from gpu_worker.engines.prompting import PromptRefused, affordable, budget, decoder, end_ids, prompt_ids
+from gpu_worker.engines.prompting import PromptRefused, decoder, end_ids
 from gpu_worker.engines.sampling import Sampler
 from gpu_worker.engines.token_text import special_id, tokens_of, told
 from gpu_worker.failures import BadSetting, EngineCannotStart, sentence
@@ -171,15 +172,13 @@ class TransformersEngine:
         try:
             return self._join(engine, order)
         except PromptRefused as refusal:
-            return [self._failed(order.id, refusal.error)]
+            return [msgspec.structs.replace(self._failed(order.id, refusal.error), context=refusal.use)]
         except Exception as error:
             return [self._failed(order.id, TaskError("engine_error", sentence(error)))]
 
     def _join(self, engine: _Loaded, request: EngineRequest) -> list[EngineOutput]:
         params = request.body.params
-        prompt = prompt_ids(engine.tokenizer, request.body)
-        wanted = affordable(request.body, prompt_length=len(prompt))
-        max_tokens = budget(prompt_length=len(prompt), max_tokens=wanted, context=engine.context)
+        prompt, max_tokens, use = fitted_prompt(engine.tokenizer, request.body, context=engine.context)
         answer = Answer(
             decode=decoder(engine.tokenizer, shown=engine.calls.markers if request.body.callable_tools else ()),
             prompt_ids=prompt,
@@ -191,7 +190,7 @@ class TransformersEngine:
         ending = answer.replay(request.streamed)
         if ending or (guide and guide.is_complete):
             ending = "stop" if guide and guide.is_complete else ending
-            return [EngineOutput(id=request.id, prompt_tokens=len(prompt), ending=ending)]
+            return [EngineOutput(id=request.id, prompt_tokens=len(prompt), context=use, ending=ending)]
         self._growing[request.id] = _Growing(answer, len(prompt), guide)
         engine.batch.add(
             Running(
@@ -203,7 +202,7 @@ class TransformersEngine:
                 logprobs=params.logprobs,
             )
         )
-        return []
+        return [EngineOutput(id=request.id, prompt_tokens=len(prompt), context=use)] if use else []
 
     def _grown(self, engine: _Loaded, chosen: Chosen) -> EngineOutput:
         growing = self._growing[chosen.id]

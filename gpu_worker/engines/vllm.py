@@ -23,10 +23,11 @@ from gpu_worker.detokenize import Answer
 from gpu_worker.engines import EngineOutput, EngineRequest, Phases
 from gpu_worker.engines.cache_salt import cache_salt
 from gpu_worker.engines.child_noise import ChildNoise
+from gpu_worker.engines.fitting import fitted_prompt
 from gpu_worker.engines.guided_calls import guided_calls
 from gpu_worker.engines.leash import leash_children
 from gpu_worker.engines.outbox import Outbox
-from gpu_worker.engines.prompting import PromptRefused, affordable, budget, decoder, end_ids, prompt_ids
+from gpu_worker.engines.prompting import PromptRefused, decoder, end_ids
 from gpu_worker.engines.token_text import special_id, tokens_of, told
 from gpu_worker.engines.vllm_guide import SCHEDULER, guided, guided_by, structured_config
 from gpu_worker.engines.vllm_phases import SMALL_TALK, VllmPhases
@@ -116,7 +117,7 @@ class VllmEngine:
         if task.cancelled():
             last = EngineOutput(id=request_id, ending="aborted")
         elif isinstance(error := task.exception(), PromptRefused):
-            last = EngineOutput(id=request_id, ending="failed", error=error.error)
+            last = EngineOutput(id=request_id, ending="failed", error=error.error, context=error.use)
         elif error is None:
             last = task.result()
         elif self._loaded and self._loaded.llm.errored:
@@ -135,9 +136,7 @@ class VllmEngine:
 
         assert self._loaded is not None
         params = request.body.params
-        prompt = prompt_ids(self._loaded.tokenizer, request.body)
-        wanted = affordable(request.body, prompt_length=len(prompt))
-        max_tokens = budget(prompt_length=len(prompt), max_tokens=wanted, context=self._loaded.context)
+        prompt, max_tokens, use = fitted_prompt(self._loaded.tokenizer, request.body, context=self._loaded.context)
         ends = frozenset() if params.ignore_eos else self._loaded.end_ids
         answer = Answer(
             decode=decoder(
@@ -149,7 +148,9 @@ class VllmEngine:
             max_tokens=max_tokens,
         )
         if ending := answer.replay(request.streamed):
-            return EngineOutput(id=request.id, prompt_tokens=len(prompt), ending=ending)
+            return EngineOutput(id=request.id, prompt_tokens=len(prompt), context=use, ending=ending)
+        if use:
+            self._outbox.put([EngineOutput(id=request.id, prompt_tokens=len(prompt), context=use)])
         sampling = SamplingParams(
             max_tokens=max_tokens - len(request.streamed),
             temperature=params.temperature,

@@ -1,18 +1,18 @@
 -- Turns end, by their holder's word. The cost estimated at claim is corrected to what was served.
--- ARGV: worker, then per turn: turn, attempt, seq, outcome (JSON), record (MessagePack), tokens served, and the tool calls (JSON) for
--- whose results the task goes on waiting ('': the task ends with this turn).
+-- ARGV: worker, then per turn: turn, attempt, seq, outcome (JSON), record (MessagePack), tokens served, and kind and data (JSON) of the
+-- event behind which the task goes on waiting ('': the task ends with this turn).
 local worker = ARGV[1]
 local stops = {}
 
-for i = 2, #ARGV, 7 do
+for i = 2, #ARGV, 8 do
   local turn, attempt, seq = ARGV[i], ARGV[i + 1], tonumber(ARGV[i + 2])
-  local outcome, record, tokens, calls = ARGV[i + 3], ARGV[i + 4], tonumber(ARGV[i + 5]), ARGV[i + 6]
+  local outcome, record, tokens, kind, data = ARGV[i + 3], ARGV[i + 4], tonumber(ARGV[i + 5]), ARGV[i + 6], ARGV[i + 7]
   local t = load(turn)
   if held_by(t, worker, attempt) then
     -- Who was told that it is stopping ends with this turn, also where it ends in calls.
-    local stop = calls ~= '' and redis.call('HGET', key('stop:', worker), turn)
+    local stop = kind ~= '' and redis.call('HGET', key('stop:', worker), turn)
     settle(t, tokens)
-    conclude(t, math.max(seq, t.seq + 1), outcome, record, calls ~= '' and calls or nil)
+    conclude(t, math.max(seq, t.seq + 1), outcome, record, kind ~= '' and kind, data)
     if stop then
       append(t.task, math.max(seq, t.seq + 1) + 2, 'outcome', cjson.encode({ state = stop }))
       redis.call('XADD', key('record'), '*', 'r',

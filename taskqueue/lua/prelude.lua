@@ -275,8 +275,8 @@ local function keep_pace(held)
 end
 
 -- The one end of a turn. It stays as `done` until the recorder has committed it, so that no sweep takes it for lost.
--- With `calls` (JSON) its task goes on: it waits for what these tool calls bring, and its stream has no outcome yet.
-local function conclude(t, seq, outcome, record, calls)
+-- With an event of this `kind` its task goes on: it waits for what tool calls or a summary bring, and its stream has no outcome yet.
+local function conclude(t, seq, outcome, record, kind, data)
   if t.state == 'running' then
     if t.claimed > 0 then keep_pace(math.max(0, now - t.claimed)) end
     local passed_over = not redis.call('ZSCORE', key('active'), t.tenant)
@@ -289,8 +289,8 @@ local function conclude(t, seq, outcome, record, calls)
   redis.call('ZREM', key('deadlines'), t.id)
   redis.call('HSET', key('turn:', t.id), 'state', 'done', 'seq', seq)
   redis.call('HDEL', key('turn:', t.id), 'body')
-  if calls then
-    append(t.task, seq, 'tool_calls', calls)
+  if kind then
+    append(t.task, seq, kind, data)
     append(t.task, seq + 1, 'state', WAITING)
   else
     append(t.task, seq, 'outcome', outcome)

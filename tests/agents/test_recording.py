@@ -15,6 +15,7 @@ from agents.output_forms import stored
 from agents.recorder import record_once
 from agents.recording import fold, storable
 from agents.submissions import body_of, estimated_tokens, reserved_tokens, submission
+from agents.summaries import Plan, summary_body
 from agents.sweep import Sweep
 from taskqueue import keys
 from taskqueue.async_budget import AsyncBudget
@@ -224,6 +225,21 @@ async def test_the_sweep_brings_back_a_task_with_its_key_and_the_key_s_limit(
     await sweep.aclose()
     assert len(await queue.claim("w1", 5, lease_s=30)) == 1
     assert (await queue.signals()).held_back == 1
+
+
+async def test_the_sweep_brings_back_a_turn_that_writes_a_summary(
+    live: Scene, queue: AsyncQueue, redis_url: str, database_url: str
+) -> None:
+    task = await sync_to_async(live.ann.task)(options={"context": {"strategy": "trim"}})
+    plan = Plan(first=0, count=1, last=str(task.pk), tokens=20)
+    await Turn.objects.for_tenant(task.tenant_id).filter(task=task).aupdate(summarises=msgspec.to_builtins(plan))
+    sweep = Sweep(redis_url)
+    async with await psycopg.AsyncConnection.connect(database_url, autocommit=True) as connection:
+        assert await sweep.once(connection, grace_s=0) == 1
+    await sweep.aclose()
+    (claimed,) = await queue.claim("w1", 1, lease_s=30)
+    assert claimed.body == summary_body(body_of(task.input, task.params, task.options), plan)
+    assert claimed.body.summarises == 1
 
 
 async def test_the_sweep_brings_back_a_task_with_the_body_that_was_lost(

@@ -22,8 +22,8 @@ from schedules.api import serializers as schedule_forms
 
 RESPONSE_NAMES = {"model", "previous_response_id", "conversation"}
 FORMS: dict[type[Any], tuple[set[str], set[str]]] = {
-    forms.AgentInput: ({"slug", "pool", "tools"}, {"name", "system_prompt", "params", "output", "limits"}),
-    forms.AgentChange: ({"pool", "tools"}, {"name", "system_prompt", "params", "output", "limits"}),
+    forms.AgentInput: ({"slug", "pool", "tools"}, {"name", "system_prompt", "params", "output", "limits", "context"}),
+    forms.AgentChange: ({"pool", "tools"}, {"name", "system_prompt", "params", "output", "limits", "context"}),
     tool_forms.ToolInput: ({"name"}, {"description", "parameters", "request", "is_idempotent", "timeout_s"}),
     tool_forms.ToolChange: ({"name"}, {"description", "parameters", "request", "is_idempotent", "timeout_s"}),
     tool_forms.ToolFilter: (set(), {"kind"}),
@@ -33,7 +33,7 @@ FORMS: dict[type[Any], tuple[set[str], set[str]]] = {
     tool_forms.NoFilter: (set(), set()),
     requests.AnswerRequest: (set(), {"call", "answer"}),
     forms.AgentFilter: (set(), {"archived"}),
-    revision_forms.DraftInput: ({"pool", "tools"}, {"system_prompt", "params", "limits", "output"}),
+    revision_forms.DraftInput: ({"pool", "tools"}, {"system_prompt", "params", "limits", "output", "context"}),
     schedule_forms.ScheduleInput: ({"task"}, {"name", "cron", "time_zone", "catch_up", "overlap", "is_enabled"}),
     schedule_forms.ScheduleFilter: ({"agent"}, set()),
     comparison_forms.InputSetInput: ({"agent"}, {"name", "items"}),
@@ -61,6 +61,7 @@ FORMS: dict[type[Any], tuple[set[str], set[str]]] = {
             "messages",
             "embed",
             "truncate",
+            "context",
             "parameters",
             "tools",
             "tool_choice",

@@ -22,6 +22,7 @@ from taskqueue.entries import unpack_tokens
 from taskqueue.messages import (
     INVALID_OUTPUT,
     ChatMessage,
+    ContextRule,
     Delta,
     OutputForm,
     Record,
@@ -31,6 +32,7 @@ from taskqueue.messages import (
 )
 from tests.conftest import vllm_python
 from tests.gpu_worker.conftest import WorkerProcess, outcomes, seconds, streamed_text, submission, told_of, until
+from tests.gpu_worker.test_fitting import LONG, body
 from tests.gpu_worker.test_guided import FORMS, PERSON, in_form
 from tests.gpu_worker.tools import WEATHER
 
@@ -117,6 +119,23 @@ async def test_a_prompt_beyond_the_context_is_refused(queue: AsyncQueue) -> None
     assert record.state == "failed"
     assert record.error is not None
     assert record.error.code == "context_length_exceeded"
+
+
+async def test_it_trims_and_tells_what_it_counted(queue: AsyncQueue) -> None:
+    """The prompt is that of the messages that are left, sent alone."""
+    asked = body(ContextRule(strategy="trim", max_tokens=300), temperature=0, max_tokens=10)
+    trimmed = Submission(turn="trimmed", task="trimmed", tenant="acme", body=asked)
+    record = (await run(queue, [trimmed]))["trimmed"]
+    assert (record.state, record.error) == ("succeeded", None)
+    assert record.context is not None
+    assert (record.context.limit, record.context.prompt_tokens) == (300, record.usage.prompt_tokens)
+    assert 200 < record.context.prompt_tokens <= 290
+    events = await queue.read_log("trimmed")
+    told = [json.loads(event.data) for event in events if event.kind == "context"]
+    assert told == [msgspec.to_builtins(record.context)]
+    sent = body(None, (LONG[0], *LONG[1 + record.context.messages_dropped :]), temperature=0, max_tokens=10)
+    alone = (await run(queue, [Submission(turn="alone", task="alone", tenant="acme", body=sent)]))["alone"]
+    assert (alone.text, alone.usage.prompt_tokens, alone.context) == (record.text, record.usage.prompt_tokens, None)
 
 
 async def test_a_cancelled_turn_leaves_the_engine(queue: AsyncQueue) -> None:

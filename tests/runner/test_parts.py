@@ -150,7 +150,12 @@ def task(**more: Any) -> dict[str, Any]:
 
 def after(state: str = "succeeded", *, number: int = 1, **more: Any) -> Any:
     call = {"call_id": "c", "name": "n", "arguments": "{}", "state": state, "result": "r"}
-    return next_step(task=task(**more), turn={"number": number, "output": "So. "}, calls=[call], now=NOW)
+    return next_step(
+        task=task(**more),
+        turn={"number": number, "output": "So. ", "summaries": 0, "summarises": None},
+        calls=[call],
+        now=NOW,
+    )
 
 
 def test_the_next_turn_has_what_was_said_and_brought() -> None:

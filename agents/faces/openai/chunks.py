@@ -68,7 +68,7 @@ class _Call:
         for event in events:
             if event.kind == "logprobs":
                 logprobs.take(event.data)
-            elif event.kind == "tool_calls":
+            elif event.kind in ("tool_calls", "summary"):
                 self._turns[index].take_calls(event.data)
             elif event.kind == "text" and event.data != '""':
                 said += self._chunk(self._form.text(index, event.data, logprobs.release()))

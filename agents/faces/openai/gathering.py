@@ -34,10 +34,10 @@ class Gathering:
 
     def take(self, event: Event) -> None:
         """One more event."""
-        if event.kind in ("restart", "tool_calls"):  # the answer is what the last turn says
+        if event.kind in ("restart", "tool_calls", "summary"):  # the answer is what the last turn says
             self._pieces.clear()
             self._logprobs.release()
-            if event.kind == "tool_calls":
+            if event.kind != "restart":
                 self._turns.take_calls(event.data)
         elif event.kind == "logprobs":
             self._logprobs.take(event.data)

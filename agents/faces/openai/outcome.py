@@ -40,19 +40,19 @@ class Outcome(msgspec.Struct):
 
 
 class _Calls(msgspec.Struct):
-    """The part of a `tool_calls` event that counts here."""
+    """The part of an event `tool_calls` or `summary` that counts here."""
 
     usage: dict[str, int] = {}
 
 
 class Turns:
-    """Adds up what a task's turns took: each event `tool_calls` tells of its own turn, the outcome of the last one."""
+    """Adds up what a task's turns took: each event `tool_calls` or `summary` tells of its own turn, the outcome of the last one."""
 
     def __init__(self) -> None:
         self._taken: Counter[str] = Counter()
 
     def take_calls(self, data: str) -> None:
-        """A turn ended in calls of the agent's own tools."""
+        """A turn ended in calls of the agent's own tools, or in a summary of what was said before."""
         self._taken.update(msgspec.json.decode(data, type=_Calls).usage)
 
     def outcome(self, data: str) -> Outcome:

@@ -28,6 +28,7 @@ class Asked(NamedTuple):
     stored: bool
     metadata: dict[str, Any]
     params: dict[str, Any]
+    truncates: bool
     asked: dict[str, Any]
 
 
@@ -104,7 +105,7 @@ def shown(asked: Asked, progress: Progress) -> dict[str, Any]:
         "tools": asked.asked.get("tools", []),
         "tool_choice": asked.asked.get("tool_choice", "auto"),
         "parallel_tool_calls": asked.asked.get("parallel_tool_calls", True),
-        "truncation": "disabled",
+        "truncation": "auto" if asked.truncates else "disabled",
     }
 
 

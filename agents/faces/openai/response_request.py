@@ -76,7 +76,7 @@ class ResponseRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
     tools: list[dict[str, Any]] | None = None
     tool_choice: ToolChoice | None = None
     parallel_tool_calls: bool | None = None
-    truncation: Literal["disabled"] | None = None
+    truncation: Literal["auto", "disabled"] | None = None
     cancel_on_disconnect: bool | UnsetType = UNSET
     user: str | None = None
     safety_identifier: str | None = None
@@ -156,6 +156,11 @@ def _format(given: TextFormat) -> dict[str, Any]:
         return {"type": given.type}
     said = {"name": given.name, "schema": given.schema, "description": given.description, "strict": given.strict}
     return {"type": given.type, **said}
+
+
+def context(wanted: ResponseRequest) -> dict[str, Any] | UnsetType:
+    """OpenAI's `truncation` as a task's `context`, over the agent's; left out: as the agent has it."""
+    return UNSET if wanted.truncation is None else {"strategy": "trim" if wanted.truncation == "auto" else "fail"}
 
 
 def parameters(wanted: ResponseRequest) -> dict[str, Any]:

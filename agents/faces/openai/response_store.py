@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 
+from agents.context_settings import trims
 from agents.faces import database
 from agents.faces.context import Context
 from agents.faces.database import Row
@@ -41,6 +42,7 @@ def asked_of(row: Row) -> Asked:
         stored=True,
         metadata=row["metadata"],
         params=row["params"],
+        truncates=trims(row["options"]),
         asked=row["asked"],
     )
 

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from starlette.requests import Request
 from starlette.responses import Response
 
+from agents.context_settings import trims
 from agents.faces import answers
 from agents.faces.as_response import AsResponse
 from agents.faces.context import Context
@@ -77,6 +78,7 @@ def task_request(wanted: ResponseRequest, agent: AgentRef, *, idempotency_key: s
         messages=response_request.messages(wanted),
         conversation=_conversation(wanted),
         parameters=response_request.parameters(wanted),
+        context=response_request.context(wanted),
         output=response_request.output(wanted.text),
         tools=response_tools.tools(response_tools.functions(wanted.tools)),
         **chosen(wanted.tool_choice, parallel=wanted.parallel_tool_calls)._asdict(),
@@ -117,7 +119,7 @@ def _conversation(wanted: ResponseRequest) -> str | None:
 
 
 def asked_by(wanted: ResponseRequest, task: uuid.UUID, row: Row) -> Asked:
-    """What does not change in its life. `row`: its task's `created_at`, `conversation`, `metadata` and `params`."""
+    """What does not change in its life. `row`: its task's `created_at`, `conversation`, `metadata`, `params` and `options`."""
     previous: uuid.UUID | None = None if wanted.previous_response_id is None else task_of(wanted.previous_response_id)
     return Asked(
         task=task,
@@ -130,5 +132,6 @@ def asked_by(wanted: ResponseRequest, task: uuid.UUID, row: Row) -> Asked:
         stored=wanted.store is not False,
         metadata=row["metadata"],
         params=row["params"],
+        truncates=trims(row["options"]),
         asked=response_request.told(wanted),
     )
