@@ -10,7 +10,9 @@ from datetime import datetime
 from typing import Any
 
 from django.db import transaction
+from django.db.models import Max
 
+from agents.conversation_models import Reply
 from agents.models import Conversation, Task, Turn
 from agents.submissions import body_of, submission
 from taskqueue.failures import QueueUnavailable
@@ -94,7 +96,27 @@ def _accept(task: Task, *, now: datetime) -> tuple[Task, Turn]:
         metadata=dead.metadata,
         rerun_of=dead,
     )
+    _reply_again(dead, again)
     return again, Turn.objects.create(tenant_id=dead.tenant_id, task=again, queued_at=again.created_at)
+
+
+def _reply_again(dead: Task, again: Task) -> None:
+    """It answers in the conversation what the dead letter was to answer."""
+    before = Reply.objects.for_tenant(dead.tenant_id).filter(task=dead).first()
+    if before is None or before.question_number is None:
+        return
+    replies = Reply.objects.for_tenant(dead.tenant_id).filter(conversation_id=before.conversation_id)
+    last = replies.aggregate(last=Max("number"))["last"]
+    Reply.objects.create(
+        tenant_id=dead.tenant_id,
+        task=again,
+        conversation_id=before.conversation_id,
+        number=last + 1,
+        line=again.pk,
+        said=before.said,
+        after_number=before.after_number,
+        question_number=before.question_number,
+    )
 
 
 def _said(dead: Task) -> str | list[dict[str, Any]]:

@@ -17,6 +17,7 @@ from django.conf import settings
 
 from agents.faces.context import Context
 from agents.runner.chore import Runner
+from agents.runner.lines import run_conversations
 from batches.runner.chore import run_batches
 from billing.budgets import watch as watch_budgets
 from comparisons.running import run_comparisons
@@ -42,6 +43,7 @@ async def _tools(context: Context, stop: asyncio.Event) -> None:
 
 CHORES: dict[str, Chore] = {
     "tools": _tools,
+    "conversations": run_conversations,
     "webhooks": deliver,
     "schedules": fire_schedules,
     "comparisons": run_comparisons,

@@ -51,6 +51,9 @@ class MessageIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_de
 class TaskRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """`POST /api/v1/tasks`, and the websocket's `submit`. One of `input`, `messages`, `prompt`, and `embed` (texts for vectors).
 
+    `after_message` names the message of the conversation that this goes on from (null: its start), in place of its head; without
+    `input` and `messages` that message is answered anew. `when_busy` stands over the conversation's own rule.
+
     `truncate` lets texts to embed be cut to what the model takes; without it one that is too long is refused. Fields that came
     later are `UNSET` where they were left out, so that the digest of what leaves them out stays as it was.
     """
@@ -73,6 +76,8 @@ class TaskRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     prompt: str | UnsetType = UNSET
     embed: list[str] | UnsetType = UNSET
     truncate: bool | UnsetType = UNSET
+    after_message: str | UnsetType | None = UNSET
+    when_busy: Literal["queue", "refuse", "interrupt", "roll_back"] | UnsetType = UNSET
 
 
 class AnswerRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -10,8 +10,10 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
+from msgspec import UNSET
+
 from agents.faces import database
-from agents.faces.acceptance import Candidate
+from agents.faces.acceptance import Accepted, Candidate, ConversationMoved
 from agents.faces.as_response import AsResponse
 from agents.faces.asked import Past, deadline_of, input_of, past_of, split_key_of, texts_of, tools_of
 from agents.faces.context import Context
@@ -37,6 +39,8 @@ from tenants.identifiers import new_id
 EXPECT_S = 5.0
 """How long a submission waits for this process's inbox in Redis (if it is followed), or for an equal one to be queued."""
 LOOK_AGAIN_S = 0.02
+MOVES_MAX = 10
+"""How often a conversation may go on under a submission before its sender is told to come again."""
 WANTED_DEFAULTS: dict[str, Any] = {"max_tokens": 256}
 
 
@@ -83,9 +87,28 @@ async def submit_together(
     parent_call: uuid.UUID | None = None,
 ) -> list[Submitted]:
     """Several tasks of one call, which counts as one request: all of them are accepted, or none. One revision answers all."""
+    for _ in range(MOVES_MAX):
+        with suppress(ConversationMoved):
+            return await _submit_once(
+                context, principal, agent, requests, follow=follow, response=response, parent_call=parent_call
+            )
+    raise Problem(409, "conflict", "The conversation goes on too fast to be followed; send it again.", retry_after_s=1)
+
+
+async def _submit_once(
+    context: Context,
+    principal: Principal,
+    agent: AgentRef,
+    requests: Sequence[TaskRequest],
+    *,
+    follow: bool,
+    response: AsResponse | None,
+    parent_call: uuid.UUID | None,
+) -> list[Submitted]:
+    """Raises `ConversationMoved` where it went on while its past was put together."""
     keyed = idempotency(requests, response, agent=agent.name)
     ids = [new_id() for _ in requests]
-    past = await past_of(context, principal, requests[0].conversation, agent)
+    past = await past_of(context, principal, requests[0], agent)
     agent = agent.serving(key=split_key_of(requests[0], ids[0]), kept=past.revision)
     forms = [await output_form(agent, request) for request in requests]
     drafts = [
@@ -128,7 +151,7 @@ async def submit_together(
     return [
         Submitted(
             draft.candidate.row["id"],
-            _fresh(draft.candidate.row, agent, one.created_at),
+            _fresh(draft.candidate.row, agent, one),
             stream,
             headers(one.readings),
             draft.ends_with_client,
@@ -200,8 +223,16 @@ def _draft(
         "metadata": request.metadata,
         "idempotency_key": by.key,
         "idempotency_digest": by.digest,
-        "new_messages": [{"id": new_id(), **message} for message in said] if conversation else [],
     }
+    if conversation is not None:
+        row["new_messages"] = [{"id": new_id(), **message} for message in said]
+        row["place"] = {
+            "after": past.after,
+            "branches": past.branches,
+            "question": past.question,
+            "when_busy": None if request.when_busy is UNSET else request.when_busy,
+            "before": len(asked) - len(past.messages) - len(said),
+        }
     if response is not None and response.stored is not None:
         instructed = preface(agent.system_prompt, response) is not None
         row["response"] = {**response.stored, "preface": int(instructed), "said": len(said)}
@@ -290,14 +321,14 @@ async def _in_the_queue(context: Context, principal: Principal, key: str | None)
         await asyncio.sleep(LOOK_AGAIN_S)
 
 
-def _fresh(row: Row, agent: AgentRef, created_at: datetime) -> Row:
+def _fresh(row: Row, agent: AgentRef, accepted: Accepted) -> Row:
     """The row of a task that was accepted this moment, without asking Postgres for it."""
     return {
         **row,
         "agent": agent.slug,
         "revision": agent.number,
         "pool": agent.pool,
-        "state": "queued",
+        "state": "waiting" if accepted.waits else "queued",
         "output": "",
         "tool_calls": None,
         "finish_reason": "",
@@ -306,7 +337,7 @@ def _fresh(row: Row, agent: AgentRef, created_at: datetime) -> Row:
         "completion_tokens": 0,
         "attempts": 0,
         "rerun_of": None,
-        "created_at": created_at,
+        "created_at": accepted.created_at,
         "started_at": None,
         "first_token_at": None,
         "finished_at": None,

@@ -30,7 +30,7 @@ async def advance(context: Context, task: uuid.UUID) -> None:
         turn = new_id()
         if isinstance(step, Next):
             messages = [*row["input"], *(message for one in turns for message in one["context"]), *step.context]
-            following = _submission(row, turn=turn, messages=messages)  # what cannot be made is not committed
+            following = submission_of(row, turn=turn, messages=messages)  # what cannot be made is not committed
             values = {"turn": turn, "tenant": row["tenant"], "task": task, "number": step.number}
             context_json = msgspec.json.encode(step.context).decode()
             await connection.execute(statements.NEXT_TURN, {**values, "context": context_json})
@@ -42,7 +42,8 @@ async def advance(context: Context, task: uuid.UUID) -> None:
         await queue.enqueue([following])
 
 
-def _submission(row: dict[str, Any], *, turn: uuid.UUID, messages: list[dict[str, Any]]) -> Submission:
+def submission_of(row: dict[str, Any], *, turn: uuid.UUID, messages: list[dict[str, Any]]) -> Submission:
+    """The turn of a task as the queue takes it. `row`: what a task needs for it, as `statements.LOCK` has it."""
     return submission(
         turn=str(turn),
         task=str(row["id"]),

@@ -205,13 +205,30 @@ ATTEMPTS: dict[str, tuple[Attempt, ...]] = {
     "PATCH /api/v1/conversations/{pk}": (
         Attempt(404, body=lambda theirs, own: {"title": "taken"}),
         Attempt(
-            400, ("ConversationInput.agent",), "agent", at="conversation",
+            400, ("ConversationChange.agent",), "agent", at="conversation",
             body=lambda theirs, own: {"agent": theirs.agent},
+        ),
+        Attempt(
+            400, ("ConversationChange.head",), "head", at="conversation",
+            body=lambda theirs, own: {"head": theirs.message},
         ),
     ),
     "DELETE /api/v1/conversations/{pk}": GONE,
-    "GET /api/v1/conversations/{pk}/messages": GONE,
-    "POST /api/v1/conversations/{pk}/messages": (Attempt(404, body=lambda theirs, own: HELLO[0]),),
+    "GET /api/v1/conversations/{pk}/branches": GONE,
+    "GET /api/v1/conversations/{pk}/messages": (
+        Attempt(404),
+        Attempt(
+            400, ("MessageFilter.head",), "head", at="conversation",
+            query=lambda theirs, own: {"head": theirs.message},
+        ),
+    ),
+    "POST /api/v1/conversations/{pk}/messages": (
+        Attempt(404, body=lambda theirs, own: HELLO[0]),
+        Attempt(
+            400, ("MessageInput.after_message",), "after_message", at="conversation",
+            body=lambda theirs, own: {**HELLO[0], "after_message": theirs.message},
+        ),
+    ),
     "GET /api/v1/tasks": (
         Attempt(200),
         Attempt(200, query=_cursor),
@@ -224,6 +241,12 @@ ATTEMPTS: dict[str, tuple[Attempt, ...]] = {
         Attempt(
             400, ("TaskRequest.conversation",), "conversation",
             body=lambda theirs, own: {"agent": own.agent, "input": "Hi", "conversation": theirs.conversation},
+        ),
+        Attempt(
+            400, ("TaskRequest.after_message",), "after_message",
+            body=lambda theirs, own: {
+                "agent": own.agent, "input": "Hi", "conversation": own.conversation, "after_message": theirs.message,
+            },
         ),
         Attempt(
             202, ("TaskRequest.idempotency_key",), own=True,
@@ -442,9 +465,11 @@ FORMS: dict[type[Any], tuple[set[str], set[str]]] = {
     comparison_forms.ComparisonInput: ({"input_set"}, {"left", "right"}),
     revision_forms.TrafficInput: (set(), {"shares"}),
     revision_forms.RollBackInput: (set(), {"publication"}),
-    forms.ConversationInput: ({"agent"}, {"title", "metadata"}),
+    forms.ConversationInput: ({"agent"}, {"title", "metadata", "when_busy"}),
+    forms.ConversationChange: ({"agent", "head"}, {"title", "metadata", "when_busy"}),
     forms.ConversationFilter: ({"agent"}, set()),
-    forms.MessageInput: (set(), {"role", "content"}),
+    forms.MessageInput: ({"after_message"}, {"role", "content"}),
+    forms.MessageFilter: ({"head"}, {"all"}),
     forms.TaskFilter: ({"agent", "conversation"}, {"state", "created_after", "created_before"}),
     usage_forms.UsageFilter: ({"key", "agent", "model"}, {"from", "to", "interval", "format", "group_by"}),
     usage_forms.GpuFilter: ({"model"}, {"from", "to", "interval", "format"}),
@@ -456,8 +481,9 @@ FORMS: dict[type[Any], tuple[set[str], set[str]]] = {
     webhook_forms.RotateInput: (set(), {"overlap_s"}),
     webhook_forms.DeliveryFilter: (set(), {"state"}),
     requests.TaskRequest: (
-        {"agent", "conversation", "idempotency_key"},
+        {"agent", "conversation", "after_message", "idempotency_key"},
         {
+            "when_busy",
             "input",
             "messages",
             "embed",
