@@ -20,6 +20,7 @@ from agents.announcing import ENDED_COLUMNS, announcing
 from agents.branches import Busy, Moved
 from agents.faces.placing import LOCK, Waiting, place, write
 from agents.lifecycle import OPEN, TaskState
+from agents.message_paths import STEP
 from agents.postgres import with_settings
 from agents.problems import unavailable
 
@@ -71,7 +72,7 @@ POOLS = "SELECT slug, created_at FROM orchestrator_pool WHERE tenant_id IS NULL 
 
 # The branch that ends at the head, or at another message (`after`), or none of it (`anew`). With the revision of an agent that the
 # conversation's last task had: by an aggregate, so that tasks are found by conversation.
-HISTORY = """
+HISTORY = f"""
     WITH RECURSIVE start AS (
         SELECT c.id, c.when_busy, a.id AS found, a.role, a.parent_number AS parent,
                CASE WHEN %(anew)s THEN NULL WHEN %(after)s::uuid IS NULL THEN c.head_number ELSE a.number END AS number
@@ -80,8 +81,7 @@ HISTORY = """
     ), path AS (
         SELECT m.number, m.parent_number FROM start s JOIN agents_message m ON m.conversation_id = s.id AND m.number = s.number
         UNION ALL
-        SELECT m.number, m.parent_number FROM path p
-        JOIN agents_message m ON m.conversation_id = %(conversation)s AND m.number = p.parent_number
+        SELECT m.number, m.parent_number FROM path p CROSS JOIN LATERAL ({STEP}) m
     )
     SELECT s.id, s.number, s.found, s.role, s.parent,
            (SELECT (array_agg(t.revision_id ORDER BY t.id DESC))[1] FROM agents_task t

@@ -130,7 +130,7 @@ async def test_a_deadline_that_cannot_be_met_is_refused_and_leaves_nothing(
         patient = await client.post(TASKS, json={**ASK, "deadline_s": 60})
         assert (patient.status_code, (await worker.queue.signals()).waiting) == (202, 1)
         redis.delete(keys.outlook(web.scene.pool.slug))
-        assert (await client.post(TASKS, json=hasty)).status_code == 202  # nobody knows: it may be met
+        assert (await client.post(TASKS, json=hasty[0])).status_code == 202  # nobody knows: it may be met
     async with connect(web, web.scene.ann.headers) as socket:
         told(earliest=((in_s(redis, 40), 4),))
         session = Client(socket)
