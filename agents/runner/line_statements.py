@@ -4,8 +4,9 @@ from __future__ import annotations
 
 # Ends that were not written by the recorder, which says so itself.
 SETTLE = """
-    UPDATE agents_reply r SET over = true FROM agents_task t
-    WHERE NOT r.over AND t.id = r.task_id AND t.finished_at IS NOT NULL
+    UPDATE agents_reply SET over = true WHERE task_id IN (
+        SELECT r.task_id FROM agents_reply r JOIN agents_task t ON t.id = r.task_id
+        WHERE NOT r.over AND t.finished_at IS NOT NULL FOR UPDATE OF r SKIP LOCKED)
 """
 
 SUPERSEDED = """
