@@ -219,7 +219,7 @@ class MessageInline(ReadOnlyInline):
     """A conversation's messages."""
 
     model = Message
-    fields = ("number", "role", "content", "task", "created_at")
+    fields = ("number", "parent_number", "role", "content", "interrupted", "task", "created_at")
     readonly_fields = fields
 
 
@@ -235,8 +235,9 @@ class SummaryInline(ReadOnlyInline):
 class ConversationAdmin(ReadOnly):
     """Contexts."""
 
-    list_display = ("id", "title", "tenant", "agent", "created_at")
-    list_filter = ("tenant",)
+    list_display = ("id", "title", "tenant", "agent", "head_number", "when_busy", "created_at")
+    list_filter = ("tenant", "when_busy")
+    readonly_fields = ("head_number",)
     search_fields = ("id", "title")
     list_select_related = ("tenant", "agent")
     inlines: ClassVar = [SummaryInline, MessageInline]

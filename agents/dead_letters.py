@@ -12,7 +12,9 @@ from typing import Any
 
 import msgspec
 from django.db import transaction
+from django.db.models import Max
 
+from agents.conversation_models import Reply
 from agents.models import Conversation, Task, Turn
 from agents.money import allowance
 from agents.submissions import body_of, submission
@@ -98,6 +100,7 @@ def _accept(task: Task, *, now: datetime) -> tuple[Task, Turn]:
         rerun_of=dead,
     )
     allowed = allowance_of(dead, now=now)
+    _reply_again(dead, again)
     turn = Turn.objects.create(tenant_id=dead.tenant_id, task=again, queued_at=again.created_at, allowance=allowed)
     return again, turn
 
@@ -108,6 +111,25 @@ def allowance_of(dead: Task, *, now: datetime) -> dict[str, int] | None:
     left = [] if limit is None else [Decimal(limit)]
     allowed = allowance(left, prices=dead.pool.token_prices, now=now)
     return None if allowed is None else msgspec.to_builtins(allowed)
+
+
+def _reply_again(dead: Task, again: Task) -> None:
+    """It answers in the conversation what the dead letter was to answer."""
+    before = Reply.objects.for_tenant(dead.tenant_id).filter(task=dead).first()
+    if before is None or before.question_number is None:
+        return
+    replies = Reply.objects.for_tenant(dead.tenant_id).filter(conversation_id=before.conversation_id)
+    last = replies.aggregate(last=Max("number"))["last"]
+    Reply.objects.create(
+        tenant_id=dead.tenant_id,
+        task=again,
+        conversation_id=before.conversation_id,
+        number=last + 1,
+        line=again.pk,
+        said=before.said,
+        after_number=before.after_number,
+        question_number=before.question_number,
+    )
 
 
 def _said(dead: Task) -> str | list[dict[str, Any]]:

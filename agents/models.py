@@ -8,9 +8,11 @@ from django.core.validators import MaxValueValidator
 from django.db import models
 from django.db.models import F, Q
 
+import agents.conversation_models
 import agents.revision_models  # Django looks for models from here
 import agents.summary_models
 import agents.tool_models  # noqa: F401
+from agents.branches import WhenBusy
 from agents.lifecycle import DEAD_LETTER_CODES, OUTCOMES, TaskState
 from tenants.identifiers import new_id
 from tenants.scoping import TenantOwned
@@ -122,17 +124,34 @@ class AnswerLength(TenantOwned):
 
 
 class Conversation(TenantOwned):
-    """Ordered messages that outlive a task: the context."""
+    """Messages that outlive a task: the context. They are a tree; its head says which branch goes on."""
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
     agent = models.ForeignKey(Agent, null=True, blank=True, on_delete=models.PROTECT, related_name="conversations")
     title = models.CharField(max_length=200, blank=True)
     metadata = models.JSONField(default=dict, blank=True)
+    head_number = models.PositiveIntegerField(
+        null=True,
+        blank=True,
+        editable=False,
+        help_text="The message that the next one follows; a foreign key of Postgres.",
+    )
+    when_busy = models.CharField(
+        max_length=10,
+        choices=[(rule.value, rule.value) for rule in WhenBusy],
+        default=WhenBusy.QUEUE.value,
+        help_text="What a message does while a task of its branch has not ended, unless its request says otherwise.",
+    )
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
         ordering: ClassVar = ["-created_at"]
         indexes: ClassVar = [models.Index(fields=["tenant", "-created_at"])]
+        constraints: ClassVar = [
+            models.CheckConstraint(
+                condition=Q(when_busy__in=[rule.value for rule in WhenBusy]), name="conversation_when_busy_known"
+            )
+        ]
 
     def __str__(self) -> str:
         return self.title or str(self.id)
@@ -317,7 +336,7 @@ class Turn(TenantOwned):
 
 
 class Message(TenantOwned):
-    """One message of a conversation, numbered from 1."""
+    """One message of a conversation, numbered from 1 in the order of writing. It follows an earlier one, so there are no cycles."""
 
     ROLES: ClassVar = [(role, role) for role in ("system", "user", "assistant")]
 
@@ -325,18 +344,28 @@ class Message(TenantOwned):
     conversation = models.ForeignKey(Conversation, on_delete=models.CASCADE, related_name="messages")
     task = models.ForeignKey(Task, null=True, blank=True, on_delete=models.SET_NULL, related_name="messages")
     number = models.PositiveIntegerField()
+    parent_number = models.PositiveIntegerField(
+        null=True,
+        blank=True,
+        help_text="The message that it follows, of this conversation (a foreign key of Postgres); null: none.",
+    )
     role = models.CharField(max_length=10, choices=ROLES)
     content = models.TextField()
+    interrupted = models.BooleanField(
+        default=False, db_default=False, help_text="An answer that another message cut short."
+    )
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
         ordering: ClassVar = ["conversation", "number"]
         constraints: ClassVar = [
             models.UniqueConstraint(fields=["conversation", "number"], name="message_number_per_conversation"),
-            models.UniqueConstraint(
-                fields=["task"], condition=Q(role="assistant", task__isnull=False), name="message_one_answer_per_task"
+            models.CheckConstraint(
+                condition=Q(parent_number__isnull=True) | Q(parent_number__lt=F("number")),
+                name="message_follows_earlier",
             ),
         ]
+        indexes: ClassVar = [models.Index(fields=["conversation", "parent_number"], name="message_by_parent")]
 
     def __str__(self) -> str:
         return f"{self.role}: {self.content[:40]}"

@@ -207,6 +207,16 @@ def no_capacity(reason: str, retry_after_s: int) -> Problem:
     )
 
 
+def conversation_busy(task: object) -> Problem:
+    """409: a task of the conversation's branch has not ended, and the rule is to refuse what comes meanwhile."""
+    return Problem(
+        409,
+        "conversation_busy",
+        f"The task {task} of this conversation has not ended; wait for it, or send `when_busy`: queue, interrupt or roll_back.",
+        more={"task": str(task)},
+    )
+
+
 def deadline_too_early(expected: Mapping[str, float | None] | None) -> Problem:
     """422: the task would expire before a worker could begin it. `expected`: how long it would wait, in seconds."""
     least = f"at least {expected['low']:g} s" if expected else "longer"

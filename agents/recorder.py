@@ -1,7 +1,7 @@
 """The recorder: brings what happened in Redis to Postgres, in bulk. Safe to kill, and safe to run twice.
 
 A record is acknowledged (and only then leaves Redis) after its commit. A record that comes again changes nothing: an outcome is
-written only over an open state, and there is one answer message per task.
+written only over an open state, and so is its answer in a conversation.
 """
 
 from __future__ import annotations
@@ -17,10 +17,11 @@ import msgspec
 import psycopg
 
 from agents.announcing import ASK_HUMAN, ENDED_COLUMNS, announcing, announcing_waits
+from agents.answers import write_answers
 from agents.lifecycle import OPEN
 from agents.limits import Bill, Limits, bill
 from agents.postgres import with_settings
-from agents.recording import TurnChange, fold
+from agents.recording import ROWS, TurnChange, fold
 from agents.submissions import TOOLS_CHANNEL
 from agents.sweep import Sweep
 from taskqueue.async_budget import AsyncBudget
@@ -35,17 +36,6 @@ BLOCK_S = 1.0
 POOLS_EVERY_S = 1.0
 SWEEP_EVERY_S = 5.0
 RETRY_S = 0.5
-
-_ROWS = """
-    SELECT x.*, to_timestamp(nullif(claimed_ms, 0) / 1000.0) AS claimed_at,
-           to_timestamp(nullif(first_token_ms, 0) / 1000.0) AS token_at,
-           to_timestamp(nullif(finished_ms, 0) / 1000.0) AS ended_at
-    FROM jsonb_to_recordset(%(rows)s::jsonb) AS x(
-        turn uuid, task uuid, message uuid, state text, task_state text, goes_on bool, closes bool, attempts int, worker text,
-        claimed_ms bigint, first_token_ms bigint, finished_ms bigint, finish_reason text, error jsonb, prompt_tokens int,
-        completion_tokens int, cached_tokens int, text text, logprobs text, tool_calls jsonb,
-        attempt_log jsonb, context jsonb)
-"""
 
 # A turn's end is written once, so what it adds to its task is added once.
 _TURNED = """
@@ -95,7 +85,7 @@ _LEARN = f"""
 # Answers with what a task took beyond its reservation, where its tenant or its key has a limit of tokens: once, since only the one
 # end of a task is written.
 TASKS = f"""
-    WITH rows AS ({_ROWS}), turned AS ({_TURNED}), called AS ({_CALLED}),
+    WITH rows AS ({ROWS}), turned AS ({_TURNED}), called AS ({_CALLED}),
     waits AS ({_WAITS}), told AS ({announcing_waits("waits", "tools")}),
     shut AS (
     UPDATE agents_turn u SET state = r.state, finished_at = r.ended_at FROM rows r
@@ -120,26 +110,6 @@ TASKS = f"""
     FROM written w JOIN tenants_tenant n ON n.id = w.tenant_id LEFT JOIN tenants_apikey k ON k.id = w.api_key_id
     WHERE w.finished_at IS NOT NULL AND w.beyond <> 0
       AND n.tokens_per_minute + n.tokens_per_month + coalesce(k.tokens_per_minute + k.tokens_per_month, 0) > 0
-"""
-
-LOCK_CONVERSATIONS = f"""
-    WITH rows AS ({_ROWS})
-    SELECT c.id FROM agents_conversation c
-    WHERE c.id IN (SELECT t.conversation_id FROM rows r JOIN agents_task t ON t.id = r.task WHERE r.task_state = 'succeeded')
-    ORDER BY c.id FOR UPDATE
-"""
-
-MESSAGES = f"""
-    WITH rows AS ({_ROWS})
-    INSERT INTO agents_message (id, tenant_id, conversation_id, task_id, number, role, content, created_at)
-    SELECT r.message, t.tenant_id, t.conversation_id, t.id,
-           coalesce((SELECT max(m.number) FROM agents_message m WHERE m.conversation_id = t.conversation_id), 0)
-               + row_number() OVER (PARTITION BY t.conversation_id ORDER BY r.ended_at, t.id),
-           'assistant', coalesce(r.text, ''), r.ended_at
-    FROM rows r JOIN agents_task t ON t.id = r.task
-    WHERE r.task_state = 'succeeded' AND t.conversation_id IS NOT NULL
-      AND NOT EXISTS (SELECT 1 FROM agents_message m WHERE m.task_id = t.id AND m.role = 'assistant')
-    ON CONFLICT DO NOTHING
 """
 
 
@@ -269,8 +239,7 @@ async def _write(connection: psycopg.AsyncConnection, changes: Sequence[TurnChan
     rows = [{**msgspec.structs.asdict(change), "message": str(new_id())} for change in changes]
     arguments = {"rows": msgspec.json.encode(rows).decode(), "open": sorted(OPEN)}
     async with connection.transaction():
-        await connection.execute(LOCK_CONVERSATIONS, arguments)
-        await connection.execute(MESSAGES, arguments)
+        await write_answers(connection, arguments)
         ended = await (await connection.execute(TASKS, arguments)).fetchall()
         if any(change.goes_on for change in changes):
             await connection.execute("SELECT pg_notify(%s, '')", [TOOLS_CHANNEL])

@@ -46,6 +46,19 @@ class TurnChange(msgspec.Struct, kw_only=True):
     context: dict[str, int | None] | None = None
 
 
+ROWS = """
+    SELECT x.*, to_timestamp(nullif(claimed_ms, 0) / 1000.0) AS claimed_at,
+           to_timestamp(nullif(first_token_ms, 0) / 1000.0) AS token_at,
+           to_timestamp(nullif(finished_ms, 0) / 1000.0) AS ended_at
+    FROM jsonb_to_recordset(%(rows)s::jsonb) AS x(
+        turn uuid, task uuid, message uuid, state text, task_state text, goes_on bool, closes bool, attempts int, worker text,
+        claimed_ms bigint, first_token_ms bigint, finished_ms bigint, finish_reason text, error jsonb, prompt_tokens int,
+        completion_tokens int, cached_tokens int, text text, logprobs text, tool_calls jsonb,
+        attempt_log jsonb, context jsonb)
+"""
+"""The changes as rows, for the statements that write them."""
+
+
 def fold(records: Iterable[Record]) -> list[TurnChange]:
     """One change per turn: the last state, the first claim, the outcome if there is one. One more where its task is closed."""
     changes: dict[tuple[str, bool], TurnChange] = {}

@@ -13,7 +13,7 @@ from django.utils import timezone
 
 from agents.context_settings import checked_context
 from agents.lifecycle import TaskState
-from agents.models import Agent, AgentRevision, Conversation, Message, Task, Turn
+from agents.models import Agent, AgentRevision, Conversation, Task, Turn
 from agents.money import require_priced
 from agents.output_forms import checked, converted, given, require_guiding, stored
 from agents.problems import FieldError, Problem, bad_field, not_found
@@ -215,16 +215,6 @@ def archive_agent(*, agent: Agent) -> None:
         raise StandsForPool(agent)
     Agent.objects.for_tenant(agent.tenant_id).filter(pk=agent.pk, archived_at__isnull=True).update(
         archived_at=timezone.now()
-    )
-
-
-@transaction.atomic
-def append_message(*, conversation: Conversation, role: str, content: str) -> Message:
-    """The next message of a conversation."""
-    locked = Conversation.objects.for_tenant(conversation.tenant_id).select_for_update().get(pk=conversation.pk)
-    last = locked.messages.aggregate(last=Max("number"))["last"] or 0
-    return Message.objects.create(
-        tenant_id=conversation.tenant_id, conversation=locked, number=last + 1, role=role, content=content
     )
 
 

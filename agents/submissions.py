@@ -13,6 +13,8 @@ from taskqueue.messages import ChatMessage, SamplingParams, Submission, TurnBody
 
 TOOLS_CHANNEL = "opsite_tools"
 """Postgres' NOTIFY: there are tool calls to make."""
+CONVERSATIONS_CHANNEL = "opsite_conversations"
+"""Postgres' NOTIFY: a task that waited for its conversation may run, or one is to end for another."""
 CHARS_PER_TOKEN = 4
 """A rough estimate before the tokenizer has seen the prompt; fair share corrects it when the turn ends."""
 

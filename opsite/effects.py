@@ -19,6 +19,7 @@ from django.conf import settings
 from agents.faces.context import Context
 from agents.faces.shares import Share, share_of_each
 from agents.runner.chore import Runner
+from agents.runner.lines import run_conversations
 from batches.runner.chore import run_batches
 from batches.runner.tidy import tidy_files
 from billing.budgets import watch as watch_budgets
@@ -45,6 +46,7 @@ async def _tools(context: Context, stop: asyncio.Event) -> None:
 
 CHORES: dict[str, Chore] = {
     "tools": _tools,
+    "conversations": run_conversations,
     "webhooks": deliver,
     "schedules": fire_schedules,
     "comparisons": run_comparisons,

@@ -18,6 +18,7 @@ from taskqueue.messages import (
     Event,
     EventKind,
     Finish,
+    Held,
     OutcomeState,
     PoolSignals,
     Record,
@@ -95,6 +96,9 @@ class AsyncQueue:
 
     async def enqueue(self, submissions: Sequence[Submission]) -> list[Enqueued]:
         return await self._run_all([calls.enqueue(submission) for submission in submissions]) if submissions else []
+
+    async def hold(self, tasks: Sequence[Held]) -> list[Enqueued]:
+        return await self._run_all([calls.hold(held) for held in tasks]) if tasks else []
 
     async def place(self, turn: str) -> Place | None:
         return await self._run(calls.place(turn))

@@ -19,6 +19,7 @@ from taskqueue.messages import (
     Enqueued,
     EventKind,
     Finish,
+    Held,
     OutcomeState,
     PoolSignals,
     Record,
@@ -72,6 +73,21 @@ def enqueue(submission: Submission) -> Call[Enqueued]:
         int(submission.is_new),
     )
     return Call(script("enqueue"), args, _enqueued)
+
+
+def hold(held: Held) -> Call[Enqueued]:
+    """A task waits for its conversation."""
+    args = (
+        held.task,
+        held.tenant,
+        held.before,
+        held.max_waiting,
+        held.key,
+        held.before_of_key,
+        held.key_max_waiting,
+        held.inbox,
+    )
+    return Call(script("hold"), args, _enqueued)
 
 
 def place(turn: str) -> Call[Place | None]:

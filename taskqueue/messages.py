@@ -192,6 +192,23 @@ class Submission(msgspec.Struct, frozen=True, kw_only=True):
     is_new: bool = False
 
 
+class Held(msgspec.Struct, frozen=True, kw_only=True):
+    """A task that waits for another one of its conversation, and is not enqueued yet.
+
+    `before` and `before_of_key`: how many of the tenant and of the API key wait so already; they count to `max_waiting` and
+    `key_max_waiting` (0: none). `inbox` as in `Submission`.
+    """
+
+    task: str
+    tenant: str
+    key: str = ""
+    before: int = 0
+    before_of_key: int = 0
+    max_waiting: int = 0
+    key_max_waiting: int = 0
+    inbox: str = ""
+
+
 class Enqueued(msgspec.Struct, frozen=True):
     """The queue's answer: `accepted`, `known` (it is already there), `full` (the tenant's limit), `key_full` (the API key's),
     `busy` (the pool's bound), `no_capacity` (the pool can have no worker: `reason`) or `too_late` (it could not start before its

@@ -16,6 +16,7 @@ from taskqueue.messages import (
     Event,
     EventKind,
     Finish,
+    Held,
     OutcomeState,
     PoolSignals,
     Record,
@@ -35,6 +36,10 @@ class AsyncQueuePort(Protocol):
     # -- for those who submit ------------------------------------------------------------------
     async def enqueue(self, submissions: Sequence[Submission]) -> list[Enqueued]:
         """Put turns into the queue in one pipeline; answers in the same order."""
+        ...
+
+    async def hold(self, tasks: Sequence[Held]) -> list[Enqueued]:
+        """Begin the streams of tasks that wait for their conversations; refused where a limit of waiting tasks is reached."""
         ...
 
     async def place(self, turn: str) -> Place | None:

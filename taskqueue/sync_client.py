@@ -20,6 +20,7 @@ from taskqueue.messages import (
     Event,
     EventKind,
     Finish,
+    Held,
     OutcomeState,
     PoolSignals,
     Record,
@@ -75,6 +76,9 @@ class Queue:
 
     def enqueue(self, submissions: Sequence[Submission]) -> list[Enqueued]:
         return self._run_all([calls.enqueue(submission) for submission in submissions]) if submissions else []
+
+    def hold(self, tasks: Sequence[Held]) -> list[Enqueued]:
+        return self._run_all([calls.hold(held) for held in tasks]) if tasks else []
 
     def place(self, turn: str) -> Place | None:
         return self._run(calls.place(turn))

@@ -49,7 +49,24 @@ class Party:
             **more,
         )
         Turn.objects.create(tenant=self.tenant, task=task, queued_at=timezone.now())
+        if task.conversation is not None:
+            self._ask(task, task.conversation)
         return task
+
+    def _ask(self, task: Task, conversation: Conversation) -> None:
+        """The task's message stands in the conversation, and it answers it."""
+        from agents.conversation_models import Reply
+        from agents.conversations import append_message
+
+        after = conversation.messages.order_by("number").last()
+        question = append_message(
+            conversation=conversation, role="user", content="hi", after=None if after is None else after.pk
+        )
+        type(question).objects.for_tenant(self.tenant).filter(pk=question.pk).update(task=task)
+        Reply.objects.create(
+            tenant=self.tenant, task=task, conversation=conversation, number=question.number, line=task.pk, said=1,
+            after_number=question.parent_number, question_number=question.number,
+        )  # fmt: skip
 
 
 @dataclass(frozen=True)

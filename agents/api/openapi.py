@@ -55,6 +55,7 @@ CONFLICTS = {
     ("put", "/api/v1/agents/{slug}/traffic"),
     ("post", "/api/v1/agents/{slug}/roll-back"),
     ("delete", "/api/v1/conversations/{id}"),
+    ("post", "/api/v1/conversations/{id}/messages"),
     ("post", "/api/v1/tools"),
     ("patch", "/api/v1/tools/{name}"),
     ("delete", "/api/v1/tools/{name}"),
@@ -146,7 +147,7 @@ PATHS: dict[str, Any] = {
                     **content(ref("TaskInQueue")),
                 }
             },
-            400, 413, 422, 429,
+            400, 409, 413, 422, 429,
             body="TaskRequest",
             parameters=[IDEMPOTENCY_KEY],
         )

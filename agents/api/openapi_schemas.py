@@ -76,7 +76,18 @@ _DETAILS: dict[str, dict[str, Schema]] = {
         },
         "conversation": {
             "format": "uuid",
-            "description": "Its messages come before the input; both sides are appended.",
+            "description": "The messages of its branch come before the input; both sides are appended.",
+        },
+        "after_message": {
+            "type": ["string", "null"],
+            "format": "uuid",
+            "description": "The message of the conversation that this goes on from, in place of its head; null: its start. Without "
+            "`input` and `messages` that message, a user's, is answered anew. Such a task waits for no other.",
+        },
+        "when_busy": {
+            "description": "What becomes of it while a task of the conversation's branch has not ended: it waits (`queue`), is "
+            "refused with 409 (`refuse`), or has that task cancelled and goes on behind what it has said (`interrupt`) or from "
+            "where it began (`roll_back`). Left out: as the conversation has it.",
         },
         "parameters": {"allOf": [ref("SamplingParams")], "description": "Over the agent's, which are over the pool's."},
         "context": {
@@ -362,7 +373,8 @@ def schemas() -> dict[str, Schema]:
             field: {**_required(asked), **_DETAILS.get(name, {}).get(field, {})}
             for field, asked in schema["properties"].items()
         }
-    requests["TaskRequest"]["oneOf"] = [{"required": [way]} for way in ("input", "messages", "prompt")]
+    ways = [{"required": [way]} for way in ("input", "messages", "prompt")]
+    requests["TaskRequest"]["oneOf"] = [*ways, {"required": ["after_message"], "not": {"anyOf": ways}}]
     return {**_ANSWERS, **requests}
 
 

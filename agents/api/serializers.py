@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any, cast
+from uuid import UUID
 
 from django.http import QueryDict
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from agents.api.pagination import CursorPages
+from agents.branches import WhenBusy
 from agents.models import Agent, AgentRevision, Conversation, Message, Task
 from agents.output_forms import given
 from agents.problems import bad_field
@@ -134,13 +136,17 @@ class AgentChange(Form):
 
 
 class ConversationSerializer(serializers.ModelSerializer[Conversation]):
-    """Ordered messages that outlive a task."""
+    """Messages that outlive a task, in branches."""
 
     agent = serializers.SlugRelatedField[Any](slug_field="slug", read_only=True, allow_null=True)
+    head = serializers.UUIDField(
+        read_only=True, allow_null=True, help_text="The message that the next one follows; null while there is none."
+    )
 
     class Meta:
         model = Conversation
-        fields = ("id", "title", "agent", "metadata", "created_at")
+        fields = ("id", "title", "agent", "metadata", "head", "when_busy", "created_at")
+        read_only_fields = ("when_busy",)
 
 
 class AgentFilter(QueryForm):
@@ -155,14 +161,46 @@ class ConversationInput(Form):
     title = serializers.CharField(max_length=200, allow_blank=True, required=False)
     agent = serializers.SlugField(required=False)
     metadata = serializers.DictField(required=False)
+    when_busy = serializers.ChoiceField(
+        choices=[rule.value for rule in WhenBusy],
+        required=False,
+        help_text="What a task does while one before it has not ended, unless its request says otherwise.",
+    )
+
+
+class ConversationChange(ConversationInput):
+    """A change: what is left out stays."""
+
+    head = serializers.UUIDField(required=False, help_text="The message that the next one is to follow.")
 
 
 class MessageSerializer(serializers.ModelSerializer[Message]):
-    """One message; `number` orders the conversation."""
+    """One message; `number` is the order of writing. `parents` and `siblings` come with the context, by number."""
+
+    parent = serializers.SerializerMethodField()  # type: ignore[assignment]  # the metaclass takes it from the class
+    siblings = serializers.SerializerMethodField()
 
     class Meta:
         model = Message
-        fields = ("id", "number", "role", "content", "task", "created_at")
+        fields = ("id", "number", "parent", "siblings", "role", "content", "interrupted", "task", "created_at")
+
+    @extend_schema_field({"type": ["string", "null"], "format": "uuid"})
+    def get_parent(self, message: Message) -> UUID | None:
+        """The message that it follows; null where it begins the conversation."""
+        return cast("UUID | None", self.context["parents"].get(message.parent_number))
+
+    def get_siblings(self, message: Message) -> list[UUID]:
+        """All messages that follow the same one, this one included, in the order of writing."""
+        return cast("list[UUID]", self.context["siblings"][message.parent_number])
+
+
+class MessageFilter(QueryForm):
+    """Which messages are listed."""
+
+    head = serializers.UUIDField(
+        required=False, help_text="The branch that ends at this message, in place of the conversation's head."
+    )
+    all = serializers.BooleanField(required=False, default=False, help_text="True: the messages of all branches.")
 
 
 class MessageInput(Form):
@@ -170,6 +208,11 @@ class MessageInput(Form):
 
     role = serializers.ChoiceField(choices=Message.ROLES)
     content = serializers.CharField(trim_whitespace=False)
+    after_message = serializers.UUIDField(
+        required=False,
+        allow_null=True,
+        help_text="The message that it follows, in place of the conversation's head; null: none.",
+    )
 
 
 class ConversationFilter(QueryForm):

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import Any, TypeVar, cast
 
-from django.db.models import Model, QuerySet
+from django.db.models import Model, OuterRef, QuerySet, Subquery
 from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema_view
 from rest_framework import mixins, serializers, status, viewsets
 from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
+from rest_framework.utils.urls import replace_query_param
 
-from agents import services
+from agents import conversations, services
 from agents.api import serializers as forms
 from agents.api.authentication import KeyUser
 from agents.api.pagination import HighestNumberFirst
 from agents.api.tool_forms import StepSerializer
-from agents.models import Agent, Conversation, Task
+from agents.branches import WhenBusy
+from agents.models import Agent, Conversation, Message, Task
 from agents.problems import bad_field
 from tenants.models import ApiKey, Tenant
 
@@ -126,7 +129,11 @@ class ConversationViewSet(mixins.RetrieveModelMixin, Listed[Conversation]):
     filters = forms.ConversationFilter
 
     def get_queryset(self) -> QuerySet[Conversation]:
-        return Conversation.objects.for_tenant(tenant_of(self.request)).select_related("agent")
+        head = Message.objects.for_tenant(tenant_of(self.request)).filter(
+            conversation=OuterRef("pk"), number=OuterRef("head_number")
+        )
+        rows = Conversation.objects.for_tenant(tenant_of(self.request)).select_related("agent")
+        return rows.annotate(head=Subquery(head.values("pk")))
 
     def filtered(self, rows: QuerySet[Conversation], asked: dict[str, Any]) -> QuerySet[Conversation]:
         return rows.filter(agent__slug=asked["agent"]) if "agent" in asked else rows
@@ -151,23 +158,30 @@ class ConversationViewSet(mixins.RetrieveModelMixin, Listed[Conversation]):
             agent=self._agent(data.get("agent")),
             title=data.get("title", ""),
             metadata=data.get("metadata", {}),
+            when_busy=data.get("when_busy", WhenBusy.QUEUE.value),
         )
-        return Response(self.get_serializer(conversation).data, status=status.HTTP_201_CREATED)
+        return Response(self._shown(conversation), status=status.HTTP_201_CREATED)
+
+    def _shown(self, conversation: Conversation) -> Any:
+        return self.get_serializer(self.get_queryset().get(pk=conversation.pk)).data
 
     @extend_schema(
         summary="Change a conversation",
-        request=forms.ConversationInput,
+        request=forms.ConversationChange,
         responses={200: forms.ConversationSerializer},
     )
     def partial_update(self, request: Request, pk: str) -> Response:
-        data = parsed(forms.ConversationInput(data=request.data))
+        data = parsed(forms.ConversationChange(data=request.data))
         conversation = self.get_object()
         if "agent" in data:
             conversation.agent = self._agent(data["agent"])
         conversation.title = data.get("title", conversation.title)
         conversation.metadata = data.get("metadata", conversation.metadata)
-        conversation.save()
-        return Response(self.get_serializer(conversation).data)
+        conversation.when_busy = data.get("when_busy", conversation.when_busy)
+        if "head" in data:
+            conversations.choose_head(conversation=conversation, head=data["head"])
+        conversation.save(update_fields=["agent", "title", "metadata", "when_busy"])
+        return Response(self._shown(conversation))
 
     @extend_schema(summary="Delete a conversation", responses={204: None})
     def destroy(self, request: Request, pk: str) -> Response:
@@ -175,8 +189,9 @@ class ConversationViewSet(mixins.RetrieveModelMixin, Listed[Conversation]):
         return Response(status=status.HTTP_204_NO_CONTENT)
 
     @extend_schema(
-        summary="List messages, the newest first",
+        summary="List the messages of a branch, the newest first",
         methods=["GET"],
+        parameters=[forms.MessageFilter],
         responses={200: forms.MessageSerializer(many=True)},
     )
     @extend_schema(
@@ -189,10 +204,47 @@ class ConversationViewSet(mixins.RetrieveModelMixin, Listed[Conversation]):
     def messages(self, request: Request, pk: str) -> Response:
         conversation = self.get_object()
         if request.method == "GET":
-            return self.page_of(conversation.messages.all(), forms.MessageSerializer)
+            asked = parsed(forms.MessageFilter(data=request.query_params))
+            if asked["all"]:
+                return self._page(conversation, conversation.messages.all())
+            head = conversation.head_number
+            if "head" in asked:
+                head = conversations.message_of(conversation, asked["head"], field="head").number
+            page = self._page(conversation, conversations.branch(conversation, head))
+            if (
+                page.data["next"] and "head" not in asked
+            ):  # the next page is of this branch, whatever is chosen meanwhile
+                page.data["next"] = replace_query_param(
+                    page.data["next"], "head", conversations.ids_of(conversation, [head])[head]
+                )
+            return page
         data = parsed(forms.MessageInput(data=request.data))
-        message = services.append_message(conversation=conversation, role=data["role"], content=data["content"])
-        return Response(forms.MessageSerializer(message).data, status=status.HTTP_201_CREATED)
+        message = conversations.append_message(
+            conversation=conversation,
+            role=data["role"],
+            content=data["content"],
+            after=data.get("after_message", conversations.HEAD),
+        )
+        (shown,) = self._messages(conversation, [message])
+        return Response(shown, status=status.HTTP_201_CREATED)
+
+    @extend_schema(
+        summary="List the branches by their last messages, the newest first",
+        responses={200: forms.MessageSerializer(many=True)},
+    )
+    @action(detail=True, pagination_class=HighestNumberFirst)
+    def branches(self, request: Request, pk: str) -> Response:
+        conversation = self.get_object()
+        parsed(forms.QueryForm(data=request.query_params))
+        return self._page(conversation, conversations.leaves(conversation))
+
+    def _page(self, conversation: Conversation, rows: QuerySet[Any]) -> Response:
+        return self.get_paginated_response(self._messages(conversation, self.paginate_queryset(rows) or []))
+
+    def _messages(self, conversation: Conversation, messages: Sequence[Message]) -> Any:
+        parents = conversations.ids_of(conversation, (message.parent_number for message in messages))
+        known = {"parents": parents, "siblings": conversations.siblings(conversation, messages)}
+        return forms.MessageSerializer(messages, many=True, context=known).data
 
 
 class TaskViewSet(Listed[Task]):

@@ -15,19 +15,29 @@ from collections import defaultdict
 from collections.abc import Sequence
 from contextlib import suppress
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import psycopg
 
+from agents.branches import Busy
 from agents.faces.admission import Admission
-from agents.faces.database import Database, Row
+from agents.faces.database import Committed, Database, Row
+from agents.faces.placing import Waiting
 from agents.limits import Bill, joint, seconds
-from agents.problems import Problem, deadline_too_early, no_capacity, pool_busy, too_many_waiting, unavailable
+from agents.problems import (
+    Problem,
+    conversation_busy,
+    deadline_too_early,
+    no_capacity,
+    pool_busy,
+    too_many_waiting,
+    unavailable,
+)
 from agents.waits import range_of
 from taskqueue.buckets import Reading
 from taskqueue.failures import QueueRefused, QueueUnavailable
 from taskqueue.inbox import EventHub
-from taskqueue.messages import Enqueued, Submission
+from taskqueue.messages import Enqueued, Held, Submission
 from taskqueue.outlook import Place, expected_wait
 
 GROUP_MAX = 256
@@ -49,12 +59,17 @@ class Candidate(NamedTuple):
 class Accepted(NamedTuple):
     """`created_at` is None where an equal request (by idempotency key) had been accepted before; that costs nothing.
 
-    `place`: where it stands in the queue, if the queue has answered.
+    `place`: where it stands in the queue, if the queue has answered. `waits`: for its conversation.
     """
 
     created_at: datetime | None
     readings: tuple[Reading, ...] = ()
     place: Place | None = None
+    waits: bool = False
+
+
+class ConversationMoved(Exception):
+    """The conversation went on since its past was read: read it anew, and ask again."""
 
 
 class _Asked(NamedTuple):
@@ -143,10 +158,11 @@ class Acceptance:
         await self._hub.reach()  # a queue that is away refuses before anything is written
         rows = [candidate.row for asked in group for candidate in asked.candidates]
         conversations = {row["conversation"] for row in rows if row["conversation"] is not None}
-        created = await self._db.accept(rows, sorted(conversations))
-        earlier = [asked for asked in group if not created.keys() >= set(asked.ids)]
+        committed = await self._db.accept(rows, sorted(conversations))
+        group = await self._without_refused(group, committed)
+        earlier = [asked for asked in group if not committed.created.keys() >= set(asked.ids)]
         # Where some of a set were met and some not, its key was used for another set: the look at the earlier ones will say so.
-        halves = [task for asked in earlier for task in asked.ids if task in created]
+        halves = [task for asked in earlier for task in asked.ids if task in committed.created]
         if halves:
             await self._db.withdraw(halves)
         await self._admission.refund(asked.bill for asked in earlier)
@@ -154,15 +170,36 @@ class Acceptance:
             _answer(asked, (Accepted(None),) * len(asked.candidates))
         by_pool: defaultdict[str, list[_Asked]] = defaultdict(list)
         for asked in group:
-            if created.keys() >= set(asked.ids):
+            if committed.created.keys() >= set(asked.ids):
                 by_pool[asked.candidates[0].pool].append(asked)
         for pool, entries in by_pool.items():
-            await self._enqueue(pool, entries, created)
+            await self._enqueue(pool, entries, committed)
 
-    async def _enqueue(self, pool: str, entries: list[_Asked], created: dict[uuid.UUID, Any]) -> None:
+    async def _without_refused(self, group: list[_Asked], committed: Committed) -> list[_Asked]:
+        """Those whose conversations have a place for them; the others are told why not."""
+        if not committed.refused:
+            return group
+        left = []
+        for asked in group:
+            why = next((committed.refused[task] for task in asked.ids if task in committed.refused), None)
+            if why is None:
+                left.append(asked)
+                continue
+            if others := [task for task in asked.ids if task in committed.created]:
+                await self._db.withdraw(others)
+            await self._refuse([asked], conversation_busy(why.task) if isinstance(why, Busy) else ConversationMoved())
+        return left
+
+    async def _enqueue(self, pool: str, entries: list[_Asked], committed: Committed) -> None:
         queue = self._hub.queue(pool)
+        created, waiting = committed.created, committed.waiting
+        asking = [one.submission for asked in entries for one in asked.candidates]
+        later = [(one, waiting[task]) for one in asking if (task := uuid.UUID(one.task)) in waiting] if waiting else []
+        now = [one for one in asking if uuid.UUID(one.task) not in waiting] if later else asking
         try:
-            verdicts = iter(await queue.enqueue([one.submission for asked in entries for one in asked.candidates]))
+            verdicts = dict(zip([one.turn for one in now], await queue.enqueue(now), strict=True))
+            held = await queue.hold([_held(one, how) for one, how in later])
+            verdicts |= zip([one.turn for one, _ in later], held, strict=True)
         except QueueRefused:
             await self._db.withdraw([task for asked in entries for task in asked.ids])
             await self._refuse(entries, unavailable("The queue"))
@@ -171,16 +208,21 @@ class Acceptance:
             # Whether Redis took them in is not known, and an equal request may have been answered meanwhile: a task that is
             # committed is accepted. The sweep enqueues what Redis does not know.
             for asked in entries:
-                _answer(asked, tuple(Accepted(created[task]) for task in asked.ids))
+                _answer(asked, tuple(Accepted(created[task], waits=task in waiting) for task in asked.ids))
             return
         refused: list[tuple[_Asked, Enqueued]] = []
         half_in: list[str] = []
         for asked in entries:
-            answers = [next(verdicts) for _ in asked.candidates]
+            answers = [verdicts[candidate.submission.turn] for candidate in asked.candidates]
             is_in = [answer.verdict in {"accepted", "known"} for answer in answers]
             if all(is_in):
                 places = zip(asked.ids, answers, strict=True)
-                _answer(asked, tuple(Accepted(created[task], place=answer.place) for task, answer in places))
+                _answer(
+                    asked,
+                    tuple(
+                        Accepted(created[task], place=answer.place, waits=task in waiting) for task, answer in places
+                    ),
+                )
             else:
                 refused.append((asked, answers[is_in.index(False)]))
                 half_in += [one.submission.turn for one, yes in zip(asked.candidates, is_in, strict=True) if yes]
@@ -189,7 +231,9 @@ class Acceptance:
             for asked, enqueued in refused:
                 asks = asked.candidates[0].submission
                 owner = asks.key if enqueued.verdict == "key_full" else asks.tenant
-                if enqueued.verdict != "too_late":  # another one may have more time
+                if enqueued.verdict != "too_late" and not waiting.keys() & set(
+                    asked.ids
+                ):  # another one may have more time
                     self._closed[pool, owner] = (time.monotonic() + CLOSED_S, enqueued)
                 await self._refuse([asked], _no_place(asked.candidates[0], enqueued))
         if half_in:  # only now: what is recorded of a task that is withdrawn changes nothing
@@ -217,6 +261,20 @@ def _no_place(candidate: Candidate, refused: Enqueued) -> Problem:
     if refused.verdict == "key_full":
         return too_many_waiting(candidate.submission.key_max_waiting, retry_after_s, owner="this API key")
     return too_many_waiting(candidate.submission.max_waiting, retry_after_s)
+
+
+def _held(asks: Submission, waiting: Waiting) -> Held:
+    """What takes another one's place adds nothing to what waits, and is refused by no limit of it."""
+    return Held(
+        task=asks.task,
+        tenant=asks.tenant,
+        key=asks.key,
+        before=waiting.of_tenant - 1,
+        before_of_key=waiting.of_key - 1,
+        max_waiting=0 if waiting.replaces else asks.max_waiting,
+        key_max_waiting=0 if waiting.replaces else asks.key_max_waiting,
+        inbox=asks.inbox,
+    )
 
 
 def _answer(asked: _Asked, accepted: tuple[Accepted, ...]) -> None:

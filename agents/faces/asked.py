@@ -24,15 +24,20 @@ from agents.problems import bad_field
 
 
 class Past(NamedTuple):
-    """A conversation, its messages, and the revision of the agent that its last task had.
+    """A conversation, the messages of its branch, and the revision of the agent that its last task had.
 
-    `ids` are those of the messages; a summary that stands for others has none (the empty one).
+    `ids` are those of the messages; a summary that stands for others has none (the empty one). `after` is the number of the
+    message that what is said now follows; None at the start. `branches`: the request says so, and it is not simply the head.
+    `question`: nothing is said, this message is answered anew.
     """
 
     conversation: uuid.UUID | None = None
     messages: Sequence[dict[str, Any]] = ()
     revision: uuid.UUID | None = None
     ids: Sequence[str] = ()
+    after: int | None = None
+    branches: bool = False
+    question: int | None = None
 
 
 def input_of(
@@ -41,7 +46,7 @@ def input_of(
     """All that the model is sent, and the messages among it that come with this request."""
     if request.prompt is not UNSET:
         return plain_prompt(request, request.prompt, system_prompt=agent.system_prompt), []
-    said = _said(request)
+    said = [] if past.question else _said(request)
     before = preface(agent.system_prompt, response)
     continued = response.history if response else ()
     return [*([before] if before else []), *continued, *past.messages, *said], said
@@ -107,18 +112,46 @@ def setting_of(agent: AgentRef, request: TaskRequest) -> ContextSetting | None:
     return context_settings.setting_of(agent.context, asked)
 
 
-async def past_of(context: Context, principal: Principal, conversation: str | None, agent: AgentRef) -> Past:
-    """What was said before in the tenant's conversation; nothing where there is none."""
-    if conversation is None:
+async def past_of(context: Context, principal: Principal, request: TaskRequest, agent: AgentRef) -> Past:
+    """What was said before in the tenant's conversation, on the branch that is meant; nothing where there is none."""
+    if request.conversation is None:
+        for name in ("after_message", "when_busy"):
+            if getattr(request, name) is not UNSET:
+                raise bad_field(name, "goes with `conversation` only")
         return Past()
-    try:
-        row = await context.db.one(database.HISTORY, agent.id, principal.tenant, uuid.UUID(conversation))
-    except ValueError:
-        row = None
-    if row is None:
+    branches = request.after_message is not UNSET
+    if branches and request.when_busy is not UNSET:
+        raise bad_field("when_busy", "a task with `after_message` waits for no other; leave one of them out")
+    after = request.after_message if isinstance(request.after_message, str) else None
+    rows = await context.db.all(
+        database.HISTORY,
+        agent=agent.id,
+        tenant=principal.tenant,
+        conversation=_id(request.conversation, field="conversation", what="conversation"),
+        after=None if after is None else _id(after, field="after_message", what="message in the conversation"),
+        anew=branches and after is None,
+    )
+    if not rows:
         raise bad_field("conversation", "there is no such conversation")
+    (row,) = rows
+    if after is not None and row["found"] is None:
+        raise bad_field("after_message", "there is no such message in the conversation")
     ids = [message.pop("id") for message in row["messages"]]
-    return Past(row["id"], row["messages"], row["revision"], ids)
+    past = Past(row["id"], row["messages"], row["revision"], ids, row["number"], branches)
+    if after is None or request.input is not None or request.messages is not None:
+        return past
+    if row["role"] == "assistant":
+        raise bad_field(
+            "input", "that message is an answer: say something, or name the message whose answer you want anew"
+        )
+    return past._replace(after=row["parent"], question=row["number"])
+
+
+def _id(name: str, *, field: str, what: str) -> uuid.UUID:
+    try:
+        return uuid.UUID(name)
+    except ValueError:
+        raise bad_field(field, f"there is no such {what}") from None
 
 
 def split_key_of(request: TaskRequest, task: uuid.UUID) -> str:

@@ -9,7 +9,7 @@ import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 import psycopg
@@ -17,7 +17,10 @@ from psycopg.rows import dict_row
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
 from agents.announcing import ENDED_COLUMNS, announcing
+from agents.branches import Busy, Moved
+from agents.faces.placing import LOCK, Waiting, place, write
 from agents.lifecycle import OPEN, TaskState
+from agents.message_paths import STEP
 from agents.postgres import with_settings
 from agents.problems import unavailable
 
@@ -68,14 +71,26 @@ AGENTS = """
 """
 POOLS = "SELECT slug, created_at FROM orchestrator_pool WHERE tenant_id IS NULL OR tenant_id = %s ORDER BY slug"
 
-# With the revision of an agent that the conversation's last task had: by an aggregate, so that tasks are found by conversation.
-HISTORY = """
-    SELECT c.id, (SELECT (array_agg(t.revision_id ORDER BY t.id DESC))[1] FROM agents_task t
-                  WHERE t.conversation_id = c.id AND t.agent_id = %s) AS revision,
-           coalesce(jsonb_agg(jsonb_build_object('id', m.id, 'role', m.role, 'content', m.content) ORDER BY m.number)
-                          FILTER (WHERE m.id IS NOT NULL), '[]'::jsonb) AS messages
-    FROM agents_conversation c LEFT JOIN agents_message m ON m.conversation_id = c.id
-    WHERE c.tenant_id = %s AND c.id = %s GROUP BY c.id
+# The branch that ends at the head, or at another message (`after`), or none of it (`anew`). With the revision of an agent that the
+# conversation's last task had: by an aggregate, so that tasks are found by conversation.
+HISTORY = f"""
+    WITH RECURSIVE start AS (
+        SELECT c.id, c.when_busy, a.id AS found, a.role, a.parent_number AS parent,
+               CASE WHEN %(anew)s THEN NULL WHEN %(after)s::uuid IS NULL THEN c.head_number ELSE a.number END AS number
+        FROM agents_conversation c LEFT JOIN agents_message a ON a.conversation_id = c.id AND a.id = %(after)s::uuid
+        WHERE c.tenant_id = %(tenant)s AND c.id = %(conversation)s
+    ), path AS (
+        SELECT m.number, m.parent_number FROM start s JOIN agents_message m ON m.conversation_id = s.id AND m.number = s.number
+        UNION ALL
+        SELECT m.number, m.parent_number FROM path p CROSS JOIN LATERAL ({STEP}) m
+    )
+    SELECT s.id, s.number, s.found, s.role, s.parent,
+           (SELECT (array_agg(t.revision_id ORDER BY t.id DESC))[1] FROM agents_task t
+            WHERE t.conversation_id = s.id AND t.agent_id = %(agent)s) AS revision,
+           (SELECT coalesce(jsonb_agg(
+                       jsonb_build_object('id', m.id, 'role', m.role, 'content', m.content) ORDER BY m.number), '[]'::jsonb)
+            FROM path p JOIN agents_message m ON m.conversation_id = s.id AND m.number = p.number) AS messages
+    FROM start s
 """
 
 # What was written for earlier tasks, and what the pool's last answer came to: another's model counts otherwise.
@@ -133,39 +148,28 @@ TOKENS_OF_MONTH = """
     WHERE tenant_id = %s AND created_at >= %s AND created_at < %s AND (%s::uuid IS NULL OR api_key_id = %s::uuid)
 """
 
-LOCK_CONVERSATIONS = "SELECT id FROM agents_conversation WHERE id = ANY(%s) ORDER BY id FOR UPDATE"
-
 ACCEPT = """
     WITH rows AS MATERIALIZED (
         SELECT * FROM jsonb_to_recordset(%s::jsonb) AS x(
             id uuid, turn uuid, tenant uuid, agent uuid, revision uuid, pool uuid, conversation uuid, api_key uuid, input jsonb,
             params jsonb, options jsonb, output_form text, parent_call uuid, priority int, deadline_at timestamptz, metadata jsonb,
-            idempotency_key text, idempotency_digest text, estimated_tokens int, new_messages jsonb, response jsonb,
+            idempotency_key text, idempotency_digest text, estimated_tokens int, waits bool, response jsonb,
             allowance jsonb, summarises jsonb)
     ), accepted AS (
         INSERT INTO agents_task (id, tenant_id, agent_id, revision_id, pool_id, conversation_id, api_key_id, state, input, params,
             options, output_form, parent_call_id, priority, deadline_at, metadata, idempotency_key, idempotency_digest,
             estimated_tokens, output, finish_reason, prompt_tokens, completion_tokens, attempts, created_at)
-        SELECT id, tenant, agent, revision, pool, conversation, api_key, 'queued', input, params,
-            options, output_form, parent_call, priority, deadline_at, metadata, idempotency_key, idempotency_digest,
+        SELECT id, tenant, agent, revision, pool, conversation, api_key, CASE WHEN waits THEN 'waiting' ELSE 'queued' END, input,
+            params, options, output_form, parent_call, priority, deadline_at, metadata, idempotency_key, idempotency_digest,
             estimated_tokens, '', '', 0, 0, 0, now()
         FROM rows ON CONFLICT (tenant_id, idempotency_key) DO NOTHING
         RETURNING id, created_at
     ), turns AS (
         INSERT INTO agents_turn (id, tenant_id, task_id, number, state, attempts, worker, context, output, prompt_tokens,
             completion_tokens, summarises, created_at, queued_at, allowance)
-        SELECT r.turn, r.tenant, r.id, 1, 'queued', 0, '', '[]'::jsonb, '', 0, 0, r.summarises, a.created_at, a.created_at,
-            r.allowance
+        SELECT r.turn, r.tenant, r.id, 1, CASE WHEN r.waits THEN 'waiting' ELSE 'queued' END, 0, '', '[]'::jsonb, '', 0, 0,
+            CASE WHEN r.waits THEN NULL ELSE r.summarises END, a.created_at, a.created_at, r.allowance
         FROM rows r JOIN accepted a ON a.id = r.id
-    ), said AS (
-        INSERT INTO agents_message (id, tenant_id, conversation_id, task_id, number, role, content, created_at)
-        SELECT (m.value->>'id')::uuid, r.tenant, r.conversation, r.id,
-            coalesce((SELECT max(number) FROM agents_message o WHERE o.conversation_id = r.conversation), 0)
-                + row_number() OVER (PARTITION BY r.conversation ORDER BY r.id, m.ordinality),
-            m.value->>'role', m.value->>'content', a.created_at
-        FROM rows r JOIN accepted a ON a.id = r.id
-        CROSS JOIN LATERAL jsonb_array_elements(r.new_messages) WITH ORDINALITY m
-        WHERE r.conversation IS NOT NULL
     ), stored AS (
         INSERT INTO agents_storedresponse (task_id, tenant_id, model, previous_id, instructions, background, preface, said, asked)
         SELECT r.id, r.tenant, s.model, s.previous, s.instructions, s.background, s.preface, s.said, s.asked
@@ -184,7 +188,15 @@ ANSWER_CALL = """
 """
 
 # Whatever the state: of tasks that were to be accepted together one may have been claimed before another was refused.
+# A message that another one follows by now stays, as nobody's.
 WITHDRAW = [
+    """UPDATE agents_conversation c SET head_number = r.after_number FROM agents_reply r
+       WHERE r.task_id = ANY(%s) AND c.id = r.conversation_id AND c.head_number = r.question_number
+         AND EXISTS (SELECT 1 FROM agents_message m WHERE m.task_id = r.task_id)""",
+    "DELETE FROM agents_reply WHERE task_id = ANY(%s)",
+    """UPDATE agents_message m SET task_id = NULL WHERE m.task_id = ANY(%s) AND EXISTS (
+           SELECT 1 FROM agents_message c WHERE c.conversation_id = m.conversation_id AND c.parent_number = m.number
+             AND c.task_id IS DISTINCT FROM m.task_id)""",
     "DELETE FROM agents_message WHERE task_id = ANY(%s)",
     "DELETE FROM agents_turn WHERE task_id = ANY(%s)",
     "DELETE FROM agents_storedresponse WHERE task_id = ANY(%s)",
@@ -200,16 +212,27 @@ CANCEL_UNKNOWN = f"""
 """
 
 
+class Committed(NamedTuple):
+    """What became of tasks: when they were made (those that are new), which of them wait, and why others were refused."""
+
+    created: dict[uuid.UUID, Any]
+    waiting: dict[uuid.UUID, Waiting]
+    refused: dict[uuid.UUID, Busy | Moved]
+
+
 async def _accept(
     connection: psycopg.AsyncConnection[Row], rows: list[Row], conversations: list[uuid.UUID]
-) -> dict[uuid.UUID, Any]:
-    encoded = msgspec.json.encode(rows).decode()
-    if conversations:
-        async with connection.transaction():
-            await connection.execute(LOCK_CONVERSATIONS, [conversations])
-            accepted = await (await connection.execute(ACCEPT, [encoded])).fetchall()
-    else:
-        accepted = await (await connection.execute(ACCEPT, [encoded])).fetchall()
+) -> Committed:
+    if not conversations:
+        return Committed(await _insert(connection, rows), {}, {})
+    async with connection.transaction():
+        placed = await place(connection, rows, conversations)
+        created = await _insert(connection, placed.rows)
+        return Committed(created, await write(connection, placed, created), placed.refused)
+
+
+async def _insert(connection: psycopg.AsyncConnection[Row], rows: list[Row]) -> dict[uuid.UUID, Any]:
+    accepted = await (await connection.execute(ACCEPT, [msgspec.json.encode(rows).decode()])).fetchall()
     return {row["id"]: row["created_at"] for row in accepted}
 
 
@@ -265,22 +288,23 @@ class Database:
         async with self.connection() as connection:
             await connection.execute(statement, arguments)
 
-    async def accept(self, rows: list[Row], conversations: list[uuid.UUID]) -> dict[uuid.UUID, Any]:
-        """Commit tasks with their turns and messages; id → created_at of those that are new (no idempotency key met)."""
+    async def accept(self, rows: list[Row], conversations: list[uuid.UUID]) -> Committed:
+        """Commit tasks with their turns and messages: those that are new (no idempotency key met) and have a place."""
         async with self.connection() as connection:
-            accepted = await _accept(connection, rows, conversations)
-            met = [row for row in rows if row["id"] not in accepted]
+            committed = await _accept(connection, rows, conversations)
+            met = [row for row in rows if row["id"] not in committed.created and row["id"] not in committed.refused]
             if met:
                 # In one transaction: who meets the key at the same time waits for what becomes of it.
                 async with connection.transaction():
                     if conversations:
-                        await connection.execute(LOCK_CONVERSATIONS, [conversations])
+                        await connection.execute(LOCK, [conversations])
                     cursor = await connection.execute(RELEASE_KEYS, [msgspec.json.encode(met).decode()])
                     released = {(row["tenant"], row["idempotency_key"]) for row in await cursor.fetchall()}
                     again = [row for row in met if (row["tenant"], row["idempotency_key"]) in released]
                     if again:
-                        accepted |= await _accept(connection, again, conversations)
-        return accepted
+                        more = await _accept(connection, again, conversations)
+                        committed = Committed(*(one | other for one, other in zip(committed, more, strict=True)))
+        return committed
 
     async def tokens_of_month(self, tenant: uuid.UUID, key: uuid.UUID | None, *, start: datetime, end: datetime) -> int:
         """Tokens of the tasks that were submitted in that time (by that key): served, or as reserved if they have not ended."""

@@ -54,6 +54,10 @@ class TaskRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
 
     `truncate` lets texts to embed be cut to what the model takes; without it one that is too long is refused. With `tool_choice`
     `required` the answer is a call; `allowed_tools` are the names of the tools that may be called.
+
+    `after_message` names the message of the conversation that this goes on from (null: its start), in place of its head; without
+    `input` and `messages` that message is answered anew. `when_busy` stands over the conversation's own rule.
+
     Fields that came later are `UNSET` where they were left out, so that the digest of what leaves them out stays as it was.
     """
 
@@ -78,6 +82,8 @@ class TaskRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     allowed_tools: list[str] | UnsetType = UNSET
     parallel_tool_calls: bool | UnsetType = UNSET
     context: dict[str, Any] | UnsetType = UNSET
+    after_message: str | UnsetType | None = UNSET
+    when_busy: Literal["queue", "refuse", "interrupt", "roll_back"] | UnsetType = UNSET
 
 
 class AnswerRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -12,9 +12,10 @@ from decimal import Decimal
 from typing import Any, NamedTuple
 
 import msgspec
+from msgspec import UNSET
 
 from agents.faces import database
-from agents.faces.acceptance import Candidate
+from agents.faces.acceptance import Accepted, Candidate, ConversationMoved
 from agents.faces.as_response import AsResponse
 from agents.faces.asked import deadline_of, input_of, past_of, setting_of, split_key_of, texts_of
 from agents.faces.context import Context
@@ -44,6 +45,8 @@ from tenants.identifiers import new_id
 EXPECT_S = 5.0
 """How long a submission waits for this process's inbox in Redis (if it is followed), or for an equal one to be queued."""
 LOOK_AGAIN_S = 0.02
+MOVES_MAX = 10
+"""How often a conversation may go on under a submission before its sender is told to come again."""
 WANTED_DEFAULTS: dict[str, Any] = {"max_tokens": 256}
 
 
@@ -102,9 +105,36 @@ async def submit_together(
     money_left: Decimal | None = None,
 ) -> list[Submitted]:
     """Several tasks of one call, which counts as one request: all of them are accepted, or none. One revision answers all."""
+    for _ in range(MOVES_MAX):
+        with suppress(ConversationMoved):
+            return await _submit_once(
+                context,
+                principal,
+                agent,
+                requests,
+                follow=follow,
+                response=response,
+                parent_call=parent_call,
+                money_left=money_left,
+            )
+    raise Problem(409, "conflict", "The conversation goes on too fast to be followed; send it again.", retry_after_s=1)
+
+
+async def _submit_once(
+    context: Context,
+    principal: Principal,
+    agent: AgentRef,
+    requests: Sequence[TaskRequest],
+    *,
+    follow: bool,
+    response: AsResponse | None,
+    parent_call: uuid.UUID | None,
+    money_left: Decimal | None,
+) -> list[Submitted]:
+    """Raises `ConversationMoved` where it went on while its past was put together."""
     keyed = idempotency(requests, response, agent=agent.name)
     ids = [new_id() for _ in requests]
-    past = await past_of(context, principal, requests[0].conversation, agent)
+    past = await past_of(context, principal, requests[0], agent)
     agent = agent.serving(key=split_key_of(requests[0], ids[0]), kept=past.revision)
     memory = await remembered(context, principal, past, setting_of(agent, requests[0]), pool=agent.pool_id)
     forms = [await output_form(agent, request) for request in requests]
@@ -151,7 +181,7 @@ async def submit_together(
     return [
         Submitted(
             draft.candidate.row["id"],
-            _fresh(draft.candidate.row, agent, one.created_at),
+            _fresh(draft.candidate.row, agent, one),
             stream,
             headers(one.readings),
             draft.ends_with_client,
@@ -227,8 +257,16 @@ def _draft(
         "metadata": request.metadata,
         "idempotency_key": by.key,
         "idempotency_digest": by.digest,
-        "new_messages": [{"id": new_id(), **message} for message in said] if conversation else [],
     }
+    if conversation is not None:
+        row["new_messages"] = [{"id": new_id(), **message} for message in said]
+        row["place"] = {
+            "after": memory.past.after,
+            "branches": memory.past.branches,
+            "question": memory.past.question,
+            "when_busy": None if request.when_busy is UNSET else request.when_busy,
+            "before": len(asked) - len(memory.past.messages) - len(said),
+        }
     if response is not None and response.stored is not None:
         instructed = preface(agent.system_prompt, response) is not None
         row["response"] = {**response.stored, "preface": int(instructed), "said": len(said)}
@@ -317,14 +355,14 @@ async def _in_the_queue(context: Context, principal: Principal, key: str | None)
         await asyncio.sleep(LOOK_AGAIN_S)
 
 
-def _fresh(row: Row, agent: AgentRef, created_at: datetime) -> Row:
+def _fresh(row: Row, agent: AgentRef, accepted: Accepted) -> Row:
     """The row of a task that was accepted this moment, without asking Postgres for it."""
     return {
         **row,
         "agent": agent.slug,
         "revision": agent.number,
         "pool": agent.pool,
-        "state": "queued",
+        "state": "waiting" if accepted.waits else "queued",
         "output": "",
         "logprobs": None,
         "tool_calls": None,
@@ -335,7 +373,7 @@ def _fresh(row: Row, agent: AgentRef, created_at: datetime) -> Row:
         "context_use": None,
         "attempts": 0,
         "rerun_of": None,
-        "created_at": created_at,
+        "created_at": accepted.created_at,
         "started_at": None,
         "first_token_at": None,
         "finished_at": None,

@@ -52,7 +52,7 @@ async def advance(context: Context, task: uuid.UUID) -> None:
             messages = [*asked, *(message for one in turns for message in one["context"]), *step.context]
             allowed = allowance([one.left for one in money], prices=row["token_prices"], now=row["now"])
             # What cannot be made is not committed.
-            following = _submission(row, turn=turn, messages=messages, allowed=allowed)
+            following = submission_of(row, turn=turn, messages=messages, allowed=allowed)
             values = {"turn": turn, "tenant": row["tenant"], "task": task, "number": step.number}
             encoded = {"context": _json(step.context), "allowance": None if allowed is None else _json(allowed)}
             await connection.execute(statements.NEXT_TURN, {**values, **encoded})
@@ -92,9 +92,10 @@ async def _remembered(connection: Connection, row: dict[str, Any], turn: dict[st
     return asked
 
 
-def _submission(
+def submission_of(
     row: dict[str, Any], *, turn: uuid.UUID, messages: list[dict[str, Any]], allowed: Allowance | None
 ) -> Submission:
+    """The turn of a task as the queue takes it. `row`: what a task needs for it, as `statements.LOCK` has it."""
     body = body_of(messages, row["params"], row["options"], output_form=row["output_form"])
     return submission(
         turn=str(turn),

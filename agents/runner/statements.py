@@ -8,6 +8,8 @@ from agents.lifecycle import ENDED_CALLS, OUTCOMES
 _ENDED = ", ".join(f"'{state}'" for state in sorted(ENDED_CALLS))
 _OUTCOMES = ", ".join(f"'{state}'" for state in sorted(OUTCOMES))
 
+HELD = "SELECT 1 FROM agents_reply h WHERE h.task_id = t.id AND h.question_number IS NULL"
+"""Of a task that waits for its conversation, and not for tools."""
 AT_ONCE_OF_ONE = 32
 """Calls of one tenant that are under way, in all processes together: one tenant's silent host must not hold everybody's."""
 
@@ -85,7 +87,7 @@ LAPSED = """
 # Tasks between two turns that nothing holds up any more, and those that have waited for too long.
 READY = f"""
     SELECT t.id AS task FROM agents_task t JOIN agents_agentrevision r ON r.id = t.revision_id
-    WHERE t.state NOT IN ({_OUTCOMES}) AND t.state = 'waiting' AND (
+    WHERE t.state NOT IN ({_OUTCOMES}) AND t.state = 'waiting' AND NOT EXISTS ({HELD}) AND (
         t.deadline_at < now()
         OR (r.limits ? 'max_seconds' AND t.created_at + make_interval(secs => (r.limits->>'max_seconds')::float) < now())
         OR NOT EXISTS (SELECT 1 FROM agents_toolcall c WHERE c.task_id = t.id AND c.state NOT IN ({_ENDED})))
@@ -161,7 +163,7 @@ MONEY = """
 LOCK_CONVERSATION = """
     SELECT c.id FROM agents_conversation c JOIN agents_task t ON t.conversation_id = c.id WHERE t.id = %s FOR KEY SHARE OF c
 """
-LOCK = """
+LOCK = f"""
     SELECT t.id, t.tenant_id AS tenant, t.api_key_id AS key, t.params, t.options, t.output_form, t.priority,
            t.deadline_at, t.created_at,
            t.prompt_tokens + t.completion_tokens AS tokens, t.input, r.limits, p.slug AS pool, p.token_prices,
@@ -171,7 +173,7 @@ LOCK = """
     FROM agents_task t JOIN agents_agentrevision r ON r.id = t.revision_id JOIN orchestrator_pool p ON p.id = t.pool_id
     JOIN tenants_tenant n ON n.id = t.tenant_id LEFT JOIN tenants_apikey k ON k.id = t.api_key_id
     LEFT JOIN agents_answerlength l ON l.agent_id = t.agent_id
-    WHERE t.id = %s AND t.state = 'waiting' FOR UPDATE OF t
+    WHERE t.id = %s AND t.state = 'waiting' AND NOT EXISTS ({HELD}) FOR UPDATE OF t
 """
 TURNS = """
     SELECT id, number, state, output, context, summarises, (count(summarises) OVER ())::int AS summaries

@@ -10,6 +10,7 @@ import psycopg
 import pytest
 from asgiref.sync import sync_to_async
 
+from agents.conversation_models import Reply
 from agents.models import AnswerLength, Message, Task, Turn
 from agents.output_forms import stored
 from agents.recorder import record_once
@@ -121,8 +122,10 @@ async def test_outcomes_reach_postgres_once(live: Scene, queue: AsyncQueue, post
     )
     assert (rows[bad.task].state, rows[bad.task].error) == ("failed", {"code": "boom", "message": "It broke."})
     assert (rows[stopped.task].state, rows[stopped.task].output) == ("cancelled", "so far")  # out of the log
-    answers = [m async for m in Message.objects.for_tenant(live.ann.tenant)]
-    assert [(m.number, m.role, m.content, str(m.task_id)) for m in answers] == [(1, "assistant", "so far", good.task)]
+    answers = [m async for m in Message.objects.for_tenant(live.ann.tenant).filter(role="assistant")]
+    assert [(m.number, m.content, str(m.task_id)) for m in answers] == [(4, "so far", good.task)]
+    question = await Reply.objects.for_tenant(live.ann.tenant).aget(task=good.task)
+    assert (answers[0].parent_number, question.answer_number) == (question.question_number, 4)
     assert await queue.known([good.turn, bad.turn, stopped.turn]) == [False] * 3
 
 
@@ -147,7 +150,7 @@ async def test_the_same_records_twice_change_nothing(
     assert await record_once(postgres, queue) == 2
     second = await Task.objects.for_tenant(live.ann.tenant).aget()
     assert (first.state, first.finished_at, first.output) == (second.state, second.finished_at, "once")
-    assert await Message.objects.for_tenant(live.ann.tenant).acount() == 1
+    assert await Message.objects.for_tenant(live.ann.tenant).acount() == 2  # its question, and one answer
 
 
 async def test_what_was_reserved_is_corrected_once(

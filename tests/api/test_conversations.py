@@ -103,6 +103,69 @@ def test_another_tenant_s_agent_cannot_be_named(ann: Application, bob: Applicati
     refused(bob.post(CONVERSATIONS, {"agent": "bard"}), 400, "agent")
 
 
+def say(app: Application, path: str, content: str, **more: Any) -> dict[str, Any]:
+    said = app.post(f"{path}/messages", {"role": "user", "content": content, **more})
+    assert said.status_code == 201, said.content
+    return dict(said.json())
+
+
+def texts(answer: Any) -> list[str]:
+    return [row["content"] for row in answer.json()["results"]]
+
+
+def test_branches(ann: Application, scene: Scene) -> None:
+    path = f"{CONVERSATIONS}/{scene.ann.conversation().pk}"
+    assert ann.get(path).json()["head"] is None
+    a, b, c = (say(ann, path, text) for text in "abc")
+    left = say(ann, path, "left", after_message=a["id"])
+    other = say(ann, path, "other", after_message=None)
+    assert (a["parent"], b["parent"], left["parent"], other["parent"]) == (None, a["id"], a["id"], None)
+    assert left["siblings"] == [b["id"], left["id"]]
+    assert other["siblings"] == [a["id"], other["id"]]
+    assert ann.get(path).json()["head"] == other["id"]
+    assert texts(ann.get(f"{path}/messages")) == ["other"]
+    assert texts(ann.get(f"{path}/messages", head=c["id"])) == ["c", "b", "a"]
+    assert texts(ann.get(f"{path}/messages", all="true")) == ["other", "left", "c", "b", "a"]
+    assert texts(ann.get(f"{path}/branches")) == ["other", "left", "c"]
+    assert [row["siblings"] for row in ann.get(f"{path}/branches").json()["results"]] == [
+        [a["id"], other["id"]], [b["id"], left["id"]], [c["id"]],
+    ]  # fmt: skip
+
+    chosen = ann.patch(path, {"head": c["id"], "when_busy": "refuse"}).json()
+    assert (chosen["head"], chosen["when_busy"]) == (c["id"], "refuse")
+    page = ann.get(f"{path}/messages", page_size=2)
+    assert texts(page) == ["c", "b"]
+    ann.patch(path, {"head": left["id"]})
+    rest = ann.get(page.json()["next"].partition("testserver")[2])
+    assert (texts(rest), rest.json()["next"]) == (["a"], None)  # still of the branch that was begun
+    assert say(ann, path, "more")["parent"] == left["id"]
+
+    for body, field in (
+        ({"head": str(uuid.uuid4())}, "head"),
+        ({"head": None}, "head"),
+        ({"when_busy": "x"}, "when_busy"),
+    ):
+        refused(ann.patch(path, body), 400, field)
+    refused(
+        ann.post(f"{path}/messages", {"role": "user", "content": "x", "after_message": str(uuid.uuid4())}),
+        400,
+        "after_message",
+    )
+    refused(ann.get(f"{path}/messages", head=str(uuid.uuid4())), 400, "head")
+    refused(ann.get(f"{path}/branches", head=c["id"]), 400, "head")
+
+
+def test_no_message_comes_between_a_question_and_its_answer(ann: Application, scene: Scene) -> None:
+    conversation = scene.ann.conversation()
+    task = scene.ann.task(conversation=conversation)
+    path = f"{CONVERSATIONS}/{conversation.pk}"
+    body = refused(ann.post(f"{path}/messages", {"role": "user", "content": "x"}), 409, code="conversation_busy")
+    assert body["task"] == str(task.pk)
+    assert say(ann, path, "x", after_message=ann.get(path).json()["head"])["number"] == 2  # a branch may
+    Task.objects.for_tenant(scene.ann.tenant).update(state="succeeded", finished_at=timezone.now())
+    assert say(ann, path, "y")["number"] == 3
+
+
 def test_filters(ann: Application, scene: Scene) -> None:
     scene.ann.conversation(title="none")
     scene.ann.conversation(title="poet's", agent=scene.ann.agent)

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
+from agents.conversations import append_message
 from agents.models import Conversation
-from agents.services import append_message, revise_agent
+from agents.services import revise_agent
 from tests.api.conftest import Application, refused
 from tests.scene import Party, Scene
 

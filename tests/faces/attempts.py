@@ -137,13 +137,30 @@ ATTEMPTS: dict[str, tuple[Attempt, ...]] = {
     "PATCH /api/v1/conversations/{pk}": (
         Attempt(404, body=lambda theirs, own: {"title": "taken"}),
         Attempt(
-            400, ("ConversationInput.agent",), "agent", at="conversation",
+            400, ("ConversationChange.agent",), "agent", at="conversation",
             body=lambda theirs, own: {"agent": theirs.agent},
+        ),
+        Attempt(
+            400, ("ConversationChange.head",), "head", at="conversation",
+            body=lambda theirs, own: {"head": theirs.message},
         ),
     ),
     "DELETE /api/v1/conversations/{pk}": GONE,
-    "GET /api/v1/conversations/{pk}/messages": GONE,
-    "POST /api/v1/conversations/{pk}/messages": (Attempt(404, body=lambda theirs, own: HELLO[0]),),
+    "GET /api/v1/conversations/{pk}/branches": GONE,
+    "GET /api/v1/conversations/{pk}/messages": (
+        Attempt(404),
+        Attempt(
+            400, ("MessageFilter.head",), "head", at="conversation",
+            query=lambda theirs, own: {"head": theirs.message},
+        ),
+    ),
+    "POST /api/v1/conversations/{pk}/messages": (
+        Attempt(404, body=lambda theirs, own: HELLO[0]),
+        Attempt(
+            400, ("MessageInput.after_message",), "after_message", at="conversation",
+            body=lambda theirs, own: {**HELLO[0], "after_message": theirs.message},
+        ),
+    ),
     "GET /api/v1/tasks": (
         Attempt(200),
         Attempt(200, query=_cursor),
@@ -156,6 +173,12 @@ ATTEMPTS: dict[str, tuple[Attempt, ...]] = {
         Attempt(
             400, ("TaskRequest.conversation",), "conversation",
             body=lambda theirs, own: {"agent": own.agent, "input": "Hi", "conversation": theirs.conversation},
+        ),
+        Attempt(
+            400, ("TaskRequest.after_message",), "after_message",
+            body=lambda theirs, own: {
+                "agent": own.agent, "input": "Hi", "conversation": own.conversation, "after_message": theirs.message,
+            },
         ),
         Attempt(
             202, ("TaskRequest.idempotency_key",), own=True,

@@ -10,7 +10,7 @@ import pytest
 
 from agents.faces.acceptance import Acceptance, Candidate
 from agents.faces.admission import Admission
-from agents.faces.database import Database
+from agents.faces.database import Committed, Database
 from agents.limits import Bill, Month
 from agents.problems import Problem
 from taskqueue.async_budget import AsyncBudget
@@ -27,9 +27,9 @@ class Rows:
     def __init__(self) -> None:
         self.kept: set[uuid.UUID] = set()
 
-    async def accept(self, rows: list[Any], conversations: list[uuid.UUID]) -> dict[uuid.UUID, Any]:
+    async def accept(self, rows: list[Any], conversations: list[uuid.UUID]) -> Committed:
         self.kept |= {row["id"] for row in rows}
-        return {row["id"]: NOW for row in rows}
+        return Committed({row["id"]: NOW for row in rows}, {}, {})
 
     async def withdraw(self, tasks: list[uuid.UUID]) -> None:
         self.kept -= set(tasks)

@@ -22,9 +22,10 @@ from django.urls import get_resolver
 from django.utils import timezone
 from redis import Redis
 
+from agents.conversations import append_message
 from agents.faces.socket import ANSWERS
 from agents.models import StoredResponse
-from agents.services import append_message, create_agent
+from agents.services import create_agent
 from agents.tool_services import save_http_tool, save_server
 from batches.models import Batch, File, FileChunk
 from knowledge.models import Collection, Document

@@ -109,10 +109,10 @@ async def test_a_deadline_that_cannot_be_met_is_refused_and_leaves_nothing(
     await Tenant.objects.filter(pk=web.scene.ann.tenant.pk).aupdate(requests_per_minute=60, tokens_per_minute=10_000)
     told(earliest=((in_s(redis, 40), 4),), latest=((in_s(redis, 100), 4),))
     async with web.client(web.scene.ann.headers) as client:
-        conversation = await sync_to_async(web.scene.ann.conversation)()
+        several = [await sync_to_async(web.scene.ann.conversation)() for _ in range(10)]
         before = {name.decode() for name in redis.keys("*")}
-        hasty = {**ASK, "deadline_s": 5, "conversation": str(conversation.pk)}
-        answers = await asyncio.gather(*(client.post(TASKS, json=hasty) for _ in range(10)))
+        hasty = [{**ASK, "deadline_s": 5, "conversation": str(conversation.pk)} for conversation in several]
+        answers = await asyncio.gather(*(client.post(TASKS, json=one) for one in hasty))
         for answer in answers:
             assert (answer.status_code, answer.json()["code"]) == (422, "deadline_too_early")
             expected = answer.json()["expected_wait_s"]
@@ -130,7 +130,7 @@ async def test_a_deadline_that_cannot_be_met_is_refused_and_leaves_nothing(
         patient = await client.post(TASKS, json={**ASK, "deadline_s": 60})
         assert (patient.status_code, (await worker.queue.signals()).waiting) == (202, 1)
         redis.delete(keys.outlook(web.scene.pool.slug))
-        assert (await client.post(TASKS, json=hasty)).status_code == 202  # nobody knows: it may be met
+        assert (await client.post(TASKS, json=hasty[0])).status_code == 202  # nobody knows: it may be met
     async with connect(web, web.scene.ann.headers) as socket:
         told(earliest=((in_s(redis, 40), 4),))
         session = Client(socket)

@@ -229,6 +229,29 @@ async def test_a_conversation_of_opsites_is_a_context(
     assert [message["role"] for message in messages] == ["assistant", "user", "assistant", "user"]
 
 
+async def test_responses_that_follow_the_same_one(
+    ann: openai.AsyncOpenAI, web: Web, simulated: None, start: Callable[..., Any]
+) -> None:
+    """By `previous_response_id` they are branches; in a conversation the second waits for the first."""
+    start("record")
+    start("effects")
+    root = await ann.responses.create(model="poet", input="Hello")
+    left, right = await asyncio.gather(
+        *(ann.responses.create(model="poet", input=text, previous_response_id=root.id) for text in ("left", "right"))
+    )
+    for one, text in ((left, "left"), (right, "right")):
+        assert one.output_text == said(("user", "Hello"), ("assistant", root.output_text), ("user", text))
+
+    async with web.client(web.scene.ann.headers) as client:
+        conversation = (await client.post("/api/v1/conversations", json={})).json()["id"]
+        ask = {"model": "poet", "conversation": conversation}
+        first = await ann.responses.create(**ask, input="Hello", background=True)
+        told = [event async for event in await ann.responses.create(**ask, input="And?", stream=True)]
+        answer = told[-1].response.output_text  # type: ignore[union-attr]
+        earlier = (await ann.responses.retrieve(first.id)).output_text
+        assert answer == said(("user", "Hello"), ("assistant", earlier), ("user", "And?"))
+
+
 async def test_what_is_not_served_is_refused_by_name(ann: openai.AsyncOpenAI, web: Web) -> None:
     image = [{"role": "user", "content": [{"type": "input_image", "image_url": "x"}]}]
     for more, name in [

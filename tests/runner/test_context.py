@@ -16,7 +16,7 @@ from agents.models import Conversation, Message, Task
 from agents.services import append_message
 from agents.summaries import REQUEST, summary_message
 from agents.summary_models import Summary
-from tests.faces.conftest import ROOT
+from tests.conftest import ROOT
 from tests.runner.conftest import Stage, agent
 from tests.runner.test_agent_loop import events_of, kinds, recorded, row_of, submit, waiting
 
