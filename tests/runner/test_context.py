@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 from asgiref.sync import sync_to_async
 
-from agents.models import Conversation, Message, Task
 from agents.conversations import append_message
+from agents.models import Conversation, Message, Task
 from agents.summaries import REQUEST, summary_message
 from agents.summary_models import Summary
 from tests.conftest import ROOT
