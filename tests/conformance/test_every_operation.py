@@ -11,8 +11,8 @@ from tests.conformance.service import Asker, Operation, Service, declared
 
 pytestmark = pytest.mark.timeout(TIMEOUT_S)
 UNASKED = {"after", "cursor", "head", "include_obfuscation", "metadata.NAME", "title"}
-"""Query parameters that a good request may leave out: names of what is not there yet, or is part of the path's object, and what goes
-with another form of body.
+"""Query parameters that a good request may leave out: names of what is not there yet, or is part of the path's object, and what
+goes with another form of body.
 """
 
 
