@@ -241,7 +241,7 @@ RESULTS = """
         SELECT l.id, l.number, l.custom_id, l.model, l.asked, l.failure, a.nth, t.id AS task, t.state, t.output, t.logprobs,
                t.tool_calls, t.finish_reason, t.error, t.prompt_tokens, t.completion_tokens, t.cached_tokens, t.created_at,
                t.finished_at,
-               t.conversation_id AS conversation, t.metadata, t.params,
+               t.conversation_id AS conversation, t.metadata, t.params, t.options,
                coalesce(octet_length(t.output), 0) + coalesce(octet_length(t.logprobs), 0) AS bytes
         FROM lines l CROSS JOIN LATERAL (
             SELECT l.task_id, 1 AS nth UNION ALL SELECT k.task_id, k.number FROM batches_furthertask k WHERE k.line_id = l.id
