@@ -194,7 +194,7 @@ class AgentAdmin(TrafficActions, AcrossTenants):
         """Where it runs."""
         return agent.current_revision.pool.slug if agent.current_revision else ""
 
-    @admin.action(description="Archive the selected agents")
+    @admin.action(description="Archive the selected agents", permissions=["change"])
     def archive(self, request: HttpRequest, queryset: QuerySet[Agent]) -> None:
         for agent in queryset:
             try:

@@ -59,7 +59,7 @@ class McpServerAdmin(OneByOne):
         super().save_model(request, obj, form, change)
         warn_of_secrets(request, obj)
 
-    @admin.action(description="Ask for their tools")
+    @admin.action(description="Ask for their tools", permissions=["change"])
     def discover(self, request: HttpRequest, queryset: QuerySet[McpServer]) -> None:
         """List each server's tools, and write them down."""
         for server in queryset:

@@ -14,7 +14,8 @@ from gpu_worker.tool_formats.form import ToolFormat
 from gpu_worker.tool_formats.hermes import HERMES
 from taskqueue.messages import ToolCall, ToolSpec
 
-_QUOTE = re.compile(r'\\.|"', re.DOTALL)
+_ESCAPED = r'\\["\\]'
+"""What in a JSON string is not its end, though it has a quotation mark or comes before one."""
 
 
 class ToolCalls:
@@ -30,7 +31,10 @@ class ToolCalls:
         self._format = form
         self._schemas = {tool.name: tool.arguments_schema for tool in tools}
         self._only_first = only_first
+        self._mark = re.compile(f'{_ESCAPED}|"|{re.escape(form.closes)}')
         self._held = ""
+        self._scanned, self._in_string = 0, False
+        """How far what is held was searched for the end of the calls, and whether a JSON string is open there."""
         self._opened: str | None = None
         """What stood before the calls that are being read, not to be shown unless they are none; None: no calls are."""
         self._has_text = False
@@ -99,6 +103,7 @@ class ToolCalls:
     def _open(self, length: int) -> None:
         """Calls begin behind so many characters."""
         self._opened, self._held = self._held[:length], self._held[length:]
+        self._scanned, self._in_string = 0, False
 
     def _is_no_call(self) -> bool:
         """Whether an answer that began like a call without a tag turns out to be none."""
@@ -106,12 +111,19 @@ class ToolCalls:
         return bool(bare and not (self._opened or "").strip() and not bare(self._held))
 
     def _end(self) -> int:
-        """Where the calls are closed; -1 where they are not yet."""
-        closes, at = self._format.closes, -1
-        while closes:
-            at = self._held.find(closes, at + 1)
-            if at < 0 or not (self._format.quoted and _in_string(self._held[:at])):
-                return at
+        """Where the calls are closed; -1 where they are not yet. Each character is looked at once, however long the calls get."""
+        closes = self._format.closes
+        if not closes:
+            return -1
+        if not self._format.quoted:
+            return self._held.find(closes)
+        for mark in self._mark.finditer(self._held, self._scanned):
+            if mark[0] == closes and not self._in_string:
+                return mark.start()
+            if mark[0] == '"':
+                self._in_string = not self._in_string
+            self._scanned = mark.end()
+        self._scanned = max(self._scanned, len(self._held) - len(closes) + 1)
         return -1
 
     def _read(self, written: str, *, closing: str = "") -> str:
@@ -128,11 +140,6 @@ class ToolCalls:
         self._behind_calls = not rest.strip()
         self._has_text = self._has_text or not self._behind_calls
         return "" if self._behind_calls else rest + closing
-
-
-def _in_string(text: str) -> bool:
-    """Whether the text of JSON values ends inside a string."""
-    return len([mark for mark in _QUOTE.findall(text) if mark == '"']) % 2 == 1
 
 
 def _overlap(text: str, tag: str) -> int:

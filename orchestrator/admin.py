@@ -127,12 +127,12 @@ class PoolAdmin(ModelAdmin):
         said = sum(say(rollout, now=timezone.now(), by=by) for rollout in rollouts)
         self.message_user(request, f"{said} of {len(queryset)} pools had a roll-out that this could be said to.")
 
-    @admin.action(description="Pause scaling")
+    @admin.action(description="Pause scaling", permissions=["change"])
     def pause(self, request: HttpRequest, queryset: QuerySet[Pool]) -> None:
         queryset.update(is_paused=True)
         self.message_user(request, "The fleets of these pools are left as they are.")
 
-    @admin.action(description="Resume scaling")
+    @admin.action(description="Resume scaling", permissions=["change"])
     def resume(self, request: HttpRequest, queryset: QuerySet[Pool]) -> None:
         queryset.update(is_paused=False)
         self.message_user(request, "The fleets follow their policies again.")

@@ -130,7 +130,7 @@ class ApiKeyAdmin(AcrossTenants):
             form.base_fields["scopes"].help_text = f"Comma-separated, of {', '.join(keys.SCOPES)}. Empty: everything."
         return form
 
-    @admin.action(description="Revoke the selected keys")
+    @admin.action(description="Revoke the selected keys", permissions=["change"])
     def revoke(self, request: HttpRequest, queryset: QuerySet[ApiKey]) -> None:
         for key in queryset:
             services.revoke_key(key=key)

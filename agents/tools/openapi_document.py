@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from agents.problems import bad_field
+from tenants.references import names_in
 
 METHODS = ("get", "head", "post", "put", "patch", "delete")
 IMPORTED_MAX = 64
@@ -18,6 +19,8 @@ VALUES_MAX = 50_000
 """Values that an operation may have once its references are followed: few lines can name each other into millions."""
 IDEMPOTENT = frozenset({"get", "head", "put", "delete"})
 """Methods that RFC 9110 calls idempotent; the importer may know better, and changes the tool."""
+_NOT_PARAMETERS = frozenset({"accept", "authorization", "content-type"})
+"""Headers that OpenAPI says to ignore where they are described as parameters."""
 _NOT_A_NAME = re.compile(r"[^a-zA-Z0-9_-]+")
 
 K = TypeVar("K", dict[str, Any], list[Any])
@@ -66,7 +69,14 @@ def _server(document: dict[str, Any], *, field: str) -> str:
     url = str(servers[0].get("url", "")) if isinstance(servers, list) and isinstance(servers[0], dict) else ""
     if not url.startswith(("https://", "http://")):
         raise bad_field("base_url", f"{field}.servers names no whole address; give it as `base_url`")
-    return url
+    return _without_secrets(url, here=f"{field}.servers")
+
+
+def _without_secrets(text: str, *, here: str) -> str:
+    """Who wrote the document may be anybody: it must not say where the importer's secrets are sent."""
+    if names_in([text]):
+        raise bad_field(here, "a document cannot refer to secrets; refer to them in `base_url` or `headers`")
+    return text
 
 
 def _member(value: dict[str, Any], name: str, default: K, *, here: str) -> K:
@@ -83,7 +93,10 @@ def _operation_id(operation: dict[str, Any]) -> str:
 
 def _operations(paths: dict[str, Any], *, here: str) -> Iterator[tuple[str, str, dict[str, Any], list[Any]]]:
     for path, item in paths.items():
-        if isinstance(item, dict):
+        if isinstance(item, dict) and not path.startswith("x-"):
+            if not path.startswith("/"):  # behind the server's name, it would name another server
+                raise bad_field(f"{here}.{path}", "must begin with a slash")
+            _without_secrets(path, here=f"{here}.{path}")
             shared = _member(item, "parameters", [], here=f"{here}.{path}")
             for method in METHODS:
                 if isinstance(item.get(method), dict):
@@ -100,6 +113,8 @@ def _tool(references: _References, operation: dict[str, Any], *, url: str, metho
         name, place = (one.get("name"), one.get("in")) if isinstance(one, dict) else (None, None)
         if not isinstance(name, str) or place not in ("path", "query", "header", "cookie"):
             raise bad_field(f"{here}.parameters", "each needs `name` and `in`")
+        if place == "header" and name.lower() in _NOT_PARAMETERS:
+            continue
         if place == "cookie":
             if one.get("required"):
                 raise bad_field(

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 from django.contrib import admin
-from django.test import Client
+from django.contrib.auth.models import Permission, User
+from django.test import Client, RequestFactory
 from django.urls import reverse
 
 from agents.models import Agent, AgentRevision, Immutable, Task
@@ -58,6 +59,15 @@ def test_lists_and_forms(staff: Client, model: Any) -> None:
     read_only |= {"Delivery", "PoolRevision", "Rollout", "StockItem"}
     read_only |= {"PoolRevision", "Rollout", "StockItem", "Publication", "TrafficShare", "ToolCall"}
     assert response.status_code == (403 if model.__name__ in read_only else 200)
+
+
+def test_who_may_only_look_is_offered_nothing_that_changes_anything(db: None, rf: RequestFactory) -> None:
+    request = rf.get("/")
+    request.user = User.objects.create_user("onlooker", is_staff=True)
+    request.user.user_permissions.set(Permission.objects.filter(codename__startswith="view_"))
+    offered = {model.__name__: set(one.get_actions(request)) for model, one in admin.site._registry.items()}
+    # These two ask for more when they are pressed.
+    assert {name: some for name, some in offered.items() if some} == {"Task": {"cancel"}, "Batch": {"cancel"}}
 
 
 def test_a_key_is_shown_once(staff: Client, scene: Scene) -> None:

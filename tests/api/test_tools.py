@@ -160,12 +160,22 @@ FLOOD: dict[str, Any] = {str(n): {"allOf": [{"$ref": f"#/components/{n + 1}"}] *
         (_schema({"required": "a"}), "document.paths./a.post.requestBody.required"),
         ({**_schema({"$ref": "#/components/1"}), "components": FLOOD}, "document.paths./a.post"),
         ({"servers": [{"url": "https://["}], "paths": {"/a": {"get": {}}}}, "base_url"),
+        ({"servers": [{"url": "https://x.example/${secret:bank}"}]}, "document.servers"),
+        ({"paths": {"/${secret:bank}": {"get": {}}}}, "document.paths./${secret:bank}"),
+        ({"paths": {"@x.example/a": {"get": {}}}}, "document.paths.@x.example/a"),
         ({"servers": [{"url": "https://["}], "paths": {"/a": {"get": {"operationId": "a"}}}}, "request.url"),
     ],
 )
 def test_documents_that_do_not_fit(ann: APIClient, change: dict[str, Any], field: str) -> None:
     answer = ann.post("/api/v1/tools/import", {"document": {**DOCUMENT, **change}}, format="json")
     assert (answer.status_code, answer.json()["errors"][0]["field"]) == (400, field)
+
+
+def test_what_a_document_says_of_the_headers_of_each_request_is_no_argument(ann: APIClient) -> None:
+    names = ("Authorization", "content-type", "Accept", "x-trace")
+    paths = {"/a": {"get": {"operationId": "a", "parameters": [{"name": name, "in": "header"} for name in names]}}}
+    (tool,) = ann.post("/api/v1/tools/import", {"document": {**DOCUMENT, "paths": paths}}, format="json").json()
+    assert (list(tool["parameters"]["properties"]), tool["request"]["header_arguments"]) == (["x-trace"], ["x-trace"])
 
 
 def test_a_tool_needs_a_name_and_an_address_that_can_be_told(ann: APIClient) -> None:

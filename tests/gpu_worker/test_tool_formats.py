@@ -92,7 +92,7 @@ def test_what_is_shown_and_what_is_called(
 
 
 PIECES = [
-    "x", "\n", "<", "[", "{", '"', *(marker for one in FORMATS.values() for marker in one.markers),
+    "x", "\n", "<", "[", "{", '"', "\\", *(marker for one in FORMATS.values() for marker in one.markers),
     *(write(one, ("weather", BERGEN)) for one in GUIDED), '{"name": "now", "parameters": {}}', "<function=now></function>",
 ]  # fmt: skip
 
@@ -114,6 +114,13 @@ def test_pieces_do_not_matter_nor_does_another_worker_in_the_middle(
     shown += other.push(text[cut:]) + other.flush()
     assert (shown, [(call.name, call.arguments) for call in other.found]) == whole
     assert read(form, *text, only_first=only_first) == whole
+
+
+@pytest.mark.parametrize("form", [one for one in FORMATS.values() if one.quoted])
+def test_a_string_of_many_closing_tags_is_read_in_no_time(form: ToolFormat) -> None:
+    """Each piece is looked at once. Were all looked at again with each new one, a worker would stand still for minutes."""
+    pieces = [form.opens, '"', *[form.closes] * 5000]
+    assert read(form, *pieces) == ("".join(pieces), [])
 
 
 def test_an_answer_of_a_form_has_calls_at_its_beginning_only() -> None:
