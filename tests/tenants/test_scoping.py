@@ -37,7 +37,7 @@ def test_there_is_something_to_guard() -> None:
         "Endpoint", "Delivery", "Attempt", "UsageHour", "ServedHour", "GpuHour", "Budget", "BudgetNotice",
         "McpServer", "Tool", "ToolCall", "Publication", "TrafficShare", "StoredResponse", "InputSet", "Comparison", "ComparisonRun",
         "Schedule", "Firing", "File", "FileChunk", "Batch", "Line", "FurtherTask", "Collection", "Document", "Chunk",
-        "EmbeddingTask",
+        "EmbeddingTask", "Summary", "Reply",
     }  # fmt: skip
 
 
