@@ -8,6 +8,7 @@ from hypothesis.stateful import invariant
 
 from taskqueue import entries
 from taskqueue.messages import Event, Record
+from tests.taskqueue import queue_keys
 from tests.taskqueue.queue_machine import ANSWER_S, OWNERS, TENANTS, WORKERS, QueueBesideModel
 from tests.taskqueue.queue_turn import Entry, Note
 
@@ -19,15 +20,19 @@ def entry(event: Event) -> Entry:
         return Entry("state", " ".join(str(data[name]) for name in ("state", "attempt") if name in data))
     if event.kind == "attempt":
         return Entry("attempt", f"{data['attempt']} {data['reason']}")
-    if event.kind == "outcome":
-        return Entry("outcome", " ".join(filter(None, (data["state"], data.get("error", {}).get("code")))))
+    if event.kind in {"outcome", "summary"}:
+        return Entry(event.kind, " ".join(filter(None, (data["state"], data.get("error", {}).get("code")))))
+    if event.kind == "tool_calls":
+        return Entry("tool_calls", " ".join(call["id"] for call in data["tool_calls"]))
+    if event.kind == "tool_result":
+        return Entry("tool_result", data["id"])
     return Entry("text", data)
 
 
 def note(record: Record) -> Note:
     """A record in the model's words."""
     outcome = " ".join(filter(None, (record.state, record.error and record.error.code))) or None
-    return Note(record.kind, record.turn, record.attempt, record.worker, outcome)
+    return Note(record.kind, record.turn, record.task, record.attempt, record.worker, outcome, record.goes_on)
 
 
 class Invariants(QueueBesideModel):
@@ -130,24 +135,24 @@ class Invariants(QueueBesideModel):
                 facts = (turn.place, turn.worker or "", turn.attempt, len(turn.log))
                 assert [value.decode() for value in stored[:4]] == [str(fact) for fact in facts]
                 assert [int(value or 0) for value in stored[4:]] == [getattr(turn, count) for count in counts]
-            elif turn.place == "done":
+            elif turn.place in {"done", "kept"}:
                 assert stored[0] == b"done"
 
     @invariant()
     def logs_have_no_gap_and_no_repeat(self) -> None:
         """The inbox told the same story as the logs, to those that followed."""
         self.listen()
-        for turn in self.model.turns.values():
-            log = self.queue.read_log(turn.submission.task)
+        for task in self.model.tasks.values():
+            log = self.queue.read_log(task.name)
             assert [event.seq for event in log] == list(range(1, len(log) + 1))
             assert all(event.kind != "outcome" for event in log[:-1])
-            assert [entry(event) for event in log] == turn.log
-            assert self.heard[turn.submission.task] == (log if turn.submission.inbox else [])
+            assert [entry(event) for event in log] == task.log
+            assert self.heard[task.name] == (log if task.followed else [])
 
     def listen(self) -> None:
         """Hear all that followers must have been told by now, and what else has come."""
-        followed = [turn for turn in self.model.turns.values() if turn.submission.inbox]
-        missing = sum(len(turn.log) for turn in followed) - sum(map(len, self.heard.values()))
+        followed = [task for task in self.model.tasks.values() if task.followed]
+        missing = sum(len(task.log) for task in followed) - sum(map(len, self.heard.values()))
         while letter := self.inbox.get_message(timeout=ANSWER_S if missing > 0 else 0.0):
             for event in entries.read_letter(letter["data"]):
                 self.heard[event.task].append(event)
@@ -164,10 +169,11 @@ class Invariants(QueueBesideModel):
     def no_key_is_left_over(self) -> None:
         extra = {"workers"} if self.beating else set()
         extra |= {f"worker:{worker}" for worker in self.beating}
-        assert self.keys() == self.model.keys() | extra
-        for turn in self.model.turns.values():
-            goes = self.redis.pttl(f"{self.prefix}log:{turn.submission.task}") > 0
-            assert goes == (turn.place == "acknowledged")
+        assert self.keys() == queue_keys.keys(self.model) | extra
+        for task in self.model.tasks.values():
+            assert (self.redis.pttl(f"{self.prefix}log:{task.name}") > 0) == task.forgotten
+        for turn in self.model.at("waiting", "running", "done", "kept"):
+            assert (self.redis.pttl(f"{self.prefix}turn:{turn.name}") > 0) == (turn.place == "kept")
 
     @invariant()
     def signals_count(self) -> None:

@@ -47,7 +47,7 @@ class QueueBesideModel(RuleBasedStateMachine):
         self.model = QueueModel(now_ms=self.clock.now_ms())
         self.submitted: dict[str, Submission] = {}
         self.beating: set[str] = set()
-        self.tokens = 0
+        self.tokens = self.holds = 0
         self.heard: dict[str, list[Event]] = defaultdict(list)
         self.inbox = redis.pubsub()
         self.inbox.subscribe(keys.inbox(self.queue.pool, INBOX))

@@ -14,7 +14,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from taskqueue import fair_share
 from taskqueue.fair_share import Counters
 from taskqueue.messages import Submission
-from tests.taskqueue.queue_turn import Entry, Note, Place, Turn
+from tests.taskqueue.queue_tasks import Tasks
+from tests.taskqueue.queue_turn import Entry, Note, Place, Task, Turn
 
 SHARE = 4
 """Times the free places of a bounded pool: what one tenant may have waiting."""
@@ -26,11 +27,12 @@ class NotAllowed(AssertionError):
     """Redis made a move that the protocol does not allow."""
 
 
-class QueueModel:
+class QueueModel(Tasks):
     """One pool's queue."""
 
     def __init__(self, *, now_ms: int) -> None:
         self.now_ms = now_ms
+        super().__init__()
         self.turns: dict[str, Turn] = {}
         self.counters = Counters()
         self.max_running: dict[str, int] = {}
@@ -38,7 +40,6 @@ class QueueModel:
         self.looked = False
         self.clearing: set[str] = set()
         """Workers that take nothing until they hold nothing, to run a suspect alone."""
-        self.records: list[Note] = []
         self.arrived = self.arrived_tokens = 0
         self.paced = False
         """A turn has ended that held a slot: the queue knows for how long."""
@@ -152,7 +153,8 @@ class QueueModel:
         self._limit(submission.tenant, submission.max_running)
         if submission.key:
             self._limit(submission.key, submission.key_max_running)
-        turn = self.turns[submission.turn] = Turn(submission, arrival_ms)
+        task = self.tasks.setdefault(submission.task, Task(submission.task, followed=bool(submission.inbox)))
+        turn = self.turns[submission.turn] = Turn(submission, arrival_ms, task)
         self.arrived += 1
         self.arrived_tokens += submission.estimated_tokens
         turn.log.append(Entry("state", "queued"))
@@ -207,7 +209,7 @@ class QueueModel:
         turn.log.append(Entry("state", f"running {turn.attempt}"))
         if turn.attempt > 1:
             turn.log.append(Entry("attempt", f"{turn.attempt} {turn.lost_by}"))
-        self.records.append(Note("claimed", turn.name, turn.attempt, worker))
+        self.records.append(Note("claimed", turn.name, turn.task.name, turn.attempt, worker))
         return turn
 
     def emit(self, worker: str, name: str, attempt: int, seq: int, text: str, token_ids: Iterable[int]) -> bool:
@@ -218,12 +220,20 @@ class QueueModel:
             turn.streamed += token_ids
         return turn is not None
 
-    def finish(self, worker: str, name: str, attempt: int, outcome: str, *, tokens: int) -> bool:
-        """Whether the worker may end the turn. The estimate is corrected to the `tokens` that were served."""
+    def finish(
+        self, worker: str, name: str, attempt: int, outcome: str, *, tokens: int, goes_on: Entry | None = None
+    ) -> bool:
+        """Whether the worker may end the turn. The estimate is corrected to the `tokens` that were served.
+
+        With the event `goes_on` the task waits for its next turn, unless this one was to stop: then the task ends, too.
+        """
         turn = self.holds(worker, name, attempt)
         if turn:
+            stop = turn.stop
             self._correct(turn, tokens)
-            self._end(turn, outcome, worker)
+            self._end(turn, outcome, worker, goes_on)
+            if goes_on and stop:
+                self.close(turn.task, turn.name, stop)
         return turn is not None
 
     def heartbeat(self, worker: str, names: Iterable[str], *, lapsed: bool) -> list[str]:
@@ -292,7 +302,7 @@ class QueueModel:
             elif turn and turn.place == "running":
                 turn.stop = turn.stop or "cancelled"
                 yield "stopping"
-            elif turn and turn.place == "done":
+            elif turn and turn.place in {"done", "kept"}:
                 yield "over"
             else:
                 yield "unknown"
@@ -317,10 +327,12 @@ class QueueModel:
             self.max_running[owner] = most
 
     def acknowledge(self, count: int) -> None:
-        """The oldest records leave, and the turns that they end."""
+        """The oldest records leave, and the turns and tasks that they end."""
         for note in self.records[:count]:
             if note.kind == "finished":
-                self.turns[note.turn].place = "acknowledged"
+                self.turns[note.turn].place = "kept" if note.goes_on else "acknowledged"
+            if note.kind == "closed" or (note.kind == "finished" and not note.goes_on):
+                self.tasks[note.task].forgotten = True
         del self.records[:count]
 
     def age(self, name: str, deadline_ms: int) -> None:
@@ -343,7 +355,7 @@ class QueueModel:
     def _requeue(self, turn: Turn, reason: str) -> None:
         """Back to its old place in its tenant's line; the tenant pays for what the log has."""
         self._correct(turn, len(turn.streamed))
-        self.records.append(Note("requeued", turn.name, turn.attempt, turn.worker))
+        self.records.append(Note("requeued", turn.name, turn.task.name, turn.attempt, turn.worker))
         turn.log.append(Entry("state", "queued"))
         turn.place, turn.worker, turn.lapsed, turn.lost_by = "waiting", None, False, reason
         self._place(turn.tenant)
@@ -355,45 +367,15 @@ class QueueModel:
             self._correct(turn, len(turn.streamed))
         self._end(turn, outcome, turn.worker)
 
-    def _end(self, turn: Turn, outcome: str, worker: str | None) -> None:
+    def _end(self, turn: Turn, outcome: str, worker: str | None, goes_on: Entry | None = None) -> None:
         self.paced = self.paced or turn.place == "running"
         turn.place, turn.worker, turn.stop, turn.watched, turn.lapsed = "done", None, None, False, False
         if self._place(turn.tenant):  # it was at its running limit
             self.rung = True
-        turn.log.append(Entry("outcome", outcome))
-        self.records.append(Note("finished", turn.name, turn.attempt, worker, outcome))
-
-    # -- what the pool may keep in Redis --------------------------------------------------------
-    def keys(self) -> set[str]:
-        """All keys, without the pool's prefix, that belong to this state; logs outlive their turns for a while."""
-        known = self.at("waiting", "running", "done")
-        running = self.at("running")
-        moved = any(turn.attempt or turn.place == "done" for turn in self.turns.values()) or self.at("acknowledged")
-        names = {f"turn:{turn.name}" for turn in known}
-        names |= {f"follow:{turn.submission.task}" for turn in known if turn.submission.inbox}
-        names |= {f"log:{turn.submission.task}" for turn in self.turns.values()}
-        lines = {turn.name: "apart" if turn.apart else "wait" for turn in self.at("waiting")}
-        names |= {f"{lines[turn.name]}:{owner}" for turn in self.at("waiting") for owner in turn.owners}
-        names |= {f"running:{owner}" for turn in running for owner in turn.owners}
-        names |= {f"held:{turn.worker}" for turn in running} | {f"stop:{turn.worker}" for turn in running if turn.stop}
-        there = {
-            "active": self.active(),
-            "apart": self.suspects(),
-            "wards": self.wards(),
-            "looked": self.looked,
-            "max_running": self.max_running,
-            "arrivals": self.at("waiting"),
-            "leases": running,
-            "deadlines": any(turn.watched for turn in known),
-            "service": self.counters.service,
-            "left": self.counters.left,
-            "tally": self.arrived,
-            "pace": self.paced,
-            "flow": self.turns,
-            "bell": self.rung,
-            "record": moved,
-        }
-        return names | {name for name, condition in there.items() if condition}
+        turn.log.extend([goes_on, Entry("state", "waiting")] if goes_on else [Entry("outcome", outcome)])
+        self.records.append(
+            Note("finished", turn.name, turn.task.name, turn.attempt, worker, outcome, goes_on=goes_on is not None)
+        )
 
 
 def _first(line: list[Turn]) -> list[Turn]:

@@ -1,4 +1,4 @@
-"""A turn as the model of the queue knows it, and what is told of it."""
+"""A turn and its task as the model of the queue knows them, and what is told of them."""
 
 from __future__ import annotations
 
@@ -9,12 +9,13 @@ from taskqueue import fair_share
 from taskqueue.fair_share import Bill
 from taskqueue.messages import Submission
 
-Place = Literal["waiting", "running", "done", "acknowledged"]
+Place = Literal["waiting", "running", "done", "kept", "acknowledged"]
+"""`kept`: acknowledged, but its task went on behind it, so that it is known for a while."""
 
 
 class Entry(NamedTuple):
-    """An event of a log: `state` with the state's name (and the attempt), `attempt` with its number and reason, `text`, or
-    `outcome` with the state (and the error).
+    """An event of a log: `state` with the state's name (and the attempt), `attempt` with its number and reason, `text`,
+    `tool_calls` with their ids, `tool_result` with the call's id, and `summary` or `outcome` with the state (and the error).
     """
 
     kind: str
@@ -26,17 +27,36 @@ class Note(NamedTuple):
 
     kind: str
     turn: str
+    task: str
     attempt: int
     worker: str | None = None
     outcome: str | None = None
+    goes_on: bool = False
+
+
+@dataclass
+class Task:
+    """A task whose stream has begun. `log` is all that its followers may ever have seen, so the last number used is its length."""
+
+    name: str
+    followed: bool
+    log: list[Entry] = field(default_factory=list)
+    forgotten: bool = False
+    """Its end is acknowledged: its followers are gone, and its log goes."""
+
+    @property
+    def waits(self) -> bool:
+        """It is between its turns, or before the first."""
+        return self.log[-1] == Entry("state", "waiting") or self.log[-1].kind == "tool_result"
 
 
 @dataclass
 class Turn:
-    """One accepted turn. `log` is all that its followers may ever have seen, so the last number used is its length."""
+    """One accepted turn."""
 
     submission: Submission
     arrival_ms: int
+    task: Task
     place: Place = "waiting"
     worker: str | None = None
     attempt: int = 0
@@ -51,10 +71,10 @@ class Turn:
     deadline_ms: int = 0
     watched: bool = False
     """Its deadline has yet to be enforced."""
-    log: list[Entry] = field(default_factory=list)
     streamed: list[int] = field(default_factory=list)
 
     def __post_init__(self) -> None:
+        self.first = len(self.log) + 1
         self.deadline_ms = self.submission.deadline_ms
         self.watched = self.deadline_ms > 0
         self.rank = fair_share.rank(
@@ -65,6 +85,10 @@ class Turn:
     @property
     def name(self) -> str:
         return self.submission.turn
+
+    @property
+    def log(self) -> list[Entry]:
+        return self.task.log
 
     @property
     def tenant(self) -> str:

@@ -5,12 +5,13 @@ from __future__ import annotations
 from hypothesis import strategies as st
 from hypothesis.stateful import multiple, precondition, rule
 
-from taskqueue.messages import ClaimedTurn, Delta, Finish, Stop, TaskError, Usage, WorkerStatus
+from taskqueue.messages import ClaimedTurn, Delta, Finish, Stop, TaskError, ToolCall, Usage, WorkerStatus
 from tests.taskqueue.queue_machine import HOUR_S, WORKERS, QueueBesideModel, tickets, turns
-from tests.taskqueue.queue_turn import Turn
+from tests.taskqueue.queue_turn import Entry, Turn
 
 workers = st.sampled_from(WORKERS)
 leases = st.sampled_from((HOUR_S, HOUR_S, 0.0))
+CALL = ToolCall("c1", "look_up", "{}")
 
 
 class Workers(QueueBesideModel):
@@ -38,7 +39,7 @@ class Workers(QueueBesideModel):
             deadline_ms=turn.deadline_ms,
             body=turn.submission.body,
             streamed=tuple(turn.streamed),
-            first=1,
+            first=turn.first,
         )
 
     @precondition(lambda self: self.model.at("running"))
@@ -65,11 +66,17 @@ class Workers(QueueBesideModel):
         state=st.sampled_from(("succeeded", "succeeded", "failed", "cancelled")),
         tokens=st.sampled_from((0, 100, 1234)),
         late=st.booleans(),
+        goes_on=st.sampled_from(("", "", "tool_calls", "summary")),
     )
-    def finish(self, worker: str, times: int, others: list[ClaimedTurn], state: str, tokens: int, late: bool) -> None:
-        """The worker ends one turn that it holds, perhaps twice, and what others hold or held; `late`: with a used number."""
+    def finish(
+        self, worker: str, times: int, others: list[ClaimedTurn], state: str, tokens: int, late: bool, goes_on: str
+    ) -> None:
+        """The worker ends one turn that it holds, perhaps twice, and what others hold or held; `late`: with a used number;
+        `goes_on`: the event behind which the task waits.
+        """
         error = TaskError("engine_error", "It broke.") if state == "failed" else None
         outcome = "failed engine_error" if error else state
+        behind = Entry(goes_on, outcome if goes_on == "summary" else CALL.id) if goes_on else None
         ended = [(name, self.model.turns[name].attempt) for name in sorted(self.model.held(worker))[:1] * times]
         ended += [(claimed.turn, claimed.attempt) for claimed in others]
         finishes, lost = [], []
@@ -84,9 +91,12 @@ class Workers(QueueBesideModel):
                     state=state,
                     error=error,
                     usage=Usage(tokens // 2, tokens - tokens // 2),
+                    tool_calls=(CALL,) if goes_on == "tool_calls" else (),
+                    goes_on=bool(goes_on),
+                    summarises=3 if goes_on == "summary" else 0,
                 )
             )
-            if not self.model.finish(worker, name, attempt, outcome, tokens=tokens):
+            if not self.model.finish(worker, name, attempt, outcome, tokens=tokens, goes_on=behind):
                 lost.append(name)
         stops = self.queue.finish(worker, finishes)
         assert [(stop.turn, stop.reason) for stop in stops] == [(name, "lost") for name in lost]

@@ -92,8 +92,10 @@ class QueueMachine(Submitters, Workers, Invariants):
         self.cancel(names) if names else None
         for worker in WORKERS:
             self.release(worker, part=1, others=[])
+        for task in self.model.between_turns():
+            self.close(task.name, failed=False)
         self.acknowledge(10_000)
-        logs = {f"log:{turn.submission.task}" for turn in self.model.turns.values()}
+        logs = {f"log:{name}" for name in self.model.tasks} | {f"turn:{turn.name}" for turn in self.model.at("kept")}
         left = {name for name in self.keys() if not name.startswith("worker")}
         assert left - {"bell", "left", "max_running", "looked", "pace"} == logs | {"service", "record", "tally", "flow"}
 
