@@ -79,6 +79,24 @@ async def test_who_waits_can_be_cancelled_and_expires(talk: Talk) -> None:
     assert await talk.answer("4") == ["one", "[1]", "four"]  # what never began was never said
 
 
+async def test_one_whose_deadline_has_passed_is_not_begun(talk: Talk) -> None:
+    await talk.ask("one")
+    late = await talk.ask("two", deadline_s=3600)
+    await talk.ask("three")
+    (turn,) = await talk.worker.claim()
+    await talk.worker.end(turn, "1")
+    await (
+        Task.objects.for_tenant(talk.ann.tenant)
+        .filter(pk=late.task)
+        .aupdate(deadline_at=timezone.now() - timedelta(seconds=1))
+    )
+    await talk.settle()  # its turn has come, and it is late, in the same moment
+    await talk.settle()
+    assert await talk.state(late.task) == "expired"
+    assert await talk.answer("3") == ["one", "[1]", "three"]
+    assert await talk.branch() == ["one", "1", "three", "3"]
+
+
 async def test_refuse_names_the_task(talk: Talk) -> None:
     first = await talk.ask("one")
     with pytest.raises(Problem) as refused:
