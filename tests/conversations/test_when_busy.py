@@ -125,6 +125,21 @@ async def test_interrupt_keeps_what_was_said(talk: Talk) -> None:
     assert states == ["cancelled", "cancelled", "succeeded"]
 
 
+async def test_who_is_withdrawn_has_nobody_ended(talk: Talk) -> None:
+    """The queue may refuse a task after its commit: the sender was told so, and the one before it runs on."""
+    first = await talk.ask("one")
+    second = await talk.ask("two", when_busy="interrupt")
+    third = await talk.ask("three", when_busy="roll_back")
+    how = Reply.objects.for_tenant(talk.ann.tenant).order_by("number").values_list("superseded", flat=True)
+    await talk.context.db.withdraw([third.task])
+    assert [one async for one in how.all()] == ["roll_back", ""]  # the second is to have it ended all the same
+    await talk.context.db.withdraw([second.task])
+    assert [one async for one in how.all()] == [""]
+    await talk.settle()
+    assert await talk.answer("1") == ["one"]
+    assert await talk.state(first.task) == "succeeded"
+
+
 async def test_interrupt_before_anything_was_said(talk: Talk) -> None:
     await talk.ask("one")
     await talk.ask("two", when_busy="interrupt")
