@@ -203,6 +203,8 @@ class Acceptance:
         except QueueRefused:
             await self._db.withdraw([task for asked in entries for task in asked.ids])
             await self._refuse(entries, unavailable("The queue"))
+            with suppress(QueueUnavailable):  # those that it took before it refused others
+                await queue.cancel([one.turn for one in now])
             return
         except QueueUnavailable:
             # Whether Redis took them in is not known, and an equal request may have been answered meanwhile: a task that is

@@ -39,6 +39,7 @@ LINE = """
            r.superseded, t.finished_at IS NOT NULL AS ended
     FROM agents_reply r JOIN agents_task t ON t.id = r.task_id WHERE r.line = %s ORDER BY r.number
 """
+# One that is late is ended (`LATE`), and those behind it wait until that is recorded.
 TASK = """
     SELECT t.id, t.tenant_id AS tenant, t.api_key_id AS key, t.params, t.options, t.output_form, t.priority, t.deadline_at, t.input,
            r.said, u.id AS turn, u.allowance, v.context AS setting, p.slug AS pool, n.weight, n.max_running,
@@ -48,7 +49,7 @@ TASK = """
     JOIN orchestrator_pool p ON p.id = t.pool_id JOIN agents_agentrevision v ON v.id = t.revision_id
     JOIN tenants_tenant n ON n.id = t.tenant_id LEFT JOIN tenants_apikey k ON k.id = t.api_key_id
     LEFT JOIN agents_answerlength l ON l.agent_id = t.agent_id
-    WHERE t.id = %s AND t.state = 'waiting' FOR UPDATE OF t
+    WHERE t.id = %s AND t.state = 'waiting' AND (t.deadline_at IS NULL OR t.deadline_at >= now()) FOR UPDATE OF t
 """
 
 OVER = """

@@ -79,6 +79,24 @@ async def test_who_waits_can_be_cancelled_and_expires(talk: Talk) -> None:
     assert await talk.answer("4") == ["one", "[1]", "four"]  # what never began was never said
 
 
+async def test_one_whose_deadline_has_passed_is_not_begun(talk: Talk) -> None:
+    await talk.ask("one")
+    late = await talk.ask("two", deadline_s=3600)
+    await talk.ask("three")
+    (turn,) = await talk.worker.claim()
+    await talk.worker.end(turn, "1")
+    await (
+        Task.objects.for_tenant(talk.ann.tenant)
+        .filter(pk=late.task)
+        .aupdate(deadline_at=timezone.now() - timedelta(seconds=1))
+    )
+    await talk.settle()  # its turn has come, and it is late, in the same moment
+    await talk.settle()
+    assert await talk.state(late.task) == "expired"
+    assert await talk.answer("3") == ["one", "[1]", "three"]
+    assert await talk.branch() == ["one", "1", "three", "3"]
+
+
 async def test_refuse_names_the_task(talk: Talk) -> None:
     first = await talk.ask("one")
     with pytest.raises(Problem) as refused:
@@ -105,6 +123,21 @@ async def test_interrupt_keeps_what_was_said(talk: Talk) -> None:
     assert marked == ["half"]
     states = [await talk.state(task.task) for task in (first, waiting, third)]
     assert states == ["cancelled", "cancelled", "succeeded"]
+
+
+async def test_who_is_withdrawn_has_nobody_ended(talk: Talk) -> None:
+    """The queue may refuse a task after its commit: the sender was told so, and the one before it runs on."""
+    first = await talk.ask("one")
+    second = await talk.ask("two", when_busy="interrupt")
+    third = await talk.ask("three", when_busy="roll_back")
+    how = Reply.objects.for_tenant(talk.ann.tenant).order_by("number").values_list("superseded", flat=True)
+    await talk.context.db.withdraw([third.task])
+    assert [one async for one in how.all()] == ["roll_back", ""]  # the second is to have it ended all the same
+    await talk.context.db.withdraw([second.task])
+    assert [one async for one in how.all()] == [""]
+    await talk.settle()
+    assert await talk.answer("1") == ["one"]
+    assert await talk.state(first.task) == "succeeded"
 
 
 async def test_interrupt_before_anything_was_said(talk: Talk) -> None:
