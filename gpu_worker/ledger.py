@@ -202,6 +202,9 @@ class Ledger:
         else:
             state = "failed"
             error = output.error or TaskError("engine_error", "The engine ended this request without saying why.")
+        goes_on = _goes_on(held, state, called)
+        # A summary is for the turn behind it: where none comes, it is not the task's answer either.
+        text = "" if held.turn.body.summarises and not goes_on else "".join(held.text)
         return [
             Finish(
                 turn=held.turn.turn,
@@ -214,10 +217,10 @@ class Ledger:
                     held.prompt_tokens, 0 if held.turn.body.embed else held.completion_tokens, held.cached_tokens
                 ),
                 error=error,
-                text="".join(held.text),
+                text=text,
                 first_token_ms=held.first_token_ms,
                 tool_calls=called if state == "succeeded" else (),
-                goes_on=_goes_on(held, state, called),
+                goes_on=goes_on,
                 has_logprobs=held.turn.body.params.logprobs is not None,
                 context=held.context,
                 summarises=held.turn.body.summarises,

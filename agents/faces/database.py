@@ -93,13 +93,15 @@ HISTORY = f"""
     FROM start s
 """
 
-# What was written for earlier tasks, and what the pool's last answer came to: another's model counts otherwise.
+# What was written for earlier tasks, and what the pool's last answer on this branch (`ids`: its messages) came to: another's model
+# counts otherwise, and another branch is not sent.
 SUMMARIES = "SELECT last_message_id AS last, text FROM agents_summary WHERE tenant_id = %s AND conversation_id = %s"
 LAST_ANSWER = """
     SELECT u.prompt_tokens, u.completion_tokens, u.context_use
-    FROM agents_task t JOIN agents_turn u ON u.task_id = t.id
-    WHERE t.tenant_id = %s AND t.conversation_id = %s AND t.pool_id = %s AND t.state = 'succeeded' AND u.summarises IS NULL
-    ORDER BY t.id DESC, u.number DESC LIMIT 1
+    FROM agents_message m JOIN agents_task t ON t.id = m.task_id JOIN agents_turn u ON u.task_id = t.id
+    WHERE m.tenant_id = %s AND m.conversation_id = %s AND m.id = ANY(%s::uuid[]) AND m.role = 'assistant' AND t.pool_id = %s
+      AND t.state = 'succeeded' AND u.summarises IS NULL
+    ORDER BY m.number DESC, u.number DESC LIMIT 1
 """
 
 TASK = """

@@ -85,6 +85,8 @@ async def cancel_of(context: Context, tenant: uuid.UUID, task: uuid.UUID) -> Row
         if knows_log and await queue.end_task(str(task), turn=str(row["turn"]), state="cancelled"):
             break
         if answer == "unknown" and row["state"] != TaskState.WAITING and str(row["turn"]) == turn:
+            if row["finished_at"] is None:  # its enqueue may be on its way: it must find that all is over
+                await queue.end_task(str(task), turn=turn, state="cancelled")
             await context.db.cancel_unknown(tenant, task)
             return await _find(context, tenant, task)
     return row

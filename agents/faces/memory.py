@@ -30,9 +30,8 @@ async def remembered(
     of = (principal.tenant, past.conversation)
     summaries = {str(row["last"]): row["text"] for row in await context.db.all(database.SUMMARIES, *of)}
     messages, ids = with_summary(past.messages, past.ids, summaries)
-    return Memory(
-        past._replace(messages=messages, ids=ids), _measured(await context.db.one(database.LAST_ANSWER, *of, pool))
-    )
+    measured = _measured(await context.db.one(database.LAST_ANSWER, *of, list(past.ids), pool))
+    return Memory(past._replace(messages=messages, ids=ids), measured)
 
 
 def due(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 import pytest
 from django.db.models import Sum
 from django.utils import timezone
+from redis import Redis
 
 from agents.models import Task, Turn
 from agents.services import create_agent
@@ -19,6 +21,9 @@ from billing import gpu_bill
 from billing.models import BilledHour, GpuHour
 from orchestrator.models import ScalingPolicy, Worker
 from orchestrator.work_rows import WorkMinute
+from taskqueue import keys
+from taskqueue.messages import Work
+from taskqueue.sync_client import Queue
 from tenants.models import Tenant
 from tenants.services import create_tenant
 from tests.orchestrator.conftest import Site, site, wait_for
@@ -68,7 +73,26 @@ def wall_ms(workers: list[Worker]) -> int:
     )
 
 
-def test_the_bill_of_killed_and_drained_workers_is_their_time(site: Site, recorder: None) -> None:
+def last_words(queue: Queue, *, since_ms: int, but: str) -> dict[str, Work]:
+    """What the ready workers said of their work since a moment; empty until each but that one has spoken."""
+    said = [one for one in queue.signals().workers if one.phase == "ready" and one.worker != but]
+    return {one.worker: one.work for one in said} if all(one.beat_ms > since_ms for one in said) else {}
+
+
+def hear(redis: Redis, pool: Any) -> None:
+    """Wait until the leader has heard what is in Redis now: each tick hears, then foretells, so the second one from now has."""
+    for _ in range(2):
+        redis.delete(keys.outlook(pool.slug))
+        wait_for(lambda: redis.exists(keys.outlook(pool.slug)), what="a tick of the leader's")
+
+
+def is_written(said: dict[str, Work]) -> bool:
+    """Whether these last words are in Postgres."""
+    rows = {(str(row.worker_id), row.busy_ms) for row in WorkMinute.objects.all()}
+    return rows >= {(worker, round(work.steps_s * 1000)) for worker, work in said.items()}
+
+
+def test_the_bill_of_killed_and_drained_workers_is_their_time(site: Site, recorder: None, redis: Redis) -> None:
     ann, bob = (create_tenant(slug=name, name=name) for name in ("ann", "bob"))
     pool = site.pool(policy={"min_workers": 2, "max_workers": 3, "idle_to_zero_s": 600.0}, lease_s=1.0)
     orchestrators = [site.orchestrator("a")]
@@ -81,9 +105,12 @@ def test_the_bill_of_killed_and_drained_workers_is_their_time(site: Site, record
     orchestrators[0].kill()  # and with it whatever its leader had not written
     site.orchestrator("b")
     wait_for(all_ended, what="every task has ended")
+    queue, ended_ms = site.queue(pool), round(time.time() * 1000)
+    said = wait_for(lambda: last_words(queue, since_ms=ended_ms, but=victim), what="who lives tells of its work")
+    hear(redis, pool)
     ScalingPolicy.objects.filter(pool=pool).update(min_workers=0, max_workers=0, idle_to_zero_s=0.0)
     wait_for(lambda: not site.live(pool), what="the fleet is gone")
-    wait_for(lambda: WorkMinute.objects.filter(busy_ms__gt=0).exists(), what="what they did is written")
+    wait_for(lambda: is_written(said), what="what they did is written")  # a tick after they are seen to be gone
 
     workers = list(Worker.objects.filter(pool=pool))
     assert str(victim) in {str(worker.pk) for worker in workers}

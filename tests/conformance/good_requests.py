@@ -56,6 +56,7 @@ def _agent(own: Belongings) -> dict[str, Any]:
         "output": None,
         "tools": [{"builtin": "calculator"}, {"tool": own.tool()}, {"builtin": "hand_off", "agents": ["poet"]}],
         "limits": {"max_turns": 3, "max_tokens": 100, "max_seconds": 60},
+        "context": {"strategy": "summarise", "max_tokens": 500, "summarise_at": 0.5},
     }
 
 
@@ -69,6 +70,8 @@ def _task(own: Belongings) -> dict[str, Any]:
         "messages": HELLO,
         "conversation": own.conversation(),
         "parameters": {"temperature": 0.5, "max_tokens": 4, "seed": 1},
+        "context": {"strategy": "trim", "keep_last": 2},
+        "when_busy": "queue",
         "priority": 5,
         "deadline_s": 300.5,
         "metadata": {"mark": "x"},
@@ -126,11 +129,14 @@ GOOD: dict[str, Callable[[Belongings], Good]] = {
     "POST /api/v1/comparisons": lambda own: Good({"input_set": own.input_set(), "left": 1, "right": 2}),
     "GET /api/v1/comparisons/{id}/report": lambda own: Good(query={"after": "1", "count": "1"}),
     "GET /api/v1/conversations": lambda own: Good(query={**PAGE, "agent": "poet"}),
-    "POST /api/v1/conversations": lambda own: Good({"title": "A talk", "agent": "poet", "metadata": {"mark": "x"}}),
-    "PATCH /api/v1/conversations/{id}": lambda own: Good(
-        {"title": "Another", "agent": "poet", "metadata": {"mark": "y"}}
+    "POST /api/v1/conversations": lambda own: Good(
+        {"title": "A talk", "agent": "poet", "metadata": {"mark": "x"}, "when_busy": "refuse"}
     ),
-    "GET /api/v1/conversations/{id}/messages": lambda own: Good(query=PAGE),
+    "PATCH /api/v1/conversations/{id}": lambda own: Good(
+        {"title": "Another", "agent": "poet", "metadata": {"mark": "y"}, "when_busy": "roll_back"}
+    ),
+    "GET /api/v1/conversations/{id}/branches": lambda own: Good(query=PAGE),
+    "GET /api/v1/conversations/{id}/messages": lambda own: Good(query={**PAGE, "all": "true"}),
     "POST /api/v1/conversations/{id}/messages": lambda own: Good({"role": "user", "content": "Hello"}),
     "GET /api/v1/input-sets": lambda own: Good(query={**PAGE, "agent": "poet"}),
     "POST /api/v1/input-sets": lambda own: Good(

@@ -10,8 +10,10 @@ from tests.conformance.good_requests import GOOD
 from tests.conformance.service import Asker, Operation, Service, declared
 
 pytestmark = pytest.mark.timeout(TIMEOUT_S)
-UNASKED = {"after", "cursor", "include_obfuscation", "metadata.NAME", "title"}
-"""Query parameters that a good request may leave out: names of what is not there yet, and what goes with another form of body."""
+UNASKED = {"after", "cursor", "head", "include_obfuscation", "metadata.NAME", "title"}
+"""Query parameters that a good request may leave out: names of what is not there yet, or is part of the path's object, and what
+goes with another form of body.
+"""
 
 
 def statuses(operation: Operation) -> set[int]:

@@ -15,6 +15,7 @@ from agents.models import Conversation, Task, Turn
 from agents.problems import Problem
 from agents.sweep import Sweep
 from taskqueue.keys import log, prefix
+from taskqueue.messages import Held, Submission
 from tenants.models import Tenant
 from tests.conversations.conftest import Talk
 from tests.servers import ADDRESSES
@@ -196,6 +197,33 @@ async def test_redis_forgets_who_waits(talk: Talk) -> None:
     await talk.answer("1")
     assert await talk.answer("2") == ["one", "[1]", "two"]
     assert (await queue.read_log(str(second.task)))[0].kind == "restart"  # whoever had read of it is told
+
+
+@pytest.mark.parametrize("has_waited", [False, True])
+async def test_ended_between_the_commit_and_the_queue(talk: Talk, has_waited: bool) -> None:
+    """Who was slow to enqueue a task that was cancelled meanwhile has nobody run it."""
+    if has_waited:
+        await talk.ask("zero")
+    asked = await talk.ask("one")
+    if has_waited:
+        await talk.answer("0")
+    queue, task = talk.worker.queue, str(asked.task)
+    turn = str((await Turn.objects.for_tenant(talk.ann.tenant).aget(task=asked.task)).pk)
+    (late,) = await queue.claim("gone", 1, lease_s=30)
+    assert late.turn == turn
+    await queue.link.ask("DEL", *(await queue.link.ask("KEYS", f"{prefix(queue.pool)}*")))
+    if has_waited:
+        await queue.hold([Held(task=task, tenant=str(talk.ann.tenant.pk))])  # its stream, as it was before it was enqueued
+    await cancel_of(talk.context, talk.ann.tenant.pk, asked.task)
+    assert await talk.state(asked.task) == "cancelled"
+    (answer,) = await queue.enqueue(
+        [Submission(turn=turn, task=task, tenant=str(talk.ann.tenant.pk), body=late.body, weight=1.0, estimated_tokens=9)]
+    )
+    assert answer.verdict == "known"
+    assert await queue.claim("hand", 1, lease_s=30) == []
+    assert (await queue.read_log(task))[-1].kind == "outcome"
+    await talk.settle()
+    assert await talk.state(asked.task) == "cancelled"
 
 
 async def test_killed_between_the_commit_and_the_queue(talk: Talk) -> None:

@@ -71,6 +71,20 @@ def test_the_end_has_the_whole_text_and_the_next_number() -> None:
     assert len(ledger) == 0
 
 
+def test_a_summary_that_is_cut_short_is_not_its_task_s_answer() -> None:
+    """Else a conversation would keep it as what the agent said when it was interrupted."""
+    asks = msgspec.structs.replace(turn(), body=TurnBody(prompt="p", summarises=3))
+    ledger = Ledger()
+    ledger.admit(asks)
+    ledger.book([out(text="They spoke")], now_ms=100)
+    ledger.stop([Stop("a", "cancelled")], concerning=["a:1"])
+    (cut,) = ledger.book([EngineOutput(id="a:1", ending="aborted")], now_ms=200).finishes
+    assert (cut.state, cut.goes_on, cut.text, cut.usage) == ("cancelled", False, "", Usage(5, 1))
+    ledger.admit(asks)
+    (whole,) = ledger.book([out(text="They spoke", ending="stop")], now_ms=300).finishes
+    assert (whole.state, whole.goes_on, whole.text) == ("succeeded", True, "They spoke")
+
+
 def test_a_continued_turn_counts_what_came_before() -> None:
     ledger = Ledger()
     request = ledger.admit(turn(attempt=2, seq=9, streamed=(1, 2, 3)), streamed_text="was ")

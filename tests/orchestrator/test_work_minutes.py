@@ -51,10 +51,14 @@ def status(name: object, at: float, busy_s: float, *, ready: bool = True) -> Wor
     )  # fmt: skip
 
 
-def tick(book: WorkBook, rows: list[Worker], at: float, *statuses: WorkerStatus) -> int:
+def heartbeats(at: float, *statuses: WorkerStatus) -> dict[str, PoolSignals | Exception]:
     fields: dict[str, Any] = {"waiting": 0, "held_back": 0, "running": 0, "oldest_wait_s": 0.0}
     answer = PoolSignals(now_ms=round(1000 * (BEGIN + at + 100)), workers=statuses, **fields)
-    book.hear(rows, {"p": answer, "lost": QueueUnavailable("no answer")}, now=BEGIN + at)
+    return {"p": answer, "lost": QueueUnavailable("no answer")}
+
+
+def tick(book: WorkBook, rows: list[Worker], at: float, *statuses: WorkerStatus) -> int:
+    book.hear(rows, heartbeats(at, *statuses), now=BEGIN + at)
     return book.keep(now=BEGIN + at)
 
 
@@ -69,7 +73,7 @@ def written() -> list[tuple[int, float, int]]:
 def test_all_workers_minutes_are_one_statement(pool: Pool) -> None:
     rows, book = [worker(pool) for _ in range(30)], WorkBook()
     with CaptureQueriesContext(connection) as quiet:
-        for at in range(60):
+        for at in range(1, 60):
             assert tick(book, rows, at, *(status(row.pk, at - 0.5, at / 2) for row in rows)) == 0
     assert len(quiet) == 0
     with CaptureQueriesContext(connection) as seen:
@@ -90,7 +94,25 @@ def test_the_sums_go_on_whoever_leads(pool: Pool) -> None:
     later = WorkBook()  # the first one died; nobody led for minutes
     tick(later, [one], 400, status(one.pk, 400, 300))
     tick(later, [one], 421, status(one.pk, 421, 310))
-    assert written() == [(1, 61, 40000), (7, 421, 310000)]
+    assert written() == [(0, 10, 5000), (6, 400, 300000)]
+
+
+def test_a_minute_that_is_not_over_waits_for_its_last_word(pool: Pool) -> None:
+    one, book = worker(pool), WorkBook()
+    tick(book, [one], 59, status(one.pk, 58.5, 5))
+    assert tick(book, [one], 61, status(one.pk, 60.5, 6)) == 1
+    tick(book, [one], 63, status(one.pk, 63, 9))
+    assert written() == [(0, 58.5, 5000)]
+    assert tick(book, [], 64) == 1
+    assert written() == [(0, 58.5, 5000), (1, 63, 9000)]
+
+
+def test_who_ends_as_a_minute_does_has_both_of_its_last_words_written(pool: Pool) -> None:
+    one, book = worker(pool), WorkBook()
+    tick(book, [one], 59, status(one.pk, 58.5, 5))
+    book.hear([one], heartbeats(61, status(one.pk, 60.5, 6)), now=BEGIN + 61)
+    assert tick(book, [], 62) == 2
+    assert written() == [(0, 58.5, 5000), (1, 60.5, 6000)]
 
 
 def test_two_who_write_the_same_minute_leave_the_first_word(pool: Pool) -> None:

@@ -72,7 +72,7 @@ class Invariants(QueueBesideModel):
         assert {tenant.decode() for tenant, _ in active} <= {tenant for tenant, names in waiting.items() if names}
 
         model = self.model
-        now_ms = self.now_ms()
+        now_ms = self.clock.now_ms()
         for tenant, names in waiting.items():
             assert set(names) == {turn.name for turn in model.waiting(tenant)}
             assert set(suspects[tenant]) == {turn.name for turn in model.suspects(tenant)}

@@ -1,7 +1,7 @@
 """A queue on a real Redis beside its model: what the stateful test's rules and invariants share.
 
-Redis' clock is the only one, and no test waits for it: leases of no length lapse at once, others last an hour, deadlines lie
-in 1970 or in 2100.
+No wall clock is read, and nothing waits for one: leases of no length lapse at once, others last an hour, deadlines lie in 1970
+or in 2100.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from redis import Redis
 from taskqueue import keys
 from taskqueue.messages import Event, Record, Submission
 from taskqueue.sync_client import Queue
+from tests.taskqueue.queue_clock import Clock
 from tests.taskqueue.queue_model import QueueModel
 
 TENANTS = ("ann", "bob", "cyd")
@@ -42,7 +43,8 @@ class QueueBesideModel(RuleBasedStateMachine):
         self.redis = redis
         self.queue = Queue(redis, f"pool-{uuid.uuid4().hex[:12]}")
         self.prefix = keys.prefix(self.queue.pool)
-        self.model = QueueModel(now_ms=self.now_ms())
+        self.clock = Clock(redis, self.prefix)
+        self.model = QueueModel(now_ms=self.clock.now_ms())
         self.submitted: dict[str, Submission] = {}
         self.beating: set[str] = set()
         self.tokens = 0
@@ -54,12 +56,9 @@ class QueueBesideModel(RuleBasedStateMachine):
     def teardown(self) -> None:
         """The pool leaves no key behind for the next example."""
         self.inbox.close()
+        self.clock.close()
         if names := self.redis.keys(f"{self.prefix}*"):
             self.redis.delete(*names)
-
-    def now_ms(self) -> int:
-        seconds, micros = self.redis.time()
-        return seconds * 1000 + micros // 1000
 
     def news(self) -> list[Record]:
         """Records that the model does not know yet."""

@@ -31,9 +31,15 @@ submissions = st.fixed_dictionaries(
 class Submitters(QueueBesideModel):
     """Web processes and the sweep."""
 
-    @rule(target=turns, wishes=st.lists(submissions, min_size=1, max_size=4), again=st.none() | st.integers(0, 50))
-    def enqueue(self, wishes: list[dict], again: int | None) -> object:
-        """New turns in one pipeline, and sometimes one that the queue may know (`again` picks it)."""
+    @rule(
+        target=turns,
+        wishes=st.lists(submissions, min_size=1, max_size=4),
+        again=st.none() | st.integers(0, 50),
+        apart_ms=st.sampled_from((1, 1, 0)),
+    )
+    def enqueue(self, wishes: list[dict], again: int | None, apart_ms: int) -> object:
+        """New turns in one pipeline, and sometimes one that the queue may know (`again` picks it); all in one moment, or not."""
+        self.clock.tick(apart_ms)
         batch = []
         for wish in wishes:
             name = f"{wish['initial']}{len(self.submitted)}"
@@ -51,7 +57,7 @@ class Submitters(QueueBesideModel):
         return multiple(*(submission.turn for submission in batch))
 
     def submit(self, batch: list[Submission]) -> None:
-        before_ms = self.now_ms()
+        before_ms = self.clock.now_ms()
         answers = self.queue.enqueue(batch)
         earliest_ms = before_ms
         for submission, answer in zip(batch, answers, strict=True):
@@ -59,7 +65,7 @@ class Submitters(QueueBesideModel):
             if answer.verdict == "accepted":
                 # Arrival is Redis' to say; that it tells the truth is checked here.
                 arrival_ms = int(self.redis.zscore(f"{self.prefix}arrivals", submission.turn))
-                assert earliest_ms <= arrival_ms <= self.now_ms()
+                assert earliest_ms <= arrival_ms <= self.clock.now_ms()
                 earliest_ms = arrival_ms
                 self.model.enqueue(submission, arrival_ms=arrival_ms)
             assert answer.waiting == self.model.length(submission.tenant)

@@ -13,6 +13,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import precondition, rule, run_state_machine_as_test
 from redis import Redis
 
+from taskqueue import calls
+from tests.taskqueue import queue_clock
 from tests.taskqueue.queue_invariants import Invariants
 from tests.taskqueue.queue_machine import FUTURE_MS, HOUR_S, OWNERS, PAST_MS, WORKERS
 from tests.taskqueue.queue_submitters import Submitters
@@ -97,5 +99,6 @@ class QueueMachine(Submitters, Workers, Invariants):
 
 
 @pytest.mark.timeout(900)  # a failure takes its time to shrink
-def test_any_order_of_calls_agrees_with_the_model(redis: Redis) -> None:
+def test_any_order_of_calls_agrees_with_the_model(redis: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(calls, "script", queue_clock.script)
     run_state_machine_as_test(lambda: QueueMachine(redis), settings=SETTINGS)
