@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 from django import forms
 from django.conf import settings
@@ -17,11 +17,14 @@ from unfold.widgets import (
 )
 
 from agents import tool_services
+from agents.bodies import refuse_nul
 from agents.problems import Problem
 from agents.tool_models import McpServer, Tool
 from agents.tools.openapi_document import Imported, tools_of
 from tenants.admin import OwnedForm
 from tenants.references import names_in
+
+V = TypeVar("V")
 
 CREDENTIALS = frozenset({"authorization", "proxy-authorization", "cookie", "x-api-key", "api-key"})
 """Headers that hold secrets, which have no place in a form."""
@@ -49,7 +52,16 @@ def check_headers(headers: Any) -> dict[str, str]:
     for name, value in headers.items():
         if name.lower() in CREDENTIALS and not names_in([value]):
             raise ValidationError(f"The header {name!r} holds a credential in plain text. {BY_REFERENCE}")
-    return headers
+    return without_nul(headers)
+
+
+def without_nul(value: V) -> V:
+    """The value, if Postgres can hold it. Raises `ValidationError`."""
+    try:
+        refuse_nul(value)
+    except Problem as problem:
+        raise ValidationError(problem.detail) from problem
+    return value
 
 
 class ToolForm(OwnedForm):
@@ -124,9 +136,10 @@ class OpenApiForm(OwnedForm):
         if file.size > limit:
             raise ValidationError(f"The document has {file.size} bytes; at most {limit} are read.")
         try:
-            return json.loads(file.read())
+            document = json.loads(file.read())
         except (ValueError, RecursionError) as error:
             raise ValidationError(f"The document is no JSON: {error}.") from error
+        return without_nul(document)
 
     def clean_headers(self) -> dict[str, str]:
         """None is an object without members."""

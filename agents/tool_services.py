@@ -16,6 +16,7 @@ from django.db import IntegrityError, connection, transaction
 from django.db.models import Q
 from django.utils import timezone
 
+from agents.bodies import refuse_nul
 from agents.lifecycle import CallState
 from agents.models import Agent, AgentRevision
 from agents.problems import FieldError, Problem, bad_field
@@ -98,6 +99,7 @@ def save_http_tool(*, tenant: Tenant, tool: Tool | None = None, **fields: Any) -
 def check_http_tool(tool: Tool) -> None:
     """Whether an HTTP tool can be called as its row says, or the problem that names what does not fit."""
     check_name(tool.name)
+    refuse_nul({"description": tool.description, "parameters": tool.parameters, "request": tool.request})
     checked_schema(tool.parameters, field="parameters")
     checked_request(tool.request, properties=tool.parameters.get("properties", {}))
     if not 0 < tool.timeout_s <= 600:

@@ -232,17 +232,18 @@ FINALIZE = """
     WHERE id = %s AND holder = %s AND state = ANY(%s) AND completed + failed = total
 """
 # A row for each task of each line, the lines whole, as many as there is room for in memory, and one at least. A length asks for no
-# text, so what is too much is never read.
+# text, so what is too much is never read; what is told again of a request is as long as its line, at most.
 RESULTS = """
     WITH lines AS (
-        SELECT id, number, custom_id, model, asked, failure, task_id FROM batches_line
+        SELECT id, number, length, custom_id, model, asked, failure, task_id FROM batches_line
         WHERE batch_id = %(batch)s AND number > %(after)s AND state = 'ended' ORDER BY number LIMIT %(lines)s
     ), results AS (
         SELECT l.id, l.number, l.custom_id, l.model, l.asked, l.failure, a.nth, t.id AS task, t.state, t.output, t.logprobs,
                t.tool_calls, t.finish_reason, t.error, t.prompt_tokens, t.completion_tokens, t.cached_tokens, t.created_at,
                t.finished_at,
                t.conversation_id AS conversation, t.metadata, t.params, t.options,
-               coalesce(octet_length(t.output), 0) + coalesce(octet_length(t.logprobs), 0) AS bytes
+               coalesce(octet_length(t.output), 0) + coalesce(octet_length(t.logprobs), 0)
+                   + CASE WHEN l.asked IS NULL THEN 0 ELSE l.length END AS bytes
         FROM lines l CROSS JOIN LATERAL (
             SELECT l.task_id, 1 AS nth UNION ALL SELECT k.task_id, k.number FROM batches_furthertask k WHERE k.line_id = l.id
         ) a LEFT JOIN agents_task t ON t.id = a.task_id

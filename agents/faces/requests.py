@@ -140,13 +140,13 @@ class ChatTool(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     type: Literal["function"] = "function"
 
 
-class ChosenFunction(msgspec.Struct, frozen=True):
+class ChosenFunction(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The name of a function."""
 
     name: str
 
 
-class ChatToolChoice(msgspec.Struct, frozen=True, tag_field="type", tag="function"):
+class ChatToolChoice(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="type", tag="function"):
     """The one function to call, in OpenAI's form."""
 
     function: ChosenFunction
@@ -159,7 +159,7 @@ class ChatAllowed(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     tools: list[ChatToolChoice]
 
 
-class ChatAllowedTools(msgspec.Struct, frozen=True, tag_field="type", tag="allowed_tools"):
+class ChatAllowedTools(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="type", tag="allowed_tools"):
     """OpenAI's `allowed_tools`."""
 
     allowed_tools: ChatAllowed

@@ -39,21 +39,28 @@ def refused(line: str, problem: Problem) -> Failure:
 def result_of(rows: Sequence[Row], endpoint: Endpoint, *, stopped: Failure | None) -> Result:
     """What became of a line that ended: its rows of `statements.RESULTS`. `stopped`: why tasks were cancelled, if they were.
 
-    It is an answer if each of its tasks has one, and else the failure of the first that has none.
+    It is an answer if each of its tasks has one, and else the failure of the first that has none. One that the endpoint cannot read
+    is a failure as well: one line must not keep its batch from ending.
     """
     first = rows[0]
     if first["failure"] is not None:
         return _result(first, first["failure"])
     row = next((one for one in rows if not has_answer(outcome_of(one))), None)
     if row is None:
-        body = endpoint.answer(Ended(first["model"], first["asked"], rows))
+        try:
+            body = endpoint.answer(Ended(first["model"], first["asked"], rows))
+        except Problem as problem:
+            return _failed(first, problem)
         return _result(first, {"response": _response(first, 200, body), "error": None}, is_answer=True)
     outcome = outcome_of(row)
     if row["state"] == TaskState.EXPIRED:
         return _result(row, EXPIRED)
     if row["state"] == TaskState.CANCELLED and stopped is not None:
         return _result(row, stopped)
-    problem = problem_of(outcome, text=row["output"])
+    return _failed(row, problem_of(outcome, text=row["output"]))
+
+
+def _failed(row: Row, problem: Problem) -> Result:
     return _result(row, {"response": _response(row, problem.status, error_body(problem)), "error": None})
 
 

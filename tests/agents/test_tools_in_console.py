@@ -56,6 +56,8 @@ def test_a_tool_is_made_and_changed(admin_client: Client, scene: Scene) -> None:
         ({"name": "calculator"}, "name", "built-in"),
         ({"parameters": {"type": "string"}}, "parameters", "object"),
         ({"parameters": "{"}, "parameters", "valid JSON"),
+        ({"parameters": {**SCHEMA, "title": "\x00"}}, "parameters", "parameters.title: must not contain"),
+        ({"request": {**REQUEST, "headers": {"accept": "\x00"}}}, "request", "accept: must not contain"),
         ({"request": {"url": "ftp://a.example"}}, "request", "request.url: must begin with https://"),
         ({"request": {"url": "https://a.example/{town}"}}, "request", "'town' is no property"),
         ({"request": {"url": "https://a.example", "verb": "GET"}}, "request", "unknown field"),
@@ -154,6 +156,7 @@ def test_a_document_s_operations_become_tools(admin_client: Client, scene: Scene
     [
         (b"{", {}, "document", "no JSON"),
         (b"{}", {}, "document", "no OpenAPI 3 document"),
+        (b'{"openapi": "3.1.0", "info": {"title": "\\u0000"}}', {}, "document", "info.title: must not contain"),
         (json.dumps(DOCUMENT).encode(), {"operations": "sell"}, "operations", "no operation 'sell'"),
         (json.dumps(DOCUMENT).encode(), {"headers": '{"Cookie": "a=b"}'}, "headers", "in plain text"),
         (json.dumps(DOCUMENT).encode(), {"operations": "get_order, box"}, "operations", "no operation 'box'"),
@@ -173,6 +176,8 @@ def test_a_server_s_help_and_credentials(admin_client: Client, scene: Scene) -> 
     said = {"tenant": scene.ann.tenant.pk, "name": "box", "url": "https://box.example/mcp"}
     plain = errors(admin_client.post(page, {**said, "headers": '{"Authorization": "Bearer abc"}'}))
     assert "in plain text" in plain["headers"][0]
+    nul = errors(admin_client.post(page, {**said, "headers": '{"accept": "\\u0000"}'}))
+    assert "must not contain the character U+0000" in nul["headers"][0]
     by_reference = {**said, "headers": '{"Authorization": "Bearer ${secret:box}"}'}
     assert "no secret &#x27;box&#x27; yet" in admin_client.post(page, by_reference, follow=True).content.decode()
 

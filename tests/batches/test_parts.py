@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import uuid
 from itertools import pairwise
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from batches.endpoints import ENDPOINTS
 from batches.identifiers import BATCH, FILE, row_of, shown
 from batches.jsonl import Splitter
 from batches.lifecycle import OPEN, OUTCOMES, TRANSITIONS, BatchState, sources
+from batches.runner.results import result_of
 from batches.runner.share import fitting, pause_s, room, share
 
 
@@ -80,6 +84,18 @@ def test_half_of_what_is_limited_per_minute_is_left(remaining: tuple[int, int], 
     }
     assert pause_s(headers) == pause
     assert pause_s({}) == 0
+
+
+def test_an_answer_that_cannot_be_read_is_its_line_s_failure() -> None:
+    """Else its batch would never end."""
+    row: dict[str, Any] = {
+        "id": uuid.uuid4(), "task": uuid.uuid4(), "custom_id": "a", "model": "m", "asked": {"encoding": "float"}, "failure": None,
+        "state": "succeeded", "finish_reason": "stop", "error": None, "output": "no vectors", "logprobs": None, "tool_calls": None,
+        "prompt_tokens": 1, "completion_tokens": 0, "cached_tokens": 0,
+    }  # fmt: skip
+    result = result_of([row], ENDPOINTS["/v1/embeddings"], stopped=None)
+    response = json.loads(result.text)["response"]
+    assert (result.is_answer, response["status_code"], response["body"]["error"]["code"]) == (False, 500, "bad_vectors")
 
 
 def test_a_row_has_one_name() -> None:

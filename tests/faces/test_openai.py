@@ -127,6 +127,11 @@ async def test_refusals_in_openai_s_form(ann: openai.AsyncOpenAI, web: Web) -> N
             {"tools": [{"function": {"name": "a", "strict": True, "parameters": {"if": {}}}}]},
             "tools[0].function.parameters.if",
         ),
+        (
+            {"tool_choice": {"type": "function", "function": {"name": "a", "strict": True}}},
+            "tool_choice.function.strict",
+        ),
+        ({"tool_choice": {"type": "function", "function": {"name": "a"}, "mode": "auto"}}, "tool_choice.mode"),
         ({"extra_body": {"cache_salt": "another tenant's"}}, "cache_salt"),
         ({"n": 9}, "n"),
         ({"temperature": 9}, "temperature"),

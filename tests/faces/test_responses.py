@@ -259,6 +259,7 @@ async def test_what_is_not_served_is_refused_by_name(ann: openai.AsyncOpenAI, we
         ({"tools": [{"type": "function", "name": "a b"}]}, "tools[0].name"),
         ({"tools": [{"type": "function", "name": "now"}], "tool_choice": "required"}, "tool_choice"),
         ({"tool_choice": {"type": "function", "name": "now"}}, "tool_choice"),
+        ({"tool_choice": {"type": "function", "name": "now", "strict": True}}, "tool_choice.strict"),
         (
             {"tools": [{"type": "function", "name": "now", "strict": True, "parameters": {"not": {}}}]},
             "tools[0].parameters.not",
@@ -273,6 +274,7 @@ async def test_what_is_not_served_is_refused_by_name(ann: openai.AsyncOpenAI, we
         ({"text": {"verbosity": "low"}}, "text.verbosity"),
         ({"stream_options": {"include_obfuscation": True}, "stream": True}, "stream_options.include_obfuscation"),
         ({"input": image}, "input[0].content[0].type"),
+        ({"input": [{"role": "user", "content": [{"type": "input_text"}]}]}, "input[0].content[0].text"),
         ({"input": [{"type": "function_call_output", "call_id": "x", "output": "y"}]}, "input"),
         ({"input": [{"type": "function_call", "call_id": "x", "name": "now", "arguments": "{}"}]}, "input"),
         ({"input": [{"type": "reasoning"}]}, "input[0].type"),

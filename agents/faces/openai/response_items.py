@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal, TypeVar
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
 from agents.faces.requests import MessageIn, ToolCallIn, convert
 from agents.problems import Problem, bad_field
@@ -20,7 +21,7 @@ class ItemPart(msgspec.Struct, frozen=True):
     """A part of an item's content: `input_text`, or `output_text` of an earlier answer."""
 
     type: str
-    text: str = ""
+    text: str | UnsetType = UNSET
 
 
 class ResponseItem(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -121,7 +122,9 @@ def _text(content: str | list[ItemPart], place: str) -> str:
     for position, part in enumerate(content):
         if part.type not in {"input_text", "output_text"}:
             raise bad_field(f"{place}[{position}].type", f"{part.type!r} is not supported here; only text")
-    return "".join(part.text for part in content)
+        if part.text is UNSET:
+            raise bad_field(f"{place}[{position}].text", "is required")
+    return "".join(part.text for part in content if part.text is not UNSET)
 
 
 def _add_call(said: list[MessageIn], call: ToolCallIn) -> None:

@@ -10,7 +10,7 @@ from msgspec import UNSET, UnsetType
 from agents.faces.requests import ChatAllowedTools, ChatToolChoice
 
 
-class FunctionChoice(msgspec.Struct, frozen=True, tag_field="type", tag="function"):
+class FunctionChoice(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="type", tag="function"):
     """The one function to call, in the form of responses."""
 
     name: str
