@@ -313,7 +313,11 @@ class Database:
                     again = [row for row in met if (row["tenant"], row["idempotency_key"]) in released]
                     if again:
                         more = await _accept(connection, again, conversations)
-                        committed = Committed(*(one | other for one, other in zip(committed, more, strict=True)))
+                        committed = Committed(
+                            committed.created | more.created,
+                            committed.waiting | more.waiting,
+                            committed.refused | more.refused,
+                        )
         return committed
 
     async def tokens_of_month(self, tenant: uuid.UUID, key: uuid.UUID | None, *, start: datetime, end: datetime) -> int:
