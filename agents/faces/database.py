@@ -190,15 +190,16 @@ ANSWER_CALL = """
 """
 
 # Whatever the state: of tasks that were to be accepted together one may have been claimed before another was refused.
-# Conversations first, in the order in which others lock them. What one of these was to have ended runs on, unless a later one of its
-# line is left, which may have it ended, too. A message that another one follows by now stays, as nobody's.
+# Conversations first, in the order in which others lock them. What one of these was to have ended runs on, unless a later one of
+# its line is left, which may have it ended, too. A message that another one follows by now stays, as nobody's.
 WITHDRAW = [
     """SELECT c.id FROM agents_conversation c WHERE c.id IN (SELECT conversation_id FROM agents_reply WHERE task_id = ANY(%s))
        ORDER BY c.id FOR UPDATE""",
     """WITH gone AS (SELECT task_id, line, number FROM agents_reply WHERE task_id = ANY(%s) AND question_number IS NULL)
        UPDATE agents_reply r SET superseded = '' FROM gone g
        WHERE r.line = g.line AND r.number < g.number AND r.superseded <> '' AND NOT r.over AND NOT EXISTS (
-           SELECT 1 FROM agents_reply l WHERE l.line = r.line AND l.number > r.number AND l.task_id NOT IN (SELECT task_id FROM gone))""",
+           SELECT 1 FROM agents_reply l WHERE l.line = r.line AND l.number > r.number
+             AND l.task_id NOT IN (SELECT task_id FROM gone))""",
     """UPDATE agents_conversation c SET head_number = r.after_number FROM agents_reply r
        WHERE r.task_id = ANY(%s) AND c.id = r.conversation_id AND c.head_number = r.question_number
          AND EXISTS (SELECT 1 FROM agents_message m WHERE m.task_id = r.task_id)""",
@@ -312,7 +313,11 @@ class Database:
                     again = [row for row in met if (row["tenant"], row["idempotency_key"]) in released]
                     if again:
                         more = await _accept(connection, again, conversations)
-                        committed = Committed(*(one | other for one, other in zip(committed, more, strict=True)))
+                        committed = Committed(
+                            committed.created | more.created,
+                            committed.waiting | more.waiting,
+                            committed.refused | more.refused,
+                        )
         return committed
 
     async def tokens_of_month(self, tenant: uuid.UUID, key: uuid.UUID | None, *, start: datetime, end: datetime) -> int:
