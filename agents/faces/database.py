@@ -198,8 +198,8 @@ WITHDRAW = [
     """WITH gone AS (SELECT task_id, line, number FROM agents_reply WHERE task_id = ANY(%s) AND question_number IS NULL)
        UPDATE agents_reply r SET superseded = '' FROM gone g
        WHERE r.line = g.line AND r.number < g.number AND r.superseded <> '' AND NOT r.over AND NOT EXISTS (
-           SELECT 1 FROM agents_reply l
-           WHERE l.line = r.line AND l.number > r.number AND l.task_id NOT IN (SELECT task_id FROM gone))""",
+           SELECT 1 FROM agents_reply l WHERE l.line = r.line AND l.number > r.number
+             AND l.task_id NOT IN (SELECT task_id FROM gone))""",
     """UPDATE agents_conversation c SET head_number = r.after_number FROM agents_reply r
        WHERE r.task_id = ANY(%s) AND c.id = r.conversation_id AND c.head_number = r.question_number
          AND EXISTS (SELECT 1 FROM agents_message m WHERE m.task_id = r.task_id)""",

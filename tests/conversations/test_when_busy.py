@@ -246,24 +246,10 @@ async def test_ended_between_the_commit_and_the_queue(talk: Talk, has_waited: bo
     assert late.turn == turn
     await queue.link.ask("DEL", *(await queue.link.ask("KEYS", f"{prefix(queue.pool)}*")))
     if has_waited:
-<<<<<<< HEAD
-        # Its stream, as it was before it was enqueued.
-        await queue.hold([Held(task=task, tenant=str(talk.ann.tenant.pk))])
-    await cancel_of(talk.context, talk.ann.tenant.pk, asked.task)
-    assert await talk.state(asked.task) == "cancelled"
-    (answer,) = await queue.enqueue(
-        [
-            Submission(
-                turn=turn, task=task, tenant=str(talk.ann.tenant.pk), body=late.body, weight=1.0, estimated_tokens=9
-            )
-        ]
-    )
-=======
         await queue.hold([Held(task=task, tenant=tenant)])  # its stream, as it was before it was enqueued
     await cancel_of(talk.context, talk.ann.tenant.pk, asked.task)
     assert await talk.state(asked.task) == "cancelled"
     (answer,) = await queue.enqueue([Submission(turn=turn, task=task, tenant=tenant, body=late.body)])
->>>>>>> revone
     assert answer.verdict == "known"
     assert await queue.claim("hand", 1, lease_s=30) == []
     assert (await queue.read_log(task))[-1].kind == "outcome"
