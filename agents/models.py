@@ -341,7 +341,8 @@ class Message(TenantOwned):
     ROLES: ClassVar = [(role, role) for role in ("system", "user", "assistant")]
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
-    conversation = models.ForeignKey(Conversation, on_delete=models.CASCADE, related_name="messages")
+    # Without an index of its own: the unique one on (conversation, number) serves, and no planner may prefer a weaker one.
+    conversation = models.ForeignKey(Conversation, on_delete=models.CASCADE, related_name="messages", db_index=False)
     task = models.ForeignKey(Task, null=True, blank=True, on_delete=models.SET_NULL, related_name="messages")
     number = models.PositiveIntegerField()
     parent_number = models.PositiveIntegerField(

@@ -232,7 +232,7 @@ OPSITE_SECRETS_KEYS = os.environ.get("OPSITE_SECRETS_KEYS", "")
 """Keys of tenants' secrets at rest (32 bytes each in URL-safe base64, the newest first); empty: one derived from SECRET_KEY.
 To rotate, put a new one in front, restart, run `manage.py reencrypt_secrets`, and take the old one away."""
 configured_keys(OPSITE_SECRETS_KEYS, secret_key=SECRET_KEY)  # what is no key is said at the start
-OPSITE_EFFECTS_DB_CONNECTIONS = int(os.environ.get("OPSITE_EFFECTS_DB_CONNECTIONS", "16"))
+OPSITE_EFFECTS_DB_CONNECTIONS = int(os.environ.get("OPSITE_EFFECTS_DB_CONNECTIONS", "20"))
 """Connections to Postgres that one `manage.py effects` opens for its statements at most; each chore has an equal share of seven
 eighths of them, one at least. Beside them stand one for each of its listeners, and Django's."""
 OPSITE_WEBHOOK_HISTORY_DAYS = int(os.environ.get("OPSITE_WEBHOOK_HISTORY_DAYS", "14"))

@@ -28,7 +28,12 @@ class Moment(serializers.DateTimeField):
     def enforce_timezone(self, value: datetime) -> datetime:
         if value.tzinfo is None:
             raise serializers.ValidationError("needs a time zone, such as 2026-01-01T00:00:00Z")
-        moment = value.astimezone(UTC)
+        try:
+            moment = value.astimezone(UTC)
+        except OverflowError:
+            raise serializers.ValidationError(
+                "lies outside of all time; give an hour between the years 1 and 9999"
+            ) from None
         if moment.minute or moment.second or moment.microsecond:
             raise serializers.ValidationError("must be a whole hour (UTC), such as 2026-01-01T09:00:00Z")
         return moment

@@ -20,7 +20,7 @@ USAGE = {"prompt_tokens": 3, "completion_tokens": 2}
 
 def asked(*, background: bool = False) -> Asked:
     at = datetime(2026, 1, 1, tzinfo=UTC)
-    return Asked(TASK, at, "poet", None, None, None, background, True, {}, {"temperature": 0.5}, {})
+    return Asked(TASK, at, "poet", None, None, None, background, True, {}, {"temperature": 0.5}, False, {})
 
 
 def log(*entries: tuple[str, Any]) -> list[Event]:

@@ -202,7 +202,7 @@ def test_where_a_task_ends_between_its_turns(more: dict[str, Any], code: str) ->
 def test_a_limit_of_money(limit: str, spent: str, is_own: bool, said: str | None) -> None:
     money = [MoneyLimit(Decimal(1000), Decimal(1)), MoneyLimit(Decimal(limit), Decimal(spent), is_own)]
     call = {"call_id": "c", "name": "n", "arguments": "{}", "state": "succeeded", "result": "r"}
-    turn = {"number": 1, "output": ""}
+    turn = {"number": 1, "output": "", "summaries": 0, "summarises": None}
     step = next_step(task=task(), turn=turn, calls=[call], now=NOW, money=money, currency="USD")
     if said is None:
         assert isinstance(step, Next)
