@@ -341,7 +341,7 @@ class Message(TenantOwned):
     ROLES: ClassVar = [(role, role) for role in ("system", "user", "assistant")]
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
-    # Without an index of its own: the unique one on (conversation, number) serves, and no planner may prefer a weaker one.
+    # Without an index of its own: the unique one on (conversation, number) serves.
     conversation = models.ForeignKey(Conversation, on_delete=models.CASCADE, related_name="messages", db_index=False)
     task = models.ForeignKey(Task, null=True, blank=True, on_delete=models.SET_NULL, related_name="messages")
     number = models.PositiveIntegerField()
@@ -366,7 +366,14 @@ class Message(TenantOwned):
                 name="message_follows_earlier",
             ),
         ]
-        indexes: ClassVar = [models.Index(fields=["conversation", "parent_number"], name="message_by_parent")]
+        # Partial, so that it cannot serve who looks for a message by its number: with no statistics the planner took it for that.
+        indexes: ClassVar = [
+            models.Index(
+                fields=["conversation", "parent_number"],
+                condition=models.Q(parent_number__isnull=False),
+                name="message_by_parent",
+            )
+        ]
 
     def __str__(self) -> str:
         return f"{self.role}: {self.content[:40]}"

@@ -93,7 +93,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddIndex(
             model_name='message',
-            index=models.Index(fields=['conversation', 'parent_number'], name='message_by_parent'),
+            index=models.Index(condition=models.Q(('parent_number__isnull', False)), fields=['conversation', 'parent_number'], name='message_by_parent'),
         ),
         migrations.AddConstraint(
             model_name='conversation',
