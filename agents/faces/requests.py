@@ -115,13 +115,17 @@ class ChatToolCall(msgspec.Struct, frozen=True):
     type: Literal["function"] = "function"
 
 
-class ChatMessageIn(msgspec.Struct, frozen=True):
-    """A message in OpenAI's form."""
+class ChatMessageIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A message in OpenAI's form. An answer's own empty members may come back with it: clients send what they were sent."""
 
     role: Literal["system", "developer", "user", "assistant", "tool"]
     content: str | list[ContentPart] | None = None
     tool_calls: list[ChatToolCall] | None = None
     tool_call_id: str | None = None
+    refusal: None = None
+    annotations: Annotated[list[Any], msgspec.Meta(max_length=0)] | None = None
+    audio: None = None
+    function_call: None = None
 
 
 class ChatFunction(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -165,7 +169,7 @@ class ChatAllowedTools(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
     allowed_tools: ChatAllowed
 
 
-class StreamOptions(msgspec.Struct, frozen=True):
+class StreamOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """OpenAI's `stream_options`."""
 
     include_usage: bool = False

@@ -135,9 +135,13 @@ async def test_refusals_in_openai_s_form(ann: openai.AsyncOpenAI, web: Web) -> N
         ({"extra_body": {"cache_salt": "another tenant's"}}, "cache_salt"),
         ({"n": 9}, "n"),
         ({"temperature": 9}, "temperature"),
+        ({"messages": [{**HELLO[0], "name": "Ann"}]}, "messages[0].name"),
+        ({"messages": [{**HELLO[0], "refusal": "No."}]}, "messages[0].refusal"),
+        ({"stream": True, "stream_options": {"include_obfuscation": True}}, "stream_options.include_obfuscation"),
     ]:
+        asked = {"model": "poet", "messages": HELLO, **more}
         with pytest.raises(openai.BadRequestError) as refused:
-            await ann.chat.completions.create(model="poet", messages=HELLO, **more)  # type: ignore[call-overload]
+            await ann.chat.completions.create(**asked)  # type: ignore[call-overload]
         assert refused.value.param == name
     image = [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "x"}}]}]
     with pytest.raises(openai.BadRequestError, match="image_url"):
