@@ -30,6 +30,10 @@ COPY knowledge knowledge
 COPY billing billing
 COPY schedules schedules
 COPY comparisons comparisons
+COPY telemetry telemetry
+COPY audit audit
+COPY staff staff
+COPY console console
 COPY opsite opsite
 
 # The data folder is the only one that is written; with a read-only root it is mounted as tmpfs. No state that matters lies there.

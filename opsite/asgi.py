@@ -19,8 +19,8 @@ from django.conf import settings  # noqa: E402
 
 from agents.faces.app import ROUTES, Faces  # noqa: E402
 from batches.faces import routes as batches  # noqa: E402
+from console.routing import websocket_urlpatterns  # noqa: E402
 from knowledge import face as knowledge  # noqa: E402
-from opsite.console.routing import websocket_urlpatterns  # noqa: E402
 
 application = Faces(
     ProtocolTypeRouter(

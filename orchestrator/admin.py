@@ -10,7 +10,7 @@ from django.db.models import Count, Q, QuerySet
 from django.forms import ModelForm
 from django.http import HttpRequest
 from django.utils import timezone
-from unfold.admin import ModelAdmin, StackedInline
+from unfold.admin import StackedInline
 from unfold.decorators import display
 
 from orchestrator import revisions, stock_rows, typical
@@ -20,6 +20,7 @@ from orchestrator.replay import in_words
 from orchestrator.signals.phases import shown
 from orchestrator.specs import RECIPE
 from orchestrator.stock_models import StockItem
+from staff.console_admin import ConsoleAdmin
 from tenants.admin import Facts
 
 WORKER_COLOURS = {"starting": "warning", "ready": "success", "draining": "info", "failed": "danger", "stopped": ""}
@@ -33,7 +34,7 @@ class PolicyInline(StackedInline):
 
 
 @admin.register(Pool)
-class PoolAdmin(ModelAdmin):
+class PoolAdmin(ConsoleAdmin):
     """Models and the fleets that serve them."""
 
     list_display = (
@@ -139,7 +140,7 @@ class PoolAdmin(ModelAdmin):
 
 
 @admin.register(ScalingPolicy)
-class ScalingPolicyAdmin(ModelAdmin):
+class ScalingPolicyAdmin(ConsoleAdmin):
     """Policies, for those who look for them by themselves."""
 
     list_display = (

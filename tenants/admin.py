@@ -7,16 +7,12 @@ from typing import Any, ClassVar
 
 from django import forms
 from django.contrib import admin, messages
-from django.contrib.auth.admin import GroupAdmin as PlainGroupAdmin
-from django.contrib.auth.admin import UserAdmin as PlainUserAdmin
-from django.contrib.auth.models import Group, User
 from django.db.models import QuerySet
 from django.forms import ModelForm, ValidationError
 from django.http import HttpRequest
-from unfold.admin import ModelAdmin
-from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 from unfold.widgets import UnfoldAdminPasswordWidget
 
+from staff.console_admin import ConsoleAdmin
 from tenants import keys, secrets, services
 from tenants.models import ApiKey, Secret, Tenant
 from tenants.scoping import TenantOwned, tenant_scope
@@ -24,31 +20,14 @@ from tenants.scoping import TenantOwned, tenant_scope
 QUEUE_LIMITS = ("max_waiting", "max_running")
 LIMITS = ("requests_per_minute", "tokens_per_minute", "tokens_per_month")
 
-admin.site.unregister(User)
-admin.site.unregister(Group)
 
+class AcrossTenants(ConsoleAdmin):
+    """Staff see all tenants, unless their role is one tenant's: the one place where the console says so."""
 
-@admin.register(User)
-class UserAdmin(PlainUserAdmin[User], ModelAdmin):
-    """Staff accounts."""
+    tenant_lookup = "tenant"
 
-    form = UserChangeForm
-    add_form = UserCreationForm
-    change_password_form = AdminPasswordChangeForm
-
-
-@admin.register(Group)
-class GroupAdmin(PlainGroupAdmin, ModelAdmin):
-    """Groups of staff."""
-
-
-class AcrossTenants(ModelAdmin):
-    """Staff see all tenants: the one place where the console says so."""
-
-    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
-        rows = self.model._default_manager.all().across_tenants()
-        ordering = self.get_ordering(request)
-        return rows.order_by(*ordering) if ordering else rows
+    def all_rows(self) -> QuerySet[Any]:
+        return self.model._default_manager.all().across_tenants()
 
     def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
         """A row that a form refers to may be any tenant's; the form says which tenant's it must be."""
@@ -57,7 +36,7 @@ class AcrossTenants(ModelAdmin):
         return super().formfield_for_foreignkey(db_field, request, **kwargs)
 
 
-class Facts(ModelAdmin):
+class Facts(ConsoleAdmin):
     """What happened: looked at, never changed by hand."""
 
     def has_add_permission(self, request: HttpRequest) -> bool:
@@ -75,8 +54,10 @@ class ReadOnly(Facts, AcrossTenants):
 
 
 @admin.register(Tenant)
-class TenantAdmin(ModelAdmin):
+class TenantAdmin(ConsoleAdmin):
     """Organisations, with their limits. A tenant with history is made inactive, not deleted."""
+
+    tenant_lookup = "pk"
 
     list_display = ("slug", "name", "weight", *QUEUE_LIMITS, *LIMITS, "is_active", "created_at")
     list_filter = ("is_active",)

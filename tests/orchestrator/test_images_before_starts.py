@@ -16,7 +16,7 @@ import pytest
 from django.conf import settings
 from docker.errors import ImageNotFound
 
-from opsite.console.overview import snapshot
+from console.overview.state import snapshot
 from orchestrator import typical
 from orchestrator.credentials import Credentials
 from orchestrator.loop import Orchestrator

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
-from opsite.console.overview import snapshot
+from console.overview.state import snapshot
 from orchestrator import records
 from orchestrator.models import Pool
 from orchestrator.policies.demand import Decision

@@ -8,7 +8,7 @@ import pytest
 from django.test import Client
 from django.urls import reverse
 
-from opsite.console.overview import snapshot
+from console.overview.state import snapshot
 from orchestrator import typical
 from orchestrator.loop import Orchestrator
 from orchestrator.models import Pool, Worker

@@ -8,7 +8,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
-from opsite.console.overview import snapshot
+from console.overview.state import snapshot
 from orchestrator.models import Pool
 from orchestrator.records import moment
 from orchestrator.revisions import note_edit

@@ -11,6 +11,7 @@ from django.db.models import Count, OuterRef, Prefetch, QuerySet, Subquery
 from orchestrator import stock_rows, typical
 from orchestrator.models import Pool, Rollout, ScalingDecision, Worker
 from orchestrator.refusals import OF_ROLLOUT
+from staff.access import Access
 from taskqueue.connections import connect
 from taskqueue.failures import QueueUnavailable
 from taskqueue.messages import PoolSignals
@@ -18,6 +19,11 @@ from taskqueue.pools import Pools
 
 DECISIONS_SHOWN = 8
 SHOWN_OTHERWISE = OF_ROLLOUT | {"paused"}
+
+
+def read(access: Access, of: str) -> dict[str, Any]:
+    """The topic `overview`; there is one for all."""
+    return snapshot()
 
 
 def snapshot() -> dict[str, Any]:

@@ -1,0 +1,38 @@
+"""The audit log's rows."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from django.db import models
+from django.utils import timezone
+
+
+class Entry(models.Model):
+    """One thing that somebody did. It names its actor and object in words, so that it outlives both.
+
+    Secrets never stand in it: `audit.recording` leaves out what a model calls secret.
+    """
+
+    at = models.DateTimeField(default=timezone.now, editable=False)
+    actor = models.CharField(max_length=200, help_text="A user's name, or an API key's prefix.")
+    action = models.CharField(max_length=100, help_text="As `pool.pause`: the object's kind and what was done.")
+    object_kind = models.CharField(max_length=100, blank=True, help_text="The model's label, as `orchestrator.pool`.")
+    object_id = models.CharField(max_length=64, blank=True)
+    object_name = models.CharField(max_length=300, blank=True, help_text="What it was called then.")
+    tenant_id = models.UUIDField(null=True, blank=True, help_text="Whose object it was; empty: nobody's.")
+    before = models.JSONField(null=True, blank=True)
+    after = models.JSONField(null=True, blank=True)
+    address = models.GenericIPAddressField(null=True, blank=True, help_text="From where.")
+
+    class Meta:
+        ordering: ClassVar = ["-id"]
+        verbose_name_plural = "entries"
+        indexes: ClassVar = [
+            models.Index(fields=["object_kind", "object_id", "-id"]),
+            models.Index(fields=["tenant_id", "-id"]),
+            models.Index(fields=["actor", "-id"]),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.actor}: {self.action} {self.object_name}"

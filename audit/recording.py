@@ -1,0 +1,41 @@
+"""How an entry comes to be."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from django.db.models import Model
+from django.http import HttpRequest
+
+from audit.models import Entry
+
+
+def record(
+    request: HttpRequest,
+    action: str,
+    target: Model | None = None,
+    *,
+    before: Mapping[str, Any] | None = None,
+    after: Mapping[str, Any] | None = None,
+) -> Entry:
+    """Write down what the request's user did, in the transaction that does it.
+
+    Args:
+        request: Whose, and from where.
+        action: The object's kind and what was done: `pool.pause`, `worker.drain`, `task.cancel`.
+        target: The object; its `tenant_id`, where it has one, says whose log it belongs to as well.
+        before: What of it was otherwise before, as plain values.
+        after: The same after.
+    """
+    return Entry.objects.create(
+        actor=request.user.get_username(),
+        action=action,
+        object_kind=target._meta.label_lower if target is not None else "",
+        object_id=str(target.pk) if target is not None else "",
+        object_name=str(target)[:300] if target is not None else "",
+        tenant_id=getattr(target, "tenant_id", None),
+        before=dict(before) if before is not None else None,
+        after=dict(after) if after is not None else None,
+        address=request.META.get("REMOTE_ADDR") or None,
+    )

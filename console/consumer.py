@@ -1,0 +1,82 @@
+"""The console's one websocket: staff follow topics on it, each pushed as a snapshot at its pace while somebody looks.
+
+A page sends `{"follow": "pool", "of": "demo"}` and `{"leave": "pool", "of": "demo"}`; it gets `{"topic": "pool", "of": "demo",
+"data": {…}}`, or `{"topic": …, "of": …, "error": "…"}` and no more of that topic.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import Any
+
+from channels.db import database_sync_to_async
+from channels.generic.websocket import AsyncJsonWebsocketConsumer
+
+from console.topics import TOPICS, NotFound, Topic
+from staff.access import Access, access_of
+
+logger = logging.getLogger(__name__)
+
+NOT_ALLOWED = 4403
+FOLLOWED_AT_MOST = 16
+"""Topics that one page may follow at a time."""
+
+Followed = tuple[str, str]
+
+
+class ConsoleConsumer(AsyncJsonWebsocketConsumer):
+    """Pushes what is followed."""
+
+    _access: Access
+
+    async def connect(self) -> None:
+        """Accept staff with a role, refuse others."""
+        self._pushing: dict[Followed, asyncio.Task[None]] = {}
+        access = await database_sync_to_async(access_of)(self.scope.get("user"))
+        if access is None:
+            await self.close(NOT_ALLOWED)
+            return
+        self._access = access
+        await self.accept()
+
+    async def disconnect(self, code: int) -> None:
+        """Stop pushing."""
+        for pushing in self._pushing.values():
+            pushing.cancel()
+        await asyncio.gather(*self._pushing.values(), return_exceptions=True)
+
+    async def receive_json(self, content: Any, **kwargs: Any) -> None:
+        """Follow a topic, or leave it."""
+        asked = content if isinstance(content, dict) else {}
+        of = str(asked.get("of", ""))
+        if "leave" in asked:
+            pushing = self._pushing.pop((str(asked["leave"]), of), None)
+            if pushing is not None:
+                pushing.cancel()
+            return
+        name = str(asked.get("follow", ""))
+        topic = TOPICS.get(name)
+        if topic is None or not (topic.for_tenant_administrators or self._access.sees_all_tenants):
+            await self._refuse(name, of, "There is no such topic, or it is not yours to follow.")
+        elif (name, of) not in self._pushing:
+            if len(self._pushing) >= FOLLOWED_AT_MOST:
+                await self._refuse(name, of, f"A page follows {FOLLOWED_AT_MOST} topics at most: leave one first.")
+                return
+            self._pushing[name, of] = asyncio.create_task(self._push(name, of, topic))
+
+    async def _push(self, name: str, of: str, topic: Topic) -> None:
+        read = database_sync_to_async(topic.read)
+        try:
+            while True:
+                await self.send_json({"topic": name, "of": of, "data": await read(self._access, of)})
+                await asyncio.sleep(topic.every_s)
+        except NotFound as missing:
+            await self._refuse(name, of, str(missing) or "There is no such object.")
+        except Exception:
+            logger.exception("the topic %s of %r cannot be read", name, of)
+            await self._refuse(name, of, "This cannot be read at the moment; the server's log says why.")
+        self._pushing.pop((name, of), None)
+
+    async def _refuse(self, name: str, of: str, why: str) -> None:
+        await self.send_json({"topic": name, "of": of, "error": why})

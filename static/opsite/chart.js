@@ -1,0 +1,61 @@
+// Charts over time, by uPlot. Needs vendor/uplot before it.
+//
+//   const chart = opsite.chart(host, { label: "Queue depth", unit: "tasks", series: [{ name: "waiting" }, { name: "ready", stepped: true }] });
+//   chart.set([[seconds…], [values…], …]);      // Unix seconds, then one list per series; null is a gap, never zero
+//
+// Colours are the custom properties --chart-1 … --chart-6 of console.css, which hold in light and dark.
+// `label` is what a screen reader says of it; the page gives the same figures in words or a table.
+"use strict";
+(() => {
+  const colour = (n) => getComputedStyle(document.documentElement).getPropertyValue("--chart-" + n).trim();
+  const ink = () => getComputedStyle(document.documentElement).getPropertyValue("--chart-ink").trim();
+  const charts = new Set();
+
+  function plotted(host, asked) {
+    const series = asked.series.map((one, i) => ({
+      label: one.name,
+      stroke: () => colour(one.colour || (i % 6) + 1),
+      fill: one.filled ? () => colour(one.colour || (i % 6) + 1) + "33" : undefined,
+      width: one.width || 1.5,
+      dash: one.dash,
+      paths: one.stepped ? uPlot.paths.stepped({ align: 1 }) : undefined,
+      points: { show: false },
+      value: (_, value) => (value === null || value === undefined ? "–" : value.toLocaleString() + (asked.unit ? " " + asked.unit : "")),
+    }));
+    const axis = { stroke: ink, grid: { stroke: () => ink() + "22", width: 1 }, ticks: { show: false }, font: "12px sans-serif" };
+    const bare = asked.sparkline
+      ? { axes: [{ show: false }, { show: false }], legend: { show: false }, cursor: { show: false } }
+      : { axes: [axis, { ...axis, size: 56 }], cursor: asked.cursor || {} };
+    return new uPlot(
+      {
+        width: host.clientWidth || 300,
+        height: asked.height || 200,
+        series: [{}, ...series],
+        scales: { y: { range: (_, low, high) => [Math.min(0, low || 0), Math.max(asked.least || 1, high || 0) * 1.05] } },
+        hooks: asked.hooks || {},
+        plugins: asked.plugins || [],
+        ...bare,
+      },
+      [[], ...asked.series.map(() => [])],
+      host,
+    );
+  }
+
+  function chart(host, asked) {
+    host.setAttribute("role", "img");
+    host.setAttribute("aria-label", asked.label);
+    const plot = plotted(host, asked);
+    new ResizeObserver(() => {
+      if (host.clientWidth && host.clientWidth !== plot.width) plot.setSize({ width: host.clientWidth, height: asked.height || 200 });
+    }).observe(host);
+    charts.add(plot);
+    return { plot, set: (data) => plot.setData(data) };
+  }
+
+  // The theme is a class of the root: whoever changes it has the charts drawn anew.
+  new MutationObserver(() => charts.forEach((plot) => plot.redraw(false, true))).observe(document.documentElement, {
+    attributes: true,
+    attributeFilter: ["class"],
+  });
+  window.opsite = Object.assign(window.opsite || {}, { chart });
+})();
