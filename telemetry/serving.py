@@ -32,9 +32,14 @@ class _Threaded(ThreadingMixIn, WSGIServer):
 
 
 class Serving:
-    """A thread that answers until `close`. Raises OSError where the port is taken."""
+    """A thread that answers until `close`. Raises OSError where the port is taken.
 
-    def __init__(self, host: str, port: int, *, registry: CollectorRegistry = REGISTRY, pulse: Pulse = PULSE) -> None:
+    Without a pulse there are the metrics only: of a process that tells of its health elsewhere.
+    """
+
+    def __init__(
+        self, host: str, port: int, *, registry: CollectorRegistry = REGISTRY, pulse: Pulse | None = PULSE
+    ) -> None:
         self._server = make_server(host, port, _app(make_wsgi_app(registry), pulse), _Threaded, _Quiet)
         self.port: int = self._server.server_port
         self._thread = threading.Thread(target=self._server.serve_forever, name="metrics", daemon=True)
@@ -55,18 +60,20 @@ def summed(folder: str) -> CollectorRegistry:
     return registry
 
 
-def _app(metrics: Callable[..., Iterable[bytes]], pulse: Pulse) -> Callable[..., Iterable[bytes]]:
+def _app(metrics: Callable[..., Iterable[bytes]], pulse: Pulse | None) -> Callable[..., Iterable[bytes]]:
+    there = "There is /metrics." if pulse is None else "There are /metrics, /livez and /readyz."
+
     def app(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         match environ["PATH_INFO"]:
             case "/metrics":
                 return metrics(environ, start_response)
-            case "/livez":
+            case "/livez" if pulse is not None:
                 silent = pulse.silent()
                 return _said(start_response, not silent, {"silent": silent})
-            case "/readyz":
+            case "/readyz" if pulse is not None:
                 lacking = pulse.wanting() | dict.fromkeys(pulse.silent(), "is silent")
                 return _said(start_response, not lacking, {"lacking": lacking})
-        return _said(start_response, None, {"detail": "There are /metrics, /livez and /readyz."})
+        return _said(start_response, None, {"detail": there})
 
     return app
 

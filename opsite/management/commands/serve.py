@@ -25,7 +25,7 @@ class Command(BaseCommand):
             import uvicorn
 
             several = options["processes"] > 1
-            with metrics_of_children() if several else metrics():
+            with metrics_of_children() if several else metrics(pulse=None):
                 uvicorn.run(
                     "opsite.asgi:application",
                     host=options["host"],
@@ -38,5 +38,5 @@ class Command(BaseCommand):
         from daphne.cli import CommandLineInterface
 
         address = ["-b", options["host"], "-p", str(options["port"])]
-        with metrics():
+        with metrics(pulse=None):
             CommandLineInterface().run([*address, "-v", "0", "--no-server-name", "opsite.asgi:application"])
