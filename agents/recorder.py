@@ -11,7 +11,8 @@ import logging
 from collections.abc import Sequence
 from contextlib import suppress
 from datetime import UTC
-from typing import Any
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import psycopg
@@ -24,10 +25,15 @@ from agents.postgres import with_settings
 from agents.recording import ROWS, TurnChange, fold
 from agents.submissions import TOOLS_CHANNEL
 from agents.sweep import Sweep
+from agents.task_lines import about_tasks
 from taskqueue.async_budget import AsyncBudget
 from taskqueue.async_client import AsyncQueue
 from taskqueue.failures import QueueUnavailable
+from telemetry import logs, tracing
 from tenants.identifiers import new_id
+
+if TYPE_CHECKING:
+    from telemetry.exporting import TaskSpans
 
 log = logging.getLogger(__name__)
 
@@ -118,10 +124,12 @@ class Recorder:
 
     def __init__(self, *, database_url: str, redis_url: str) -> None:
         self._database_url, self._redis_url = database_url, redis_url
+        self._spans: TaskSpans | None = None
         self._loops: dict[str, asyncio.Task[None]] = {}
 
     async def run(self, stop: asyncio.Event) -> None:
         """Record until `stop` is set; what was read by then is committed."""
+        self._spans = _spans(self._database_url)
         sweeping = asyncio.create_task(self._sweep(stop), name="sweep")
         while not stop.is_set():
             try:
@@ -133,6 +141,8 @@ class Recorder:
             with suppress(TimeoutError):
                 await asyncio.wait_for(stop.wait(), POOLS_EVERY_S)
         await asyncio.gather(sweeping, *self._loops.values(), return_exceptions=True)
+        if self._spans is not None:
+            await self._spans.close()
 
     async def _pools(self) -> list[str]:
         async with await psycopg.AsyncConnection.connect(self._database_url, autocommit=True) as connection:
@@ -148,7 +158,7 @@ class Recorder:
                         with_settings(self._database_url, jit="off"), prepare_threshold=1
                     ) as connection:
                         while not stop.is_set():
-                            await record_once(connection, queue, block_s=BLOCK_S)
+                            await record_once(connection, queue, block_s=BLOCK_S, spans=self._spans)
                 except (psycopg.OperationalError, QueueUnavailable) as error:
                     log.warning("pool %s: %s; trying again", pool, error)
                     await asyncio.sleep(RETRY_S)
@@ -175,8 +185,20 @@ class Recorder:
             await sweep.aclose()
 
 
-async def record_once(connection: psycopg.AsyncConnection, queue: AsyncQueue, *, block_s: float = 0.0) -> int:
-    """Read one batch, commit it, acknowledge it; returns how many records it held."""
+def _spans(database_url: str) -> TaskSpans | None:
+    """What exports the spans of tasks, where traces are on: only there OpenTelemetry is imported."""
+    if (on := tracing.active()) is None:
+        return None
+    from agents.traces import reader
+    from telemetry.exporting import TaskSpans
+
+    return TaskSpans(on, reader(on, partial(psycopg.AsyncConnection.connect, database_url, autocommit=True)))
+
+
+async def record_once(
+    connection: psycopg.AsyncConnection, queue: AsyncQueue, *, block_s: float = 0.0, spans: TaskSpans | None = None
+) -> int:
+    """Read one batch, commit it, acknowledge it; returns how many records it held. `spans` tells the traces of tasks that ended."""
     records = await queue.read_records(count=BATCH, block_s=block_s)
     if not records:
         return 0
@@ -190,6 +212,12 @@ async def record_once(connection: psycopg.AsyncConnection, queue: AsyncQueue, *,
     bills = []
     for part in ([one for one in changes if not one.closes], [one for one in changes if one.closes]):
         bills += await _write_all(connection, part)
+    if log.isEnabledFor(logging.DEBUG):
+        for about in await about_tasks(connection, {change.task for change in changes}):
+            with logs.about(**about):
+                log.debug("task %s: what happened is recorded", about["task"])
+    if spans is not None:
+        spans.ended({change.task for change in changes if change.finished_ms and not change.goes_on})
     await _settle(AsyncBudget(queue.link), bills)
     await queue.acknowledge(records)
     return len(records)
@@ -264,7 +292,9 @@ async def _write_or_fail(connection: psycopg.AsyncConnection, change: TurnChange
     try:
         return await _write(connection, [change])
     except (psycopg.DataError, psycopg.IntegrityError) as error:
-        log.exception("task %s cannot be recorded", change.task)
+        for about in await about_tasks(connection, [change.task]):
+            with logs.about(**about):
+                log.exception("task %s cannot be recorded", change.task)
         return await _write(
             connection,
             [

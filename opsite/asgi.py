@@ -21,8 +21,12 @@ from agents.faces.app import ROUTES, Faces  # noqa: E402
 from batches.faces import routes as batches  # noqa: E402
 from console.routing import websocket_urlpatterns  # noqa: E402
 from knowledge import face as knowledge  # noqa: E402
+from telemetry import tracing  # noqa: E402
+from telemetry.asgi import Requests  # noqa: E402
 
-application = Faces(
+tracing.configure("web")
+
+faces = Faces(
     ProtocolTypeRouter(
         {
             "http": django_application,
@@ -34,3 +38,4 @@ application = Faces(
     body_limit=settings.OPSITE_BODY_LIMIT_BYTES,
     routes=[*ROUTES, *batches.ROUTES, *knowledge.ROUTES],
 )
+application = Requests(faces, access_log=settings.OPSITE_LOG_FORMAT == "json")

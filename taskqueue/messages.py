@@ -131,7 +131,7 @@ class TurnBody(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     `allowance` the answer has no more tokens than it buys behind the prompt.
     `context` is None where nothing was said of it: then messages that are too long are refused, and nothing is told of their count.
     `summarises`: the answer is not shown, but is to stand for so many messages in the turns behind this one; 0: it is shown, as any
-    other.
+    other. `trace` is its task's place in a trace (`telemetry.context`), which the worker's log names; empty: there is none.
     """
 
     messages: tuple[ChatMessage, ...] = ()
@@ -148,6 +148,7 @@ class TurnBody(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     allowance: Allowance | None = None
     context: ContextRule | None = None
     summarises: int = 0
+    trace: str = ""
 
     @property
     def must_call(self) -> bool:

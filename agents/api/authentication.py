@@ -10,6 +10,7 @@ from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 
 from agents import problems
+from telemetry import logs
 from tenants import keys, selectors, services
 from tenants.models import ApiKey, Tenant
 
@@ -40,6 +41,7 @@ class ApiKeyAuthentication(BaseAuthentication):
         if key is None:
             raise problems.bad_key()
         services.note_use(key)
+        logs.note(tenant=key.tenant_id)
         return KeyUser(key.tenant, key), key
 
     def authenticate_header(self, request: Request) -> str:

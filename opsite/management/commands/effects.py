@@ -10,6 +10,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand
 
 from opsite import effects
+from telemetry import tracing
 
 
 class Command(BaseCommand):
@@ -18,6 +19,7 @@ class Command(BaseCommand):
     help = "Make tool calls, deliver webhooks, run batches and timetables."
 
     def handle(self, *args: Any, **options: Any) -> None:
+        tracing.configure("effects")
         asyncio.run(self._run())
 
     async def _run(self) -> None:

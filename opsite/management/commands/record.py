@@ -10,6 +10,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand
 
 from agents.recorder import Recorder
+from telemetry import tracing
 
 
 class Command(BaseCommand):
@@ -18,6 +19,7 @@ class Command(BaseCommand):
     help = "Bring results from Redis to Postgres."
 
     def handle(self, *args: Any, **options: Any) -> None:
+        tracing.configure("recorder")
         asyncio.run(self._run())
 
     async def _run(self) -> None:
