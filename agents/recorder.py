@@ -50,7 +50,10 @@ _TURNED = """
         worker = coalesce(r.worker, t.worker),
         claimed_at = coalesce(t.claimed_at, r.claimed_at), first_token_at = coalesce(t.first_token_at, r.token_at),
         finished_at = r.ended_at, prompt_tokens = r.prompt_tokens, completion_tokens = r.completion_tokens,
-        cached_tokens = r.cached_tokens, attempt_log = coalesce(t.attempt_log || r.attempt_log, t.attempt_log, r.attempt_log),
+        cached_tokens = r.cached_tokens, attempt_log = CASE WHEN r.last_token_ms > 0 THEN jsonb_set(
+            coalesce(t.attempt_log || r.attempt_log, t.attempt_log, r.attempt_log),
+            ARRAY[r.attempts::text, 'first_token_ms'], to_jsonb(r.last_token_ms))
+            ELSE coalesce(t.attempt_log || r.attempt_log, t.attempt_log, r.attempt_log) END,
         context_use = nullif(r.context, 'null'::jsonb),
         output = CASE WHEN r.goes_on THEN coalesce(r.text, '') ELSE '' END
     FROM rows r WHERE t.id = r.turn AND NOT r.closes AND t.state = ANY(%(open)s)

@@ -12,6 +12,10 @@ _TASKS = "SELECT id AS task, tenant_id AS tenant, trace FROM agents_task WHERE i
 
 
 async def about_tasks(connection: psycopg.AsyncConnection[Any], tasks: Iterable[str]) -> list[dict[str, Any]]:
-    """For each task that there is, what `telemetry.logs.about` takes."""
-    cursor = connection.cursor(row_factory=dict_row)
-    return await (await cursor.execute(_TASKS, [list(tasks)])).fetchall()
+    """For each task that there is, what `telemetry.logs.about` takes.
+
+    It leaves no transaction open behind it, inside which what its caller commits next would stay uncommitted.
+    """
+    async with connection.transaction():
+        cursor = connection.cursor(row_factory=dict_row)
+        return await (await cursor.execute(_TASKS, [list(tasks)])).fetchall()

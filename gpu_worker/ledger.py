@@ -178,7 +178,7 @@ class Ledger:
         self.tokens_total += len(ids)
         if held.stop == "lost":
             return []
-        if not held.first_token_ms and not held.turn.streamed:
+        if not held.first_token_ms:
             held.first_token_ms = now_ms
         held.seq += 1
         held.completion_tokens += len(ids)

@@ -214,7 +214,6 @@ _TALKATIVE = (
     "httpx2",
     "mcp",
     "multipart",
-    "psycopg",
     "urllib3",
     "websockets",
 )

@@ -299,7 +299,7 @@ class Finish(msgspec.Struct, frozen=True, kw_only=True):
 
     `tool_calls` are what the model wants called. With `goes_on` they are Opsite's to call: the task waits for their results. A turn
     that `summarises` so many messages goes on whether it succeeded or failed. `has_logprobs`: the log has the answer's log
-    probabilities.
+    probabilities. `first_token_ms`: when this attempt made its first token.
     """
 
     turn: str
@@ -370,7 +370,8 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
 
     `kind` is `claimed`, `requeued`, `finished`, or `closed` (a task ended between two turns; `turn` is its last). `text` is absent
     where the queue itself ended the turn: then the log has it, from the event `after` on. With `goes_on` the task did not end. Of
-    one that was `requeued` it is told when its attempt began (`claimed_ms`), and how many `tokens` all attempts had streamed.
+    one that was `requeued` it is told when its attempt began (`claimed_ms`), when that made its first token (`first_token_ms`,
+    0: it made none), and how many `tokens` all attempts had streamed.
     `has_logprobs` as in `Finish`.
     """
 

@@ -19,6 +19,6 @@ class Migration(migrations.Migration):
         ),
         migrations.AddConstraint(
             model_name='task',
-            constraint=models.CheckConstraint(condition=models.Q(('trace', ''), ('trace__regex', '^00-[0-9a-f]{32}-[0-9a-f]{16}-0[01]( [!-~][ -~]{0,511})?$'), _connector='OR'), name='task_trace_well_formed'),
+            constraint=models.CheckConstraint(condition=models.Q(('trace', ''), ('trace__regex', '^00-[0-9a-f]{32}-[0-9a-f]{16}-0[01]( [!-~][ -~]*)?$'), _connector='OR'), name='task_trace_well_formed'),
         ),
     ]
