@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import Any
 import pytest
 
 from taskqueue.async_client import AsyncQueue
+from telemetry.otel import Tracing
 from tests.faces.conftest import PATIENCE_S, Web, await_ready, free_port, live_scene
 from tests.gpu_worker.conftest import WorkerProcess
 from tests.processes import Process, start_process
@@ -92,15 +92,19 @@ class Watched:
 
     def run(self, *command: str, **env: str) -> Process:
         """`manage.py …`; a process of the same command that ran before is not looked after any more."""
-        path = self.folder / f"{command[0]}-{len(list(self.folder.glob('*.log')))}.log"
+        return self.start("manage.py", *command, **env)
+
+    def start(self, *command: str, **env: str) -> Process:
+        """Any Python process with the service's environment."""
+        path = self.folder / f"{command[1]}-{len(list(self.folder.glob('*.log')))}.log"
         with path.open("wb") as lines:
-            process = start_process("manage.py", *command, env={**self.env, **env}, stdout=lines, stderr=lines)
+            process = start_process(*command, env={**self.env, **env}, stdout=lines, stderr=lines)
         self.processes[str(path)] = process
         return process
 
-    def web(self, **env: str) -> Web:
+    def web(self, server: str = "uvicorn", **env: str) -> Web:
         port = free_port()
-        process = self.run("serve", "--port", str(port), "--server", "uvicorn", **env)
+        process = self.run("serve", "--port", str(port), "--server", server, **env)
         web = Web(f"http://127.0.0.1:{port}", process, self.scene)
         await_ready(web.url, process)
         return web
@@ -152,16 +156,17 @@ def watched(
 
 
 @pytest.fixture
-def traced_process(collector: Collector, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], Any]]:
+def traced(collector: Collector, monkeypatch: pytest.MonkeyPatch) -> Iterator[Tracing]:
     """Traces on in this very process, exported to the collector, until the test ends."""
     from telemetry import tracing
 
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", collector.url)
     monkeypatch.setenv("OTEL_BSP_SCHEDULE_DELAY", "20")
-    assert tracing.active() is None
-    yield lambda: tracing.configure("test")
+    on = tracing.configure("test")
+    assert on is not None
+    yield on
     tracing.close()
-    assert "OTEL_EXPORTER_OTLP_ENDPOINT" in os.environ
+    assert tracing.active() is None
 
 
 @pytest.fixture
