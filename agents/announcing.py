@@ -10,7 +10,7 @@ ASK_HUMAN = "ask_human"
 """The call that waits for a person."""
 ENDED_COLUMNS = (
     "t.tenant_id, t.id, t.agent_id, t.conversation_id, t.state, t.metadata, t.finish_reason, t.error, t.prompt_tokens, "
-    "t.completion_tokens, t.attempts, t.created_at, t.finished_at"
+    "t.completion_tokens, t.attempts, t.created_at, t.finished_at, t.trace"
 )
 """What a statement must return of the tasks (as `t`) that it ended, under a name that it gives to `announcing`."""
 
@@ -25,7 +25,7 @@ def announcing(ended: str) -> str:
             'id', w.id, 'agent', a.slug, 'state', w.state, 'conversation', w.conversation_id, 'metadata', w.metadata,
             'finish_reason', nullif(w.finish_reason, ''), 'error', w.error, 'attempts', w.attempts,
             'usage', jsonb_build_object('prompt_tokens', w.prompt_tokens, 'completion_tokens', w.completion_tokens),
-            'created_at', w.created_at, 'finished_at', w.finished_at) AS data
+            'created_at', w.created_at, 'finished_at', w.finished_at) AS data, w.trace
         FROM {ended} w JOIN agents_agent a ON a.id = w.agent_id WHERE w.finished_at IS NOT NULL
     )""")
 
@@ -38,6 +38,6 @@ def announcing_waits(waits: str, waits_for: Literal["person", "tools"]) -> str:
     return insertion(f"""(
         SELECT w.tenant_id, 'task.waiting' AS type, w.at, jsonb_build_object(
             'id', t.id, 'agent', a.slug, 'state', 'waiting', 'conversation', t.conversation_id, 'metadata', t.metadata,
-            'waits_for', '{waits_for}', 'calls', w.calls, 'created_at', t.created_at) AS data
+            'waits_for', '{waits_for}', 'calls', w.calls, 'created_at', t.created_at) AS data, t.trace
         FROM {waits} w JOIN agents_task t ON t.id = w.task_id JOIN agents_agent a ON a.id = t.agent_id
     )""")

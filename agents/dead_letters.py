@@ -21,6 +21,7 @@ from agents.submissions import body_of, submission
 from taskqueue.failures import QueueUnavailable
 from taskqueue.messages import Submission
 from taskqueue.sync_client import Queue
+from telemetry import tracing
 
 log = logging.getLogger(__name__)
 
@@ -54,7 +55,8 @@ def rerun_tasks(*, tasks: Sequence[Task], redis_url: str, now: datetime) -> Reru
     by_pool: defaultdict[str, list[Submission]] = defaultdict(list)
     for task in tasks:
         try:
-            task_again, turn = _accept(task, now=now)
+            with tracing.begun("run again", **{"opsite.rerun_of": str(task.pk)}):
+                task_again, turn = _accept(task, now=now)
         except (NotDeadLetter, RunAgainAlready, TenantInactive) as refusal:
             done.refused.append((task, refusal))
         else:
@@ -98,6 +100,7 @@ def _accept(task: Task, *, now: datetime) -> tuple[Task, Turn]:
         deadline_at=dead.deadline_at if dead.deadline_at and dead.deadline_at > now else None,
         metadata=dead.metadata,
         rerun_of=dead,
+        trace=tracing.place(),
     )
     allowed = allowance_of(dead, now=now)
     _reply_again(dead, again)
@@ -151,4 +154,5 @@ def _submission(task: Task, turn: Turn) -> Submission:
         key_max_running=task.api_key.max_running if task.api_key else 0,
         priority=task.priority,
         deadline_ms=round(task.deadline_at.timestamp() * 1000) if task.deadline_at else 0,
+        trace=task.trace,
     )

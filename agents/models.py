@@ -14,6 +14,7 @@ import agents.summary_models
 import agents.tool_models  # noqa: F401
 from agents.branches import WhenBusy
 from agents.lifecycle import DEAD_LETTER_CODES, OUTCOMES, TaskState
+from telemetry.context import CHARS, PATTERN
 from tenants.identifiers import new_id
 from tenants.scoping import TenantOwned
 
@@ -214,6 +215,14 @@ class Task(TenantOwned):
     )
     context_use = models.JSONField(null=True, blank=True, help_text=CONTEXT_USE)
     attempts = models.PositiveSmallIntegerField(default=0)
+    trace = models.CharField(
+        max_length=CHARS,
+        blank=True,
+        default="",
+        db_default="",
+        editable=False,
+        help_text="Its place in a trace, as the W3C's traceparent with tracestate; empty: there is none.",
+    )
     rerun_of = models.OneToOneField(
         "self",
         null=True,
@@ -247,6 +256,7 @@ class Task(TenantOwned):
                 name="task_finished_iff_outcome",
             ),
             models.CheckConstraint(condition=~Q(rerun_of=F("id")), name="task_rerun_of_another"),
+            models.CheckConstraint(condition=Q(trace="") | Q(trace__regex=PATTERN), name="task_trace_well_formed"),
         ]
 
     def __str__(self) -> str:

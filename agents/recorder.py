@@ -12,7 +12,8 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 from datetime import UTC
-from typing import Any
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import psycopg
@@ -27,11 +28,16 @@ from agents.postgres import with_settings
 from agents.recording import ROWS, TurnChange, fold
 from agents.submissions import TOOLS_CHANNEL
 from agents.sweep import Sweep
+from agents.task_lines import about_tasks
 from taskqueue.async_budget import AsyncBudget
 from taskqueue.async_client import AsyncQueue
 from taskqueue.failures import QueueUnavailable
+from telemetry import logs, tracing
 from telemetry.pulse import PULSE
 from tenants.identifiers import new_id
+
+if TYPE_CHECKING:
+    from telemetry.exporting import TaskSpans
 
 log = logging.getLogger(__name__)
 
@@ -50,7 +56,10 @@ _TURNED = """
         worker = coalesce(r.worker, t.worker),
         claimed_at = coalesce(t.claimed_at, r.claimed_at), first_token_at = coalesce(t.first_token_at, r.token_at),
         finished_at = r.ended_at, prompt_tokens = r.prompt_tokens, completion_tokens = r.completion_tokens,
-        cached_tokens = r.cached_tokens, attempt_log = coalesce(t.attempt_log || r.attempt_log, t.attempt_log, r.attempt_log),
+        cached_tokens = r.cached_tokens, attempt_log = CASE WHEN r.last_token_ms > 0 THEN jsonb_set(
+            coalesce(t.attempt_log || r.attempt_log, t.attempt_log, r.attempt_log),
+            ARRAY[r.attempts::text, 'first_token_ms'], to_jsonb(r.last_token_ms))
+            ELSE coalesce(t.attempt_log || r.attempt_log, t.attempt_log, r.attempt_log) END,
         context_use = nullif(r.context, 'null'::jsonb),
         output = CASE WHEN r.goes_on THEN coalesce(r.text, '') ELSE '' END
     FROM rows r WHERE t.id = r.turn AND NOT r.closes AND t.state = ANY(%(open)s)
@@ -126,10 +135,12 @@ class Recorder:
 
     def __init__(self, *, database_url: str, redis_url: str) -> None:
         self._database_url, self._redis_url = database_url, redis_url
+        self._spans: TaskSpans | None = None
         self._loops: dict[str, asyncio.Task[None]] = {}
 
     async def run(self, stop: asyncio.Event) -> None:
         """Record until `stop` is set; what was read by then is committed."""
+        self._spans = _spans(self._database_url)
         sweeping = asyncio.create_task(self._sweep(stop), name="sweep")
         while not stop.is_set():
             PULSE.beat("pools", within_s=BEAT_WITHIN_S)
@@ -144,6 +155,8 @@ class Recorder:
             with suppress(TimeoutError):
                 await asyncio.wait_for(stop.wait(), POOLS_EVERY_S)
         await asyncio.gather(sweeping, *self._loops.values(), return_exceptions=True)
+        if self._spans is not None:
+            await self._spans.close()
 
     async def _pools(self) -> list[str]:
         async with await psycopg.AsyncConnection.connect(self._database_url, autocommit=True) as connection:
@@ -160,7 +173,7 @@ class Recorder:
                     ) as connection:
                         while not stop.is_set():
                             PULSE.beat(pool, within_s=BEAT_WITHIN_S)
-                            await record_once(connection, queue, block_s=BLOCK_S)
+                            await record_once(connection, queue, block_s=BLOCK_S, spans=self._spans)
                             PULSE.lacks(pool, "")
                 except (psycopg.OperationalError, QueueUnavailable) as error:
                     log.warning("pool %s: %s; trying again", pool, error)
@@ -191,8 +204,20 @@ class Recorder:
             await sweep.aclose()
 
 
-async def record_once(connection: psycopg.AsyncConnection, queue: AsyncQueue, *, block_s: float = 0.0) -> int:
-    """Read one batch, commit it, acknowledge it; returns how many records it held."""
+def _spans(database_url: str) -> TaskSpans | None:
+    """What exports the spans of tasks, where traces are on: only there OpenTelemetry is imported."""
+    if (on := tracing.active()) is None:
+        return None
+    from agents.traces import reader
+    from telemetry.exporting import TaskSpans
+
+    return TaskSpans(on, reader(on, partial(psycopg.AsyncConnection.connect, database_url, autocommit=True)))
+
+
+async def record_once(
+    connection: psycopg.AsyncConnection, queue: AsyncQueue, *, block_s: float = 0.0, spans: TaskSpans | None = None
+) -> int:
+    """Read one batch, commit it, acknowledge it; returns how many records it held. `spans` tells the traces of tasks that ended."""
     records = await queue.read_records(count=BATCH, block_s=block_s)
     if not records:
         measured.idle(queue.pool)
@@ -208,6 +233,12 @@ async def record_once(connection: psycopg.AsyncConnection, queue: AsyncQueue, *,
     bills = []
     for part in ([one for one in changes if not one.closes], [one for one in changes if one.closes]):
         bills += await _write_all(connection, part, pool=queue.pool)
+    if log.isEnabledFor(logging.DEBUG):
+        for about in await about_tasks(connection, {change.task for change in changes}):
+            with logs.about(**about):
+                log.debug("task %s: what happened is recorded", about["task"])
+    if spans is not None:
+        spans.ended({change.task for change in changes if change.finished_ms and not change.goes_on})
     await _settle(AsyncBudget(queue.link), bills)
     await queue.acknowledge(records)
     measured.recorded(queue.pool, records, took_s=time.monotonic() - begun, now=time.time())
@@ -285,7 +316,9 @@ async def _write_or_fail(connection: psycopg.AsyncConnection, change: TurnChange
     try:
         return await _write(connection, [change], pool=pool)
     except (psycopg.DataError, psycopg.IntegrityError) as error:
-        log.exception("task %s cannot be recorded", change.task)
+        for about in await about_tasks(connection, [change.task]):
+            with logs.about(**about):
+                log.exception("task %s cannot be recorded", change.task)
         return await _write(
             connection,
             [

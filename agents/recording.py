@@ -17,8 +17,9 @@ class TurnChange(msgspec.Struct, kw_only=True):
 
     `goes_on`: the turn has ended, its task waits for what its tool calls bring. `closes`: the task ends, between two turns.
     `after` is where the turn's events begin in the log. `logprobs` are the answer's, a list in JSON; `has_logprobs`: the log has
-    them. `attempt_log` has the attempts by number where there were several: the worker, `claimed_ms`, and of one that was given up
-    `ended_ms` and the `tokens` that all attempts had streamed by then.
+    them. `attempt_log` has the attempts by number where there were several: the worker, `claimed_ms`, `first_token_ms` (where it
+    made a token), and of one that was given up `ended_ms` and the `tokens` that all attempts had streamed by then.
+    `last_token_ms` is when the last of several attempts made its first token.
     """
 
     turn: str
@@ -43,6 +44,7 @@ class TurnChange(msgspec.Struct, kw_only=True):
     has_logprobs: bool = False
     logprobs: str | None = None
     attempt_log: dict[str, dict[str, str | int | None]] | None = None
+    last_token_ms: int = 0
     context: dict[str, int | None] | None = None
 
 
@@ -54,7 +56,7 @@ ROWS = """
         turn uuid, task uuid, message uuid, state text, task_state text, goes_on bool, closes bool, attempts int, worker text,
         claimed_ms bigint, first_token_ms bigint, finished_ms bigint, finish_reason text, error jsonb, prompt_tokens int,
         completion_tokens int, cached_tokens int, text text, logprobs text, tool_calls jsonb,
-        attempt_log jsonb, context jsonb)
+        attempt_log jsonb, last_token_ms bigint, context jsonb)
 """
 """The changes as rows, for the statements that write them."""
 
@@ -80,7 +82,8 @@ def fold(records: Iterable[Record]) -> list[TurnChange]:
             change.prompt_tokens = record.usage.prompt_tokens
             change.completion_tokens = record.usage.completion_tokens
             change.cached_tokens = record.usage.cached_tokens
-            change.first_token_ms = record.first_token_ms
+            change.first_token_ms = change.first_token_ms or record.first_token_ms
+            change.last_token_ms = record.first_token_ms if record.attempt > 1 else 0
             change.text = None if record.text is None else storable(record.text)
             change.goes_on = record.goes_on
             change.context = None if record.context is None else msgspec.to_builtins(record.context)
@@ -97,6 +100,8 @@ def fold(records: Iterable[Record]) -> list[TurnChange]:
             change.state = _AFTER[record.kind].value
             if record.kind == "claimed" and not change.claimed_ms:
                 change.claimed_ms = record.at_ms
+            if record.kind == "requeued":
+                change.first_token_ms = change.first_token_ms or record.first_token_ms
             if record.kind == "requeued" or record.attempt > 1:
                 change.attempt_log = {**(change.attempt_log or {}), str(record.attempt): _attempt(record)}
         change.task_state = TaskState.WAITING.value if change.goes_on else change.state
@@ -106,7 +111,9 @@ def fold(records: Iterable[Record]) -> list[TurnChange]:
 def _attempt(record: Record) -> dict[str, str | int | None]:
     if record.kind == "claimed":
         return {"worker": record.worker, "claimed_ms": record.at_ms}
-    ended = {"ended_ms": record.at_ms, "tokens": record.tokens}
+    ended: dict[str, str | int | None] = {"ended_ms": record.at_ms, "tokens": record.tokens}
+    if record.first_token_ms:
+        ended["first_token_ms"] = record.first_token_ms
     return {"worker": record.worker, "claimed_ms": record.claimed_ms, **ended}
 
 

@@ -92,14 +92,15 @@ def submission(
     inbox: str = "",
     answer_tokens: float | None = None,
     is_new: bool = False,
+    trace: str = "",
 ) -> Submission:
-    """The message for `enqueue`. `answer_tokens`: how long the agent's answers are on average."""
+    """The message for `enqueue`. `answer_tokens`: how long the agent's answers are on average. `trace`: as in the task's row."""
     return Submission(
         turn=turn,
         task=task,
         tenant=tenant,
         key=key,
-        body=body,
+        body=msgspec.structs.replace(body, trace=trace) if trace else body,
         weight=weight,
         priority=priority,
         deadline_ms=deadline_ms,

@@ -43,7 +43,7 @@ CANDIDATES = f"""
 STILL_OPEN = """
     SELECT t.id, u.id AS turn, u.summarises, p.slug AS pool, t.tenant_id, n.weight, n.max_running,
            coalesce(t.api_key_id::text, '') AS key, coalesce(k.max_running, 0) AS key_max_running, t.params, t.options,
-           t.output_form, u.allowance, t.priority,
+           t.output_form, u.allowance, t.priority, t.trace,
            CASE WHEN jsonb_typeof(t.input) = 'string' THEN t.input ELSE t.input || coalesce((
                 SELECT jsonb_agg(m.value ORDER BY v.number, m.ordinality) FROM agents_turn v
                 CROSS JOIN LATERAL jsonb_array_elements(v.context) WITH ORDINALITY m
@@ -134,4 +134,5 @@ def _submission(row: dict[str, Any]) -> Submission:
         priority=row["priority"],
         deadline_ms=row["deadline_ms"] or 0,
         answer_tokens=row["answer_tokens"],
+        trace=row["trace"],
     )

@@ -23,6 +23,7 @@ from agents.problems import Problem, unavailable
 from comparisons.checks import made, read
 from comparisons.services import SUBMITS
 from taskqueue.failures import QueueUnavailable
+from telemetry import tracing
 
 log = logging.getLogger(__name__)
 
@@ -135,7 +136,8 @@ async def _task(context: Context, row: Row, run: Row, key: str) -> uuid.UUID:
         "metadata": {"comparison": str(row["id"]), "item": run["number"], "side": run["side"]},
         "idempotency_key": key,
     }
-    return (await submit(context, principal, convert(asked, TaskRequest))).task
+    with tracing.begun("comparison", **{"opsite.comparison": str(row["id"])}):
+        return (await submit(context, principal, convert(asked, TaskRequest))).task
 
 
 def _error(problem: Problem) -> str:

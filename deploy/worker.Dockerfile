@@ -21,6 +21,7 @@ RUN python3 -m pip install --no-cache-dir --disable-pip-version-check --root-use
      --target /opt/opsite/packages --constraint /opt/opsite/requirements.txt jsonschema)
 COPY taskqueue /opt/opsite/taskqueue
 COPY gpu_worker /opt/opsite/gpu_worker
+COPY telemetry/__init__.py telemetry/logs.py /opt/opsite/telemetry/
 
 # The user has no name in the image (the orchestrator may choose another one): torch asks for USER instead. HOME is the only
 # folder besides /tmp that a worker writes; with a read-only root both are mounted as tmpfs.

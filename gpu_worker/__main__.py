@@ -16,6 +16,7 @@ from gpu_worker.phases import StartPhases, process_age_s
 from gpu_worker.settings import Settings, per_worker, read_settings, variable
 from taskqueue.async_client import AsyncQueue
 from taskqueue.link import Link
+from telemetry.logs import formatter, log_what_ends_the_process
 
 log = logging.getLogger("gpu_worker")
 
@@ -61,12 +62,14 @@ async def serve(settings: Settings) -> None:
             raise end
 
 
-def configure_logging(level: str) -> None:
+def configure_logging(level: str, form: str) -> None:
     """Logs go to stderr, one line each; libraries speak only of what is wrong."""
-    logging.basicConfig(
-        format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr, level=logging.WARNING
-    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(formatter(form, "worker"))
+    logging.basicConfig(handlers=[handler], level=logging.WARNING)
     log.setLevel(level.upper())
+    if form == "json":
+        log_what_ends_the_process()
 
 
 def main() -> NoReturn:
@@ -74,28 +77,33 @@ def main() -> NoReturn:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: os._exit(0))  # nothing is held yet
     code = 0
-    debug = False
+    debug, form = False, "plain"
     try:
         settings = read_settings(os.environ)
-        debug = settings.log_level == "debug"
-        configure_logging(settings.log_level)
+        debug, form = settings.log_level == "debug", settings.log_format
+        configure_logging(settings.log_level, form)
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
             runner.run(serve(settings))
     except WorkerFailure as failure:
         code = failure.exit_code
-        _complain(str(failure), failure, debug=debug)
+        _complain(str(failure), failure, debug=debug, form=form)
     except Exception as error:
         code = 1
-        _complain(f"unexpected {type(error).__name__}: {error}", error, debug=debug)
+        _complain(f"unexpected {type(error).__name__}: {error}", error, debug=debug, form=form)
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code)  # an engine thread in the middle of a long step does not hold the process back
 
 
-def _complain(line: str, error: BaseException, *, debug: bool) -> None:
+def _complain(line: str, error: BaseException, *, debug: bool, form: str) -> None:
+    """The one clear line, by which the orchestrator knows why a worker ended. As JSON it is the line's message."""
     if debug:
         log.error("traceback", exc_info=error)
-    print(f"opsite-worker: error: {' '.join(line.split())}", file=sys.stderr)
+    said = f"opsite-worker: error: {' '.join(line.split())}"
+    if form == "json":
+        log.error("%s", said)
+    else:
+        print(said, file=sys.stderr)
 
 
 def _loop_factory() -> type[asyncio.AbstractEventLoop] | None:

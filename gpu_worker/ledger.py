@@ -61,10 +61,11 @@ class _Grown:
 
 @dataclass(frozen=True, slots=True)
 class Flush:
-    """What goes to Redis at once."""
+    """What goes to Redis at once. `ended` are the turns that the finishes end."""
 
     deltas: list[Delta] = field(default_factory=list)
     finishes: list[Finish] = field(default_factory=list)
+    ended: list[tuple[ClaimedTurn, Finish]] = field(default_factory=list)
 
 
 def engine_id(turn: ClaimedTurn | Delta | Finish) -> str:
@@ -149,9 +150,11 @@ class Ledger:
             flush.deltas.extend(self._delta(held, shown, tuple(more.ids), now_ms, raw=raw))
         for output in ended:
             held = self._held.pop(output.id)
+            told = len(flush.finishes)
             if output.ending != "aborted" and held.calls and (rest := held.calls.flush()):
                 flush.deltas.extend(self._delta(held, rest, (), now_ms, raw=""))
             flush.finishes.extend(self._ending(held, output))
+            flush.ended.extend((held.turn, finish) for finish in flush.finishes[told:])
         return flush
 
     def leave(self) -> list[str]:
@@ -175,7 +178,7 @@ class Ledger:
         self.tokens_total += len(ids)
         if held.stop == "lost":
             return []
-        if not held.first_token_ms and not held.turn.streamed:
+        if not held.first_token_ms:
             held.first_token_ms = now_ms
         held.seq += 1
         held.completion_tokens += len(ids)

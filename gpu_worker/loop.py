@@ -11,7 +11,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Iterable, Sequence
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from functools import partial
 from typing import Any
 
@@ -28,6 +28,7 @@ from gpu_worker.settings import Settings
 from taskqueue.failures import QueueUnavailable
 from taskqueue.messages import ClaimedTurn, Stop, WorkerPhase, WorkerStatus
 from taskqueue.ports import AsyncQueuePort
+from telemetry import logs
 
 log = logging.getLogger(__name__)
 
@@ -141,6 +142,9 @@ class WorkerLoop:
             self._meter.collected(outputs, now=time.monotonic())
             held = len(self._ledger)
             flush = self._ledger.book(outputs, now_ms=unix_ms())
+            for turn, finish in flush.ended:
+                with _about(turn):
+                    log.debug("turn %s: attempt %d %s", turn.turn, turn.attempt, finish.state)
             self._meter.ended(flush.finishes, idle=not self._ledger)
             freed = len(self._ledger) < held
             await self._send(flush)
@@ -182,6 +186,8 @@ class WorkerLoop:
         for turn in turns:
             if turn in again:
                 continue
+            with _about(turn):
+                log.debug("turn %s: attempt %d claimed", turn.turn, turn.attempt)
             written = ""
             if turn.streamed:  # the log is the truth about that
                 written = await self._patience.call(partial(self._queue.read_raw, turn.task, first=turn.first))
@@ -250,6 +256,11 @@ class WorkerLoop:
         if self._collecting and not self._ledger:
             flush.cancel()
         await asyncio.wait((flush,))
+
+
+def _about(turn: ClaimedTurn) -> AbstractContextManager[None]:
+    """Lines of the log that tell of this turn."""
+    return logs.about(task=turn.task, tenant=turn.tenant, trace=turn.body.trace)
 
 
 async def _first_of(*tasks: asyncio.Task[Any]) -> None:

@@ -16,6 +16,7 @@ from taskqueue import keys
 
 T = TypeVar("T", bound=msgspec.Struct)
 LogLevel = Literal["debug", "info", "warning", "error"]
+LogFormat = Literal["plain", "json"]
 Positive = Annotated[int, Meta(ge=1)]
 
 
@@ -37,6 +38,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     engine_args: dict[str, Any] = msgspec.field(default_factory=dict)
     tool_format: str = "auto"
     log_level: LogLevel = "info"
+    log_format: LogFormat = "plain"
     simulated_workers: Positive = 1
     cache_salt_key: str = msgspec.field(default_factory=lambda: secrets.token_hex(32))
 

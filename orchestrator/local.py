@@ -63,6 +63,7 @@ def host_of_settings(*, confirm: Callable[[], None]) -> Host:
             python=settings.OPSITE_WORKER_PYTHON,
             image=settings.OPSITE_WORKER_IMAGE,
             base_folder=Path(settings.BASE_DIR),
+            log_format=settings.OPSITE_LOG_FORMAT,
         ),
         access=access_of_settings(),
         fleet=Fleet(runtimes, grace_s=float(getattr(settings, "OPSITE_DRAIN_GRACE_S", 10.0)), confirm=confirm),

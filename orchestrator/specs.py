@@ -32,6 +32,7 @@ class Site:
     image: str
     base_folder: Path
     log_level: str = "info"
+    log_format: str = "plain"
 
 
 class BadPool(Exception):
@@ -72,6 +73,7 @@ def worker_spec(
         "OPSITE_LEASE_S": str(lease_s),
         "OPSITE_ENGINE_ARGS": json.dumps(engine_args),
         "OPSITE_LOG_LEVEL": site.log_level,
+        "OPSITE_LOG_FORMAT": site.log_format,
     }
     if recipe.cpus_per_worker:
         env["OMP_NUM_THREADS"] = str(recipe.cpus_per_worker)

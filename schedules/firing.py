@@ -24,6 +24,7 @@ from agents.problems import Problem, bad_field, unavailable
 from schedules.services import SUBMITS
 from schedules.timing import Due, due
 from taskqueue.failures import QueueUnavailable
+from telemetry import tracing
 from tenants.identifiers import new_id
 
 log = logging.getLogger(__name__)
@@ -158,7 +159,8 @@ class Run:
         agent = await context.directory.agent(row["tenant"], request.agent)
         if agent is None:
             raise bad_field("agent", f"there is no agent {request.agent!r}, or it is archived")
-        return (await submit_to(context, principal, agent, request)).task
+        with tracing.begun("schedule", **{"opsite.schedule": str(row["id"])}):
+            return (await submit_to(context, principal, agent, request)).task
 
     async def _last_one_runs(self) -> bool:
         if self._last_task is None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import contextvars
 import logging
 from collections import deque
 from collections.abc import AsyncIterator
@@ -232,7 +233,8 @@ class EventHub:
         pool = subscription.pool
         if pool not in self._readers:
             self._ready[pool] = asyncio.Event()
-            self._readers[pool] = asyncio.create_task(self._read(pool), name=f"inbox of {pool}")
+            own = contextvars.Context()  # it is about no one request
+            self._readers[pool] = asyncio.create_task(self._read(pool), name=f"inbox of {pool}", context=own)
         self._followers.setdefault((pool, subscription.task), set()).add(subscription)
         return subscription
 

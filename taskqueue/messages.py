@@ -131,7 +131,7 @@ class TurnBody(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     `allowance` the answer has no more tokens than it buys behind the prompt.
     `context` is None where nothing was said of it: then messages that are too long are refused, and nothing is told of their count.
     `summarises`: the answer is not shown, but is to stand for so many messages in the turns behind this one; 0: it is shown, as any
-    other.
+    other. `trace` is its task's place in a trace (`telemetry.context`), which the worker's log names; empty: there is none.
     """
 
     messages: tuple[ChatMessage, ...] = ()
@@ -148,6 +148,7 @@ class TurnBody(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     allowance: Allowance | None = None
     context: ContextRule | None = None
     summarises: int = 0
+    trace: str = ""
 
     @property
     def must_call(self) -> bool:
@@ -298,7 +299,7 @@ class Finish(msgspec.Struct, frozen=True, kw_only=True):
 
     `tool_calls` are what the model wants called. With `goes_on` they are Opsite's to call: the task waits for their results. A turn
     that `summarises` so many messages goes on whether it succeeded or failed. `has_logprobs`: the log has the answer's log
-    probabilities.
+    probabilities. `first_token_ms`: when this attempt made its first token.
     """
 
     turn: str
@@ -369,7 +370,8 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
 
     `kind` is `claimed`, `requeued`, `finished`, or `closed` (a task ended between two turns; `turn` is its last). `text` is absent
     where the queue itself ended the turn: then the log has it, from the event `after` on. With `goes_on` the task did not end. Of
-    one that was `requeued` it is told when its attempt began (`claimed_ms`), and how many `tokens` all attempts had streamed.
+    one that was `requeued` it is told when its attempt began (`claimed_ms`), when that made its first token (`first_token_ms`,
+    0: it made none), and how many `tokens` all attempts had streamed.
     `has_logprobs` as in `Finish`.
     """
 

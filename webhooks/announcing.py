@@ -27,21 +27,22 @@ class Announcement(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def insertion(source: str) -> str:
-    """The statement, for SQL that has its events as a table: `source` has columns tenant_id, type, data (jsonb) and at."""
+    """The statement, for SQL that has its events as a table: `source` has columns tenant_id, type, data (jsonb), at and trace."""
     return f"""
         INSERT INTO webhooks_delivery
-            (id, tenant_id, endpoint_id, type, payload, state, due_at, give_up_at, claims, tries, created_at)
+            (id, tenant_id, endpoint_id, type, payload, state, due_at, give_up_at, claims, tries, trace, created_at)
         SELECT gen_random_uuid(), e.tenant_id, e.id, s.type,
                jsonb_build_object('type', s.type, 'data', s.data, 'timestamp',
                    to_char(s.at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')),
-               'pending', now(), now() + interval '{WINDOW.total_seconds():.0f} s', 0, 0, now()
+               'pending', now(), now() + interval '{WINDOW.total_seconds():.0f} s', 0, 0,
+               coalesce(s.trace, ''), now()
         FROM webhooks_endpoint e JOIN {source} s ON s.tenant_id = e.tenant_id
         WHERE e.enabled AND (e.event_types = '{{}}' OR s.type = ANY(e.event_types))
     """
 
 
 ANNOUNCE = insertion(
-    "(SELECT * FROM jsonb_to_recordset(%s::jsonb) AS x(tenant_id uuid, type text, data jsonb, at timestamptz))"
+    "(SELECT * FROM jsonb_to_recordset(%s::jsonb) AS x(tenant_id uuid, type text, data jsonb, at timestamptz, trace text))"
 )
 """For connections that are not Django's; its one argument is `encoded(…)`."""
 

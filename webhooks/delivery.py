@@ -17,7 +17,10 @@ from outbound.client import Outbound
 from outbound.failures import OutboundError
 from outbound.limits import Limits
 from outbound.requests import Request, Response
+from telemetry import logs, tracing
+from telemetry.context import Trace, headers_behind, span_id
 from telemetry.metrics.effects import WEBHOOKS
+from telemetry.timeline import Span, Value
 from tenants.secrets import vault
 from tenants.vault import CannotOpen
 from webhooks import signing
@@ -72,6 +75,10 @@ class Courier:
 
     async def attempt(self, claim: Claim) -> None:
         """One attempt, recorded. What is not recorded is claimed again when the lease is over."""
+        with logs.about(task=_task_of(claim), tenant=claim.tenant, trace=claim.trace):
+            await self._attempted(claim)
+
+    async def _attempted(self, claim: Claim) -> None:
         try:
             outcome = await self._tried(claim)
             if await record(self._db, outcome):
@@ -92,6 +99,7 @@ class Courier:
         except CannotOpen as failure:
             error = {"code": "secret_unreadable", "message": str(failure)}
         duration_ms = round((time.monotonic() - began) * 1000)
+        _trace(claim, at=at, duration_ms=duration_ms, answer=answer, error=error)
         return _outcome(claim, at=at, duration_ms=duration_ms, answer=answer, error=error)
 
 
@@ -100,7 +108,45 @@ def _request(claim: Claim, *, at: datetime) -> Request:
     secrets = [vault().open(each, tenant=claim.tenant, purpose=PURPOSE) for each in sealed]
     body = msgspec.json.encode(claim.payload)
     headers = signing.headers(delivery=claim.delivery, at=at, body=body, secrets=secrets)
+    headers |= headers_behind(claim.trace, claim.span)
     return Request(method="POST", url=claim.url, headers=headers, content=body)
+
+
+def _task_of(claim: Claim) -> str:
+    """The id of the task that it tells of; empty where it tells of something else."""
+    return str(claim.payload["data"].get("id", "")) if claim.payload["type"].startswith("task.") else ""
+
+
+def _trace(
+    claim: Claim, *, at: datetime, duration_ms: int, answer: Response | None, error: dict[str, str] | None
+) -> None:
+    """Tell of the attempt in the trace of the task that it tells of. The address is the tenant's, and may hold a secret."""
+    if (on := tracing.active()) is None or (trace := Trace.parse(claim.trace)) is None:
+        return
+    begun_ns = round(at.timestamp() * 1_000_000) * 1000
+    status: dict[str, Value] = {} if answer is None else {"http.response.status_code": answer.status}
+    refused = "" if answer is None or 200 <= answer.status < 300 else str(answer.status)
+    task = _task_of(claim)
+    span = Span(
+        name="webhook",
+        id=claim.span,
+        parent=span_id("task", task) if task else trace.span_id,
+        start_ns=begun_ns,
+        end_ns=begun_ns + duration_ms * 1_000_000,
+        kind="client",
+        attributes={
+            "opsite.task": task,
+            "opsite.tenant": str(claim.tenant),
+            "opsite.webhook.delivery": str(claim.delivery),
+            "opsite.webhook.endpoint": str(claim.endpoint),
+            "opsite.webhook.type": claim.payload["type"],
+            "opsite.attempt": claim.number,
+            "http.request.method": "POST",
+            **status,
+        },
+        error=error["code"] if error else refused,
+    )
+    on.emit(span, trace)
 
 
 def _outcome(

@@ -12,6 +12,8 @@ from typing import Any, Protocol
 
 import msgspec
 
+from telemetry.context import span_id
+
 PER_ENDPOINT = 10
 """Attempts at one endpoint at a time. A slow endpoint holds up so many of a process' attempts and no more."""
 LEASE_S = 60
@@ -27,7 +29,10 @@ class Statements(Protocol):
 
 
 class Claim(msgspec.Struct, frozen=True, kw_only=True):
-    """One delivery to be attempted now. Secrets are ciphertexts; `old_secret` is empty, or still good."""
+    """One delivery to be attempted now. Secrets are ciphertexts; `old_secret` is empty, or still good.
+
+    `trace` is the place of the task that it tells of, or empty.
+    """
 
     delivery: uuid.UUID
     endpoint: uuid.UUID
@@ -39,6 +44,12 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True):
     url: str
     secret: str
     old_secret: str
+    trace: str
+
+    @property
+    def span(self) -> str:
+        """The id of the span that tells of this attempt."""
+        return span_id("webhook", self.delivery, self.number)
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
@@ -79,7 +90,7 @@ CLAIM = f"""
     SET leased_until = now() + interval '{LEASE_S} s', claims = claims + 1, tries = tries + 1
     FROM due, webhooks_endpoint e WHERE d.id = due.id AND e.id = d.endpoint_id
     RETURNING d.id AS delivery, e.id AS endpoint, d.tenant_id AS tenant, d.claims AS number, d.tries, d.give_up_at, d.payload,
-              e.url, e.secret, CASE WHEN e.old_secret_expires_at > now() THEN e.old_secret ELSE '' END AS old_secret
+              d.trace, e.url, e.secret, CASE WHEN e.old_secret_expires_at > now() THEN e.old_secret ELSE '' END AS old_secret
 """
 
 _DISABLED = (

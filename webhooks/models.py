@@ -10,6 +10,7 @@ from django.db import models
 from django.db.models import Q
 from django.utils import timezone
 
+from telemetry.context import CHARS, PATTERN
 from tenants.identifiers import new_id
 from tenants.scoping import TenantOwned
 
@@ -79,6 +80,14 @@ class Delivery(TenantOwned):
         default=0, help_text="Attempts that began. The last one's number fences off a process that lost its lease."
     )
     tries = models.PositiveIntegerField(default=0, help_text="The same, since the event was announced or replayed.")
+    trace = models.CharField(
+        max_length=CHARS,
+        blank=True,
+        default="",
+        db_default="",
+        editable=False,
+        help_text="The place in a trace of what it tells of, as in a task's row; empty: there is none.",
+    )
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     finished_at = models.DateTimeField(null=True, blank=True)
 
@@ -99,6 +108,7 @@ class Delivery(TenantOwned):
                 | (~Q(state="pending") & Q(finished_at__isnull=False, leased_until__isnull=True)),
                 name="delivery_finished_iff_ended",
             ),
+            models.CheckConstraint(condition=Q(trace="") | Q(trace__regex=PATTERN), name="delivery_trace_well_formed"),
         ]
 
     def __str__(self) -> str:

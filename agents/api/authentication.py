@@ -12,6 +12,7 @@ from rest_framework.request import Request
 from agents import problems
 from audit import acting
 from audit.models import Entry
+from telemetry import logs
 from tenants import keys, selectors, services
 from tenants.models import ApiKey, Tenant
 
@@ -43,6 +44,7 @@ class ApiKeyAuthentication(BaseAuthentication):
             raise problems.bad_key()
         services.note_use(key)
         acting.begin(request._request, Entry.ActorKind.API_KEY, f"{key.name} ({key.prefix}…)")
+        logs.note(tenant=key.tenant_id)
         return KeyUser(key.tenant, key), key
 
     def authenticate_header(self, request: Request) -> str:

@@ -9,6 +9,7 @@ enqueue, or whose enqueue was not answered, is found by the sweep.
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import time
 import uuid
 from collections import defaultdict
@@ -116,7 +117,8 @@ class Acceptance:
         answer: asyncio.Future[tuple[Accepted, ...]] = asyncio.get_running_loop().create_future()
         self._pending.append(_Asked(candidates, costs, answer))
         if self._writer is None or self._writer.done():
-            self._writer = asyncio.create_task(self._write(), name="group commit")
+            # It writes for all: what it logs is not about the one who came first.
+            self._writer = asyncio.create_task(self._write(), name="group commit", context=contextvars.Context())
         return await answer
 
     async def _write(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import logging
 from collections.abc import Awaitable, Callable, Iterable
 from functools import partial
@@ -21,6 +22,7 @@ from agents.faces.openai import chat, completions, embeddings, errors, models, r
 from agents.faces.socket import Session
 from agents.problems import Problem, method_not_allowed, no_route, unavailable, websocket_only
 from taskqueue.failures import QueueUnavailable
+from telemetry import tracing
 from telemetry.requests import named
 
 log = logging.getLogger(__name__)
@@ -140,11 +142,13 @@ class Faces:
     async def context(self) -> Context:
         """The process's context."""
         if self._context is None:
-            self._context = asyncio.ensure_future(self._start())
+            # What lives as long as the process is nothing that its first request is about.
+            self._context = asyncio.create_task(self._start(), context=contextvars.Context())
         return await asyncio.shield(self._context)
 
     def _endpoint(self, path: str, handlers: dict[str, Handler]) -> Callable[[Request], Awaitable[Response]]:
         async def endpoint(request: Request) -> Response:
+            tracing.route(request.method, path)
             refuse = _refusal(request)
             named(request.scope, path)
             try:

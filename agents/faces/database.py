@@ -156,14 +156,14 @@ ACCEPT = """
             id uuid, turn uuid, tenant uuid, agent uuid, revision uuid, pool uuid, conversation uuid, api_key uuid, input jsonb,
             params jsonb, options jsonb, output_form text, parent_call uuid, priority int, deadline_at timestamptz, metadata jsonb,
             idempotency_key text, idempotency_digest text, estimated_tokens int, waits bool, response jsonb,
-            allowance jsonb, summarises jsonb)
+            allowance jsonb, summarises jsonb, trace text)
     ), accepted AS (
         INSERT INTO agents_task (id, tenant_id, agent_id, revision_id, pool_id, conversation_id, api_key_id, state, input, params,
             options, output_form, parent_call_id, priority, deadline_at, metadata, idempotency_key, idempotency_digest,
-            estimated_tokens, output, finish_reason, prompt_tokens, completion_tokens, attempts, created_at)
+            estimated_tokens, output, finish_reason, prompt_tokens, completion_tokens, attempts, trace, created_at)
         SELECT id, tenant, agent, revision, pool, conversation, api_key, CASE WHEN waits THEN 'waiting' ELSE 'queued' END, input,
             params, options, output_form, parent_call, priority, deadline_at, metadata, idempotency_key, idempotency_digest,
-            estimated_tokens, '', '', 0, 0, 0, now()
+            estimated_tokens, '', '', 0, 0, 0, coalesce(trace, ''), now()
         FROM rows ON CONFLICT (tenant_id, idempotency_key) DO NOTHING
         RETURNING id, created_at
     ), turns AS (

@@ -26,6 +26,7 @@ from agents.problems import Problem, bad_key, missing_scope
 from agents.tools.chosen import specs, tool_names
 from agents.traffic import bucket, chosen
 from taskqueue.messages import ToolSpec
+from telemetry import logs
 from tenants import keys
 
 log = logging.getLogger(__name__)
@@ -194,6 +195,7 @@ class Directory:
             raise bad_key()
         principal = await self._principal(database.PRINCIPAL, keys.digest(secret))
         self._note_use(principal.key)
+        logs.note(tenant=principal.tenant)
         return principal
 
     async def principal_of(self, key: uuid.UUID) -> Principal:

@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 import msgspec
@@ -30,6 +30,7 @@ from agents.problems import Problem, bad_field, stream_lost, too_large, unavaila
 from taskqueue.failures import QueueUnavailable
 from taskqueue.inbox import Subscription
 from taskqueue.messages import Event
+from telemetry import logs, tracing
 
 log = logging.getLogger(__name__)
 
@@ -47,10 +48,14 @@ MESSAGES_PER_S = 100.0
 MESSAGES_AT_ONCE = 2000.0
 """A client may submit and follow all that a connection can follow in one breath; one that goes on like this floods."""
 FLOODED = 4429
+SUBMIT_SPAN = "websocket submit"
 
 
 class ClientMessage(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Anything a client says; which fields count depends on `type`. `ref` comes back in the answer."""
+    """Anything a client says; which fields count depends on `type`. `ref` comes back in the answer.
+
+    `traceparent` and `tracestate` are a submission's own; without them those of the handshake hold.
+    """
 
     type: str
     ref: str | int | None = None
@@ -58,6 +63,14 @@ class ClientMessage(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     task: Any = None
     cursor: int = 0
     follow: bool = True
+    traceparent: str | None = None
+    tracestate: str | None = None
+
+    def trace_headers(self, handshake: Mapping[str, str]) -> Mapping[str, str]:
+        """The trace that it continues, as the headers of a request would say it."""
+        if self.traceparent is None:
+            return handshake
+        return {"traceparent": self.traceparent, "tracestate": self.tracestate or ""}
 
 
 class Session:
@@ -123,6 +136,10 @@ class Session:
 
     async def _handle(self, received: Any) -> bool:
         """Answer one message; false when the connection was closed over it."""
+        with logs.about():
+            return await self._handled(received)
+
+    async def _handled(self, received: Any) -> bool:
         ref: str | int | None = None
         try:
             message = _parse(_payload(received), self._context.body_limit)
@@ -149,7 +166,9 @@ class Session:
         request = convert(message.task, TaskRequest)
         if message.follow:
             self._check_room()
-        submitted = await submit(self._context, principal, request, follow=message.follow)
+        with tracing.opened(SUBMIT_SPAN, kind="server", headers=message.trace_headers(self._websocket.headers)):
+            logs.note(trace=tracing.place())
+            submitted = await submit(self._context, principal, request, follow=message.follow)
         if submitted.ends_with_client:
             self._ending[str(submitted.task)] = submitted  # also if the client has left already
         await self._send({"type": "accepted", "ref": message.ref, "task": public(submitted.row, submitted.place)})

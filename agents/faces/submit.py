@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 import uuid
 from collections.abc import Sequence
@@ -41,7 +42,10 @@ from agents.submissions import body_of, options_of, reserved_tokens, submission
 from agents.summaries import summary_body
 from taskqueue.inbox import Subscription
 from taskqueue.messages import OutputForm, TurnBody
+from telemetry import logs, tracing
 from tenants.identifiers import new_id
+
+log = logging.getLogger(__name__)
 
 EXPECT_S = 5.0
 """How long a submission waits for this process's inbox in Redis (if it is followed), or for an equal one to be queued."""
@@ -106,22 +110,23 @@ async def submit_together(
     money_left: Decimal | None = None,
 ) -> list[Submitted]:
     """Several tasks of one call, which counts as one request: all of them are accepted, or none. One revision answers all."""
-    for _ in range(MOVES_MAX):
-        with suppress(ConversationMoved):
-            try:
-                return await _submit_once(
-                    context,
-                    principal,
-                    agent,
-                    requests,
-                    follow=follow,
-                    response=response,
-                    parent_call=parent_call,
-                    money_left=money_left,
-                )
-            except Problem as refusal:
-                measured.submitted(agent.pool, refusal.code, count=len(requests))
-                raise
+    with tracing.begun("submit"):
+        for _ in range(MOVES_MAX):
+            with suppress(ConversationMoved):
+                try:
+                    return await _submit_once(
+                        context,
+                        principal,
+                        agent,
+                        requests,
+                        follow=follow,
+                        response=response,
+                        parent_call=parent_call,
+                        money_left=money_left,
+                    )
+                except Problem as refusal:
+                    measured.submitted(agent.pool, refusal.code, count=len(requests))
+                    raise
     raise Problem(409, "conflict", "The conversation goes on too fast to be followed; send it again.", retry_after_s=1)
 
 
@@ -184,6 +189,11 @@ async def _submit_once(
         _drop(context, followed)
         return await _all_earlier(context, principal, agent, keyed, follow=follow)
     measured.submitted(agent.pool, "accepted", count=len(accepted))
+    logs.note(task=candidates[0].row["id"], tenant=principal.tenant)
+    if log.isEnabledFor(logging.DEBUG):
+        for row in [candidate.row for candidate in candidates]:
+            with logs.about(task=row["id"], tenant=principal.tenant, trace=row.get("trace")):
+                log.debug("task %s is accepted", row["id"])
     return [
         Submitted(
             draft.candidate.row["id"],
@@ -242,6 +252,7 @@ def _draft(
     allowed = allowance(left, prices=agent.token_prices, now=datetime.now(UTC))
     body = msgspec.structs.replace(body_of(asked, params, options, output_form=stored(form)), allowance=allowed)
     first = body if plan is None else summary_body(body, plan)
+    trace = tracing.place()
     row: Row = {
         "id": task,
         "turn": turn,
@@ -264,6 +275,8 @@ def _draft(
         "idempotency_key": by.key,
         "idempotency_digest": by.digest,
     }
+    if trace:
+        row["trace"] = trace
     if conversation is not None:
         row["new_messages"] = [{"id": new_id(), **message} for message in said]
         row["place"] = {
@@ -293,6 +306,7 @@ def _draft(
         inbox=context.hub.inbox_name if follow else "",
         answer_tokens=agent.answer_tokens,
         is_new=True,
+        trace=trace,
     )
     row["estimated_tokens"] = reserved_tokens(body) + (0 if plan is None else reserved_tokens(first))
     costs = bill(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import uuid
 from collections.abc import Sequence
 from typing import Any
@@ -20,7 +21,10 @@ from agents.summaries import Plan, replaced
 from agents.tools.results import Result, event_of
 from taskqueue.async_client import AsyncQueue
 from taskqueue.messages import Allowance, Submission
+from telemetry import logs
 from tenants.identifiers import new_id
+
+log = logging.getLogger(__name__)
 
 
 async def advance(context: Context, task: uuid.UUID) -> None:
@@ -28,11 +32,17 @@ async def advance(context: Context, task: uuid.UUID) -> None:
 
     The turn is committed before it is enqueued; one whose enqueue was not heard the sweep brings back.
     """
+    with logs.about(task=task):
+        await _advance(context, task)
+
+
+async def _advance(context: Context, task: uuid.UUID) -> None:
     async with context.db.connection() as connection, connection.transaction():
         await connection.execute(statements.LOCK_CONVERSATION, [task])
         row = await (await connection.execute(statements.LOCK, [task])).fetchone()
         if row is None:
             return
+        logs.note(tenant=row["tenant"], trace=row["trace"])
         turns = await (await connection.execute(statements.TURNS, [task])).fetchall()
         calls = await (await connection.execute(statements.CALLS, [turns[-1]["id"]])).fetchall()
         money: list[MoneyLimit] = []
@@ -56,6 +66,7 @@ async def advance(context: Context, task: uuid.UUID) -> None:
             values = {"turn": turn, "tenant": row["tenant"], "task": task, "number": step.number}
             encoded = {"context": _json(step.context), "allowance": None if allowed is None else _json(allowed)}
             await connection.execute(statements.NEXT_TURN, {**values, **encoded})
+    log.debug("task %s: %s", task, type(step).__name__)
     if isinstance(step, End):
         await queue.end_task(str(task), turn=str(turns[-1]["id"]), state=step.state, error=step.error)
     elif isinstance(step, Next):
@@ -109,4 +120,5 @@ def submission_of(
         priority=row["priority"],
         deadline_ms=round(row["deadline_at"].timestamp() * 1000) if row["deadline_at"] else 0,
         answer_tokens=row["answer_tokens"],
+        trace=row["trace"],
     )

@@ -31,6 +31,7 @@ from agents.submissions import TOOLS_CHANNEL
 from agents.tools.results import UNKNOWN, Result, event_of
 from outbound.client import Outbound
 from taskqueue.failures import QueueUnavailable
+from telemetry import logs
 
 log = logging.getLogger(__name__)
 
@@ -122,6 +123,11 @@ class Runner:
         return len(rows)
 
     async def _make(self, call: ClaimedCall) -> None:
+        with logs.about(**call.about):
+            log.debug("tool call %s: attempt %d", call.id, call.attempts)
+            await self._made(call)
+
+    async def _made(self, call: ClaimedCall) -> None:
         try:
             try:
                 with timed(call.kind or "builtin") as took:

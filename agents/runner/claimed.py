@@ -7,6 +7,8 @@ from typing import Any
 
 import msgspec
 
+from telemetry.context import Trace, span_id
+
 
 class ClaimedCall(msgspec.Struct, frozen=True, kw_only=True):
     """A row of `agents_toolcall` with what making it needs; from `kind` on None where it names none of the tenant's."""
@@ -20,6 +22,7 @@ class ClaimedCall(msgspec.Struct, frozen=True, kw_only=True):
     attempts: int
     key: uuid.UUID | None
     priority: int
+    trace: str
     pool: str
     agent: str
     tools: list[dict[str, Any]]
@@ -30,6 +33,18 @@ class ClaimedCall(msgspec.Struct, frozen=True, kw_only=True):
     timeout_s: float | None = None
     server_url: str | None = None
     server_headers: dict[str, str] | None = None
+
+    @property
+    def span(self) -> str:
+        """The id of the span that tells of it: what it makes happen elsewhere stands behind that."""
+        return span_id("tool", self.id)
+
+    @property
+    def about(self) -> dict[str, Any]:
+        """What log lines about it name."""
+        trace = Trace.parse(self.trace)
+        place = None if trace is None else str(trace.behind(self.span))
+        return {"task": self.task, "tenant": self.tenant, "trace": place}
 
     @property
     def is_own(self) -> bool:

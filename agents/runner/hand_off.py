@@ -12,6 +12,7 @@ from agents.runner import statements
 from agents.runner.claimed import ClaimedCall, Waits
 from agents.tools.builtins import Builtin
 from agents.tools.results import CallFailed, Result, bounded
+from telemetry import tracing
 
 DEPTH_MAX = 5
 
@@ -33,7 +34,8 @@ async def hand_off(context: Context, call: ClaimedCall, one: Builtin, arguments:
         idempotency_key=f"hand-off-{call.id}",
         priority=call.priority,
     )
-    await submit(context, principal, request, parent_call=call.id, money_left=min(left, default=None))
+    with tracing.behind(call.trace, call.span):
+        await submit(context, principal, request, parent_call=call.id, money_left=min(left, default=None))
     return Waits()
 
 

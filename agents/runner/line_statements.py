@@ -41,7 +41,8 @@ LINE = """
 """
 # One that is late is ended (`LATE`), and those behind it wait until that is recorded.
 TASK = """
-    SELECT t.id, t.tenant_id AS tenant, t.api_key_id AS key, t.params, t.options, t.output_form, t.priority, t.deadline_at, t.input,
+    SELECT t.id, t.tenant_id AS tenant, t.api_key_id AS key, t.params, t.options, t.output_form, t.priority, t.deadline_at,
+           t.input, t.trace,
            r.said, u.id AS turn, u.allowance, v.context AS setting, p.slug AS pool, n.weight, n.max_running,
            coalesce(k.max_running, 0) AS key_max_running, l.tokens AS answer_tokens,
            coalesce((SELECT max(m.number) FROM agents_message m WHERE m.conversation_id = r.conversation_id), 0) AS messages

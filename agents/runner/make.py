@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -21,6 +22,7 @@ from agents.tools.results import RESULT_MAX, CallFailed, Result, bounded
 from outbound.client import Outbound
 from outbound.failures import OutboundError
 from outbound.limits import Limits
+from telemetry.context import headers_behind
 from tenants.references import UnknownSecret, filled, masked
 from tenants.secrets import open_secrets
 from tenants.vault import CannotOpen
@@ -80,7 +82,7 @@ async def _mcp(call: ClaimedCall, arguments: dict[str, Any], outbound: Outbound,
             outbound,
             tenant=call.tenant,
             url=call.server_url or "",
-            headers={name: filled(value, secrets) for name, value in headers.items()},
+            headers=_traced(call, {name: filled(value, secrets) for name, value in headers.items()}),
             tool=call.remote_name or call.name,
             arguments=arguments,
             timeout_s=timeout_s,
@@ -95,12 +97,20 @@ async def _http(
 ) -> Result:
     secrets = await _secrets(call, secret_names(tool))
     request = request_of(tool, arguments, secrets)
+    request = dataclasses.replace(request, headers=_traced(call, request.headers))
     limits = Limits(total_s=timeout_s, response_bytes=4 * RESULT_MAX, cut=True)
     try:
         response = await outbound.fetch(request, tenant=call.tenant, limits=limits)
     except OutboundError as error:
         raise CallFailed(masked(error.message, secrets), sent=error.sent) from error
     return result_of(response, secrets)
+
+
+def _traced(call: ClaimedCall, headers: Mapping[str, str]) -> dict[str, str]:
+    """Headers with the call's place in its trace, so that the tenant's own spans stand behind it. The tool's own word stands."""
+    own = {name.lower() for name in headers}
+    beside = headers_behind(call.trace, call.span) if "traceparent" not in own else {}
+    return {**headers, **{name: value for name, value in beside.items() if name not in own}}
 
 
 async def _secrets(call: ClaimedCall, names: list[str]) -> dict[str, str]:

@@ -31,8 +31,8 @@ CLAIM = f"""
         FROM due d WHERE c.id = d.id RETURNING c.*
     )
     SELECT c.id, c.tenant_id AS tenant, c.task_id AS task, c.call_id, c.name, c.arguments, c.attempts, t.api_key_id AS key,
-           t.priority, p.slug AS pool, a.slug AS agent, r.tools, o.kind, o.parameters, o.request, o.remote_name, o.timeout_s,
-           s.url AS server_url, s.headers AS server_headers
+           t.priority, t.trace, p.slug AS pool, a.slug AS agent, r.tools, o.kind, o.parameters, o.request, o.remote_name,
+           o.timeout_s, s.url AS server_url, s.headers AS server_headers
     FROM taken c JOIN agents_task t ON t.id = c.task_id
     JOIN orchestrator_pool p ON p.id = t.pool_id JOIN agents_agent a ON a.id = t.agent_id
     JOIN agents_agentrevision r ON r.id = t.revision_id
@@ -164,7 +164,7 @@ LOCK_CONVERSATION = """
     SELECT c.id FROM agents_conversation c JOIN agents_task t ON t.conversation_id = c.id WHERE t.id = %s FOR KEY SHARE OF c
 """
 LOCK = f"""
-    SELECT t.id, t.tenant_id AS tenant, t.api_key_id AS key, t.params, t.options, t.output_form, t.priority,
+    SELECT t.id, t.tenant_id AS tenant, t.api_key_id AS key, t.params, t.options, t.output_form, t.priority, t.trace,
            t.deadline_at, t.created_at,
            t.prompt_tokens + t.completion_tokens AS tokens, t.input, r.limits, p.slug AS pool, p.token_prices,
            (r.limits ? 'max_cost' OR t.parent_call_id IS NOT NULL) AS may_cost, n.weight, n.max_running,

@@ -28,6 +28,7 @@ from batches.lines import body_of
 from batches.runner.results import refused
 from batches.runner.share import fitting, group, most_together, pause_s, queue_limits, room, share
 from taskqueue.failures import QueueUnavailable
+from telemetry import tracing
 
 PRIORITY = 9
 READ_BYTES = 4 * 1024 * 1024
@@ -156,7 +157,7 @@ async def _submit(asker: Asker, batch: Row, read: _Read) -> _Said | _Later:
         for request in work.requests
     ]
     try:
-        with work.naming:
+        with work.naming, tracing.begun("batch line", **{"opsite.batch": shown(BATCH, batch["id"])}):
             submitted = await submit_together(
                 asker.context, asker.principal, work.agent, requests, response=work.response
             )

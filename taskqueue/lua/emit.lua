@@ -7,9 +7,15 @@ local stops = {}
 for i = 2, #ARGV, 7 do
   local turn, attempt, seq, kind, data = ARGV[i], ARGV[i + 1], tonumber(ARGV[i + 2]), ARGV[i + 3], ARGV[i + 4]
   local tokens, raw = ARGV[i + 5], ARGV[i + 6]
-  local held = redis.call('HMGET', key('turn:', turn), 'state', 'worker', 'attempt', 'task')
+  local held = redis.call('HMGET', key('turn:', turn), 'state', 'worker', 'attempt', 'task', 'token')
   if held[1] == 'running' and held[2] == worker and held[3] == attempt then
-    if append(held[4], seq, kind, data, kind == 'text' and tokens, raw) then redis.call('HSET', key('turn:', turn), 'seq', seq) end
+    if append(held[4], seq, kind, data, kind == 'text' and tokens, raw) then
+      if kind == 'text' and not held[5] then -- the attempt's first token, for who reads how long it took
+        redis.call('HSET', key('turn:', turn), 'seq', seq, 'token', now)
+      else
+        redis.call('HSET', key('turn:', turn), 'seq', seq)
+      end
+    end
   else
     table.insert(stops, { turn, 'lost' })
   end

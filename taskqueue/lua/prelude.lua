@@ -252,14 +252,16 @@ local function requeue(t, reason)
   let_go(t)
   local tokens = settle_by_log(t)
   t.seq = t.seq + 1
+  local token = number(redis.call('HGET', key('turn:', t.id), 'token'))
   redis.call('HSET', key('turn:', t.id), 'state', 'waiting', 'worker', '', 'seq', t.seq, 'charged', t.charged,
     'failures', t.failures, 'apart', t.apart, 'reason', reason)
+  redis.call('HDEL', key('turn:', t.id), 'token')
   put_in_line(t)
   if place(t.tenant) or t.apart > 0 then ring() end
   append(t.task, t.seq, 'state', '{"state":"queued"}')
   redis.call('XADD', key('record'), '*', 'r',
     cmsgpack.pack({ kind = 'requeued', turn = t.id, task = t.task, attempt = t.attempt, worker = t.worker,
-      claimed_ms = t.claimed, tokens = tokens }))
+      claimed_ms = t.claimed, tokens = tokens, first_token_ms = token }))
 end
 
 local SHARE_OF_ONE = 1 / 64 -- of a turn in what is known of the pace; the first ones count alike

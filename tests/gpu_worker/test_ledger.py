@@ -90,7 +90,7 @@ def test_a_continued_turn_counts_what_came_before() -> None:
     request = ledger.admit(turn(attempt=2, seq=9, streamed=(1, 2, 3)), streamed_text="was ")
     assert (request.id, request.streamed) == ("a:2", (1, 2, 3))
     finish = ledger.book([out("a:2", ending="length")], now_ms=100).finishes[0]
-    assert (finish.text, finish.usage, finish.first_token_ms, finish.seq) == ("was x", Usage(5, 4), 0, 11)
+    assert (finish.text, finish.usage, finish.first_token_ms, finish.seq) == ("was x", Usage(5, 4), 100, 11)
 
 
 @pytest.mark.parametrize("reason", ["cancelled", "expired"])

@@ -224,6 +224,7 @@ def test_a_spec_names_the_models_folder_by_its_absolute_path_and_mounts_it() -> 
         "OPSITE_LEASE_S": "2.5",
         "OPSITE_ENGINE_ARGS": '{"a": 1}',
         "OPSITE_LOG_LEVEL": "info",
+        "OPSITE_LOG_FORMAT": "plain",
     }
     assert spec.mounts == (folder,)
     assert (spec.python, spec.image, spec.gpus) == ("python3", "img", ("1",))

@@ -11,6 +11,7 @@ from django.core.management.base import BaseCommand
 
 from opsite import effects
 from opsite.measured import metrics
+from telemetry import tracing
 
 
 class Command(BaseCommand):
@@ -19,6 +20,7 @@ class Command(BaseCommand):
     help = "Make tool calls, deliver webhooks, run batches and timetables."
 
     def handle(self, *args: Any, **options: Any) -> None:
+        tracing.configure("effects")
         with metrics():
             asyncio.run(self._run())
 

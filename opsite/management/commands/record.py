@@ -11,6 +11,7 @@ from django.core.management.base import BaseCommand
 
 from agents.recorder import Recorder
 from opsite.measured import metrics
+from telemetry import tracing
 
 
 class Command(BaseCommand):
@@ -19,6 +20,7 @@ class Command(BaseCommand):
     help = "Bring results from Redis to Postgres."
 
     def handle(self, *args: Any, **options: Any) -> None:
+        tracing.configure("recorder")
         with metrics():
             asyncio.run(self._run())
 

@@ -32,6 +32,7 @@ class Command(BaseCommand):
                     port=options["port"],
                     workers=options["processes"] if several else None,
                     access_log=False,
+                    log_config=None,  # as all of the process logs
                     log_level="warning",
                 )
             return

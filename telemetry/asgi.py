@@ -1,0 +1,81 @@
+"""Around every request: what its log lines are about, a span where it may submit work, and a line of its own if wanted."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+
+from telemetry import logs, tracing
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+App = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+log = logging.getLogger("opsite.access")
+
+TRACED = ("/api/", "/v1/", "/console/")
+"""Under these a POST may submit tasks; for other requests there are no spans."""
+PROBES = frozenset({"/livez", "/readyz"})
+
+
+class Requests:
+    """An ASGI application around another one. `access_log`: a line for each request, but for probes."""
+
+    def __init__(self, app: App, *, access_log: bool) -> None:
+        self.app, self._access_log = app, access_log
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        with logs.about():
+            if tracing.active() is not None and scope["method"] == "POST" and scope["path"].startswith(TRACED):
+                await self._traced(scope, receive, send)
+            elif self._access_log:
+                await self._served(scope, receive, send, lambda _: None)
+            else:
+                await self.app(scope, receive, send)
+
+    async def _traced(self, scope: Scope, receive: Receive, send: Send) -> None:
+        headers: dict[str, str] = {}
+        for name, value in scope["headers"]:
+            if name in (b"traceparent", b"tracestate"):
+                text = value.decode("latin-1")
+                known = headers.get(name.decode())
+                headers[name.decode()] = text if known is None else f"{known},{text}"  # two traceparents are none
+        attributes = {
+            "http.request.method": scope["method"],
+            "url.path": scope["path"],
+            "url.scheme": scope.get("scheme", "http"),
+        }
+        with tracing.opened(scope["method"], kind="server", headers=headers, **attributes) as span:
+            logs.note(trace=tracing.place())
+
+            def answered(status: int) -> None:
+                span.set({"http.response.status_code": status})
+                if status >= 500:
+                    span.fail(str(status))
+
+            await self._served(scope, receive, send, answered)
+
+    async def _served(self, scope: Scope, receive: Receive, send: Send, answered: Callable[[int], None]) -> None:
+        began, status = time.perf_counter(), 0
+
+        async def sending(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                answered(status)
+            await send(message)
+
+        try:
+            await self.app(scope, receive, sending)
+        finally:
+            if self._access_log and scope["path"] not in PROBES:
+                took = {"status": status, "duration_ms": round((time.perf_counter() - began) * 1000, 1)}
+                with logs.about(method=scope["method"], path=scope["path"], **took):
+                    log.info("%s %s %d", scope["method"], scope["path"], status)
