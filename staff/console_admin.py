@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any
 
 from django.db.models import QuerySet
 from django.http import HttpRequest
-from unfold.admin import ModelAdmin
 
 from staff.access import access_of
+from staff.lists.admin import ListAdmin
 
 
-class ConsoleAdmin(ModelAdmin):
+class ConsoleAdmin(ListAdmin):
     """A model's pages. `tenant_lookup` leads from a row to its tenant (`tenant`, `agent__tenant`, `pk` of a tenant itself);
     None: the rows are nobody's, and a tenant administrator sees none of them.
     """
-
-    tenant_lookup: ClassVar[str | None] = None
 
     def all_rows(self) -> QuerySet[Any]:
         """The rows of all tenants."""
