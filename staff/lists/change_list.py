@@ -55,14 +55,14 @@ class KeysetList(ChangeList):
         return self.size.is_exact and self.size.number <= SELECTED_AT_MOST
 
     @property
+    def filter_names(self) -> set[str]:
+        """Parameters that the filters' own inputs carry."""
+        return {str(name) for spec in self.filter_specs for name in spec.expected_parameters()}
+
+    @property
     def is_by_time(self) -> bool:
         """Whether the newest come first, so that pages are older and newer."""
         return self.terms[0].descending and isinstance(self.terms[0].field, DateTimeField)
-
-    @property
-    def unindexed_columns(self) -> bool:
-        """Whether some columns cannot be sorted by, because the list is too long for it."""
-        return self.sortable_by is not None
 
     def _page(self, rows: QuerySet[Any], *, after: str, before: str) -> list[Any]:
         size = self.list_per_page
