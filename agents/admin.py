@@ -302,6 +302,7 @@ class TaskAdmin(ReadOnly):
         "finished_at",
     )
     is_large = True
+    list_defer = ("input", "params", "options", "metadata", "output", "logprobs", "tool_calls", "context_use")
     list_filter = (DeadLetterFilter, "state", "tenant", "pool", "created_at")
     search_fields = ("id", "agent__slug", "idempotency_key")
     list_select_related = ("tenant", "agent", "pool")
@@ -374,6 +375,7 @@ class TurnAdmin(ReadOnly):
         "finished_at",
     )
     is_large = True
+    list_defer = ("context", "output", "attempt_log", "allowance", "context_use", "summarises", "task__input", "task__output")
     ordering = ("-id",)
     list_filter = ("state", "tenant")
     search_fields = ("id", "task__id")

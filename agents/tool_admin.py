@@ -160,6 +160,7 @@ class ToolCallAdmin(Facts, AcrossTenants):
     form = AnswerForm
     list_display = ("name", "tenant", "task", "shown_state", "attempts", "created_at", "finished_at")
     is_large = True
+    list_defer = ("arguments", "result", "task__input", "task__output")
     ordering = ("-created_at", "-id")
     list_filter = ("state", "name", "tenant")
     search_fields = ("id", "task__id", "turn__id")

@@ -13,9 +13,9 @@ import msgspec
 from django.core.exceptions import EmptyResultSet
 from django.db.models import QuerySet
 
-COUNTED_TO = 10_000
+COUNTED_TO = 1_000
 """So many rows are counted at most."""
-AFFORDABLE_COST = 20_000.0
+AFFORDABLE_COST = 5_000.0
 """What the planner may expect a count to cost (in its unit: a page read in order) so that it is made."""
 
 

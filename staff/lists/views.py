@@ -7,9 +7,11 @@ from typing import Any
 
 from asgiref.sync import sync_to_async
 from django.contrib import messages
+from django.contrib.admin.options import IncorrectLookupParameters
+from django.contrib.admin.views.main import ERROR_FLAG
 from django.core.exceptions import PermissionDenied
 from django.core.handlers.asgi import ASGIRequest
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect, StreamingHttpResponse
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect, QueryDict, StreamingHttpResponse
 from django.utils import timezone
 from django.views.decorators.http import require_POST
 
@@ -58,12 +60,16 @@ def export_list(request: HttpRequest, model_admin: Any) -> HttpResponse | Stream
     if kind not in export.TYPES:
         messages.error(request, f"Format: choose one of {', '.join(export.TYPES)}.")
         return _back(model_admin, request.GET.urlencode())
-    change_list = model_admin.get_changelist_instance(request)
+    request.GET = QueryDict(saved.lasting(request.GET.urlencode()))
+    try:
+        change_list = model_admin.get_changelist_instance(request)
+    except IncorrectLookupParameters:
+        return _back(model_admin, f"{ERROR_FLAG}=1")
     columns = [column for column in change_list.list_display if column != "action_checkbox"]
-    rows = change_list.queryset[: export.ROWS_AT_MOST]  # in the list's order
+    rows = change_list.queryset.defer(*model_admin.list_defer)[: export.ROWS_AT_MOST]
     name = f"{model_admin.opts.model_name}-{timezone.now():%Y%m%dT%H%M%SZ}.{kind}"
     count = rows.count()
-    kept = {"filter": saved.lasting(request.GET.urlencode()), "format": kind, "rows": count, "columns": columns}
+    kept = {"filter": request.GET.urlencode(), "format": kind, "rows": count, "columns": columns}
     record(request, f"{model_admin.opts.model_name}.export", after=kept)
     pieces = export.lines(rows[:count], columns, model_admin=model_admin, kind=kind)
     return StreamingHttpResponse(

@@ -19,7 +19,7 @@ def enter(db: None) -> Enter:
     """Logs a new member of staff in; `client.user` is who."""
 
     def enter(role: str, tenant: Tenant | None = None) -> Client:
-        user = User.objects.create_user(f"{role}-{User.objects.count()}", password="x", is_staff=True)
+        user = User.objects.create_user(f"{role}-{User.objects.count()}", is_staff=True)
         user.user_permissions.set(Permission.objects.all())
         StaffRole.objects.create(user=user, role=role, tenant=tenant)
         client = Client()
