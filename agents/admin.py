@@ -235,10 +235,12 @@ class SummaryInline(ReadOnlyInline):
 class ConversationAdmin(ReadOnly):
     """Contexts."""
 
+    is_large = True
+    ordering = ("-id",)
     list_display = ("id", "title", "tenant", "agent", "head_number", "when_busy", "created_at")
-    list_filter = ("tenant", "when_busy")
+    list_filter = ("tenant", "agent", "when_busy")
     readonly_fields = ("head_number",)
-    search_fields = ("id", "title")
+    search_fields = ("id", "agent__slug")
     list_select_related = ("tenant", "agent")
     inlines: ClassVar = [SummaryInline, MessageInline]
 
@@ -247,9 +249,11 @@ class ConversationAdmin(ReadOnly):
 class MessageAdmin(ReadOnly):
     """All messages."""
 
+    is_large = True
+    ordering = ("-id",)
     list_display = ("conversation", "number", "role", "tenant", "content", "created_at")
     list_filter = ("role", "tenant")
-    search_fields = ("content", "conversation__id")
+    search_fields = ("id", "conversation__id", "task__id")
     list_select_related = ("conversation", "tenant")
 
 
@@ -297,12 +301,12 @@ class TaskAdmin(ReadOnly):
         "created_at",
         "finished_at",
     )
+    is_large = True
+    list_defer = ("input", "params", "options", "metadata", "output", "logprobs", "tool_calls", "context_use")
     list_filter = (DeadLetterFilter, "state", "tenant", "pool", "created_at")
     search_fields = ("id", "agent__slug", "idempotency_key")
     list_select_related = ("tenant", "agent", "pool")
     readonly_fields = ("trouble", "run_again_as")
-    date_hierarchy = "created_at"
-    show_full_result_count = False
     inlines: ClassVar = [TurnInline]
     actions: ClassVar = ["cancel", "run_again"]
 
@@ -370,10 +374,21 @@ class TurnAdmin(ReadOnly):
         "claimed_at",
         "finished_at",
     )
+    is_large = True
+    list_defer = (
+        "context",
+        "output",
+        "attempt_log",
+        "allowance",
+        "context_use",
+        "summarises",
+        "task__input",
+        "task__output",
+    )
+    ordering = ("-id",)
     list_filter = ("state", "tenant")
-    search_fields = ("task__id", "worker")
+    search_fields = ("id", "task__id")
     list_select_related = ("task", "tenant")
-    show_full_result_count = False
 
     @display(description="state", ordering="state", label=STATE_COLOURS)
     def shown_state(self, turn: Turn) -> str:

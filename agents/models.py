@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 from django.core.validators import MaxValueValidator
 from django.db import models
 from django.db.models import F, Q
+from django.db.models.fields.json import KeyTransform
 
 import agents.conversation_models
 import agents.revision_models  # Django looks for models from here
@@ -162,9 +163,10 @@ class Task(TenantOwned):
     """One run of an agent on an input, from acceptance to its outcome."""
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
-    agent = models.ForeignKey(Agent, on_delete=models.PROTECT, related_name="tasks")
+    # Without indexes of their own: those with the time behind them serve.
+    agent = models.ForeignKey(Agent, on_delete=models.PROTECT, related_name="tasks", db_index=False)
     revision = models.ForeignKey(AgentRevision, on_delete=models.PROTECT, related_name="+")
-    pool = models.ForeignKey("orchestrator.Pool", on_delete=models.PROTECT, related_name="+")
+    pool = models.ForeignKey("orchestrator.Pool", on_delete=models.PROTECT, related_name="+", db_index=False)
     conversation = models.ForeignKey(
         Conversation, null=True, blank=True, on_delete=models.PROTECT, related_name="tasks"
     )
@@ -243,6 +245,18 @@ class Task(TenantOwned):
             models.Index(fields=["-created_at"], name="task_by_time"),
             models.Index(fields=["-created_at"], name="task_failed", condition=Q(state=TaskState.FAILED.value)),
             models.Index(fields=["created_at"], name="task_open", condition=~Q(state__in=sorted(OUTCOMES))),
+            models.Index(fields=["agent", "-created_at", "-id"], name="task_by_agent"),
+            models.Index(fields=["pool", "-created_at", "-id"], name="task_by_pool"),
+            models.Index(
+                fields=["-created_at"], name="task_cut_short", condition=Q(state__in=["cancelled", "expired"])
+            ),
+            models.Index(
+                KeyTransform("code", "error"),
+                F("created_at").desc(),
+                name="task_by_error",
+                condition=Q(state=TaskState.FAILED.value),
+            ),
+            models.Index(fields=["idempotency_key"], name="task_by_key", condition=Q(idempotency_key__isnull=False)),
         ]
         constraints: ClassVar = [
             models.UniqueConstraint(fields=["tenant", "idempotency_key"], name="task_idempotency_per_tenant"),
@@ -301,6 +315,8 @@ class Turn(TenantOwned):
     """One model call inside a task: the unit that a worker claims."""
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
+    # Without an index of its own: that with the order of the console's list behind it serves.
+    tenant = models.ForeignKey("tenants.Tenant", on_delete=models.PROTECT, related_name="+", db_index=False)
     task = models.ForeignKey(Task, on_delete=models.CASCADE, related_name="turns")
     number = models.PositiveSmallIntegerField(default=1)
     state = models.CharField(max_length=10, choices=STATES, default=TaskState.QUEUED.value)
@@ -336,6 +352,7 @@ class Turn(TenantOwned):
 
     class Meta:
         ordering: ClassVar = ["task", "number"]
+        indexes: ClassVar = [models.Index(fields=["tenant", "-id"], name="turn_by_tenant")]
         constraints: ClassVar = [
             models.UniqueConstraint(fields=["task", "number"], name="turn_number_per_task"),
             models.CheckConstraint(condition=Q(number__gt=0) & Q(attempts__gte=0), name="turn_numbers"),
@@ -351,7 +368,9 @@ class Message(TenantOwned):
     ROLES: ClassVar = [(role, role) for role in ("system", "user", "assistant")]
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
-    # Without an index of its own: the unique one on (conversation, number) serves.
+    # Without an index of its own: that with the order of the console's list behind it serves.
+    tenant = models.ForeignKey("tenants.Tenant", on_delete=models.PROTECT, related_name="+", db_index=False)
+    # Likewise: the unique one on (conversation, number) serves.
     conversation = models.ForeignKey(Conversation, on_delete=models.CASCADE, related_name="messages", db_index=False)
     task = models.ForeignKey(Task, null=True, blank=True, on_delete=models.SET_NULL, related_name="messages")
     number = models.PositiveIntegerField()
@@ -382,7 +401,8 @@ class Message(TenantOwned):
                 fields=["conversation", "parent_number"],
                 condition=models.Q(parent_number__isnull=False),
                 name="message_by_parent",
-            )
+            ),
+            models.Index(fields=["tenant", "-id"], name="message_by_tenant"),
         ]
 
     def __str__(self) -> str:

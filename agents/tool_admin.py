@@ -159,8 +159,11 @@ class ToolCallAdmin(Facts, AcrossTenants):
 
     form = AnswerForm
     list_display = ("name", "tenant", "task", "shown_state", "attempts", "created_at", "finished_at")
+    is_large = True
+    list_defer = ("arguments", "result", "task__input", "task__output")
+    ordering = ("-created_at", "-id")
     list_filter = ("state", "name", "tenant")
-    search_fields = ("name", "call_id", "task__id")
+    search_fields = ("id", "task__id", "turn__id")
     list_select_related = ("tenant", "task")
     SHOWN: ClassVar = ("tenant", "task", "turn", "number", "call_id", "name", "arguments", "state", "attempts", "result",
                        "created_at", "started_at", "finished_at")  # fmt: skip

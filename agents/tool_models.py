@@ -82,6 +82,8 @@ class ToolCall(TenantOwned):
     """One call that a turn asked for. `lease_until` is until when its runner may be at it."""
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
+    # Without an index of its own: that with the order of the console's list behind it serves.
+    tenant = models.ForeignKey("tenants.Tenant", on_delete=models.PROTECT, related_name="+", db_index=False)
     task = models.ForeignKey("agents.Task", on_delete=models.CASCADE, related_name="calls")
     turn = models.ForeignKey("agents.Turn", on_delete=models.CASCADE, related_name="calls")
     number = models.PositiveSmallIntegerField()
@@ -99,7 +101,10 @@ class ToolCall(TenantOwned):
     class Meta:
         ordering: ClassVar = ["task", "turn", "number"]
         indexes: ClassVar = [
-            models.Index(fields=["created_at"], name="call_open", condition=~Q(state__in=sorted(ENDED_CALLS)))
+            models.Index(fields=["created_at"], name="call_open", condition=~Q(state__in=sorted(ENDED_CALLS))),
+            models.Index(fields=["-created_at", "-id"], name="call_by_time"),
+            models.Index(fields=["tenant", "-created_at", "-id"], name="call_by_tenant"),
+            models.Index(fields=["name", "-created_at", "-id"], name="call_by_name"),
         ]
         constraints: ClassVar = [
             models.UniqueConstraint(fields=["turn", "number"], name="call_number_per_turn"),

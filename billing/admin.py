@@ -102,9 +102,8 @@ class BudgetNoticeAdmin(ReadOnly):
     """Who was warned or stopped, and when."""
 
     list_display = ("created_at", "tenant", "api_key", "month", "kind", "amount", "shown_spent")
-    list_filter = ("kind", "tenant")
+    list_filter = ("created_at", "kind", "tenant")
     list_select_related = ("tenant", "api_key")
-    date_hierarchy = "created_at"
 
     @display(description="spent")
     def shown_spent(self, notice: BudgetNotice) -> str:
@@ -117,9 +116,9 @@ class UsageHourAdmin(ReadOnly):
     """Tokens and tasks by the hour."""
 
     list_display = ("hour", "tenant", "pool", "agent", "api_key", *UsageHour.COUNTS)
-    list_filter = ("tenant", "pool")
+    is_large = True
+    list_filter = ("hour", "tenant", "pool")
     list_select_related = ("tenant", "pool", "agent", "api_key")
-    date_hierarchy = "hour"
 
 
 @admin.register(TenantUsage)
@@ -195,9 +194,9 @@ class GpuHourAdmin(ReadOnly):
     """Who is charged for which worker's time."""
 
     list_display = ("hour", "pool", "worker", "tenant", "kind", "gpu_ms", "cost")
-    list_filter = ("kind", "pool", "tenant")
+    is_large = True
+    list_filter = ("hour", "kind", "pool", "tenant")
     list_select_related = ("pool", "tenant")
-    date_hierarchy = "hour"
 
 
 @admin.register(BilledHour)
@@ -206,9 +205,8 @@ class BilledHourAdmin(Facts):
 
     list_display = ("hour", "pool", "wall", "charged", "difference", "starting", "busy", "idle", "operators", "unknown",
                     "prompt_weight", "is_final")  # fmt: skip
-    list_filter = ("is_final", "pool")
+    list_filter = ("hour", "is_final", "pool")
     list_select_related = ("pool",)
-    date_hierarchy = "hour"
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[BilledHour]:
         of_hour = GpuHour.objects.across_tenants().filter(hour=OuterRef("hour"), pool=OuterRef("pool")).order_by()

@@ -114,8 +114,9 @@ class ComparisonRunAdmin(ReadOnly):
 
     list_display = ("comparison", "number", "side", "tenant", "task", "judged_at")
     list_filter = ("side", "tenant")
+    is_large = True
+    ordering = ("-id",)
     search_fields = ("task__id", "comparison__id")
-    show_full_result_count = False
 
     def get_queryset(self, request: HttpRequest) -> Any:
         related = (

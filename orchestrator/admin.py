@@ -206,10 +206,9 @@ class WorkerAdmin(Facts):
     )
     exclude = ("start_phases",)
     readonly_fields = ("phases",)
-    list_filter = ("state", "pool", "runtime")
+    list_filter = ("started_at", "state", "pool", "runtime")
     search_fields = ("id", "runtime_ref", "error")
     list_select_related = ("pool", "revision")
-    date_hierarchy = "started_at"
 
     @display(description="revision", ordering="revision__number")
     def shown_revision(self, worker: Worker) -> str:
@@ -238,10 +237,9 @@ class ScalingDecisionAdmin(Facts):
     """Why there are as many as there are."""
 
     list_display = ("at", "pool", "current", "desired", "reason", "measured")
-    list_filter = ("pool",)
+    list_filter = ("at", "pool")
     search_fields = ("reason", "pool__slug")
     list_select_related = ("pool",)
-    date_hierarchy = "at"
     readonly_fields = ("measured",)
 
     @display(description="measured")

@@ -114,9 +114,10 @@ class FiringAdmin(ReadOnly):
 
     list_display = ("schedule", "nominal_at", "tenant", "shown_state", "count", "task", "trouble", "created_at")
     list_filter = ("state", "tenant")
+    is_large = True
+    ordering = ("-id",)
     search_fields = ("schedule__name", "task__id")
     list_select_related = ("schedule", "tenant", "task")
-    show_full_result_count = False
 
     @display(description="state", ordering="state", label=FIRING_COLOURS)
     def shown_state(self, firing: Firing) -> str:

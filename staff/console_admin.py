@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any
 
 from django.contrib.admin.utils import unquote
 from django.db.models import Model, QuerySet
 from django.http import Http404, HttpRequest, HttpResponseBase, HttpResponseRedirect
 from django.urls import reverse
 from django.utils.http import urlencode
-from unfold.admin import ModelAdmin
 
 from staff.access import access_of
+from staff.lists.admin import ListAdmin
 
 
-class ConsoleAdmin(ModelAdmin):
-    """A model's pages. `tenant_lookup` leads from a row to its tenant (`tenant`, `agent__tenant`, `pk` of a tenant itself);
-    None: the rows are nobody's, and a tenant administrator sees none of them.
+class ConsoleAdmin(ListAdmin):
+    """A model's pages.
+
+    `tenant_lookup` leads from a row to its tenant (`tenant`, `agent__tenant`, `pk` of a tenant itself); None: the rows are nobody's,
+    and a tenant administrator sees none of them.
     """
-
-    tenant_lookup: ClassVar[str | None] = None
 
     def log_addition(self, request: HttpRequest, obj: Model, message: Any) -> None:
         """The audit log has it, by a trigger; Django's own would be a second one that can be changed."""

@@ -8,6 +8,8 @@ from django.conf import settings
 from django.db import models
 from django.db.models import Q
 
+import staff.list_models  # noqa: F401 - Django looks for models from here
+
 
 class StaffRole(models.Model):
     """What a member of staff may do in the console. A superuser is an operator without one."""

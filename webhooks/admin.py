@@ -145,9 +145,9 @@ class DeliveryAdmin(ReadOnly):
 
     list_display = ("id", "tenant", "endpoint", "type", "shown_state", "claims", "due_at", "created_at", "finished_at")
     list_filter = ("state", "type", "tenant")
+    is_large = True
     search_fields = ("id", "endpoint__id")
     list_select_related = ("tenant", "endpoint")
-    show_full_result_count = False
     inlines: ClassVar = [AttemptInline]
     actions: ClassVar = ["replay"]
 

@@ -1,0 +1,1 @@
+"""Is the console as quick with a million tasks as with ten?"""

@@ -1,0 +1,147 @@
+"""Is the console as quick with a million tasks as with ten? Its lists and its overview, with 1,000 tenants and 200 workers.
+
+    python -m benchmarks.console --assert
+    python -m benchmarks.console --tasks 20000 --requests 5      (short)
+
+Postgres and Redis are the embedded ones in a folder of their own (`--folder` keeps it for the next run). Pages are asked for by
+Django's test client, in this process and without a network: what is measured is the console's work and Postgres'. `--assert` ends
+with status 1 if a p95 of the task list or of the overview is 300 ms or more.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import shlex
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.machine import machine, quantile
+from opsite.embedded.stack import EmbeddedStack
+
+GOAL_S = 0.3
+WARM_UP = 2
+Timed = dict[str, tuple[bool, list[float]]]
+
+
+def main(words: list[str]) -> int:
+    """The command line; the exit status."""
+    parser = argparse.ArgumentParser(description="The console with a million tasks.")
+    parser.add_argument("--tasks", type=int, default=1_000_000)
+    parser.add_argument("--tenants", type=int, default=1_000)
+    parser.add_argument("--workers", type=int, default=200)
+    parser.add_argument("--decisions", type=int, default=20_000)
+    parser.add_argument("--conversations", type=int, default=40_000)
+    parser.add_argument("--requests", type=int, default=40, help="of each page")
+    parser.add_argument("--folder", type=Path, help="keeps the database for the next run")
+    parser.add_argument("--assert", dest="must", action="store_true", help="fail if the goal is missed")
+    options = parser.parse_args(words)
+    console = Console(width=120)
+    console.print(f"command: {shlex.join(['python', '-m', 'benchmarks.console', *words])}", highlight=False)
+    console.print(f"machine: {machine()}\n", highlight=False)
+    with _servers(options.folder):
+        _prepare(options, console)
+        timed = _measure(options.requests)
+    missed = _show(timed, console)
+    return 1 if options.must and missed else 0
+
+
+@contextlib.contextmanager
+def _servers(kept: Path | None) -> Iterator[None]:
+    folder = kept or Path(tempfile.mkdtemp(prefix="opsite-bench-"))
+    folder.mkdir(parents=True, exist_ok=True)
+    folder.chmod(0o755)
+    stack = EmbeddedStack(folder)
+    addresses = stack.start()
+    os.environ.update(
+        DATABASE_URL=addresses.database_url, REDIS_URL=addresses.redis_url, OPSITE_DATA_DIR=str(folder),
+        SECRET_KEY="for a benchmark", DJANGO_SETTINGS_MODULE="opsite.settings", OPSITE_LOG_LEVEL="WARNING",
+    )  # fmt: skip
+    try:
+        yield
+    finally:
+        stack.stop()
+        if kept is None:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _prepare(options: argparse.Namespace, console: Console) -> None:
+    import django
+    from django.core.management import call_command
+
+    django.setup()
+    call_command("migrate", verbosity=0)
+    from django.utils import timezone
+
+    from agents.models import Task
+    from benchmarks.console.fill import fill
+
+    if not Task.objects.across_tenants().exists():
+        begun = time.monotonic()
+        sizes = {name: getattr(options, name) for name in ("tasks", "tenants", "workers", "decisions", "conversations")}
+        fill(**sizes, now=timezone.now(), say=lambda line: console.print(line, highlight=False))
+        console.print(f"filled in {time.monotonic() - begun:.0f} s\n", highlight=False)
+
+
+def _measure(requests: int) -> Timed:
+    """Seconds by name, all pages in turn, so that what else the machine does falls on all of them."""
+    from django.contrib.auth.models import User
+    from django.test import Client
+    from django.utils import timezone
+
+    from benchmarks.console.looks import looks
+    from console.topics import TOPICS
+    from staff.access import Access, Role
+
+    operator, _ = User.objects.get_or_create(username="operator", is_staff=True, is_superuser=True)
+    client = Client(SERVER_NAME="localhost")
+    client.force_login(operator)
+
+    def page(address: str) -> Callable[[], None]:
+        def ask() -> None:
+            answer = client.get(address)
+            if answer.status_code != 200:
+                raise RuntimeError(f"{address} answered {answer.status_code}")
+
+        return ask
+
+    asked: dict[str, tuple[bool, Callable[[], object]]] = {
+        look.name: (look.is_bounded, page(look.address)) for look in looks(now=timezone.now())
+    }
+    snapshot = TOPICS["overview"].read
+    asked["overview, a snapshot on its websocket"] = (True, lambda: snapshot(Access(Role.OPERATOR), ""))
+    timed: Timed = {name: (is_bounded, []) for name, (is_bounded, _) in asked.items()}
+    for number in range(WARM_UP + requests):
+        for name, (_, ask) in asked.items():
+            begun = time.perf_counter()
+            ask()
+            if number >= WARM_UP:
+                timed[name][1].append(time.perf_counter() - begun)
+    return timed
+
+
+def _show(timed: Timed, console: Console) -> list[str]:
+    """Print, and say which pages missed the goal."""
+    table = Table("page", "p50, ms", "p95, ms", "lowest–highest", f"p95 under {1000 * GOAL_S:.0f} ms")
+    missed = []
+    for name, (is_bounded, seconds) in timed.items():
+        p95 = quantile(seconds, 0.95)
+        if is_bounded and p95 >= GOAL_S:
+            missed.append(name)
+        verdict = ("missed" if p95 >= GOAL_S else "met") if is_bounded else ""
+        ms = [f"{1000 * value:.0f}" for value in (quantile(seconds, 0.5), p95, min(seconds), max(seconds))]
+        table.add_row(name, ms[0], ms[1], f"{ms[2]}–{ms[3]}", verdict)
+    console.print(table)
+    return missed
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,104 @@
+"""What somebody finds who types anything anywhere: an object by its id, a small thing by a part of its name.
+
+Large tables are asked by key alone; those that hold thousands at most by a part of a name. Each look-up goes through the model's
+own page, so that everybody finds what they may open, and nothing else.
+"""
+
+from __future__ import annotations
+
+import re
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from django.apps import apps
+from django.contrib import admin
+from django.db.models import Q, QuerySet
+from django.http import HttpRequest
+from django.urls import reverse
+from unfold.dataclasses import SearchResult
+
+from console.navigation import may_open
+
+ID = re.compile(r"[0-9a-f]{8}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{12}")
+SHOWN = 6
+"""Objects of one kind."""
+TERM_MAX = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """What can be found: a model's label, what it is called, and the fields of which a part may be typed."""
+
+    label: str
+    name: str
+    icon: str
+    parts: tuple[str, ...] = ()
+
+
+KINDS = (
+    Kind("agents.task", "Task", "task"),
+    Kind("orchestrator.worker", "Worker", "memory"),
+    Kind("orchestrator.pool", "Pool", "dns", parts=("slug", "name")),
+    Kind("tenants.tenant", "Tenant", "apartment", parts=("slug", "name")),
+    Kind("agents.agent", "Agent", "smart_toy", parts=("slug", "name")),
+    Kind("tenants.apikey", "API key", "key", parts=("prefix", "name")),
+    Kind("agents.conversation", "Conversation", "forum"),
+    Kind("agents.turn", "Turn", "repeat"),
+    Kind("agents.toolcall", "Tool call", "call_made"),
+    Kind("agents.message", "Message", "chat"),
+    Kind("agents.agentrevision", "Revision", "history"),
+    Kind("batches.batch", "Batch", "stacks"),
+    Kind("webhooks.delivery", "Delivery", "outbox"),
+)
+
+
+def found(request: HttpRequest, term: str) -> list[SearchResult]:
+    """The objects that the term names, at most a few of each kind."""
+    term = term.strip().replace("\x00", "")[:TERM_MAX]
+    if not term:
+        return []
+    match = ID.search(term)
+    return [
+        _result(kind, row)
+        for kind in KINDS
+        if may_open(request, kind.label)
+        for row in (_by_id(request, kind, uuid.UUID(match[0])) if match else _by_name(request, kind, term))
+    ]
+
+
+def _by_id(request: HttpRequest, kind: Kind, key: uuid.UUID) -> Iterator[Any]:
+    """The one object of that key; an id in another form (`resp_…`, `chatcmpl-…`) holds it."""
+    yield from _rows(request, kind).filter(pk=key)[:1]
+
+
+def _by_name(request: HttpRequest, kind: Kind, term: str) -> Iterator[Any]:
+    """Those whose name has the term in it, whole names first."""
+    if not kind.parts:
+        return
+    partly = Q()
+    for name in kind.parts:
+        partly |= Q(**{f"{name}__icontains": term})
+    whole = [*_rows(request, kind).filter(**{f"{kind.parts[0]}__iexact": term})[:SHOWN]]
+    yield from whole
+    known = [row.pk for row in whole]
+    yield from _rows(request, kind).filter(partly).exclude(pk__in=known)[: SHOWN - len(whole)]
+
+
+def _rows(request: HttpRequest, kind: Kind) -> QuerySet[Any]:
+    model_admin = admin.site.get_model_admin(apps.get_model(kind.label))
+    rows = model_admin.get_queryset(request)
+    fields = {field.name for field in rows.model._meta.fields}
+    return rows.select_related("tenant") if "tenant" in fields else rows
+
+
+def _result(kind: Kind, row: Any) -> SearchResult:
+    tenant = getattr(row, "tenant", None)
+    app, model = kind.label.split(".")
+    return SearchResult(
+        title=str(row),
+        description=f"{kind.name} of {tenant}" if tenant is not None else kind.name,
+        link=reverse(f"admin:{app}_{model}_change", args=[row.pk]),
+        icon=kind.icon,
+    )

@@ -1,0 +1,115 @@
+"""The base of every list in the console: what it takes from the declarations of Django's admin, and how it reads them."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any, ClassVar
+
+from django.contrib import messages
+from django.contrib.admin import ShowFacets
+from django.contrib.admin.views.main import ERROR_FLAG
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.urls import URLPattern, path, reverse
+from unfold.admin import ModelAdmin
+
+from staff.access import Access, access_of
+from staff.lists import export, saved, views
+from staff.lists.change_list import SELECTED_AT_MOST, KeysetList, sortable
+from staff.lists.filters import fitting
+from staff.lists.indexed import exactly
+from staff.lists.sizes import more_than
+
+
+class ListAdmin(ModelAdmin):
+    """A model's list. `is_large`: it may come to hold millions of rows, so it is sorted by indexes alone, and a search finds what
+    is exactly so in one of `search_fields`, each of which an index must answer. `list_defer`: fields that may be long, and that no
+    column shows; the list does not read them.
+
+    Filters that are named by their field become what holds for many rows: an object is found by typing, a time is a span.
+    """
+
+    tenant_lookup: ClassVar[str | None] = None
+    list_defer: ClassVar[tuple[str, ...]] = ()
+    is_large: ClassVar[bool] = False
+    list_per_page = 50
+    list_filter_submit = True
+    show_full_result_count = False
+    show_facets = ShowFacets.NEVER
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> Any:
+        return KeysetList
+
+    def get_sortable_by(self, request: HttpRequest) -> Any:
+        declared = super().get_sortable_by(request)
+        columns = self.get_list_display(request)
+        if not self.is_large:
+            return None if declared == columns else declared
+        return [column for column in sortable(self, columns) if column in declared]
+
+    def get_list_filter(self, request: HttpRequest) -> Any:
+        access = access_of(request.user)
+        own = {self.tenant_lookup} if access is not None and not access.sees_all_tenants else set()
+        return [
+            fitting(self.model, given, admin_site=self.admin_site, is_large=self.is_large)
+            for given in super().get_list_filter(request)
+            if not (isinstance(given, str) and given in own)  # all of its rows are of the viewer's tenant
+        ]
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
+    ) -> tuple[QuerySet[Any], bool]:
+        term = search_term.strip().replace("\x00", "")
+        if not term or not self.is_large:
+            return super().get_search_results(request, queryset, term)
+        return exactly(queryset, self.get_search_fields(request), term), False
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
+        if ERROR_FLAG in request.GET:
+            messages.error(
+                request, "The address named a filter, an order or a page that there is not: this is the whole list."
+            )
+        access = access_of(request.user)
+        kept = {} if access is None else self._kept(request, access)
+        return super().changelist_view(request, {**kept, **(extra_context or {})})
+
+    def response_action(self, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse | None:
+        across = request.POST.get("select_across", "0") not in ("", "0")
+        if across and more_than(queryset, SELECTED_AT_MOST):
+            self.message_user(
+                request,
+                f"An action takes {SELECTED_AT_MOST:,} rows at most: narrow the list by a filter. Nothing was done.",
+                messages.ERROR,
+            )
+            return HttpResponseRedirect(request.get_full_path())
+        return super().response_action(request, queryset)
+
+    def get_urls(self) -> list[URLPattern]:
+        name = f"{self.opts.app_label}_{self.opts.model_name}"
+        own = [
+            path("export/", self._view(views.export_list), name=f"{name}_export"),
+            path("saved-filters/", self._view(views.save_filter), name=f"{name}_save_filter"),
+            path("saved-filters/<int:pk>/delete/", self._view(views.drop_filter), name=f"{name}_drop_filter"),
+        ]
+        return [*own, *super().get_urls()]
+
+    def list_url(self) -> str:
+        """Where the list is."""
+        return reverse(f"admin:{self.opts.app_label}_{self.opts.model_name}_changelist")
+
+    def _view(self, view: Any) -> Any:
+        return self.admin_site.admin_view(partial(view, model_admin=self))
+
+    def _kept(self, request: HttpRequest, access: Access) -> dict[str, Any]:
+        """What the list's own bar shows."""
+        query = saved.lasting(request.GET.urlencode())
+        filters = list(saved.visible(user=request.user, access=access, list_label=self.opts.label_lower))
+        return {
+            "saved_filters": [(one, one.query == query, one.owner_id == request.user.pk) for one in filters],
+            "list_query": query,
+            "list_urls": {
+                "export": f"{self.list_url()}export/?{query}",
+                "save": f"{self.list_url()}saved-filters/",
+            },
+            "export_rows": export.ROWS_AT_MOST,
+        }

@@ -1,0 +1,59 @@
+// The bars of lists: a filter sheet that holds the focus while it is open, menus that close, and a question before a deletion.
+"use strict";
+(() => {
+  const visible = (host) => [...host.querySelectorAll("a[href], button, input, select, textarea, summary, [tabindex='0']")]
+    .filter((one) => !one.disabled && one.type !== "hidden" && one.offsetParent !== null);
+
+  const sheet = document.getElementById("changelist-filter");
+  if (sheet) {
+    const opener = document.getElementById("filters-button");
+    let open = false;
+    new MutationObserver(() => {
+      const shown = sheet.style.display !== "none";
+      if (shown === open) return;
+      open = shown;
+      if (open) visible(sheet)[0]?.focus(); else opener?.focus();
+    }).observe(sheet, { attributes: true, attributeFilter: ["style"] });
+    sheet.addEventListener("keydown", (event) => {
+      if (event.key !== "Tab") return;
+      const all = visible(sheet);
+      const [first, last] = [all[0], all[all.length - 1]];
+      if (event.shiftKey && document.activeElement === first) { event.preventDefault(); last.focus(); }
+      else if (!event.shiftKey && document.activeElement === last) { event.preventDefault(); first.focus(); }
+    });
+  }
+
+  const menus = [...document.querySelectorAll("details.list-menu")];
+  for (const menu of menus) {
+    menu.addEventListener("toggle", () => { if (menu.open) for (const other of menus) if (other !== menu) other.open = false; });
+    menu.addEventListener("keydown", (event) => {
+      if (event.key === "Escape" && menu.open) { menu.open = false; menu.querySelector("summary").focus(); }
+    });
+  }
+  document.addEventListener("click", (event) => { for (const menu of menus) if (!menu.contains(event.target)) menu.open = false; });
+
+  for (const form of document.querySelectorAll("form[data-confirm]")) {
+    form.addEventListener("submit", (event) => {
+      if (form.dataset.confirmed) return;
+      event.preventDefault();
+      const dialog = document.createElement("dialog");
+      dialog.className = "confirm";
+      dialog.setAttribute("aria-label", "Are you sure?");
+      const words = document.createElement("p");
+      words.textContent = form.dataset.confirm;
+      const yes = document.createElement("button");
+      const no = document.createElement("button");
+      yes.type = no.type = "button";
+      yes.className = "list-button is-main";
+      no.className = "list-button";
+      yes.textContent = "Delete";
+      no.textContent = "Keep it";
+      yes.addEventListener("click", () => { form.dataset.confirmed = "yes"; form.submit(); });
+      no.addEventListener("click", () => dialog.close());
+      dialog.addEventListener("close", () => dialog.remove());
+      dialog.append(words, no, yes);
+      document.body.append(dialog);
+      dialog.showModal();
+    });
+  }
+})();

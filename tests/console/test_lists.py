@@ -1,0 +1,178 @@
+"""A list as staff reads it: its pages, its size, its order, its filters, and what it refuses."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from html import unescape
+from typing import Any
+
+import pytest
+from django.contrib import admin
+from django.contrib.messages import get_messages
+from django.test import Client
+
+from agents.models import Task
+from staff.lists import change_list, sizes
+from tests.scene import Scene
+
+TASKS = "/console/agents/task/"
+
+
+def ids(response: Any) -> list[str]:
+    return [str(row.pk) for row in response.context["cl"].result_list]
+
+
+def said(response: Any) -> str:
+    return " ".join(str(message) for message in get_messages(response.wsgi_request))
+
+
+def link(response: Any, rel: str) -> str:
+    found = re.search(rf'rel="{rel}" href="([^"]*)"', response.content.decode())
+    return TASKS + unescape(found[1]) if found else ""
+
+
+@pytest.fixture
+def many(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """12 tasks, newest first; a page has 5."""
+    monkeypatch.setattr(admin.site.get_model_admin(Task), "list_per_page", 5)
+    return [str(scene.ann.task().pk) for _ in range(12)][::-1]
+
+
+def test_pages_lead_to_each_other(operator: Client, many: list[str]) -> None:
+    first = operator.get(TASKS)
+    second = operator.get(link(first, "next"))
+    third = operator.get(link(second, "next"))
+    assert [ids(first), ids(second), ids(third)] == [many[:5], many[5:10], many[10:]]
+    assert not link(first, "prev") and not link(third, "next")
+    assert ids(operator.get(link(third, "prev"))) == many[5:10]
+    assert ids(operator.get(link(operator.get(link(third, "prev")), "prev"))) == many[:5]
+    assert "12 tasks" in second.content.decode()
+
+
+def test_a_page_before_few_rows_is_the_first_page(operator: Client, many: list[str]) -> None:
+    second = operator.get(link(operator.get(TASKS), "next"))
+    before = link(second, "prev")
+    Task.objects.across_tenants().filter(pk=many[0]).delete()
+    assert ids(operator.get(before)) == many[1:6]
+
+
+def test_links_of_filters_and_headers_begin_at_the_first_page(operator: Client, many: list[str]) -> None:
+    second = operator.get(link(operator.get(TASKS + "?state__exact=queued"), "next"))
+    page = second.content.decode()
+    others = [one for one in re.findall(r'href="\?([^"]*)"', page) if "after=" in one or "before=" in one]
+    assert len(others) == 2, "only the links between pages keep a cursor"
+    assert 'name="after"' not in page
+
+
+def test_a_page_that_there_is_not_is_said(operator: Client, many: list[str]) -> None:
+    response = operator.get(TASKS + "?after=nonsense", follow=True)
+    assert response.redirect_chain == [(f"{TASKS}?e=1", 302)]
+    assert "named a filter, an order or a page that there is not" in response.content.decode()
+
+
+@pytest.mark.parametrize(
+    ("query", "why"),
+    [
+        ("created_at__within=1y", "'1y' is no span"),
+        ("created_at__since=yesterday", "'yesterday' is no moment"),
+        ("created_at__until=2026-02-31T00:00", "is no moment"),
+    ],
+)
+def test_a_time_that_is_none_finds_nothing_and_is_said(operator: Client, many: list[str], query: str, why: str) -> None:
+    response = operator.get(f"{TASKS}?{query}")
+    assert ids(response) == []
+    assert why in unescape(response.content.decode())
+
+
+def test_time_spans(operator: Client, many: list[str]) -> None:
+    for query, count in (
+        ("created_at__within=15m", 5),
+        ("created_at__until=2026-01-01T00:00", 0),
+        ("created_at__since=2020-01-01T00:00&created_at__within=1h", 5),
+    ):
+        assert len(ids(operator.get(f"{TASKS}?{query}"))) == count
+
+
+def test_long_lists_are_sorted_by_indexes_alone(operator: Client, many: list[str]) -> None:
+    page = operator.get(TASKS)
+    columns = page.context["cl"].list_display
+    by = {columns[int(number)] for number in re.findall(r"\?o=-?(\d+)", page.content.decode())}
+    assert "created_at" in by and not by & {"finished_at", "attempts", "completion_tokens", "tenant"}
+    ascending = columns.index("created_at")
+    assert ids(operator.get(f"{TASKS}?o={ascending}")) == many[::-1][:5]
+    assert ids(operator.get(f"{TASKS}?o={columns.index('attempts')}.{ascending}")) == many[::-1][:5]
+    assert ids(operator.get(f"{TASKS}?o=99.x.-")) == many[:5]
+
+
+def test_large_sizes_are_estimated(operator: Client, many: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sizes, "COUNTED_TO", 3)
+    page = operator.get(TASKS).content.decode()
+    assert "about " in page and "(estimated)" in page
+    assert str(sizes.Size(1_042_613, is_exact=False)) == "about 1,000,000"
+    assert str(sizes.Size(7, is_exact=False)) == "about 7"
+    assert str(sizes.Size(12_345)) == "12,345"
+
+
+def test_an_action_takes_a_bounded_number_of_rows(
+    operator: Client, many: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in ("staff.lists.admin", "staff.lists.change_list"):
+        monkeypatch.setattr(f"{module}.SELECTED_AT_MOST", 10)
+    assert change_list.SELECTED_AT_MOST == 10
+    assert not operator.get(TASKS).context["cl"].may_select_all
+    asked = {"action": "cancel", "index": "0", "select_across": "1", "_selected_action": many[0]}
+    response = operator.post(TASKS, asked)
+    assert "An action takes 10 rows at most" in said(response)
+    assert Task.objects.across_tenants().filter(state="queued").count() == 12
+
+
+def test_tenants_are_found_by_typing_never_listed(operator: Client, scene: Scene, many: list[str]) -> None:
+    page = operator.get(TASKS).content.decode()
+    assert str(scene.bob.tenant.pk) not in page
+    assert 'data-model-name="task"' in page and 'data-field-name="tenant"' in page
+    chosen = operator.get(f"{TASKS}?tenant__id__exact={scene.bob.tenant.pk}")
+    assert scene.bob.tenant.slug in chosen.content.decode()
+    assert ids(chosen) == []
+    found = operator.get(
+        "/console/autocomplete/",
+        {"app_label": "agents", "model_name": "task", "field_name": "tenant", "term": scene.bob.tenant.slug},
+    )
+    assert [one["text"] for one in found.json()["results"]] == [scene.bob.tenant.slug]
+
+
+def test_an_administrator_of_a_tenant_is_not_asked_for_tenants(enter: Callable[..., Client], scene: Scene) -> None:
+    task, _ = scene.ann.task(), scene.bob.task()
+    page = enter("tenant_administrator", scene.ann.tenant).get(TASKS)
+    assert ids(page) == [str(task.pk)]
+    assert 'data-field-name="tenant"' not in page.content.decode()
+
+
+def test_searches_of_long_lists_are_exact(operator: Client, scene: Scene) -> None:
+    one, other = scene.ann.task(idempotency_key="order-1"), scene.bob.task(idempotency_key="order-10")
+    for term, found in (
+        (str(one.pk), {one}),
+        (f" {str(one.pk).upper()} ", {one}),
+        ("order-1", {one}),
+        ("order", set()),
+        ("poet", {one, other}),
+        ("nobody", set()),
+        ("\x00", {one, other}),
+    ):
+        assert set(ids(operator.get(TASKS, {"q": term}))) == {str(task.pk) for task in found}, term
+    turn = one.turns.get()
+    assert ids(operator.get("/console/agents/turn/", {"q": str(one.pk)})) == [str(turn.pk)]
+
+
+def test_lists_ask_a_fixed_number_of_times(
+    admin_client: Client, scene: Scene, django_assert_max_num_queries: Callable[..., Any]
+) -> None:
+    for _ in range(3):
+        scene.ann.task()
+    admin_client.get(TASKS)
+    with django_assert_max_num_queries(8):
+        admin_client.get(TASKS)
+    for _ in range(20):
+        scene.bob.task()
+    with django_assert_max_num_queries(8):
+        admin_client.get(TASKS)
