@@ -16,6 +16,8 @@ import django_stubs_ext
 
 from opsite.console_settings import UNFOLD  # noqa: F401 - a setting
 from opsite.postgres import bounded
+from opsite.sign_in_settings import *  # noqa: F403 - all of them are settings
+from opsite.sign_in_settings import cache_in
 from outbound.policy import Policy
 from tenants.vault import configured_keys
 
@@ -93,6 +95,11 @@ INSTALLED_APPS = [
     "rest_framework",
     "drf_spectacular",
     "drf_spectacular_sidecar",
+    "allauth",
+    "allauth.account",
+    "allauth.mfa",
+    "allauth.socialaccount",
+    "allauth.socialaccount.providers.openid_connect",
     "opsite",
     "console",
     "audit",
@@ -116,6 +123,8 @@ MIDDLEWARE = [
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "allauth.account.middleware.AccountMiddleware",
+    "staff.gate.gate",
 ]
 ROOT_URLCONF = "opsite.urls"
 ASGI_APPLICATION = "opsite.asgi.application"
@@ -129,6 +138,7 @@ TEMPLATES: list[dict[str, Any]] = [
                 "django.template.context_processors.request",
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
+                "staff.frame.sign_in_frame",
             ],
         },
     }
@@ -154,6 +164,7 @@ STATICFILES_DIRS = [BASE_DIR / "static"]
 WHITENOISE_USE_FINDERS = True
 WHITENOISE_AUTOREFRESH = DEBUG
 
+CACHES = cache_in(REDIS_URL)
 CHANNEL_LAYERS = {
     "default": {"BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer", "CONFIG": {"hosts": [REDIS_URL]}}
 }
