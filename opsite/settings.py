@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 import dj_database_url
 import django_stubs_ext
 
-from opsite.console_settings import UNFOLD  # noqa: F401 - a setting
+from opsite.console_settings import UNFOLD
+from opsite.menu import for_roles
 from opsite.postgres import bounded
 from opsite.sign_in_settings import *  # noqa: F403 - all of them are settings
 from opsite.sign_in_settings import cache_in
@@ -126,6 +127,7 @@ MIDDLEWARE = [
     "allauth.account.middleware.AccountMiddleware",
     "staff.gate.gate",
 ]
+UNFOLD = for_roles(UNFOLD)
 ROOT_URLCONF = "opsite.urls"
 ASGI_APPLICATION = "opsite.asgi.application"
 TEMPLATES: list[dict[str, Any]] = [
