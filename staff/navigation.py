@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 from django.http import HttpRequest
@@ -14,12 +16,8 @@ def may_open(request: HttpRequest, *, link: Any) -> bool:
     """Whether the page behind an entry answers the one who asks: by its list's permissions, or as
     `console.frame.staff_page` says.
     """
-    access = access_of(request.user)
-    if access is None:
-        return False
-    try:
-        view = resolve(str(link).partition("?")[0]).func
-    except Resolver404:
+    access, view = access_of(request.user), _view_behind(str(link).partition("?")[0])
+    if access is None or view is None:
         return False
     of_model = getattr(view, "model_admin", None)
     if of_model is not None:
@@ -28,3 +26,12 @@ def may_open(request: HttpRequest, *, link: Any) -> bool:
         not getattr(view, "operators_only", False)
         and (access.sees_all_tenants or bool(getattr(view, "for_tenant_administrators", False)))
     )
+
+
+@cache
+def _view_behind(path: str) -> Callable[..., Any] | None:
+    """The menu has a few dozen entries, and each page asks about all of them."""
+    try:
+        return resolve(path).func
+    except Resolver404:
+        return None
