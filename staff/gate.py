@@ -6,13 +6,13 @@ from collections.abc import Callable
 from typing import Any
 
 from asgiref.sync import iscoroutinefunction, sync_to_async
-from django.contrib import admin
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils.decorators import sync_and_async_middleware
 
 from staff.access import access_of, lacks_second_factor
+from staff.frame import bare_frame
 
 CONSOLE = "/console/"
 OPEN = tuple(f"{CONSOLE}{part}/" for part in ("login", "logout", "sso", "second-factor", "password_change", "jsi18n"))
@@ -55,8 +55,7 @@ def refusal_of(request: HttpRequest) -> HttpResponse | None:
 
 def refused(request: HttpRequest, why: str) -> HttpResponse:
     """403, in the console's frame."""
-    page = {**admin.site.each_context(request), "title": "No access", "why": why}
-    return render(request, "staff/refused.html", page, status=403)
+    return render(request, "staff/refused.html", {**bare_frame(request, title="No access"), "why": why}, status=403)
 
 
 def _is_guarded(request: HttpRequest) -> bool:

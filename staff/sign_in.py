@@ -10,11 +10,12 @@ from allauth.account.adapter import DefaultAccountAdapter
 from allauth.core import context
 from allauth.core.exceptions import ImmediateHttpResponse
 from allauth.core.internal import ratelimit
-from django.contrib import admin
 from django.core.cache import cache
 from django.forms import ValidationError
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
+
+from staff.frame import bare_frame
 
 APP = "allauth.account"
 FAILED = "login_failed"
@@ -25,7 +26,7 @@ LONGEST_WAIT_S = 300
 
 def too_many(request: HttpRequest, *, wait_s: int = LONGEST_WAIT_S) -> HttpResponse:
     """429, with when to come back."""
-    page = {**admin.site.each_context(request), "title": "Too many attempts", "minutes": math.ceil(wait_s / 60)}
+    page = {**bare_frame(request, title="Too many attempts"), "minutes": math.ceil(wait_s / 60)}
     return render(request, "429.html", page, status=429, headers={"Retry-After": str(wait_s)})
 
 
