@@ -125,6 +125,7 @@ class UsageHourAdmin(ReadOnly):
 class TenantUsageAdmin(Facts):
     """This month's totals of each tenant."""
 
+    tenant_lookup = "pk"
     list_display = (
         "slug",
         "name",

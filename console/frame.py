@@ -45,6 +45,8 @@ def staff_page(*, for_tenant_administrators: bool = False, operators_only: bool 
             request.access = access
             return view(request, *args, **kwargs)
 
+        gated.for_tenant_administrators = for_tenant_administrators  # type: ignore[attr-defined]
+        gated.operators_only = operators_only  # type: ignore[attr-defined]  # the menu asks for both
         return gated
 
     return gate

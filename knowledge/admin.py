@@ -31,6 +31,7 @@ class Deletable(ReadOnly):
 class CollectionAdmin(Deletable):
     """Collections of all tenants."""
 
+    ordering = ("slug",)  # counting documents forgets the model's own
     list_display = ("slug", "name", "tenant", "pool", "documents", "dimensions", "created_at")
     list_filter = ("tenant", "pool")
     search_fields = ("slug", "name", "tenant__slug")

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any
 import dj_database_url
 import django_stubs_ext
 
-from opsite.console_settings import UNFOLD  # noqa: F401 - a setting
 from opsite.postgres import bounded
+from opsite.sign_in_settings import *  # noqa: F403 - all of them are settings
+from opsite.sign_in_settings import cache_in
 from outbound.policy import Policy
 from telemetry.logs import formatter, log_format, log_what_ends_the_process
 from telemetry.roles import role_of
@@ -95,6 +96,11 @@ INSTALLED_APPS = [
     "rest_framework",
     "drf_spectacular",
     "drf_spectacular_sidecar",
+    "allauth",
+    "allauth.account",
+    "allauth.mfa",
+    "allauth.socialaccount",
+    "allauth.socialaccount.providers.openid_connect",
     "opsite",
     "console",
     "audit",
@@ -120,6 +126,8 @@ MIDDLEWARE = [
     "audit.middleware.ActingMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "allauth.account.middleware.AccountMiddleware",
+    "staff.gate.gate",
 ]
 ROOT_URLCONF = "opsite.urls"
 ASGI_APPLICATION = "opsite.asgi.application"
@@ -133,6 +141,7 @@ TEMPLATES: list[dict[str, Any]] = [
                 "django.template.context_processors.request",
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
+                "staff.frame.sign_in_frame",
             ],
         },
     }
@@ -158,6 +167,7 @@ STATICFILES_DIRS = [BASE_DIR / "static"]
 WHITENOISE_USE_FINDERS = True
 WHITENOISE_AUTOREFRESH = DEBUG
 
+CACHES = cache_in(REDIS_URL)
 CHANNEL_LAYERS = {
     "default": {"BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer", "CONFIG": {"hosts": [REDIS_URL]}}
 }

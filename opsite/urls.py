@@ -17,6 +17,7 @@ admin.site.index_title = "Overview"
 
 urlpatterns = [
     path("", RedirectView.as_view(pattern_name="admin:index")),
+    path("console/", include("staff.sign_in_urls")),
     path("console/", include("console.urls")),
     path("console/", admin.site.urls),
     path("api/schema/", SpectacularAPIView.as_view(), name="schema"),
@@ -25,3 +26,5 @@ urlpatterns = [
 ]
 handler404 = "agents.api.errors.not_found"
 handler500 = "agents.api.errors.server_error"
+handler403 = "staff.refusals.permission_denied"
+handler429 = "staff.refusals.too_many_requests"

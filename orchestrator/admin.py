@@ -21,6 +21,7 @@ from orchestrator.signals.phases import shown
 from orchestrator.specs import RECIPE
 from orchestrator.stock_models import StockItem
 from staff.console_admin import ConsoleAdmin
+from staff.own_rows import bound_to_tenant
 from tenants.admin import Facts
 
 WORKER_COLOURS = {"starting": "warning", "ready": "success", "draining": "info", "failed": "danger", "stopped": ""}
@@ -70,6 +71,11 @@ class PoolAdmin(ConsoleAdmin):
         ),
         ("Demand", {"fields": ("demand",)}),
     )
+
+    def choosable(self, request: HttpRequest, rows: QuerySet[Any]) -> QuerySet[Any]:
+        """A tenant administrator sees no pool, but agents run on shared ones and on the tenant's own."""
+        access = bound_to_tenant(request)
+        return rows if access is None else rows.filter(Q(tenant__isnull=True) | Q(tenant=access.tenant_id))
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Pool]:
         return super().get_queryset(request).annotate(live=Count("workers", filter=Q(workers__state__in=Worker.LIVE)))

@@ -6,12 +6,16 @@ import uuid
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from allauth.mfa.models import Authenticator
+from django.conf import settings
 from django.db.models import Model, QuerySet
 
 from staff.models import StaffRole
 
 Role = StaffRole.Role
 M = TypeVar("M", bound=Model)
+_REMEMBERED = "_staff_access"
+_UNREAD: Any = object()
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,10 +47,29 @@ class Access:
 
 
 def access_of(user: Any) -> Access | None:
-    """The access of a user of Django's; None for who is no (active) member of staff, or has no role."""
+    """The access of a user of Django's; None for who is no (active) member of staff, has no role, or lacks the second factor
+    that OPSITE_REQUIRE_TOTP asks of all.
+
+    It is read once for each object of a user, so once for each request.
+    """
     if user is None or not (user.is_active and user.is_staff):
         return None
+    known: Access | None = getattr(user, _REMEMBERED, _UNREAD)
+    if known is _UNREAD:
+        known = None if lacks_second_factor(user) else _role_of(user)
+        setattr(user, _REMEMBERED, known)
+    return known
+
+
+def lacks_second_factor(user: Any) -> bool:
+    """Whether the account must set up a second factor before it may do anything else."""
+    if not settings.OPSITE_REQUIRE_TOTP:
+        return False
+    return not Authenticator.objects.filter(user_id=user.pk, type=Authenticator.Type.TOTP).exists()
+
+
+def _role_of(user: Any) -> Access | None:
     if user.is_superuser:
         return Access(Role.OPERATOR)
-    given = StaffRole.objects.filter(user=user).first()
+    given = StaffRole.objects.filter(user_id=user.pk).first()
     return None if given is None else Access(given.role, given.tenant_id)

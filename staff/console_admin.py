@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+<<<<<<< HEAD
 from django.contrib.admin.utils import unquote
 from django.db.models import Model, QuerySet
 from django.http import Http404, HttpRequest, HttpResponseBase, HttpResponseRedirect
@@ -12,13 +13,26 @@ from django.utils.http import urlencode
 
 from staff.access import access_of
 from staff.lists.admin import ListAdmin
+from staff.own_rows import OwnRows
 
 
-class ConsoleAdmin(ListAdmin):
+class ConsoleAdmin(OwnRows, ListAdmin):
     """A model's pages.
 
-    `tenant_lookup` leads from a row to its tenant (`tenant`, `agent__tenant`, `pk` of a tenant itself); None: the rows are nobody's,
-    and a tenant administrator sees none of them.
+    `tenant_lookup` leads from a row to its tenant (`tenant`, `agent__tenant`, `pk` of a tenant itself); None: the rows are
+    nobody's, and a tenant administrator sees none of them.
+=======
+from django.db.models import QuerySet
+from django.http import HttpRequest
+
+from staff.access import access_of
+from staff.own_rows import OwnRows
+
+
+class ConsoleAdmin(OwnRows):
+    """A model's pages. `tenant_lookup` leads from a row to its tenant (`tenant`, `agent__tenant`, `pk` of a tenant itself);
+    None: the rows are nobody's, and a tenant administrator sees none of them.
+>>>>>>> roles
     """
 
     def log_addition(self, request: HttpRequest, obj: Model, message: Any) -> None:
@@ -36,16 +50,14 @@ class ConsoleAdmin(ListAdmin):
         of = {"object_kind": self.model._meta.label_lower, "object_id": unquote(object_id)}
         return HttpResponseRedirect(reverse("admin:audit_entry_changelist") + "?" + urlencode(of))
 
-    def all_rows(self) -> QuerySet[Any]:
-        """The rows of all tenants."""
-        return self.model._default_manager.all()
-
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         rows = self.all_rows()
         ordering = self.get_ordering(request)
         if ordering:
             rows = rows.order_by(*ordering)
         access = access_of(request.user)
-        if access is None or access.sees_all_tenants:
+        if access is None:
+            return rows.none()
+        if access.sees_all_tenants:
             return rows
         return access.rows(rows, tenant=self.tenant_lookup) if self.tenant_lookup else rows.none()

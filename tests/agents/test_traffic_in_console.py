@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import uuid
-
 import pytest
-from django.contrib.auth.models import Permission, User
 from django.test import Client
 from django.urls import reverse
 
@@ -14,6 +11,7 @@ from agents.publications import traffic
 from agents.revision_admin import in_words
 from agents.revision_models import Publication
 from tests.scene import Scene
+from tests.staff.members import member
 
 
 def shares(scene: Scene) -> str:
@@ -75,9 +73,7 @@ def test_traffic_is_split_and_taken_back(admin_client: Client, scene: Scene) -> 
     "name", ["agents_agent_split_traffic", "agents_agent_roll_back", "agents_agentrevision_publish"]
 )
 def test_who_may_only_look_decides_nothing(client: Client, scene: Scene, name: str) -> None:
-    user = User.objects.create_user(f"staff-{uuid.uuid4().hex[:8]}", is_staff=True)
-    user.user_permissions.set(Permission.objects.filter(codename__in=["view_agent", "view_agentrevision"]))
-    client.force_login(user)
+    client.force_login(member("viewer"))
     pk = scene.ann.agent.current_revision_id if name.endswith("publish") else scene.ann.agent.pk
     answer = client.post(reverse(f"admin:{name}", args=[pk]), {"_form_submitted": "True", "shares": "1: 100"})
     assert answer.status_code == 403

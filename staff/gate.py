@@ -1,0 +1,68 @@
+"""The gate before all of /console/: who has no role, or no second factor where all must have one, stays out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from asgiref.sync import iscoroutinefunction, sync_to_async
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.shortcuts import redirect, render
+from django.urls import reverse
+from django.utils.decorators import sync_and_async_middleware
+
+from staff.access import access_of, lacks_second_factor
+from staff.frame import bare_frame
+
+CONSOLE = "/console/"
+OPEN = tuple(f"{CONSOLE}{part}/" for part in ("login", "logout", "sso", "second-factor", "password_change", "jsi18n"))
+"""What anybody may ask for: signing in and out, and one's own password and second factor (these ask for a login by themselves)."""
+
+
+@sync_and_async_middleware
+def gate(get_response: Callable[..., Any]) -> Callable[..., Any]:
+    """The middleware, after the one that knows the user. What is not the console's passes untouched."""
+    if iscoroutinefunction(get_response):
+
+        async def asked_async(request: HttpRequest) -> HttpResponse:
+            refusal = await sync_to_async(refusal_of)(request) if _is_guarded(request) else None
+            return refusal if refusal is not None else await get_response(request)
+
+        return asked_async
+
+    def asked(request: HttpRequest) -> HttpResponse:
+        refusal = refusal_of(request) if _is_guarded(request) else None
+        response: HttpResponse = refusal if refusal is not None else get_response(request)
+        return response
+
+    return asked
+
+
+def refusal_of(request: HttpRequest) -> HttpResponse | None:
+    """The answer instead of the page; None where the page is to answer, which asks who is not logged in to log in."""
+    user: Any = request.user
+    if not user.is_authenticated:
+        return None
+    access = access_of(user)
+    if access is None:
+        if user.is_staff and lacks_second_factor(user):
+            return _to_second_factor(request)
+        return refused(request, "Your account has no role yet. An operator can give it one, under Staff.")
+    if request.path == CONSOLE and not access.sees_all_tenants:  # the overview is of the whole fleet
+        return redirect("admin:tenants_tenant_change", access.tenant_id)
+    return None
+
+
+def refused(request: HttpRequest, why: str) -> HttpResponse:
+    """403, in the console's frame."""
+    return render(request, "staff/refused.html", {**bare_frame(request, title="No access"), "why": why}, status=403)
+
+
+def _is_guarded(request: HttpRequest) -> bool:
+    return request.path.startswith(CONSOLE) and not request.path.startswith(OPEN)
+
+
+def _to_second_factor(request: HttpRequest) -> HttpResponse:
+    if request.method == "GET":
+        return HttpResponseRedirect(reverse("mfa_activate_totp"))
+    return refused(request, "Set up a second factor first: this console asks it of all staff.")

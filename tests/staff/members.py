@@ -1,0 +1,23 @@
+"""Accounts of staff for tests."""
+
+from __future__ import annotations
+
+import uuid
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from django.contrib.auth.models import User
+
+    from tenants.models import Tenant
+
+
+def member(role: str | None, tenant: Tenant | None = None, **more: Any) -> User:
+    """Somebody with that role (None: with none), whose name no other test uses."""
+    from django.contrib.auth.models import User
+
+    from staff.models import StaffRole
+
+    user = User.objects.create_user(f"{role or 'nobody'}-{uuid.uuid4().hex[:8]}", is_staff=True, **more)
+    if role is not None:
+        StaffRole.objects.create(user=user, role=role, tenant=tenant)
+    return user
