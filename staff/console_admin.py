@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-<<<<<<< HEAD
 from django.contrib.admin.utils import unquote
 from django.db.models import Model, QuerySet
 from django.http import Http404, HttpRequest, HttpResponseBase, HttpResponseRedirect
@@ -21,18 +20,6 @@ class ConsoleAdmin(OwnRows, ListAdmin):
 
     `tenant_lookup` leads from a row to its tenant (`tenant`, `agent__tenant`, `pk` of a tenant itself); None: the rows are
     nobody's, and a tenant administrator sees none of them.
-=======
-from django.db.models import QuerySet
-from django.http import HttpRequest
-
-from staff.access import access_of
-from staff.own_rows import OwnRows
-
-
-class ConsoleAdmin(OwnRows):
-    """A model's pages. `tenant_lookup` leads from a row to its tenant (`tenant`, `agent__tenant`, `pk` of a tenant itself);
-    None: the rows are nobody's, and a tenant administrator sees none of them.
->>>>>>> roles
     """
 
     def log_addition(self, request: HttpRequest, obj: Model, message: Any) -> None:
