@@ -17,6 +17,10 @@ class Topic:
     """`read(access, of)` gives one snapshot as plain values, ready for JSON; `of` names the object, empty where there is one only.
 
     It runs in a thread with Django's connection, and raises `NotFound` where there is no such object, or not for this access.
+
+    One snapshot serves all who follow the same `of` and see the same tenants (`console.readings`), so what it says may depend on
+    `access.tenant_id`, not on the role: of those who see all tenants `read` is given a viewer's access. It is read while somebody
+    follows, `every_s` seconds after the last read had ended.
     """
 
     read: Reader
