@@ -1,4 +1,4 @@
-"""One read of a topic for all who look at it: a reading lives while somebody follows it, and leaves each snapshot with every follower.
+"""One read of a topic for all who look at it: it lives while somebody follows, and leaves each snapshot with every follower.
 
 A snapshot replaces the one that a follower has not taken yet. So nobody waits for a slow one, and a slow one sees fewer, never old
 ones. All of it belongs to one event loop; reads run in threads of their own, apart from those of Django's views.

@@ -22,6 +22,9 @@ class TurnMinute(models.Model):
     )  # the unique key has it first
     minute = models.DateTimeField(help_text="Its first moment.")
     claimed = models.PositiveIntegerField(default=0, db_default=0, help_text="Turns that a worker first claimed in it.")
+    tasks_begun = models.PositiveIntegerField(
+        default=0, db_default=0, help_text="Of those that were claimed, the first turns of their tasks."
+    )
     waits = ArrayField(models.PositiveIntegerField(), default=list, db_default=[])
     longest_wait_ms = models.PositiveBigIntegerField(default=0, db_default=0)
     ended = models.PositiveIntegerField(default=0, db_default=0)

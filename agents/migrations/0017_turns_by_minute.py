@@ -16,19 +16,20 @@ BEGIN
         RETURN NULL;
     END IF;
     INSERT INTO orchestrator_turnminute AS m
-        (pool_id, minute, claimed, waits, longest_wait_ms, ended, failed, expired, prompt_tokens, completion_tokens)
+        (pool_id, minute, claimed, tasks_begun, waits, longest_wait_ms, ended, failed, expired, prompt_tokens, completion_tokens)
     WITH moved AS (
-        SELECT t.pool_id, a.claimed_at, a.finished_at, a.state, a.prompt_tokens, a.completion_tokens,
+        SELECT t.pool_id, a.number, a.claimed_at, a.finished_at, a.state, a.prompt_tokens, a.completion_tokens,
                a.claimed_at IS NOT NULL AND b.claimed_at IS NULL AS is_claimed,
                a.finished_at IS NOT NULL AND b.finished_at IS NULL AS is_ended,
                greatest(0, extract(epoch FROM a.claimed_at - a.queued_at))::float AS wait_s
         FROM now_rows a JOIN old_rows b ON b.id = a.id JOIN agents_task t ON t.id = a.task_id
     ), waited AS (
-        SELECT pool_id, date_trunc('minute', claimed_at) AS minute, count(*) AS turns, max(wait_s) AS longest_s,
+        SELECT pool_id, date_trunc('minute', claimed_at) AS minute, count(*) AS turns,
+               count(*) FILTER (WHERE number = 1) AS tasks, max(wait_s) AS longest_s,
                CASE WHEN wait_s < 0.01 THEN 0 ELSE least(84, 1 + floor(4 * ln(wait_s / 0.01) / ln(2)))::int END AS bucket
-        FROM moved WHERE is_claimed GROUP BY 1, 2, 5
+        FROM moved WHERE is_claimed GROUP BY 1, 2, 6
     ), claimed AS (
-        SELECT pool_id, minute, sum(turns) AS turns, max(longest_s) AS longest_s,
+        SELECT pool_id, minute, sum(turns) AS turns, sum(tasks) AS tasks, max(longest_s) AS longest_s,
                ARRAY(SELECT coalesce(sum(w.turns), 0)::int FROM generate_series(0, max(o.bucket)) AS g(bucket)
                      LEFT JOIN waited w ON w.pool_id = o.pool_id AND w.minute = o.minute AND w.bucket = g.bucket
                      GROUP BY g.bucket ORDER BY g.bucket) AS waits
@@ -39,12 +40,12 @@ BEGIN
                sum(prompt_tokens) AS prompt_tokens, sum(completion_tokens) AS completion_tokens
         FROM moved WHERE is_ended GROUP BY 1, 2
     )
-    SELECT pool_id, minute, coalesce(c.turns, 0), coalesce(c.waits, '{}'), coalesce(round(c.longest_s * 1000), 0),
-           coalesce(e.turns, 0), coalesce(e.failed, 0), coalesce(e.expired, 0), coalesce(e.prompt_tokens, 0),
-           coalesce(e.completion_tokens, 0)
+    SELECT pool_id, minute, coalesce(c.turns, 0), coalesce(c.tasks, 0), coalesce(c.waits, '{}'),
+           coalesce(round(c.longest_s * 1000), 0), coalesce(e.turns, 0), coalesce(e.failed, 0), coalesce(e.expired, 0),
+           coalesce(e.prompt_tokens, 0), coalesce(e.completion_tokens, 0)
     FROM claimed c FULL JOIN ended e USING (pool_id, minute) ORDER BY pool_id, minute
     ON CONFLICT (pool_id, minute) DO UPDATE SET
-        claimed = m.claimed + excluded.claimed,
+        claimed = m.claimed + excluded.claimed, tasks_begun = m.tasks_begun + excluded.tasks_begun,
         waits = ARRAY(SELECT coalesce(x.had, 0) + coalesce(x.came, 0)
                       FROM unnest(m.waits, excluded.waits) WITH ORDINALITY AS x(had, came, bucket) ORDER BY x.bucket),
         longest_wait_ms = greatest(m.longest_wait_ms, excluded.longest_wait_ms),

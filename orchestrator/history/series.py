@@ -20,7 +20,7 @@ Series = dict[str, list[Any]]
 POINTS_AT_MOST = 1500
 STEPS_S = (60, 300, 900, 3600, 21_600, 86_400)
 GAUGES = ("waiting", "running", "unrecorded", "slots", "starting", "ready", "draining", "desired")
-COUNTS = ("claimed", "ended", "failed", "expired")
+COUNTS = ("claimed", "tasks_begun", "ended", "failed", "expired")
 
 _DEMAND, _TURNS = DemandMinute._meta.db_table, TurnMinute._meta.db_table
 _STEP = "floor(extract(epoch FROM minute) / %(step)s)::bigint"
@@ -56,7 +56,8 @@ def pool_series(pool: Pool | UUID, since: float, until: float, step_s: int = MIN
     - `times`: Unix seconds of each step's begin, on multiples of the step; the first step holds `since`.
     - `waiting`, `running` (turns), `unrecorded` (records), `slots`, `starting`, `ready`, `draining`, `desired` (workers): as they
       stood at the minute's end, of longer steps the mean of their minutes. `most_waiting`: the most that waited at any time.
-    - `arrived` (turns that came in), `claimed` (that a worker took for the first time), `ended`, and of these `failed`, `expired`.
+    - `arrived` (turns that came in); `claimed` (that a worker took for the first time), and of these `tasks_begun`, the first
+      turns of their tasks; `ended`, and of these `failed`, `expired`.
     - `wait_p50_s`, `wait_p95_s`, `wait_max_s`: of those that were claimed, null where none was.
     - `tokens_per_s`, `prompt_tokens_per_s`: what workers made and read. `completion_tokens`, `prompt_tokens`: of the turns that
       ended.

@@ -70,6 +70,7 @@ class Migration(migrations.Migration):
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('minute', models.DateTimeField(help_text='Its first moment.')),
                 ('claimed', models.PositiveIntegerField(db_default=0, default=0, help_text='Turns that a worker first claimed in it.')),
+                ('tasks_begun', models.PositiveIntegerField(db_default=0, default=0, help_text='Of those that were claimed, the first turns of their tasks.')),
                 ('waits', django.contrib.postgres.fields.ArrayField(base_field=models.PositiveIntegerField(), db_default=[], default=list, size=None)),
                 ('longest_wait_ms', models.PositiveBigIntegerField(db_default=0, default=0)),
                 ('ended', models.PositiveIntegerField(db_default=0, default=0)),

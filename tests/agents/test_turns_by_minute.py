@@ -50,9 +50,16 @@ def test_a_claim_and_an_end_are_counted_once(scene: Scene) -> None:
     Turn.objects.across_tenants().filter(pk__in=ids).update(output="x")
     first, second = TurnMinute.objects.filter(pool=scene.pool).order_by("minute")
     assert (first.claimed, first.ended, sum(first.waits)) == (2, 0, 2)
-    counts = (second.claimed, second.ended, second.failed, second.expired)
-    assert counts == (0, 2, 1, 0)
+    assert (second.claimed, second.ended, second.failed, second.expired) == (0, 2, 1, 0)
     assert (second.prompt_tokens, second.completion_tokens) == (6, 8)
+
+
+def test_a_task_begins_with_its_first_turn(scene: Scene) -> None:
+    task = scene.ann.task()
+    Turn.objects.create(tenant=task.tenant, task=task, number=2, queued_at=BEGIN)
+    Turn.objects.across_tenants().filter(task=task).update(claimed_at=BEGIN)
+    row = TurnMinute.objects.get(pool=scene.pool)
+    assert (row.claimed, row.tasks_begun) == (2, 1)
 
 
 def test_several_statements_add_up_to_one_row(scene: Scene) -> None:
