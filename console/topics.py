@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from console.overview import hour as overview_hour
 from console.overview import state as overview
 from staff.access import Access
 
@@ -34,4 +35,5 @@ class NotFound(LookupError):
 
 TOPICS: dict[str, Topic] = {
     "overview": Topic(overview.read),
+    "overview_hour": Topic(overview_hour.read, every_s=overview_hour.EVERY_S),
 }

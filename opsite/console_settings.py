@@ -11,6 +11,7 @@ UNFOLD = {
     "SITE_URL": None,
     "SHOW_HISTORY": True,
     "SITE_FAVICONS": [{"rel": "icon", "type": "image/svg+xml", "href": lambda _request: "/static/opsite/icon.svg"}],
+    "DASHBOARD_CALLBACK": "console.overview.views.dashboard",
     "STYLES": [lambda _request: "/static/opsite/console.css"],
     "SIDEBAR": {
         "show_search": True,
