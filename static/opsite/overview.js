@@ -54,7 +54,7 @@
     const items = state.findings.map((one) => {
       const name = SEVERITIES[one.severity];
       const item = make("li", "finding " + name, make("span", "severity", name), link(one.url, one.sentence, "what"));
-      if (one.since) item.append(" ", since(one.since, state.at || Date.now() / 1000));
+      if (one.since) item.append(since(one.since, state.at || Date.now() / 1000));
       return item;
     });
     const list = byId("findings");
@@ -153,7 +153,7 @@
 
   function drawPool(pool) {
     const row = shown.get(pool.slug) || newRow(pool);
-    row.severity = pool.severity === null ? -1 : pool.severity;
+    row.severity = pool.severity || 0; // what is so on purpose does not go before what is busy
     row.busy = (pool.waiting || 0) + (pool.running || 0);
     row.text = [pool.slug, pool.engine, pool.model].join(" ").toLowerCase();
     row.body.className = "pool" + (row.severity > 0 ? " " + SEVERITIES[row.severity] : "");
