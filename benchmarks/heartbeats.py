@@ -34,7 +34,14 @@ def beat(client: redis.Redis, workers: Workers, *, beats: int) -> None:
         pipeline = client.pipeline(transaction=False)
         for worker in ids:
             status = WorkerStatus(
-                worker=worker, phase="ready", engine="simulated", model="", slots=SLOTS, running=SLOTS, work=work
+                worker=worker,
+                phase="ready",
+                engine="simulated",
+                model="",
+                slots=SLOTS,
+                running=SLOTS,
+                tokens_total=steps * SLOTS,
+                work=work,
             )
             call = calls.heartbeat(status, [], lease_s=5.0)
             pipeline.eval(call.script.text, 1, keys.prefix(pool), *call.args)

@@ -1,82 +1,145 @@
 """The console's one websocket: staff follow topics on it, each pushed as a snapshot at its pace while somebody looks.
 
-A page sends `{"follow": "pool", "of": "demo"}` and `{"leave": "pool", "of": "demo"}`; it gets `{"topic": "pool", "of": "demo",
-"data": {…}}`, or `{"topic": …, "of": …, "error": "…"}` and no more of that topic.
+A page sends `{"follow": "pool", "of": "demo", "paced": true}` and `{"leave": "pool", "of": "demo"}`; it gets `{"topic": "pool",
+"of": "demo", "data": {…}}`, or `{"topic": …, "of": …, "error": "…"}`. `paced`: the next snapshot comes when the page has said
+`{"taken": "pool", "of": "demo"}` for the last, and is the newest then.
+
+After an error no more comes of an object that there is not, and of a topic that was refused; what could not be read is tried again.
+The socket of who may not be here any more is closed within seconds (`CHECK_EVERY_S`), with the code `NOT_ALLOWED`.
 """
 
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
+from dataclasses import dataclass, field
 from typing import Any
 
-from channels.db import database_sync_to_async
-from channels.generic.websocket import AsyncJsonWebsocketConsumer
+from channels.generic.websocket import AsyncWebsocketConsumer
 
-from console.topics import TOPICS, NotFound, Topic
-from staff.access import Access, access_of
+from console.admission import access_now
+from console.readings import Follower, Key, here, refusal
+from console.topics import TOPICS
+from staff.access import Access
 
 logger = logging.getLogger(__name__)
 
 NOT_ALLOWED = 4403
 FOLLOWED_AT_MOST = 16
 """Topics that one page may follow at a time."""
+CHECK_EVERY_S = 4.0
+"""So often session and role of who looks are asked for anew."""
+LONGEST_MESSAGE = 4096
+BAD_MESSAGE = (
+    'Send JSON such as {"follow": "overview"}, {"leave": "pool", "of": "demo"} or {"taken": "pool", "of": "demo"}.'
+)
 
 Followed = tuple[str, str]
 
 
-class ConsoleConsumer(AsyncJsonWebsocketConsumer):
+@dataclass(slots=True)
+class Pushing:
+    """What of a topic goes to this page. `taken`: the page waits for the next."""
+
+    key: Key
+    follower: Follower
+    paced: bool
+    taken: asyncio.Event = field(default_factory=asyncio.Event)
+    task: asyncio.Task[None] | None = None
+
+
+class ConsoleConsumer(AsyncWebsocketConsumer):
     """Pushes what is followed."""
 
     _access: Access
 
     async def connect(self) -> None:
         """Accept staff with a role, refuse others."""
-        self._pushing: dict[Followed, asyncio.Task[None]] = {}
-        access = await database_sync_to_async(access_of)(self.scope.get("user"))
+        self._pushing: dict[Followed, Pushing] = {}
+        self._watching: asyncio.Task[None] | None = None
+        access = await access_now(self.scope)
         if access is None:
             await self.close(NOT_ALLOWED)
             return
         self._access = access
         await self.accept()
+        self._watching = asyncio.create_task(self._watch(), name="watch a console's socket")
 
     async def disconnect(self, code: int) -> None:
         """Stop pushing."""
-        for pushing in self._pushing.values():
-            pushing.cancel()
-        await asyncio.gather(*self._pushing.values(), return_exceptions=True)
+        if self._watching is not None:
+            self._watching.cancel()
+        self._leave_all()
 
-    async def receive_json(self, content: Any, **kwargs: Any) -> None:
-        """Follow a topic, or leave it."""
-        asked = content if isinstance(content, dict) else {}
-        of = str(asked.get("of", ""))
-        if "leave" in asked:
-            pushing = self._pushing.pop((str(asked["leave"]), of), None)
-            if pushing is not None:
-                pushing.cancel()
-            return
-        name = str(asked.get("follow", ""))
+    async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
+        """Follow a topic, leave it, or go on; what is none of these is refused in words."""
+        match _parsed(text_data):
+            case {"follow": str(name), **more} if isinstance(of := more.get("of", ""), str):
+                await self._follow(name, of, paced=more.get("paced") is True)
+            case {"leave": str(name), **more} if isinstance(of := more.get("of", ""), str):
+                self._leave((name, of))
+            case {"taken": str(name), **more} if isinstance(of := more.get("of", ""), str):
+                if (pushing := self._pushing.get((name, of))) is not None:
+                    pushing.taken.set()
+            case _:
+                await self.send(json.dumps({"error": BAD_MESSAGE}))
+
+    async def _follow(self, name: str, of: str, *, paced: bool) -> None:
         topic = TOPICS.get(name)
         if topic is None or not (topic.for_tenant_administrators or self._access.sees_all_tenants):
-            await self._refuse(name, of, "There is no such topic, or it is not yours to follow.")
-        elif (name, of) not in self._pushing:
-            if len(self._pushing) >= FOLLOWED_AT_MOST:
-                await self._refuse(name, of, f"A page follows {FOLLOWED_AT_MOST} topics at most: leave one first.")
+            await self.send(refusal(name, of, "There is no such topic, or it is not yours to follow."))
+        elif (name, of) in self._pushing:
+            return
+        elif len(self._pushing) >= FOLLOWED_AT_MOST:
+            most = f"A page follows {FOLLOWED_AT_MOST} topics at most: leave one first."
+            await self.send(refusal(name, of, most))
+        else:
+            key = Key.of_viewer(name, of, self._access)
+            pushing = self._pushing[name, of] = Pushing(key, here().follow(key, topic), paced)
+            pushing.task = asyncio.create_task(self._push((name, of), pushing), name=f"push {name} of {of!r}")
+
+    def _leave(self, followed: Followed) -> None:
+        pushing = self._pushing.pop(followed, None)
+        if pushing is not None:
+            here().leave(pushing.key, pushing.follower)
+            if pushing.task is not None:
+                pushing.task.cancel()
+
+    def _leave_all(self) -> None:
+        for followed in list(self._pushing):
+            self._leave(followed)
+
+    async def _push(self, followed: Followed, pushing: Pushing) -> None:
+        while True:
+            word = await pushing.follower.next()
+            pushing.taken.clear()
+            await self.send(word.text)
+            if word.last:
+                del self._pushing[followed]
                 return
-            self._pushing[name, of] = asyncio.create_task(self._push(name, of, topic))
+            if pushing.paced:
+                await pushing.taken.wait()
 
-    async def _push(self, name: str, of: str, topic: Topic) -> None:
-        read = database_sync_to_async(topic.read)
-        try:
-            while True:
-                await self.send_json({"topic": name, "of": of, "data": await read(self._access, of)})
-                await asyncio.sleep(topic.every_s)
-        except NotFound as missing:
-            await self._refuse(name, of, str(missing) or "There is no such object.")
-        except Exception:
-            logger.exception("the topic %s of %r cannot be read", name, of)
-            await self._refuse(name, of, "This cannot be read at the moment; the server's log says why.")
-        self._pushing.pop((name, of), None)
+    async def _watch(self) -> None:
+        """A role that has changed is as good as one that has ended: the page was made for another."""
+        while True:
+            await asyncio.sleep(CHECK_EVERY_S)
+            try:
+                access = await access_now(self.scope)
+            except Exception:
+                logger.exception("whether a socket may stay cannot be asked; it stays until that is known")
+                continue
+            if access != self._access:
+                self._leave_all()
+                await self.close(NOT_ALLOWED)
+                return
 
-    async def _refuse(self, name: str, of: str, why: str) -> None:
-        await self.send_json({"topic": name, "of": of, "error": why})
+
+def _parsed(text: str | None) -> Any:
+    if text is None or len(text) > LONGEST_MESSAGE:
+        return None
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return None

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from console.overview import hour as overview_hour
 from console.overview import state as overview
 from staff.access import Access
 
@@ -17,6 +18,10 @@ class Topic:
     """`read(access, of)` gives one snapshot as plain values, ready for JSON; `of` names the object, empty where there is one only.
 
     It runs in a thread with Django's connection, and raises `NotFound` where there is no such object, or not for this access.
+
+    One snapshot serves all who follow the same `of` and see the same tenants (`console.readings`), so what it says may depend on
+    `access.tenant_id`, not on the role: of those who see all tenants `read` is given a viewer's access. It is read while somebody
+    follows, `every_s` seconds after the last read had ended.
     """
 
     read: Reader
@@ -30,4 +35,5 @@ class NotFound(LookupError):
 
 TOPICS: dict[str, Topic] = {
     "overview": Topic(overview.read),
+    "overview_hour": Topic(overview_hour.read, every_s=overview_hour.EVERY_S),
 }

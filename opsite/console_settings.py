@@ -10,6 +10,7 @@ UNFOLD = {
     "SHOW_HISTORY": True,
     "SITE_FAVICONS": [{"rel": "icon", "type": "image/svg+xml", "href": lambda _request: "/static/opsite/icon.svg"}],
     "STYLES": [lambda _request: "/static/opsite/console.css", lambda _request: "/static/opsite/frame.css"],
+    "DASHBOARD_CALLBACK": "console.overview.views.dashboard",
     "COMMAND": {"search_callback": "console.search.found"},
     "SIDEBAR": {"show_search": True, "command_search": True, "navigation": "console.navigation.navigation"},
 }

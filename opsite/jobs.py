@@ -16,6 +16,7 @@ from billing.models import ServedHour
 from orchestrator.demand_rows import DemandMinute
 from orchestrator.history.forecasts import renew
 from orchestrator.models import ScalingDecision, Worker
+from orchestrator.turn_rows import TurnMinute
 from orchestrator.work_rows import WorkMinute
 from schedules.services import forget_firings
 from webhooks.services import forget_deliveries
@@ -28,9 +29,9 @@ WORK_DAYS = 3
 
 @shared_task(name="opsite.jobs.retention")
 def retention() -> dict[str, int]:
-    """Forget decisions, ended workers and firings of schedules older than OPSITE_HISTORY_DAYS, demand older than
-    OPSITE_DEMAND_HISTORY_DAYS, deliveries of webhooks older than OPSITE_WEBHOOK_HISTORY_DAYS, batches and files that ended before
-    OPSITE_BATCH_HISTORY_DAYS, and what bills were made of.
+    """Forget decisions, ended workers and firings of schedules older than OPSITE_HISTORY_DAYS, minutes of demand and of turns older
+    than OPSITE_DEMAND_HISTORY_DAYS, deliveries of webhooks older than OPSITE_WEBHOOK_HISTORY_DAYS, batches and files that ended
+    before OPSITE_BATCH_HISTORY_DAYS, and what bills were made of.
 
     What goes has been billed before; where no bill can be made, what it is made of stays. Returns how many rows went.
     """
@@ -38,9 +39,9 @@ def retention() -> dict[str, int]:
     oldest = now - timedelta(days=settings.OPSITE_HISTORY_DAYS)
     billed = _forget_billed(now=now, oldest=oldest)
     decisions, _ = ScalingDecision.objects.filter(at__lt=oldest).delete()
-    minutes, _ = DemandMinute.objects.filter(
-        minute__lt=now - timedelta(days=settings.OPSITE_DEMAND_HISTORY_DAYS)
-    ).delete()
+    begin = now - timedelta(days=settings.OPSITE_DEMAND_HISTORY_DAYS)
+    minutes, _ = DemandMinute.objects.filter(minute__lt=begin).delete()
+    turn_minutes, _ = TurnMinute.objects.filter(minute__lt=begin).delete()
     deliveries = forget_deliveries(before=now - timedelta(days=settings.OPSITE_WEBHOOK_HISTORY_DAYS))
     firings = forget_firings(before=oldest)
     ended = now - timedelta(days=settings.OPSITE_BATCH_HISTORY_DAYS)
@@ -49,6 +50,7 @@ def retention() -> dict[str, int]:
         **billed,
         "decisions": decisions,
         "demand_minutes": minutes,
+        "turn_minutes": turn_minutes,
         "deliveries": deliveries,
         "firings": firings,
         "batches": batches,

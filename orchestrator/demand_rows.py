@@ -13,7 +13,10 @@ LEAST_HISTORY_DAYS = 3
 
 
 class DemandMinute(models.Model):
-    """What came in of a pool in one minute. A minute that nobody saw has no row. Never changed afterwards."""
+    """What came in of a pool in one minute, and how queue and fleet stood at its end. Never changed afterwards.
+
+    A minute that nobody saw has no row; what is not known of one that was seen is null.
+    """
 
     pool = models.ForeignKey(
         "orchestrator.Pool", on_delete=models.CASCADE, related_name="demand_minutes", db_index=False
@@ -24,6 +27,16 @@ class DemandMinute(models.Model):
     most_waiting = models.PositiveIntegerField(help_text="The most that waited at a time.")
     arrived_after = models.PositiveBigIntegerField(help_text="The queue's counter of turns at its end.")
     tokens_after = models.PositiveBigIntegerField(help_text="The queue's counter of tokens at its end.")
+    waiting = models.PositiveIntegerField(null=True, help_text="Turns that waited at its end.")
+    running = models.PositiveIntegerField(null=True, help_text="Turns that ran at its end.")
+    unrecorded = models.PositiveIntegerField(null=True, help_text="Records that were not in Postgres at its end.")
+    slots = models.PositiveIntegerField(null=True, help_text="Slots of the workers that were ready.")
+    starting = models.PositiveSmallIntegerField(null=True, help_text="Workers in this state at its end.")
+    ready = models.PositiveSmallIntegerField(null=True, help_text="Workers in this state at its end.")
+    draining = models.PositiveSmallIntegerField(null=True, help_text="Workers in this state at its end.")
+    desired = models.PositiveSmallIntegerField(null=True, help_text="Workers that the last decision wanted.")
+    tokens_made = models.PositiveBigIntegerField(null=True, help_text="Tokens that workers made in it.")
+    tokens_read = models.PositiveBigIntegerField(null=True, help_text="Tokens of prompts that workers read in it.")
 
     class Meta:
         ordering: ClassVar = ["-minute"]

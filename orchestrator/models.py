@@ -12,6 +12,7 @@ from django.db.models import F, Func, Q
 from django.db.models.lookups import Exact
 
 import orchestrator.stock_models
+import orchestrator.turn_rows
 import orchestrator.work_rows  # noqa: F401 - the same
 from orchestrator.demand_rows import LEAST_HISTORY_DAYS  # Django learns of those rows by it
 from orchestrator.recipe_models import Recipe

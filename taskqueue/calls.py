@@ -323,7 +323,8 @@ def _stops(answer: Sequence[Sequence[bytes]]) -> list[Stop]:
 
 
 def _signals(answer: Sequence[Any]) -> PoolSignals:
-    now_ms, waiting, held_back, running, oldest_ms, waiting_tokens, arrived, arrived_tokens, *fleet = answer
+    now_ms, waiting, held_back, running, oldest_ms, waiting_tokens, arrived, arrived_tokens, *answer = answer
+    unrecorded, oldest_record_ms, foretold_ms, *fleet = answer
     workers = tuple(
         msgspec.structs.replace(_status_decoder.decode(status), beat_ms=beat_ms)
         for beat_ms, status in zip(fleet[::2], fleet[1::2], strict=True)
@@ -337,5 +338,8 @@ def _signals(answer: Sequence[Any]) -> PoolSignals:
         waiting_tokens=waiting_tokens,
         arrived=arrived,
         arrived_tokens=arrived_tokens,
+        unrecorded=unrecorded,
+        oldest_record_s=max(0, oldest_record_ms) / 1000,
+        foretold_ms=max(0, foretold_ms),
         workers=workers,
     )

@@ -412,6 +412,8 @@ class PoolSignals(msgspec.Struct, frozen=True, kw_only=True):
     Of the `waiting`, `held_back` are over the running limits of their tenants or API keys: no further worker could take them.
     `waiting_tokens` are the estimated tokens of all that wait, prompts and answers. `arrived` and `arrived_tokens` count the turns
     that ever came in, a turn that comes back not again; where Redis has lost its data they begin anew.
+    `unrecorded` records are not in Postgres yet, the oldest since `oldest_record_s`. `foretold_ms`: for so long the orchestrator's
+    last outlook still holds; 0 when it has said nothing for longer.
     """
 
     now_ms: int
@@ -422,4 +424,7 @@ class PoolSignals(msgspec.Struct, frozen=True, kw_only=True):
     waiting_tokens: int = 0
     arrived: int = 0
     arrived_tokens: int = 0
+    unrecorded: int = 0
+    oldest_record_s: float = 0.0
+    foretold_ms: int = 0
     workers: tuple[WorkerStatus, ...] = ()

@@ -13,9 +13,11 @@ window.opsite = Object.assign(window.opsite || {}, (() => {
     }
   }
 
-  function ask(entry) {
-    if (socket && socket.readyState === WebSocket.OPEN) socket.send(JSON.stringify({ follow: entry.topic, of: entry.of }));
+  function tell(message) {
+    if (socket && socket.readyState === WebSocket.OPEN) socket.send(JSON.stringify(message));
   }
+
+  const ask = (entry) => tell({ follow: entry.topic, of: entry.of, paced: true });
 
   function connect() {
     const scheme = location.protocol === "https:" ? "wss://" : "ws://";
@@ -28,17 +30,19 @@ window.opsite = Object.assign(window.opsite || {}, (() => {
       const told = JSON.parse(message.data);
       const entry = followed.get(told.topic + " " + told.of);
       if (!entry) return;
-      if (told.error) {
-        say("lost", told.error);
-        if (entry.fail) entry.fail(told.error);
-      } else {
-        say("live", "live");
-        entry.draw(told.data);
+      entry.error = told.error || "";
+      const failing = [...followed.values()].find((one) => one.error);
+      say(failing ? "lost" : "live", failing ? failing.error : "live");
+      try {
+        if (!told.error) entry.draw(told.data);
+        else if (entry.fail) entry.fail(told.error);
+      } finally {
+        tell({ taken: entry.topic, of: entry.of }); // drawn: the next one may come
       }
     };
     socket.onclose = (event) => {
       if (event.code === 4403) {
-        say("lost", "you are not logged in any more: reload the page");
+        say("lost", "you are not logged in any more, or your role has changed: reload the page");
         return;
       }
       say("lost", "connection lost; what you see is old. Trying again…");
@@ -55,7 +59,7 @@ window.opsite = Object.assign(window.opsite || {}, (() => {
 
   function leave(topic, of) {
     followed.delete(topic + " " + of);
-    if (socket && socket.readyState === WebSocket.OPEN) socket.send(JSON.stringify({ leave: topic, of }));
+    tell({ leave: topic, of });
   }
 
   return { follow, leave };

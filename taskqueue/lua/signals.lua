@@ -27,8 +27,11 @@ if not oldest and number(sums[1]) ~= 0 then -- cannot be, unless keys were delet
   redis.call('HDEL', key('tally'), 'waiting_tokens')
   sums[1] = 0
 end
+local first = redis.call('XRANGE', key('record'), '-', '+', 'COUNT', 1)[1] -- its id begins with its moment
 local answer = { now, redis.call('ZCARD', key('arrivals')), held_back, redis.call('ZCARD', key('leases')),
-  oldest and (now - number(oldest)) or 0, number(sums[1]), number(sums[2]), number(sums[3]) }
+  oldest and (now - number(oldest)) or 0, number(sums[1]), number(sums[2]), number(sums[3]),
+  redis.call('XLEN', key('record')), first and (now - number(string.match(first[1], '^%d+'))) or 0,
+  redis.call('PTTL', key('outlook')) }
 local workers = redis.call('ZRANGE', key('workers'), 0, -1, 'WITHSCORES')
 for i = 1, #workers, 2 do
   local status = redis.call('GET', key('worker:', workers[i]))
