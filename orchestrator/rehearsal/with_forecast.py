@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from benchmarks.autoscale.fleet import Sample
-from benchmarks.autoscale.ours import Ours
 from orchestrator.history.curve import Curve
 from orchestrator.history.minutes import MINUTE_S, Reading, Tally, after
 from orchestrator.history.seasons import STEP_S, forecast, history_of
 from orchestrator.policies.demand import Signals
+from orchestrator.rehearsal.fleet import Sample
+from orchestrator.rehearsal.scaler import Ours
 
 EVERY_S = 300.0
 """As often as production makes a forecast anew."""

@@ -1,12 +1,12 @@
-"""Opsite's own policies as scalers: the very `decide` and `remember` that the orchestrator calls, in virtual time."""
+"""Opsite's own policies as the simulated fleet's scalers: the very `decide` and `remember` that the orchestrator calls, in virtual time."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from benchmarks.autoscale.fleet import Sample
 from orchestrator.policies.decide import decide, remember
 from orchestrator.policies.demand import Decision, Demand, History, Policy, Signals
+from orchestrator.rehearsal.fleet import Sample
 
 
 @dataclass

@@ -14,9 +14,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
-from benchmarks.autoscale.engine import Engine, Turn
-from benchmarks.autoscale.loads import Load, Request
-from gpu_worker.engines.simulated import SimulatedArgs
+from orchestrator.rehearsal.engine import Engine, Turn
+from orchestrator.rehearsal.load import Load, Request
+from orchestrator.rehearsal.speed import Speed
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Scene:
     drain_s: float = 0.5
     max_workers: int = 32
     tick_s: float = 1.0
-    speed: SimulatedArgs = field(default_factory=SimulatedArgs)
+    speed: Speed = field(default_factory=Speed)
     standby: int = 0
     warm_start_s: float = 5.0
     failures_per_hour: float = 0.0
