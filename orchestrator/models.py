@@ -11,6 +11,7 @@ from django.db import models
 from django.db.models import F, Func, Q
 from django.db.models.lookups import Exact
 
+import orchestrator.manual_rows
 import orchestrator.stock_models
 import orchestrator.work_rows  # noqa: F401 - the same
 from orchestrator.demand_rows import LEAST_HISTORY_DAYS  # Django learns of those rows by it

@@ -1,4 +1,4 @@
-"""Opsite's own policies as the simulated fleet's scalers: the very `decide` and `remember` that the orchestrator calls, in virtual time."""
+"""Our policies as the simulated fleet's scalers: the very `decide` and `remember` that the orchestrator calls, in virtual time."""
 
 from __future__ import annotations
 
