@@ -1,8 +1,8 @@
 """A size that somebody set by hand: it stands over the policy until its time is over. Pure.
 
 It stands over the policy's bounds and budget, too: who sets it has been told. It does not stand over what cannot be seen (the
-fleet is left as it is then), nor over placement, which gives what the host has. What the policy wants is reckoned all the while and remembered,
-so it goes on at the end as if it had decided all along.
+fleet is left as it is then), nor over placement, which gives what the host has. What the policy wants is reckoned all the while
+and remembered, so it goes on at the end as if it had decided all along.
 """
 
 from __future__ import annotations
