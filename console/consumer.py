@@ -13,7 +13,8 @@ from typing import Any
 from channels.db import database_sync_to_async
 from channels.generic.websocket import AsyncJsonWebsocketConsumer
 
-from console.topics import TOPICS, NotFound, Topic
+from console.frame import NotFound
+from console.topics import TOPICS, Topic
 from staff.access import Access, access_of
 
 logger = logging.getLogger(__name__)

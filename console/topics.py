@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from console.overview import state as overview
+from console.pools import state as pool
 from staff.access import Access
 
 Reader = Callable[[Access, str], dict[str, Any]]
@@ -16,7 +17,8 @@ Reader = Callable[[Access, str], dict[str, Any]]
 class Topic:
     """`read(access, of)` gives one snapshot as plain values, ready for JSON; `of` names the object, empty where there is one only.
 
-    It runs in a thread with Django's connection, and raises `NotFound` where there is no such object, or not for this access.
+    It runs in a thread with Django's connection, and raises `NotFound` (of `console.frame`) where there is no such object, or
+    not for this access.
     """
 
     read: Reader
@@ -24,10 +26,7 @@ class Topic:
     for_tenant_administrators: bool = False
 
 
-class NotFound(LookupError):
-    """There is no such object, or it is not this viewer's to see."""
-
-
 TOPICS: dict[str, Topic] = {
     "overview": Topic(overview.read),
+    "pool": Topic(pool.read),
 }

@@ -7,13 +7,13 @@ with, and each turn has a slot for as long as turns were measured to. Both polic
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from orchestrator.history.minutes import MINUTE_S, Minute
 from orchestrator.policies.budget import day_of
 from orchestrator.policies.demand import Policy
-from orchestrator.rehearsal.fleet import Moment, Outcome, Pool, Sample, Scene
+from orchestrator.rehearsal.fleet import Outcome, Pool, Sample, Scene
 from orchestrator.rehearsal.load import Load, load_of
 from orchestrator.rehearsal.scaler import Ours
 from orchestrator.rehearsal.speed import speed_of
@@ -170,8 +170,8 @@ def _told(trial: Trial, outcome: Outcome) -> Tried:
     return Tried(
         figures=figures,
         at=[trial.begins_at + part[0].at for part in parts],
-        waiting=[_most(part, "waiting") for part in parts],
-        ready=[_most(part, "ready") for part in parts],
+        waiting=[max(moment.waiting for moment in part) for part in parts],
+        ready=[max(moment.ready for moment in part) for part in parts],
     )
 
 
@@ -187,7 +187,3 @@ def span_of(minutes: Sequence[Minute]) -> tuple[float, float]:
 
 def _finite(wait_s: float) -> float | None:
     return None if wait_s == math.inf else wait_s
-
-
-def _most(part: Iterable[Moment], name: str) -> int:
-    return max(getattr(moment, name) for moment in part)
