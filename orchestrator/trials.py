@@ -62,7 +62,7 @@ def material_of(pool: Pool, *, now: float, hold_s: float | None, foresees: bool)
         hold_s: How long turns hold a slot, as the queue measured it: for pools none of whose decisions tells what a turn costs.
         foresees: Whether one of the policies goes by forecasts.
     """
-    rows = DemandMinute.objects.filter(pool=pool, minute__gte=records.moment(now - DAY_S)).order_by("minute")
+    rows = DemandMinute.objects.filter(pool=pool, minute__gte=records.moment(now - DAY_S - MINUTE_S)).order_by("minute")
     recorded = [minute_of(row) for row in rows]
     turns = sum(minute.arrived for minute in recorded)
     if turns < LEAST_TURNS:

@@ -13,7 +13,7 @@
   let sought = Boolean(open); // the address names it: it is brought into sight once
   let recorded = null;
   let live = []; // moments since the last recorded column
-  let known = null; // the last decision that the topic told of
+  let known; // the last decision that the topic told of; null: there is none
   let readAt = 0;
   let asked = 0;
 
@@ -156,7 +156,7 @@
   hear((state) => {
     live.push({ at: state.at, waiting: state.waiting === undefined ? null : state.waiting, came: null, desired: state.desired, ready: state.ready });
     if (until) return;
-    const isNew = known !== null && state.decision !== known;
+    const isNew = known !== undefined && state.decision !== known;
     known = state.decision;
     if (isNew || state.at - readAt >= AGAIN_S) read();
     else redraw();
