@@ -14,6 +14,11 @@ from django.template.response import TemplateResponse
 
 from staff.access import Access, access_of
 
+
+class NotFound(LookupError):
+    """There is no such object, or it is not this viewer's to see."""
+
+
 View = Callable[..., HttpResponseBase]
 
 

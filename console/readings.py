@@ -15,7 +15,8 @@ from weakref import WeakKeyDictionary
 
 from channels.db import DatabaseSyncToAsync
 
-from console.topics import NotFound, Topic
+from console.frame import NotFound
+from console.topics import Topic
 from staff.access import Access, Role
 
 logger = logging.getLogger(__name__)

@@ -8,6 +8,7 @@ from typing import Any
 
 from console.overview import hour as overview_hour
 from console.overview import state as overview
+from console.pools import state as pool
 from staff.access import Access
 
 Reader = Callable[[Access, str], dict[str, Any]]
@@ -17,7 +18,8 @@ Reader = Callable[[Access, str], dict[str, Any]]
 class Topic:
     """`read(access, of)` gives one snapshot as plain values, ready for JSON; `of` names the object, empty where there is one only.
 
-    It runs in a thread with Django's connection, and raises `NotFound` where there is no such object, or not for this access.
+    It runs in a thread with Django's connection, and raises `NotFound` (of `console.frame`) where there
+    is no such object, or not for this access.
 
     One snapshot serves all who follow the same `of` and see the same tenants (`console.readings`), so what it says may depend on
     `access.tenant_id`, not on the role: of those who see all tenants `read` is given a viewer's access. It is read while somebody
@@ -29,11 +31,8 @@ class Topic:
     for_tenant_administrators: bool = False
 
 
-class NotFound(LookupError):
-    """There is no such object, or it is not this viewer's to see."""
-
-
 TOPICS: dict[str, Topic] = {
     "overview": Topic(overview.read),
     "overview_hour": Topic(overview_hour.read, every_s=overview_hour.EVERY_S),
+    "pool": Topic(pool.read),
 }

@@ -56,7 +56,7 @@ class PoolAdmin(ConsoleAdmin):
     autocomplete_fields = ("tenant",)
     inlines: ClassVar = [PolicyInline]
     actions: ClassVar = ["pause", "resume", "go_on", "go_back", "try_again"]
-    readonly_fields = ("stock", "start", "demand", "id", "created_at")
+    readonly_fields = ("stock", "start", "demand", "generation", "id", "created_at")
     fieldsets = (
         (None, {"fields": ("slug", "name", "tenant", "priority", "is_paused")}),
         (

@@ -28,7 +28,7 @@ from orchestrator.policies.decide import least, remember
 from orchestrator.policies.demand import Decision, Demand, History, Signals
 from orchestrator.progress import Progress
 from orchestrator.prospect import prospect_of
-from orchestrator.refusals import Kind, of_starts, of_work
+from orchestrator.refusals import Kind, of_override, of_starts, of_work
 from orchestrator.replay import Inputs, decided
 from orchestrator.runtimes import RuntimeUnavailable
 from orchestrator.signals.rates import RateMeter
@@ -102,6 +102,8 @@ class PoolControl:
         draft = self._plan(decision, observed, look)
         recipe = self.progress.recipe_of(draft)
         floor = None if blind else least(inputs.policy, now=look.now)
+        if floor is not None and inputs.override is not None:
+            floor = min(floor, inputs.override.workers)
         spares = sparing(self.watch.backoff(str(recipe.pk)), now=look.now)
         got = yield Draft(pool, recipe, observed, draft, floor, spares, keeps(self.refused_since, now=look.now))
         self.refused_since = (self.refused_since or look.now) if got.refused else None
@@ -155,6 +157,7 @@ class PoolControl:
             history=self.history,
             now=look.now,
             hindrances=hindrances,
+            override=records.override_of(pool, now=look.now),
         )
 
     def _without_wave(self, signals: Signals, observed: list[Observed]) -> Signals:
@@ -218,6 +221,8 @@ class PoolControl:
             return found | {"blind": decision.reason}
         backoffs = [self.watch.backoff(revision) for revision in {course.current, course.wanted}]
         of_decision = of_work(inputs.policy, inputs.signals, decision, inputs.now)
+        if inputs.override is not None:
+            of_decision = of_override(inputs.override, of_decision)
         return found | of_decision | of_starts(todo, backoffs, self.journal.refused)
 
     def _foretell(
@@ -241,6 +246,7 @@ class PoolControl:
             now=look.now,
             capacity=self.host.capacity(),
             policy=inputs.policy,
+            override=inputs.override,
             is_spent=is_spent(inputs.policy, inputs.signals),
             hindered=hindered,
         )

@@ -32,14 +32,21 @@ class Meter:
         spent = {pool: self._ended.get(pool, 0.0) for pool in bounded}
         for row in rows:
             if row.pk in live:
-                spent[row.pool_id] += hours([_span(row)], now)
+                spent[row.pool_id] += hours([span(row)], now)
         return spent
 
     def _add(self, rows: Iterable[Worker], now: float) -> None:
         for row in rows:
-            self._ended[row.pool_id] = self._ended.get(row.pool_id, 0.0) + hours([_span(row)], now)
+            self._ended[row.pool_id] = self._ended.get(row.pool_id, 0.0) + hours([span(row)], now)
 
 
-def _span(row: Worker) -> Span:
+def of_today(pool: Pool, live: Iterable[Worker], *, now: float) -> float:
+    """GPU-hours of this day (UTC) of one pool, for whoever looks: one query. `live`: its workers that have not ended."""
+    rows = [*records.ended_since([pool.pk], day_of(now)), *live]
+    return hours([span(row) for row in rows], now)
+
+
+def span(row: Worker) -> Span:
+    """A worker's life as it is counted."""
     ended_at = row.stopped_at.timestamp() if row.stopped_at else None
     return Span(row.started_at.timestamp(), ended_at, len(row.gpus) * row.gpu_share if row.gpus else 1.0)

@@ -11,6 +11,7 @@ from django.db import models
 from django.db.models import F, Func, Q
 from django.db.models.lookups import Exact
 
+import orchestrator.manual_rows
 import orchestrator.stock_models
 import orchestrator.turn_rows
 import orchestrator.work_rows  # noqa: F401 - the same

@@ -55,6 +55,10 @@ class Recipe(models.Model):
         validators=[valid_mounts],
         help_text="Host folders that a container sees, read-only, at the same path.",
     )
+    generation = models.PositiveIntegerField(
+        default=0,
+        help_text="Raised to replace all workers by new ones that are made from the same.",
+    )
 
     class Meta:
         abstract = True

@@ -9,9 +9,11 @@ from typing import Any
 from uuid import UUID
 
 from orchestrator.backoff import Backoff, Ending, replayed
+from orchestrator.manual_rows import ManualSize
 from orchestrator.models import Pool, PoolRevision, Rollout, ScalingDecision, ScalingPolicy, Worker
 from orchestrator.placement.packing import WHOLE, Taken
 from orchestrator.policies.demand import Decision, Policy
+from orchestrator.policies.override import Override, is_over
 from orchestrator.policies.schedule import parse
 from orchestrator.signals.starts import REMEMBERED, Life, StartTimes, remembered
 from tenants.models import ApiKey, Tenant
@@ -31,8 +33,8 @@ def moment(at: float) -> datetime:
 
 
 def pools() -> list[Pool]:
-    """All pools with their policies and roll-outs."""
-    return list(Pool.objects.select_related("policy", "rollout__current", "rollout__target"))
+    """All pools with their policies, sizes set by hand, and roll-outs."""
+    return list(Pool.objects.select_related("policy", "manual_size", "rollout__current", "rollout__target"))
 
 
 def runtimes_of(pools: Iterable[Pool]) -> set[str]:
@@ -66,8 +68,11 @@ def running_limits() -> dict[str, int]:
 def policy_of(pool: Pool) -> Policy:
     """The stored policy as a value; a pool without one gets the defaults."""
     row: ScalingPolicy | None = getattr(pool, "policy", None)
-    if row is None:
-        return Policy()
+    return Policy() if row is None else policy_value(row)
+
+
+def policy_value(row: ScalingPolicy) -> Policy:
+    """A policy's row, stored or not yet, as a value. Raises `BadSchedule`."""
     return Policy(
         kind=row.kind,
         min_workers=row.min_workers,
@@ -83,6 +88,15 @@ def policy_of(pool: Pool) -> Policy:
         standby_workers=row.standby_workers,
         gpu_hours_per_day=row.gpu_hours_per_day,
     )
+
+
+def override_of(pool: Pool, *, now: float) -> Override | None:
+    """A size that is set by hand, while its time is not over."""
+    row: ManualSize | None = getattr(pool, "manual_size", None)
+    if row is None:
+        return None
+    found = Override(row.workers, row.set_by, None if row.until is None else row.until.timestamp())
+    return None if is_over(found, now) else found
 
 
 def hours_per_day(pool: Pool) -> float:

@@ -13,10 +13,11 @@ from orchestrator.backoff import Backoff
 from orchestrator.plan import Plan, held_back
 from orchestrator.policies import budget
 from orchestrator.policies.demand import Decision, Policy, Signals, counted
+from orchestrator.policies.override import Override
 from orchestrator.rollout import Course
 
 Kind = Literal[
-    "paused", "runtime", "blind", "maximum", "budget", "budget_near", "starts_fail", "room",
+    "paused", "manual", "runtime", "blind", "maximum", "budget", "budget_near", "starts_fail", "room",
     "sparing", "stock", "preempted", "rolling", "canary", "failed", "reverted",
 ]  # fmt: skip
 
@@ -24,13 +25,14 @@ OF_ROLLOUT: frozenset[Kind] = frozenset({"rolling", "canary", "failed", "reverte
 """The states of a roll-out but the one in which nothing is to be told: there is one of them at most."""
 QUIET_S = 10.0
 COME_AND_GO: frozenset[Kind] = frozenset({"maximum", "room", "sparing", "preempted"})
-RESAID: frozenset[Kind] = OF_ROLLOUT | {"starts_fail", "runtime", "sparing"}
+RESAID: frozenset[Kind] = OF_ROLLOUT | {"starts_fail", "runtime", "sparing", "manual"}
 """Said again when they change: each failure is news."""
 EACH_TIME: frozenset[Kind] = frozenset({"preempted"})
 """Events: other workers are meant each time, though the sentence may be the same."""
 
 OVER: Mapping[Kind, str] = {
     "paused": "The pool is no longer paused.",
+    "manual": "The size is no longer set by hand: the policy decides.",
     "runtime": "The runtime answers again.",
     "blind": "The queue's figures are there again.",
     "maximum": "The maximum no longer holds it back.",
@@ -133,6 +135,11 @@ def of_work(policy: Policy, signals: Signals, decision: Decision, now: float) ->
     elif budget.is_near(policy, signals):
         found["budget_near"] = f"{signals.spent_h:.1f} {hours} are spent; then the minimum is kept."
     return found
+
+
+def of_override(override: Override, found: Mapping[Kind, str]) -> dict[Kind, str]:
+    """A size that is set by hand, in place of the bounds that it stands over. `found`: what would bound the policy."""
+    return {kind: said for kind, said in found.items() if kind not in ("maximum", "budget")} | {"manual": str(override)}
 
 
 def of_starts(todo: Plan, backoffs: Iterable[Backoff], known: Mapping[Kind, Refusal]) -> dict[Kind, str]:

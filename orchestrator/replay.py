@@ -16,6 +16,7 @@ import msgspec
 
 from orchestrator.policies.decide import EDITION, UnknownPolicy, decide, hindered
 from orchestrator.policies.demand import Decision, History, Policy, Signals, counted, seconds
+from orchestrator.policies.override import Override, overridden
 
 FORM = 2
 """Of the JSON. What was stored before there were forms lacks some of what `decide` saw."""
@@ -27,20 +28,25 @@ class NotStored(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Inputs:
-    """All that one decision was made from. With `hindrances` the fleet was not to be touched, and no policy was asked."""
+    """All that one decision was made from. With `hindrances` the fleet was not to be touched, and no policy was asked.
+
+    `override`: a size that somebody had set by hand.
+    """
 
     policy: Policy
     signals: Signals
     history: History
     now: float
     hindrances: tuple[str, ...] = ()
+    override: Override | None = None
 
 
 def decided(inputs: Inputs) -> Decision:
     """The decision."""
     if inputs.hindrances:
         return hindered(inputs.signals, inputs.hindrances)
-    return decide(inputs.policy, inputs.signals, inputs.history, inputs.now)
+    decision = decide(inputs.policy, inputs.signals, inputs.history, inputs.now)
+    return overridden(inputs.override, decision, inputs.now)
 
 
 def to_json(inputs: Inputs) -> dict[str, Any]:

@@ -34,7 +34,7 @@ def rollout_of(pool: Pool, *, now: datetime) -> Rollout:
 
 
 @transaction.atomic
-def note_edit(pool_id: UUID, *, now: datetime, by: str = "") -> Rollout:
+def note_edit(pool_id: UUID, *, now: datetime, by: str = "", reason: str = "The pool was edited.") -> Rollout:
     """Bring the roll-out to what the pool's row says now; an equal revision is used again, no edit changes nothing."""
     pool = Pool.objects.select_for_update().get(pk=pool_id)
     revision = _revision_of(pool, by=by)
@@ -53,7 +53,7 @@ def note_edit(pool_id: UUID, *, now: datetime, by: str = "") -> Rollout:
         _begin(rollout, Rollout.State.STEADY, now, reason="No earlier revision ever was ready.")
     else:
         rollout.target = revision
-        _begin(rollout, Rollout.State.ROLLING, now, reason="The pool was edited.")
+        _begin(rollout, Rollout.State.ROLLING, now, reason=reason)
     return rollout
 
 

@@ -107,6 +107,8 @@ def model_folder(model: str, base_folder: Path) -> Path | None:
 def fingerprint(recipe: Recipe) -> str:
     """Changes when workers would be started differently: then past failures say nothing."""
     parts: dict[str, Any] = {name: getattr(recipe, name) for name in RECIPE}
+    if not recipe.generation:
+        del parts["generation"]  # what was made before there were generations keeps its name
     return json.dumps(parts, sort_keys=True, default=str)
 
 

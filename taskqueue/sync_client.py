@@ -29,7 +29,8 @@ from taskqueue.messages import (
     TaskError,
     WorkerStatus,
 )
-from taskqueue.outlook import OUTLOOK_S, Outlook, Place
+from taskqueue.outlook import OUTLOOK_S, Outlook, Pace, Place
+from taskqueue.standing import Line, Standing
 
 T = TypeVar("T")
 
@@ -174,3 +175,39 @@ def foretell(redis: Redis, outlooks: Mapping[str, Outlook], *, hold_s: float = O
         for pool, outlook in outlooks.items():
             pipeline.set(keys.outlook(pool), msgspec.json.encode(outlook), px=round(hold_s * 1000))
         pipeline.execute()
+
+
+IN_LINE, LATELY = 200, 100
+"""Tenants whose lines are looked at: those that are served next, and those of which most came in lately."""
+
+
+def standing(redis: Redis, pool: str, *, most: int) -> Standing:
+    """How the pool's line stands, with the `most` tenants of the longest lines among those that are looked at: two round trips."""
+    prefix = keys.prefix(pool)
+    with translated():
+        first = redis.pipeline(transaction=False)
+        first.zrange(f"{prefix}active", 0, IN_LINE - 1)
+        first.hgetall(f"{prefix}flow")
+        first.hmget(f"{prefix}pace", "turns", "mean", "variance")
+        first.get(keys.outlook(pool))
+        active, flow, pace, foretold = first.execute()
+        flow.pop(b"", None)  # of all
+        lately = sorted(flow, key=lambda tenant: -float(flow[tenant].split()[0]))[:LATELY]
+        tenants = list(dict.fromkeys(one.decode() for one in (*active, *lately)))
+        second = redis.pipeline(transaction=False)
+        for tenant in tenants:
+            second.zcard(f"{prefix}wait:{tenant}")
+            second.zcard(f"{prefix}apart:{tenant}")
+            second.scard(f"{prefix}running:{tenant}")
+        counts = second.execute()
+    lines = [
+        Line(tenant, waiting + apart, running)
+        for tenant, waiting, apart, running in zip(tenants, counts[::3], counts[1::3], counts[2::3], strict=True)
+        if waiting + apart + running
+    ]
+    turns, mean, variance = (float(one or 0) for one in pace)
+    return Standing(
+        lines=tuple(sorted(lines, key=lambda one: (-one.waiting, -one.running, one.tenant))[:most]),
+        pace=Pace(int(turns), mean, variance),
+        outlook=None if foretold is None else msgspec.json.decode(foretold, type=Outlook),
+    )

@@ -23,10 +23,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from benchmarks.autoscale.comparison import Case, Comparison, compared
-from benchmarks.autoscale.fleet import Scene
 from benchmarks.autoscale.loads import GENERATED, VARIATIONS
 from benchmarks.autoscale.report import summary, table
 from orchestrator.policies.decide import POLICIES
+from orchestrator.rehearsal.fleet import Scene
 
 TUNING = "tuning"
 HELD_OUT = 32
@@ -72,7 +72,8 @@ def main(arguments: list[str]) -> int:
 
 def _replayed(cases: list[Case], options: argparse.Namespace) -> list[Case]:
     """One case to a scene: the pool's recorded demand instead of the loads, with its slots and, beside ours, its own policy."""
-    from benchmarks.autoscale.recorded import NothingRecorded, load_of, recorded, write_trace
+    from benchmarks.autoscale.recorded import NothingRecorded, recorded, write_trace
+    from orchestrator.rehearsal.load import load_of
 
     try:
         found = recorded(options.from_history, hours=options.hours)

@@ -30,10 +30,10 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from benchmarks.autoscale.fleet import Sample, Scene
 from benchmarks.autoscale.foresight import TAIL_S, Known, best
-from benchmarks.autoscale.loads import Load
 from benchmarks.autoscale.score import Score, judged
+from orchestrator.rehearsal.fleet import Sample, Scene
+from orchestrator.rehearsal.load import Load
 
 PRICES = (0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0)
 """Of a late request, in worker-s. The dual is concave in it: the best is found around the best of these."""

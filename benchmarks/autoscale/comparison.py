@@ -6,13 +6,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
 
-from benchmarks.autoscale.fleet import Scaler, Scene
 from benchmarks.autoscale.foreseen import Foreseen, foreseen
 from benchmarks.autoscale.loads import named
-from benchmarks.autoscale.ours import Ours
 from benchmarks.autoscale.rivals import contestants
 from benchmarks.autoscale.score import Score, judged
 from orchestrator.policies.demand import Policy
+from orchestrator.rehearsal.fleet import Scaler, Scene
+from orchestrator.rehearsal.scaler import Ours
 
 OURS = "Opsite"
 
@@ -92,7 +92,7 @@ def scaler_of(case: Case, policy: Policy, label: str = "") -> Scaler:
     """A policy of ours, with the past that it may know."""
     if policy.kind != "forecast":
         return Ours(policy, label)
-    from benchmarks.autoscale.with_forecast import WithForecast  # which loads numpy
+    from orchestrator.rehearsal.with_forecast import WithForecast  # which loads numpy
 
     return WithForecast(policy, label, past=case.past, begins_at=case.begins_at)
 

@@ -12,7 +12,8 @@ from bisect import bisect
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
-from benchmarks.autoscale.loads import AZURE, Load, Request, read_trace
+from benchmarks.autoscale.loads import AZURE, read_trace
+from orchestrator.rehearsal.load import Load, Request
 
 Rate = Callable[[float], float]
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from benchmarks.autoscale.clairvoyant import bound_hours, planned
-from benchmarks.autoscale.fleet import Scene
-from benchmarks.autoscale.loads import Load
-from benchmarks.autoscale.ours import Ours
 from benchmarks.autoscale.score import Score, judged
 from orchestrator.policies.demand import Policy
+from orchestrator.rehearsal.fleet import Scene
+from orchestrator.rehearsal.load import Load
+from orchestrator.rehearsal.scaler import Ours
 
 WAIT_BOUNDS_S = (0.5, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0, 15.0, 20.0, 30.0)
 """Of our policy, tried in turn; whatever it is told, it is judged by the case's own."""

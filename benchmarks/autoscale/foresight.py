@@ -19,9 +19,9 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.autoscale.fleet import Scene, cost_s
-from benchmarks.autoscale.loads import Load
 from benchmarks.autoscale.score import WARM_UP
+from orchestrator.rehearsal.fleet import Scene, cost_s
+from orchestrator.rehearsal.load import Load
 
 UNIT_S = 0.5
 SLOT_MEMORY_S = 120.0

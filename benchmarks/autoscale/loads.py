@@ -5,11 +5,13 @@ from __future__ import annotations
 import csv
 import math
 import random
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from datetime import datetime
 from functools import cache
 from pathlib import Path
+
+from orchestrator.rehearsal.load import Load, Request
 
 COLUMNS = ("TIMESTAMP", "ContextTokens", "GeneratedTokens")
 AZURE = Path(__file__).resolve().parent.parent / "traces" / "azure_llm_code_2023.csv"
@@ -18,25 +20,6 @@ MICROSECONDS = 6
 
 class BadTrace(Exception):
     """A trace that cannot be read: the message names the file, the line, and what is expected there."""
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """One call of a model: when it comes (s from the load's begin), and its tokens."""
-
-    at: float
-    prompt_tokens: int
-    output_tokens: int
-    tenant: str = "one"
-
-
-@dataclass(frozen=True)
-class Load:
-    """Requests with a name. `ends_at`: how long demand is offered, in s."""
-
-    name: str
-    requests: Sequence[Request]
-    ends_at: float
 
 
 def read_trace(path: Path) -> Load:

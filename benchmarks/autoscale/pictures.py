@@ -13,10 +13,10 @@ from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 
 from benchmarks.autoscale.comparison import Case, Comparison
-from benchmarks.autoscale.fleet import Outcome
 from benchmarks.autoscale.loads import named
-from benchmarks.autoscale.ours import Ours
 from benchmarks.autoscale.score import frontier, judged
+from orchestrator.rehearsal.fleet import Outcome
+from orchestrator.rehearsal.scaler import Ours
 
 INK = "#1f2933"
 OURS = "#c2410c"

@@ -1,6 +1,5 @@
 """A pool's recorded demand as a trace: what came in of it minute by minute, from Postgres, in the columns of any trace.
 
-Within its minute each turn comes at a moment drawn by chance, by a seed: a Poisson process of which it is known how many came.
 The tokens are the minute's mean, in prompt and answer by a share that is given, since the queue's estimate knows only their sum. A
 minute that nobody saw is silent here, and is told of.
 """
@@ -9,16 +8,16 @@ from __future__ import annotations
 
 import csv
 import os
-import random
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from benchmarks.autoscale.loads import COLUMNS, Load, Request
+from benchmarks.autoscale.loads import COLUMNS
 from orchestrator.history.minutes import MINUTE_S, Minute
 from orchestrator.history.seasons import STEP_S
 from orchestrator.policies.demand import Policy
+from orchestrator.rehearsal.load import Load
 
 
 class NothingRecorded(Exception):
@@ -76,24 +75,6 @@ def recorded(pool: str, *, hours: float) -> Recorded:
     )
     connections.close_all()
     return found
-
-
-def load_of(name: str, minutes: Iterable[Minute], *, seed: int, answer_share: float) -> tuple[Load, float]:
-    """The requests, and when the first comes in Unix time (0 if none does)."""
-    dice = random.Random(seed)
-    moments: list[tuple[float, int]] = []
-    ends_at = 0.0
-    for minute in minutes:
-        mean = round(minute.tokens / minute.arrived) if minute.arrived else 0
-        moments += [(minute.begins_at + dice.random() * MINUTE_S, mean) for _ in range(minute.arrived)]
-        ends_at = float(minute.begins_at + MINUTE_S)
-    moments.sort()
-    begin = moments[0][0] if moments else 0.0
-    requests = [
-        Request(at - begin, max(1, round(mean * (1 - answer_share))), max(1, round(mean * answer_share)))
-        for at, mean in moments
-    ]
-    return Load(name, requests, ends_at - begin), begin
 
 
 def write_trace(load: Load, *, begins_at: float, path: Path) -> None:

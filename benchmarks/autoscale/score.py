@@ -6,8 +6,8 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from benchmarks.autoscale.fleet import Outcome, Pool, Scaler, Scene
-from benchmarks.autoscale.loads import Load
+from orchestrator.rehearsal.fleet import Outcome, Pool, Scaler, Scene
+from orchestrator.rehearsal.load import Load
 
 WARM_UP = 2
 """So many cold starts at a load's begin do not count: no policy could have served them."""

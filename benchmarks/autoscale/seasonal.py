@@ -18,13 +18,14 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from functools import cache
 
-from benchmarks.autoscale.fleet import Scene
-from benchmarks.autoscale.loads import Load, poisson
-from benchmarks.autoscale.ours import Ours
+from benchmarks.autoscale.loads import poisson
 from benchmarks.autoscale.score import Score, judged
-from benchmarks.autoscale.with_forecast import WithForecast
 from orchestrator.history.seasons import STEP_S
 from orchestrator.policies.demand import Policy
+from orchestrator.rehearsal.fleet import Scene
+from orchestrator.rehearsal.load import Load
+from orchestrator.rehearsal.scaler import Ours
+from orchestrator.rehearsal.with_forecast import WithForecast
 
 DAY_S, HOUR_S = 86_400.0, 3600.0
 PAST_DAYS = 14

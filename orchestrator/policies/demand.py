@@ -11,7 +11,7 @@ from typing import Literal
 from orchestrator.policies.arrivals import Arrivals
 from orchestrator.policies.schedule import Floor
 
-Code = Literal["blind", "hold", "up", "from_zero", "down", "to_zero", "bounds", "budget"]
+Code = Literal["blind", "hold", "up", "from_zero", "down", "to_zero", "bounds", "budget", "manual"]
 
 
 @dataclass(frozen=True, slots=True)

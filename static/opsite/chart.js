@@ -3,6 +3,7 @@
 //   const chart = opsite.chart(host, { label: "Queue depth", unit: "tasks", series: [{ name: "waiting" }, { name: "ready", stepped: true }] });
 //   chart.set([[seconds…], [values…], …]);      // Unix seconds, then one list per series; null is a gap, never zero
 //
+// A series with `right` goes by an axis of its own, on the right; it may have a `unit` of its own.
 // Colours are the custom properties --chart-1 … --chart-6 of console.css, which hold in light and dark.
 // `label` is what a screen reader says of it; the page gives the same figures in words or a table.
 "use strict";
@@ -20,18 +21,25 @@
       dash: one.dash,
       paths: one.stepped ? uPlot.paths.stepped({ align: 1 }) : undefined,
       points: { show: false },
-      value: (_, value) => (value === null || value === undefined ? "–" : value.toLocaleString() + (asked.unit ? " " + asked.unit : "")),
+      scale: one.right ? "right" : "y",
+      value: (_, value) => {
+        const unit = one.unit || asked.unit;
+        return value === null || value === undefined ? "–" : value.toLocaleString() + (unit ? " " + unit : "");
+      },
     }));
     const axis = { stroke: ink, grid: { stroke: () => ink() + "22", width: 1 }, ticks: { show: false }, font: "12px sans-serif" };
+    const range = (_, low, high) => [Math.min(0, low || 0), Math.max(asked.least || 1, high || 0) * 1.05];
+    const right = asked.series.some((one) => one.right);
+    const axes = [axis, { ...axis, size: 56 }, ...(right ? [{ ...axis, scale: "right", side: 1, size: 40, grid: { show: false }, incrs: [1, 2, 5, 10, 20, 50, 100, 200, 500] }] : [])];
     const bare = asked.sparkline
       ? { axes: [{ show: false }, { show: false }], legend: { show: false }, cursor: { show: false } }
-      : { axes: [axis, { ...axis, size: 56 }], cursor: asked.cursor || {} };
+      : { axes, cursor: asked.cursor || {} };
     return new uPlot(
       {
         width: host.clientWidth || 300,
         height: asked.height || 200,
         series: [{}, ...series],
-        scales: { y: { range: (_, low, high) => [Math.min(0, low || 0), Math.max(asked.least || 1, high || 0) * 1.05] } },
+        scales: { y: { range }, ...(right ? { right: { range } } : {}) },
         hooks: asked.hooks || {},
         plugins: asked.plugins || [],
         ...bare,

@@ -9,14 +9,15 @@ import pytest
 from benchmarks.autoscale.clairvoyant import bound_hours, planned
 from benchmarks.autoscale.comparison import Case, Comparison
 from benchmarks.autoscale.drawn import drawn
-from benchmarks.autoscale.fleet import Outcome, Sample, Scene, cost_s
 from benchmarks.autoscale.foreseen import Foreseen
-from benchmarks.autoscale.loads import Load, Request, named, poisson
-from benchmarks.autoscale.ours import Ours
+from benchmarks.autoscale.loads import named, poisson
 from benchmarks.autoscale.report import summary, table
 from benchmarks.autoscale.rivals import Fixed
 from benchmarks.autoscale.rivals.keda import Keda
 from benchmarks.autoscale.score import Score, frontier, judged
+from orchestrator.rehearsal.fleet import Outcome, Sample, Scene, cost_s
+from orchestrator.rehearsal.load import Load, Request
+from orchestrator.rehearsal.scaler import Ours
 
 SCENE = Scene(cold_start_s=20.0, max_workers=8)
 BURST = poisson("burst", lambda at: 12.0 if 200 <= at < 320 else 1.0, peak=12.0, ends_at=600.0)

@@ -8,18 +8,19 @@ from pathlib import Path
 import pytest
 
 from benchmarks.autoscale.__main__ import main
-from benchmarks.autoscale.fleet import Scene
-from benchmarks.autoscale.loads import Load, poisson, read_trace
-from benchmarks.autoscale.ours import Ours
-from benchmarks.autoscale.recorded import NothingRecorded, load_of, recorded, write_trace
+from benchmarks.autoscale.loads import poisson, read_trace
+from benchmarks.autoscale.recorded import NothingRecorded, recorded, write_trace
 from benchmarks.autoscale.score import judged
-from benchmarks.autoscale.with_forecast import WithForecast
 from orchestrator.demand_rows import DemandMinute
 from orchestrator.history.book import insert
 from orchestrator.history.minutes import Minute
 from orchestrator.history.seasons import STEP_S
 from orchestrator.models import Pool, ScalingPolicy
 from orchestrator.policies.demand import Policy
+from orchestrator.rehearsal.fleet import Scene
+from orchestrator.rehearsal.load import Load, load_of
+from orchestrator.rehearsal.scaler import Ours
+from orchestrator.rehearsal.with_forecast import WithForecast
 
 BEGIN = 1_800_000_000 // 86_400 * 86_400
 DAY_S, HOUR_S = 86_400, 3600

@@ -10,8 +10,10 @@ from django.test import Client
 
 from staff.models import StaffRole
 from tenants.models import Tenant
+from tenants.services import create_tenant
 
 Enter = Callable[..., Client]
+As = Callable[[str], Client]
 
 
 @pytest.fixture
@@ -33,3 +35,19 @@ def enter(db: None) -> Enter:
 @pytest.fixture
 def operator(enter: Enter) -> Client:
     return enter("operator")
+
+
+@pytest.fixture
+def client_of(db: None) -> As:
+    """A client that is logged in with a role (`operator`, `viewer`, `tenant_administrator` of nobody else's tenant; empty: none)."""
+
+    def log_in(role: str) -> Client:
+        user = User.objects.create_user(f"a-{role or 'nobody'}", is_staff=True)
+        if role:
+            tenant = create_tenant(slug="theirs", name="Theirs") if role == "tenant_administrator" else None
+            StaffRole.objects.create(user=user, role=role, tenant=tenant)
+        client = Client()
+        client.force_login(user)
+        return client
+
+    return log_in

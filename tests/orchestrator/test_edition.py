@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.autoscale.fleet import Pool, Sample, Scene
 from benchmarks.autoscale.loads import named
-from benchmarks.autoscale.ours import Ours, signals_of
 from orchestrator.policies.decide import EDITION
 from orchestrator.policies.demand import Policy
 from orchestrator.policies.schedule import parse
+from orchestrator.rehearsal.fleet import Pool, Sample, Scene
+from orchestrator.rehearsal.scaler import Ours, signals_of
 from orchestrator.replay import Inputs, decided, differences, to_json
 
 KEPT = Path(__file__).with_name("decisions.jsonl")

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from benchmarks.autoscale.fleet import Sample, Scaler, Scene
 from benchmarks.autoscale.rivals.dynamo import Dynamo
 from benchmarks.autoscale.rivals.keda import Keda
 from benchmarks.autoscale.rivals.knative import Knative
 from benchmarks.autoscale.rivals.langgraph import LangGraph
 from benchmarks.autoscale.rivals.ray_serve import RayServe
 from benchmarks.autoscale.rivals.skyserve import SkyServe
+from orchestrator.rehearsal.fleet import Sample, Scaler, Scene
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 
-from benchmarks.autoscale.fleet import Sample
 from benchmarks.autoscale.rivals.windows import Window
+from orchestrator.rehearsal.fleet import Sample
 
 
 @dataclass

@@ -1,4 +1,4 @@
-"""One worker in virtual time: the speed model of the `simulated` engine, in stretches of equal steps instead of step by step.
+"""One worker in virtual time, at a speed (`orchestrator.rehearsal.speed`), in stretches of equal steps instead of step by step.
 
 A stretch is a run of steps during which nobody joins and nobody ends, so all of them take the same time. It is cut short at the
 next end of a step when a request joins.
@@ -9,8 +9,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 
-from benchmarks.autoscale.loads import Request
-from gpu_worker.engines.simulated import SimulatedArgs, step_s
+from orchestrator.rehearsal.load import Request
+from orchestrator.rehearsal.speed import Speed
 
 
 @dataclass(slots=True, eq=False)
@@ -29,7 +29,7 @@ class Turn:
 class Engine:
     """Slots, the turns in them, and the present stretch. Times in s; `next_at` is when it wants to be called again."""
 
-    speed: SimulatedArgs
+    speed: Speed
     slots: int
     running: list[Turn] = field(default_factory=list)
     joining: list[Turn] = field(default_factory=list)
@@ -99,5 +99,5 @@ class Engine:
         if not self.running:
             self._steps = 0
             return
-        self._step_s = step_s(self.speed, sequences=len(self.running), prefilled=prefilled)
+        self._step_s = self.speed.step_s(sequences=len(self.running), prefilled=prefilled)
         self._steps = 1 if joined else min(turn.request.output_tokens - turn.streamed for turn in self.running)

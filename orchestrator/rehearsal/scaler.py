@@ -1,22 +1,23 @@
-"""Opsite's own policies as scalers: the very `decide` and `remember` that the orchestrator calls, in virtual time."""
+"""Our policies as the simulated fleet's scalers: the very `decide` and `remember` that the orchestrator calls, in virtual time."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from benchmarks.autoscale.fleet import Sample
 from orchestrator.policies.decide import decide, remember
 from orchestrator.policies.demand import Decision, Demand, History, Policy, Signals
+from orchestrator.rehearsal.fleet import Sample
 
 
 @dataclass
 class Ours:
-    """A policy with its history, and the decisions that it took."""
+    """A policy with its history, and the decisions that it took. `begins_at`: when the load begins, in Unix time (s)."""
 
     policy: Policy
     label: str = ""
     history: History = field(default_factory=History)
     decision: Decision | None = None
+    begins_at: float = 0.0
 
     @property
     def name(self) -> str:
@@ -25,28 +26,28 @@ class Ours:
 
     def desired(self, sample: Sample) -> int:
         """One tick of the control loop."""
-        signals = self.signals(sample)
-        decision = decide(self.policy, signals, self.history, sample.at)
+        now, signals = self.begins_at + sample.at, self.signals(sample)
+        decision = decide(self.policy, signals, self.history, now)
         grew = decision.desired > signals.current
         self.history = remember(
-            self.history, policy=self.policy, signals=signals, decision=decision, grew=grew, now=sample.at
+            self.history, policy=self.policy, signals=signals, decision=decision, grew=grew, now=now
         )
         self.decision = decision
         return decision.desired
 
     def signals(self, sample: Sample) -> Signals:
         """What production would have measured by now."""
-        return signals_of(sample)
+        return signals_of(sample, begins_at=self.begins_at)
 
 
-def signals_of(sample: Sample) -> Signals:
+def signals_of(sample: Sample, *, begins_at: float = 0.0) -> Signals:
     """What production would have measured by now."""
     return Signals(
         slots=sample.slots,
         starting=sample.starting,
         ready=sample.ready,
         demand=Demand(
-            at=sample.at,
+            at=begins_at + sample.at,
             waiting=sample.waiting,
             running=sample.running,
             oldest_wait_s=sample.oldest_wait_s,
@@ -54,4 +55,5 @@ def signals_of(sample: Sample) -> Signals:
         ),
         turn_s=sample.turn_s,
         start_s=sample.start_s,
+        spent_h=sample.spent_h,
     )

@@ -14,9 +14,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
-from benchmarks.autoscale.engine import Engine, Turn
-from benchmarks.autoscale.loads import Load, Request
-from gpu_worker.engines.simulated import SimulatedArgs
+from orchestrator.rehearsal.engine import Engine, Turn
+from orchestrator.rehearsal.load import Load, Request
+from orchestrator.rehearsal.speed import Speed
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,8 @@ class Scene:
 
     `standby` workers are kept prepared beside the fleet: one that is taken starts in `warm_start_s`, and the next is
     prepared in a cold start. Each costs as a worker does, all the time. `failures_per_hour` is per worker that is
-    ready; `start_failure` is the share of starts that end in nothing when they should have been ready.
+    ready; `start_failure` is the share of starts that end in nothing when they should have been ready. What has not ended
+    `gives_up_after_s` past the load's end never does: there may be a policy that serves nobody.
     """
 
     slots: int = 16
@@ -33,7 +34,7 @@ class Scene:
     drain_s: float = 0.5
     max_workers: int = 32
     tick_s: float = 1.0
-    speed: SimulatedArgs = field(default_factory=SimulatedArgs)
+    speed: Speed = field(default_factory=Speed)
     standby: int = 0
     warm_start_s: float = 5.0
     failures_per_hour: float = 0.0
@@ -41,6 +42,7 @@ class Scene:
     lease_s: float = 5.0
     first_workers: int = 0
     ends_after_s: float = 0.0
+    gives_up_after_s: float = math.inf
     seed: int = 1
 
 
@@ -56,7 +58,8 @@ class Sample:
     """What a scaler may see at a tick, which is what the queue and the fleet tell. Counters grow from the load's begin.
 
     Measured, and None before: `turn_s`, the mean over the turns that ended of what a turn costs a full worker;
-    `start_s`, what a start would take now: a warm one where one is prepared, else a cold one.
+    `start_s`, what a start would take now: a warm one where one is prepared, else a cold one. `spent_h`: the day's GPU-hours, where
+    somebody counts them.
     """
 
     at: float
@@ -74,6 +77,7 @@ class Sample:
     busy_workers: int
     turn_s: float | None = None
     start_s: float | None = None
+    spent_h: float | None = None
 
     @property
     def current(self) -> int:
@@ -170,7 +174,8 @@ class Pool:
             self._start(ready_at=0.0)
         next_tick = 0.0
         stop_at = self._load.ends_at + self._scene.ends_after_s
-        while self._ended < len(self._turns) or self._now < stop_at:
+        give_up_at = self._load.ends_at + self._scene.gives_up_after_s
+        while (self._ended < len(self._turns) and self._now < give_up_at) or self._now < stop_at:
             arrival = self._turns[self._arrived].request.at if self._arrived < len(self._turns) else math.inf
             event = self._events[0][0] if self._events else math.inf
             back = self._stalled[0][0] if self._stalled else math.inf

@@ -1,0 +1,66 @@
+"""A policy on a pool's page: tried on the last day, and saved unless somebody else has changed it meanwhile."""
+
+from __future__ import annotations
+
+import time
+from contextlib import closing
+from dataclasses import asdict, replace
+from typing import Any
+
+from django.conf import settings
+from django.db import transaction
+
+from console.pools.forms import PolicyForm
+from orchestrator import records
+from orchestrator.models import Pool, ScalingPolicy
+from orchestrator.rehearsal.trial import Trial, Tried
+from orchestrator.trials import Material, material_of
+from taskqueue.connections import connect
+from taskqueue.failures import QueueUnavailable
+from taskqueue.sync_client import standing
+
+FORESEES = ScalingPolicy.Kind.FORECAST
+
+
+class Changed(Exception):
+    """Somebody else has changed the policy since it was shown."""
+
+
+def trials_of(pool: Pool, form: PolicyForm) -> tuple[Material, list[Trial]]:
+    """The present policy's trial and the candidate's, held against the candidate's bound. Raises `TooLittle`. The form is valid."""
+    candidate, present = form.instance, records.policy_of(Pool.objects.select_related("policy").get(pk=pool.pk))
+    foresees = FORESEES in (candidate.kind, present.kind)
+    material = material_of(pool, now=time.time(), hold_s=_hold_s(pool), foresees=foresees)
+    bound_s = candidate.wait_bound_s
+    trial = replace(material.present, bound_s=bound_s)
+    return material, [replace(trial, policy=present), replace(trial, policy=records.policy_value(candidate))]
+
+
+def compared(material: Material, trials: list[Trial], tried: list[Tried]) -> dict[str, Any]:
+    """Both results as plain values, ready for JSON."""
+    present, candidate = (asdict(one) for one in tried)
+    return {"notes": list(material.notes), "bound_s": trials[0].bound_s, "present": present, "candidate": candidate}
+
+
+@transaction.atomic
+def save(pool: Pool, data: Any) -> PolicyForm:
+    """Write the policy if the form is valid, and the stored one is what was shown. Raises `Changed`."""
+    stored = ScalingPolicy.objects.select_for_update().filter(pool=pool).first()
+    form = PolicyForm(pool, data, stored=stored or ScalingPolicy(pool=pool))
+    if form.is_stale:
+        raise Changed(
+            "Somebody else has changed this policy meanwhile, so nothing was saved: look at it as it is now, and change it "
+            "anew."
+        )
+    if form.is_valid():
+        form.save()
+    return form
+
+
+def _hold_s(pool: Pool) -> float | None:
+    try:
+        with closing(connect(settings.REDIS_URL)) as redis:
+            pace = standing(redis, pool.slug, most=0).pace
+    except QueueUnavailable:
+        return None
+    return pace.mean_ms / 1000 if pace.turns else None

@@ -1,0 +1,102 @@
+// The policy of a pool: what it would have done over the last day, beside the present one, before it is saved.
+"use strict";
+(() => {
+  const { byId, make, cell } = opsite.pool;
+  const form = byId("policy-form");
+  const hasGpus = (result) => result.candidate.figures.gpu_hours !== result.candidate.figures.worker_hours;
+  let going = null;
+  let charts = null;
+
+  const hours = (value) => value.toFixed(2) + " h";
+  const wait = (value) => (value === null ? "never" : value < 10 ? value.toFixed(1) + " s" : Math.round(value) + " s");
+  const percent = (value) => (100 * value).toFixed(2) + " %";
+  const plain = (value) => value.toLocaleString();
+
+  function rowsOf(result) {
+    const rows = [
+      ["worker-hours", "worker_hours", hours],
+      ["wait, half of the tasks (p50)", "p50_s", wait],
+      ["wait, 95 % of them (p95)", "p95_s", wait],
+      ["wait, 99 % of them (p99)", "p99_s", wait],
+      ["waited longer than " + result.bound_s + " s", "late", percent],
+      ["most workers at a time", "most_workers", plain],
+      ["starts", "starts", plain],
+    ];
+    if (hasGpus(result)) rows.unshift(["GPU-hours", "gpu_hours", hours]);
+    if (result.present.figures.unserved || result.candidate.figures.unserved) rows.push(["never served", "unserved", plain]);
+    return rows;
+  }
+
+  function differing(present, candidate, format) {
+    if (present === null || candidate === null || present === candidate) return present === candidate ? "the same" : "–";
+    const sign = candidate > present ? "+" : "−";
+    return sign + format(Math.abs(candidate - present));
+  }
+
+  function compare(result) {
+    const rows = rowsOf(result).map(([label, name, format]) => {
+      const row = make("tr");
+      const head = make("th", label);
+      head.scope = "row";
+      const [present, candidate] = [result.present.figures[name], result.candidate.figures[name]];
+      row.append(head);
+      for (const text of [format(present), format(candidate), differing(present, candidate, format)]) cell(row, text, "n");
+      return row;
+    });
+    byId("compared").replaceChildren(...rows);
+    byId("trial-notes").replaceChildren(...result.notes.map((note) => make("li", note)));
+  }
+
+  function drawCharts(result) {
+    byId("trial-result").hidden = false;
+    const pair = (unit) => [
+      { name: "present policy", stepped: true, colour: 6, unit, dash: [6, 3] },
+      { name: "this one", stepped: true, colour: 1, unit, width: 2 },
+    ];
+    charts = charts || [
+      ["ready", opsite.chart(byId("trial-workers"), { label: "Workers ready over the day, under both policies", height: 150, series: pair("workers") })],
+      ["waiting", opsite.chart(byId("trial-waiting"), { label: "Tasks waiting over the day, under both policies", height: 130, series: pair("waiting") })],
+    ];
+    for (const [name, chart] of charts) chart.set([result.present.at, result.present[name], result.candidate[name]]);
+  }
+
+  function mark(fields) {
+    for (const place of form.querySelectorAll("[id^=wrong-]")) {
+      const errors = fields[place.id.slice(6)] || [];
+      place.hidden = !errors.length;
+      place.textContent = errors.join(" ");
+    }
+    return Object.entries(fields).map(([name, errors]) => (byId("wrong-" + name) ? "" : errors.join(" "))).join(" ");
+  }
+
+  function busy(isBusy) {
+    byId("try").disabled = isBusy;
+    byId("stop").hidden = !isBusy;
+  }
+
+  byId("stop").addEventListener("click", () => going && going.abort());
+
+  byId("try").addEventListener("click", async () => {
+    const told = byId("trial");
+    going = new AbortController();
+    busy(true);
+    told.textContent = "Both policies are run over the last day…";
+    try {
+      const answer = await fetch(form.dataset.trial, { method: "POST", body: new FormData(form), signal: going.signal });
+      const result = await answer.json();
+      const rest = mark(result.fields || {});
+      if (result.error) {
+        told.textContent = (result.error + " " + rest).trim();
+        return;
+      }
+      told.textContent = "Tried. Nothing is saved by that.";
+      drawCharts(result);
+      compare(result);
+    } catch (error) {
+      told.textContent = error.name === "AbortError" ? "Stopped." : "It could not be tried: " + error.message;
+    } finally {
+      going = null;
+      busy(false);
+    }
+  });
+})();

@@ -1,0 +1,181 @@
+"""The page of a pool: it grows under load, says why, tries a policy, keeps a size that was set by hand until its time is over."""
+
+from __future__ import annotations
+
+import random
+import re
+import time
+import uuid
+from collections.abc import Callable
+from datetime import timedelta
+
+import httpx
+from django.contrib.auth.models import User
+from django.utils import timezone
+from playwright.sync_api import expect
+
+from orchestrator import records, steering
+from orchestrator.history.book import insert
+from orchestrator.history.minutes import Minute
+from orchestrator.manual_rows import ManualSize
+from orchestrator.models import Pool, ScalingPolicy, Worker
+from orchestrator.policies.demand import Demand, History, Policy, Signals
+from orchestrator.replay import Inputs, decided, to_json
+from orchestrator.revisions import note_edit
+from staff.models import StaffRole
+from tests.browser.room import Room
+from tests.faces.conftest import Web
+
+GROWN = re.compile("0 → [12]")
+POLICY = Policy(max_workers=6, waiting_per_worker=4)
+
+
+def open_pool(room: Room, pool: Pool, rest: str = "") -> None:
+    room.open(f"pools/{pool.slug}/{rest}")
+    expect(room.page.get_by_role("status").first).to_have_text("live")
+
+
+def with_a_past(pool: Pool) -> None:
+    """A day that was recorded: quiet at night, two rushes, workers that came and went, and why."""
+    dice, now = random.Random(7), time.time()
+    first = int(now // 60 - 1440) * 60
+    rows = []
+    for n in range(1440):
+        rush = 26 if n % 480 in range(300, 400) else 9 if n % 480 > 200 else 2
+        arrived = max(0, round(dice.gauss(rush, 2)))
+        rows.append((pool.pk, Minute(first + 60 * n, arrived, 180 * arrived, max(0, arrived - 12), 0, 0)))
+    insert(rows)
+    revision = note_edit(pool.pk, now=timezone.now()).current
+    current = 0
+    for n in range(0, 1440, 20):
+        at, wanted = first + 60.0 * n, min(6, max(1, rows[n][1].arrived // 5))
+        if wanted == current:
+            continue
+        demand = Demand(
+            at=at, waiting=4 * max(0, wanted - current) + 1, running=current, oldest_wait_s=3.2, arrived=20 * n
+        )
+        signals = Signals(slots=4, ready=current, demand=demand, turn_s=0.8, start_s=24.0)
+        made = Inputs(policy=POLICY, signals=signals, history=History(), now=at)
+        decision = decided(made)
+        records.keep_decision(pool, decision, inputs=to_json(made), current=current, note="", refusals={}, now=at)
+        current = max(current, decision.desired) if wanted > current else wanted
+        for _ in range(current):
+            begun, ended = at + 24, min(now, at + 1200)
+            Worker.objects.create(
+                pool=pool, revision=revision, runtime="process", slots=4, state="stopped",
+                started_at=records.moment(at), ready_at=records.moment(begun), stopped_at=records.moment(ended + 24),
+            )  # fmt: skip
+
+
+def load(web: Web, *, tokens: int) -> None:
+    """Tasks of two tenants, one of which asks for more."""
+    ask = {"agent": "poet", "input": "Tell me of the sea.", "parameters": {"max_tokens": tokens}}
+    for party, count in ((web.scene.ann, 20), (web.scene.bob, 12)):
+        with httpx.Client(base_url=web.url, headers=party.headers, timeout=30) as client:
+            for _ in range(count):
+                assert client.post("/api/v1/tasks", json=ask).status_code == 202
+
+
+def test_a_pool_grows_under_load_and_says_why(room: Room, web: Web, fleet: None) -> None:
+    pool, page = web.scene.pool, room.page
+    ScalingPolicy.objects.filter(pool=pool).update(
+        max_workers=2, waiting_per_worker=4, up_cooldown_s=0.5, down_cooldown_s=2.0
+    )
+    Pool.objects.filter(pk=pool.pk).update(slots=4)
+    open_pool(room, pool)
+    load(web, tokens=120)
+    expect(page.locator("#ready")).to_contain_text(re.compile(r"^2"))
+    workers = page.get_by_role("table", name="Workers")
+    expect(workers.locator("span.badge.ready")).to_have_count(2)
+    expect(workers.get_by_role("link").first).to_have_attribute("href", re.compile(r"/console/workers/.+/"))
+    expect(page.get_by_role("table", name="Whose work it is")).to_contain_text(web.scene.ann.tenant.slug)
+
+    expect(page.get_by_role("table", name="Decisions in this span")).to_contain_text(GROWN)
+    marker = page.get_by_role("button", name=GROWN).first
+    marker.hover()
+    card = page.locator("#card")
+    expect(card).to_contain_text("waiting")
+    expect(card).to_contain_text("0 workers starting, 0 ready")
+    expect(page.locator(".pool-marker").nth(1)).to_be_visible()  # when the work is done it shrinks
+    marker.focus()
+    page.keyboard.press("End")
+    expect(card).to_contain_text("No work")
+    page.keyboard.press("Home")
+    expect(card).to_contain_text(GROWN)
+
+    card.get_by_role("link", name="link to it").click()
+    expect(page.locator("#decisions tr[aria-current=true]")).to_contain_text(GROWN)
+    expect(card).to_contain_text(GROWN)
+
+
+def test_a_size_is_kept_and_ends_by_itself(room: Room, web: Web, fleet: None) -> None:
+    pool, page = web.scene.pool, room.page
+    open_pool(room, pool)
+    page.get_by_role("button", name="Set a size…").click()
+    dialog = page.get_by_role("dialog")
+    expect(dialog).to_contain_text("whatever the policy, its bounds and its budget say")
+    dialog.get_by_label("Workers").fill("1")
+    dialog.get_by_label("For minutes").fill("30")
+    dialog.get_by_role("button", name="Set a size").click()
+    expect(page.get_by_text(re.compile(r"The size is set to 1 until .+; then the policy goes on"))).to_be_visible()
+    notices = page.get_by_role("list", name="What keeps the fleet from changing")
+    expect(notices).to_contain_text("The size is set to 1 until")
+    expect(page.locator("#ready")).to_contain_text(re.compile(r"^1"))
+    expect(page.get_by_role("table", name="Decisions in this span")).to_contain_text("The policy wants 0")
+
+    ManualSize.objects.filter(pool=pool).update(set_at=timezone.now() - timedelta(hours=1), until=timezone.now())
+    expect(notices).to_be_hidden()
+    expect(page.get_by_role("table", name="Decisions in this span")).to_contain_text(
+        "The size is no longer set by hand"
+    )
+
+    page.get_by_role("button", name="Drain…").click()
+    page.get_by_role("dialog").get_by_role("button", name="Drain").click()
+    expect(notices).to_contain_text("The pool is drained by operator-")
+    expect(page.get_by_role("table", name="Workers")).to_contain_text("No worker lives.")
+    page.get_by_role("button", name="Resume…").click()
+    page.get_by_role("dialog").get_by_role("button", name="Cancel").click()
+    page.get_by_role("button", name="Resume…").click()
+    page.get_by_role("dialog").get_by_role("button", name="Resume").click()
+    expect(page.get_by_text("The fleet follows its policy again.")).to_be_visible()
+
+
+def test_a_policy_is_tried_on_the_last_day(room: Room, enter: Callable[..., Room], web: Web) -> None:
+    pool, page = web.scene.pool, room.page
+    Pool.objects.filter(pk=pool.pk).update(slots=4)
+    ScalingPolicy.objects.filter(pool=pool).update(max_workers=6, waiting_per_worker=4)
+    pool.refresh_from_db()
+    with_a_past(pool)
+    steering.set_size(pool.pk, workers=3, minutes=45, now=timezone.now(), by="ann")
+    open_pool(room, pool)
+    page.get_by_role("button", name="24h").click()
+    expect(page.get_by_role("button", name="24h")).to_have_attribute("aria-pressed", "true")
+    expect(page.locator(".pool-marker:visible").nth(5)).to_be_visible()
+    page.locator(".pool-marker:visible").nth(5).focus()
+    expect(page.locator("#card")).to_contain_text("s to start")
+    room.look("pool")
+
+    page.get_by_label("Min workers").fill("2")
+    page.get_by_role("button", name="Try on the last day").click()
+    compared = page.get_by_role("table", name="What each policy would have come to")
+    expect(compared).to_contain_text("worker-hours")
+    expect(page.locator("#trial-notes")).to_contain_text(re.compile("It covers (24|23) h"))
+    expect(page.locator("#trial")).to_have_text("Tried. Nothing is saved by that.")
+    assert ScalingPolicy.objects.get(pool=pool).min_workers == 0
+    page.locator("#policy-title").scroll_into_view_if_needed()
+    page.get_by_role("table", name="What each policy would have come to").scroll_into_view_if_needed()
+    room.look("pool-policy")
+
+    page.get_by_role("button", name="Try on the last day").click()
+    page.get_by_role("button", name="Stop").click()
+    expect(page.locator("#trial")).to_have_text("Stopped.")
+    page.get_by_role("button", name="Save policy").click()
+    expect(page.get_by_text("The policy is saved")).to_be_visible()
+    assert ScalingPolicy.objects.get(pool=pool).min_workers == 2
+
+    viewer = User.objects.create_user(f"viewer-{uuid.uuid4().hex[:6]}", is_staff=True)
+    StaffRole.objects.create(user=viewer, role="viewer")
+    other = enter(viewer)
+    open_pool(other, pool)
+    expect(other.page.get_by_role("button", name="Try on the last day")).to_be_visible()
+    assert other.page.get_by_role("button", name="Drain").count() == 0
