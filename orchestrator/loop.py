@@ -19,6 +19,7 @@ from django.db.utils import DatabaseError, InterfaceError, OperationalError
 
 from orchestrator import records
 from orchestrator.control import PoolControl
+from orchestrator.dismissal import carry_out
 from orchestrator.fleet import Sight
 from orchestrator.history.book import Book
 from orchestrator.history.work import WorkBook
@@ -42,7 +43,7 @@ from taskqueue.failures import QueueUnavailable
 from taskqueue.keys import is_pool_name
 from taskqueue.messages import PoolSignals
 from taskqueue.pools import Pools
-from taskqueue.sync_client import foretell
+from taskqueue.sync_client import Queue, foretell
 
 log = logging.getLogger(__name__)
 
@@ -122,6 +123,9 @@ class Orchestrator:
         self._book.hear(pools, demand)
         self._work.hear(rows, demand, now=time.time())
         spent = self._meter.spent(pools, rows, time.time())
+        for pool in pools:
+            with apart(pool):
+                self._carry_out_wishes(pool, of_pool.get(pool.pk, []), sight, demand[pool.slug])
         ticks, drafts = {}, []
         for pool in pools:
             with apart(pool):
@@ -140,6 +144,15 @@ class Orchestrator:
         gone = self._controls.keys() - {pool.pk for pool in pools}
         for pool_id in gone:
             del self._controls[pool_id]
+
+    def _carry_out_wishes(
+        self, pool: Pool, rows: list[Worker], sight: Sight, signals: PoolSignals | Exception
+    ) -> None:
+        """What staff wants of single workers comes before what the policy wants of the pool, which then knows of it."""
+        if wished := [row for row in rows if row.wish]:
+            self._confirm()
+            queue = Queue(self._redis, pool.slug)
+            carry_out(wished, sight, fleet=self._host.fleet, queue=queue, signals=signals, now=time.time())
 
     def _restock(self, pools: list[Pool]) -> None:
         """Have fetched what the pools need, before a worker is needed, and tell how far that is."""
