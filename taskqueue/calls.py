@@ -310,6 +310,11 @@ def read_outlook(blob: bytes) -> Outlook | None:
         return None
 
 
+def read_status(blob: bytes) -> WorkerStatus:
+    """What a worker said of itself, as the key `worker:<id>` holds it; the moment stands elsewhere."""
+    return _status_decoder.decode(blob)
+
+
 def _claimed(row: Sequence[Any]) -> ClaimedTurn:
     turn, task, tenant, attempt, seq, enqueued, deadline, body, streamed, first = row
     return ClaimedTurn(
@@ -333,7 +338,7 @@ def _stops(answer: Sequence[Sequence[bytes]]) -> list[Stop]:
 def _signals(answer: Sequence[Any]) -> PoolSignals:
     now_ms, waiting, held_back, running, oldest_ms, waiting_tokens, arrived, arrived_tokens, *fleet = answer
     workers = tuple(
-        msgspec.structs.replace(_status_decoder.decode(status), beat_ms=beat_ms)
+        msgspec.structs.replace(read_status(status), beat_ms=beat_ms)
         for beat_ms, status in zip(fleet[::2], fleet[1::2], strict=True)
     )
     return PoolSignals(

@@ -89,7 +89,7 @@ def test_what_ends_already_is_not_asked_again(row: Worker) -> None:
     row.refresh_from_db()
     assert (row.wish, row.wished_by, row.wished_at) == ("kill", "bob", now)
     for again in (wishes.drain, wishes.kill):
-        with pytest.raises(wishes.NotPossible, match="bob has had worker .* killed already"):
+        with pytest.raises(wishes.NotPossible, match=r"bob has had worker .* killed already"):
             again(row.pk, by="ann", now=now)
     records.change(row, state="stopped", stopped_at=now)
     with pytest.raises(wishes.NotPossible, match="has ended already"):
