@@ -6,7 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from console.missing import NotFound as NotFound  # noqa: PLC0414 - the consumer's, beside the topics
 from console.overview import state as overview
+from console.workers import state as workers
 from staff.access import Access
 
 Reader = Callable[[Access, str], dict[str, Any]]
@@ -24,10 +26,7 @@ class Topic:
     for_tenant_administrators: bool = False
 
 
-class NotFound(LookupError):
-    """There is no such object, or it is not this viewer's to see."""
-
-
 TOPICS: dict[str, Topic] = {
     "overview": Topic(overview.read),
+    "worker": Topic(workers.read),
 }
