@@ -42,6 +42,12 @@ def last_hour(worker: Worker, *, now: datetime) -> Rates:
     return rates([Word(at.timestamp(), tokens, busy_ms / 1000) for at, tokens, busy_ms in found])
 
 
+def tokens_heard(worker: Worker) -> int | None:
+    """What it had made by its last recorded heartbeat; None: none was recorded, or it is forgotten."""
+    rows = WorkMinute.objects.filter(worker=worker).order_by("-minute")
+    return rows.values_list("sequences", flat=True).first()
+
+
 def usual_start(worker: Worker) -> Mapping[str, float]:
     """The middle one of the last starts of its pool on its runtime, phase by phase (s); empty where none was measured."""
     return typical.phases_of(worker.pool, runtime=worker.runtime)

@@ -34,7 +34,7 @@ def snapshot(row: Worker, *, now: datetime) -> dict[str, Any]:
     is_live = row.state in Worker.LIVE
     facts = _facts(row, is_live=is_live) | {"history": reads.last_hour(row, now=now)._asdict(), "turns": []}
     if not is_live:
-        return {**facts, "log": _lines(row, row.log_tail.splitlines())}
+        return {**facts, "tokens_heard": reads.tokens_heard(row), "log": _lines(row, row.log_tail.splitlines())}
     try:
         seen = _look(row)
     except QueueUnavailable:

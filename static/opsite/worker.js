@@ -45,17 +45,16 @@
     return state.now_ms > at ? ((state.tokens_total - tokens) * 1000) / (state.now_ms - at) : null;
   }
 
-  const mib = (bytes) => Math.round(bytes / 1048576).toLocaleString() + " MiB";
-  const gib = (mebibytes) => (mebibytes / 1024).toFixed(1) + " GiB";
+  const gib = (mebibytes) => (mebibytes < 1024 ? Math.round(mebibytes) + " MiB" : (mebibytes / 1024).toFixed(1) + " GiB");
 
-  function gpuFigures(gpu, share) {
-    const made = [];
-    const short = gpu.device.length > 12 ? gpu.device.slice(0, 12) + "…" : gpu.device;
-    const of = [gpu.name, short].filter(Boolean).join(", ") + (share < 1 ? "; the whole card, of which it has " + share : "");
-    if (gpu.utilisation !== null) made.push(figure({ name: "GPU, busy", value: gpu.utilisation + " %", more: of, share: gpu.utilisation / 100 }));
+  // What the GPU does not tell is not shown.
+  function gpuFigure(gpu, share) {
+    const bars = [];
+    if (gpu.utilisation !== null) bars.push([gpu.utilisation + " % busy", gpu.utilisation / 100]);
     if (gpu.memory_used_mib !== null && gpu.memory_total_mib)
-      made.push(figure({ name: "GPU memory", value: gib(gpu.memory_used_mib), more: "of " + gib(gpu.memory_total_mib) + "; " + of, share: gpu.memory_used_mib / gpu.memory_total_mib }));
-    return made;
+      bars.push([gib(gpu.memory_used_mib) + " of " + gib(gpu.memory_total_mib), gpu.memory_used_mib / gpu.memory_total_mib]);
+    const part = share < 1 ? "; the whole card, of which it has " + share : "";
+    return figure({ name: gpu.device.length > 12 ? gpu.device.slice(0, 12) + "…" : "GPU " + gpu.device, more: gpu.name + part, bars });
   }
 
   function drawFigures(state) {
@@ -66,17 +65,18 @@
       if (state.running !== undefined) made.push(figure({ name: "slots", value: state.running + " of " + state.slots, more: "running", share: state.slots ? state.running / state.slots : 0 }));
       const rate = tokensPerSecond(state);
       if (state.tokens_total !== undefined)
-        made.push(figure({ name: "tokens a second", value: rate === null ? "…" : rate.toFixed(rate < 10 ? 1 : 0), more: state.tokens_per_s_of_life === null ? "" : state.tokens_per_s_of_life + " on average since it is ready" }));
+        made.push(figure({ name: "tokens a second", value: rate === null ? "…" : rate < 10 ? rate.toFixed(1) : Math.round(rate).toLocaleString(), more: state.tokens_per_s_of_life === null ? "" : state.tokens_per_s_of_life.toLocaleString() + " on average since it was ready" }));
       if (state.tokens_total !== undefined) made.push(figure({ name: "tokens made", value: state.tokens_total.toLocaleString(), more: "since its start" }));
     } else {
       const lived = (Date.parse(state.since) - Date.parse(state.started_at)) / 1000;
       made.push(figure({ name: "lived", value: seconds(lived), more: state.ready_at ? "ready after " + seconds((Date.parse(state.ready_at) - Date.parse(state.started_at)) / 1000) : "it was never ready" }));
+      if (state.tokens_heard !== null) made.push(figure({ name: "tokens made", value: state.tokens_heard.toLocaleString(), more: "as its last recorded heartbeat said" }));
     }
     const shown = state.glimpse;
     if (shown) {
       if (shown.cpus !== undefined && shown.cpus !== null) made.push(figure({ name: "CPU", value: shown.cpus.toFixed(2), more: "cores in use" }));
-      if (shown.memory_bytes) made.push(figure({ name: "memory", value: mib(shown.memory_bytes), more: "resident" }));
-      for (const gpu of shown.gpus || []) made.push(...gpuFigures(gpu, state.gpu_share));
+      if (shown.memory_bytes) made.push(figure({ name: "memory", value: gib(shown.memory_bytes / 1048576), more: "resident" }));
+      for (const gpu of shown.gpus || []) made.push(gpuFigure(gpu, state.gpu_share));
       for (const name of ["pid", "host"]) {
         byId(name).textContent = shown[name] || "";
         byId(name).parentElement.hidden = !shown[name];

@@ -36,14 +36,15 @@ window.opsite = Object.assign(window.opsite || {}, (() => {
     return made;
   }
 
-  // One figure: name, value, and what explains it; `share` draws a bar.
-  function figure({ name, value, more, share, warn, wide }) {
-    const made = element("div", null, [warn ? "warn" : "", wide ? "wide" : ""].join(" ").trim());
-    made.append(element("dt", name), element("dd", value, "value"));
+  // One figure: name, value, and what explains it. `bars` are more of them, [[words, share], …], each drawn as well.
+  function figure({ name, value, more, share, bars, warn }) {
+    const made = element("div", null, [warn ? "warn" : "", bars ? "wide" : ""].join(" ").trim());
+    made.append(element("dt", name));
+    if (value !== undefined) made.append(element("dd", value, "value"));
     if (more) made.append(element("dd", more, "more"));
-    if (share !== undefined) {
-      const bar = element("dd");
-      bar.append(gauge(share));
+    for (const [words, part] of bars || (share === undefined ? [] : [["", share]])) {
+      const bar = element("dd", words, words ? "said" : "");
+      bar.append(gauge(part));
       made.append(bar);
     }
     return made;
@@ -57,7 +58,7 @@ window.opsite = Object.assign(window.opsite || {}, (() => {
     strip.setAttribute("aria-hidden", "true");
     const legend = element("ul", null, "legend");
     for (const phase of of) {
-      const colour = "var(--phase-" + ORDER.indexOf(phase.name) + ", var(--chart-" + ((ORDER.indexOf(phase.name) % 6) + 1) + "))";
+      const colour = "var(--phase-" + ORDER.indexOf(phase.name) + ")";
       const part = element("span");
       part.style.width = (100 * phase.s) / longest_s + "%";
       part.style.background = colour;

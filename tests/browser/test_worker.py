@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import uuid
 from collections.abc import Callable, Iterator
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import httpx
 import pytest
@@ -90,9 +90,9 @@ LINES = (
     "INFO 11-26 08:41:02 opsite-worker: pool llama-70b, engine vllm, model meta-llama/Llama-3.3-70B-Instruct",
     "INFO 11-26 08:41:40 weights: 35.6 s, 66.5 GiB",
     "INFO 11-26 08:42:11 compile and warm-up: 31.2 s",
-    "INFO 11-26 08:42:12 ready after 71.3 s: 64 slots",
-    "INFO 11-26 08:47:12 engine: running 41, waiting 0, KV cache 63.8 %, prefix cache hit rate 71.2 %",
-    "INFO 11-26 08:52:12 engine: running 38, waiting 0, KV cache 59.1 %, prefix cache hit rate 71.9 %",
+    "INFO 11-26 08:42:12 ready after 71.3 s: 8 slots",
+    "INFO 11-26 08:47:12 engine: running 6, waiting 0, KV cache 23.8 %, prefix cache hit rate 71.2 %",
+    "INFO 11-26 08:52:12 engine: running 5, waiting 0, KV cache 19.1 %, prefix cache hit rate 71.9 %",
 )
 
 
@@ -103,15 +103,14 @@ class Busy:
         now = timezone.now()
         pool = scene.pool
         Pool.objects.filter(pk=pool.pk).update(
-            engine="vllm", model="meta-llama/Llama-3.3-70B-Instruct", gpus_per_worker=2, slots=64,
+            engine="vllm", model="meta-llama/Llama-3.3-70B-Instruct", gpus_per_worker=2, slots=8,
             engine_args={"max_model_len": 32768, "enable_prefix_caching": True}, env={"HF_TOKEN": "secret"},
         )  # fmt: skip
         self._pool, self._redis = pool, redis
         revision = note_edit(pool.pk, now=now).current
         taken = Taken(("GPU-8f3a61c2-5d1e-4a0b-9c1f-0d9a7b6e2f41", "GPU-1c77e9d0-2b4a-4f6e-8a55-6f0b3c9d1e72"))
-        self.row = records.new_worker(
-            pool, revision, reason="12 waiting are foreseen to wait 9.4 s, and the bound is 5 s.", now=now.timestamp() - 4000, taken=taken
-        )  # fmt: skip
+        reason = "12 waiting are foreseen to wait 9.4 s, and the bound is 5 s."
+        self.row = records.new_worker(pool, revision, reason=reason, now=now.timestamp() - 3980, taken=taken)
         phases = {
             "runtime": 1.4,
             "interpreter": 0.3,
@@ -141,7 +140,7 @@ class Busy:
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._beat, name="busy", daemon=True)
 
-    def _history(self, now: timezone.datetime) -> None:  # type: ignore[name-defined]
+    def _history(self, now: datetime) -> None:
         tokens, minutes = 0, []
         for minute in range(62):
             at = now - timedelta(minutes=62 - minute)
@@ -150,7 +149,10 @@ class Busy:
             busy = round(60_000 * min(0.99, 0.4 + load / 2))
             minutes.append((at, tokens, busy + (minutes[-1][2] if minutes else 0)))
         WorkMinute.objects.bulk_create(
-            WorkMinute(worker=self.row, minute=at.replace(second=0, microsecond=0), at=at, busy_ms=busy, steps=1, sequences=made, prefilled=0)
+            WorkMinute(
+                worker=self.row, minute=at.replace(second=0, microsecond=0), at=at, busy_ms=busy, steps=1, sequences=made,
+                prefilled=0,
+            )
             for at, made, busy in minutes
         )  # fmt: skip
         self._tokens = tokens
@@ -173,12 +175,15 @@ class Busy:
         while not self._stop.is_set():
             self._tokens += 700
             status = WorkerStatus(
-                worker=str(self.row.pk), phase="ready", engine="vllm", model="m", slots=64, running=41,
+                worker=str(self.row.pk), phase="ready", engine="vllm", model="m", slots=8, running=5,
                 tokens_total=self._tokens, started_ms=1, ready_ms=round(now_ms - 3_900_000),
             )  # fmt: skip
             queue.heartbeat(status, [], lease_s=60)
             gauges = tuple(
-                Gauge(device=device, name=name, memory_used_mib=72_310 - 900 * nth, memory_total_mib=81_559, utilisation=87 - 3 * nth)
+                Gauge(
+                    device=device, name=name, memory_used_mib=72_310 - 900 * nth, memory_total_mib=81_559,
+                    utilisation=87 - 3 * nth,
+                )
                 for nth, (device, name) in enumerate(zip(self.row.gpus, names, strict=True))
             )  # fmt: skip
             looks.show({
@@ -203,20 +208,22 @@ def busy(web: Web, redis: Redis) -> Iterator[Busy]:
         yield busy
 
 
-def test_a_viewer_sees_gpus_and_the_last_hour_and_can_end_nothing(enter: Callable[..., Room], busy: Busy) -> None:
+def test_gpus_and_the_last_hour_are_seen_by_all_and_a_viewer_can_end_nothing(
+    enter: Callable[..., Room], busy: Busy
+) -> None:
     viewer = User.objects.create_user(f"viewer-{uuid.uuid4().hex[:6]}", is_staff=True)
     StaffRole.objects.create(user=viewer, role=StaffRole.Role.VIEWER)
-    room = enter(viewer)
-    page = room.page
-    room.open(f"workers/{busy.row.pk}/")
-    expect(page.get_by_role("status")).to_have_text("live")
-    figures = page.locator("#figures")
-    expect(figures).to_contain_text("87 %")
-    expect(figures).to_contain_text("70.6 GiB")
-    expect(figures).to_contain_text("41 of 64")
-    expect(page.locator("#tokens-chart canvas")).to_be_visible()
-    expect(page.locator("#start")).to_contain_text("Usual in this pool: 65 s")
-    expect(page.locator("#turns tr")).to_have_count(5)
-    expect(page.locator("#log")).to_contain_text("KV cache 63.8 %")
-    expect(page.get_by_role("link", name="Kill…")).to_have_count(0)
-    room.look("worker")
+    for room, ends in ((enter(), 1), (enter(viewer), 0)):
+        page, figures = room.page, room.page.locator("#figures")
+        room.open(f"workers/{busy.row.pk}/")
+        expect(page.get_by_role("status")).to_have_text("live")
+        expect(figures).to_contain_text("87 % busy")
+        expect(figures).to_contain_text("70.6 GiB of 79.6 GiB")
+        expect(figures).to_contain_text("5 of 8")
+        expect(page.locator("#tokens-chart canvas")).to_be_visible()
+        expect(page.locator("#start")).to_contain_text("Usual in this pool: 65 s")
+        expect(page.locator("#turns tr")).to_have_count(5)
+        expect(page.locator("#log")).to_contain_text("KV cache 23.8 %")
+        expect(page.get_by_role("link", name="Kill…")).to_have_count(ends)
+        if ends:
+            room.look("worker")

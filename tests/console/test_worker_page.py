@@ -129,7 +129,7 @@ def test_one_that_has_ended_shows_its_last_words_and_asks_nobody(worker: Worker,
     shown = snapshot(worker, now=timezone.now())
     assert (shown["state"], shown["ended_because"], shown["exit_code"]) == ("stopped", "Killed by ann.", -9)
     assert shown["log"] == ["one", "••• two"]
-    assert (shown["may_drain"], shown["may_kill"], shown["turns"]) == (False, False, [])
+    assert (shown["may_drain"], shown["may_kill"], shown["turns"], shown["tokens_heard"]) == (False, False, [], 2400)
 
 
 def test_without_redis_the_row_is_shown_and_the_rest_is_said_to_be_unknown(worker: Worker, settings: Any) -> None:
