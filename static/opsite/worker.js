@@ -52,7 +52,7 @@
     const bars = [];
     if (gpu.utilisation !== null) bars.push([gpu.utilisation + " % busy", gpu.utilisation / 100]);
     if (gpu.memory_used_mib !== null && gpu.memory_total_mib)
-      bars.push([gib(gpu.memory_used_mib) + " of " + gib(gpu.memory_total_mib), gpu.memory_used_mib / gpu.memory_total_mib]);
+      bars.push(["memory " + gib(gpu.memory_used_mib) + " of " + gib(gpu.memory_total_mib), gpu.memory_used_mib / gpu.memory_total_mib]);
     const part = share < 1 ? "; the whole card, of which it has " + share : "";
     return figure({ name: gpu.device.length > 12 ? gpu.device.slice(0, 12) + "…" : "GPU " + gpu.device, more: gpu.name + part, bars });
   }

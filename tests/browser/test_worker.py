@@ -227,3 +227,5 @@ def test_gpus_and_the_last_hour_are_seen_by_all_and_a_viewer_can_end_nothing(
         expect(page.get_by_role("link", name="Kill…")).to_have_count(ends)
         if ends:
             room.look("worker")
+            page.locator("#start-title").evaluate("title => title.scrollIntoView()")
+            room._picture("worker-below")
