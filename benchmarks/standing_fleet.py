@@ -24,7 +24,7 @@ from orchestrator.local import host_of_settings
 from orchestrator.loop import Orchestrator
 from orchestrator.models import Pool, PoolRevision, ScalingPolicy, Worker
 from orchestrator.revisions import note_edit
-from orchestrator.runtimes import Instance, WorkerSpec
+from orchestrator.runtimes import Instance, Peek, WorkerSpec
 from taskqueue.connections import connect
 from taskqueue.messages import Submission, TurnBody
 from taskqueue.sync_client import Queue
@@ -60,6 +60,9 @@ class StandInRuntime:
 
     def log_tail(self, ref: str) -> str:
         return ""
+
+    def peek(self, ref: str) -> Peek:
+        return Peek()
 
 
 @dataclass(frozen=True)

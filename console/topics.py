@@ -9,6 +9,7 @@ from typing import Any
 from console.overview import hour as overview_hour
 from console.overview import state as overview
 from console.pools import state as pool
+from console.workers import state as workers
 from staff.access import Access
 
 Reader = Callable[[Access, str], dict[str, Any]]
@@ -35,4 +36,5 @@ TOPICS: dict[str, Topic] = {
     "overview": Topic(overview.read),
     "overview_hour": Topic(overview_hour.read, every_s=overview_hour.EVERY_S),
     "pool": Topic(pool.read),
+    "worker": Topic(workers.read),
 }

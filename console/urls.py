@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from django.urls import URLPattern
+from django.urls import URLPattern, URLResolver, include, path
 
 from console.pools.urls import urlpatterns as pools
+from console.workers.urls import urlpatterns as workers
 
 app_name = "console"
-urlpatterns: list[URLPattern] = [*pools]
+urlpatterns: list[URLPattern | URLResolver] = [
+    *pools,
+    path("workers/", include(workers)),
+]

@@ -8,10 +8,12 @@ from typing import Any, ClassVar
 from django.contrib import admin
 from django.db.models import Count, Q, QuerySet
 from django.forms import ModelForm
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponseRedirect
+from django.urls import reverse
 from django.utils import timezone
+from django.utils.html import format_html
 from unfold.admin import StackedInline
-from unfold.decorators import display
+from unfold.decorators import action, display
 
 from orchestrator import revisions, stock_rows, typical
 from orchestrator.history.words import in_words as demand_in_words
@@ -20,6 +22,7 @@ from orchestrator.replay import in_words
 from orchestrator.signals.phases import shown
 from orchestrator.specs import RECIPE
 from orchestrator.stock_models import StockItem
+from staff.access import access_of
 from staff.console_admin import ConsoleAdmin
 from staff.own_rows import bound_to_tenant
 from tenants.admin import Facts
@@ -198,7 +201,7 @@ class WorkerAdmin(Facts):
     """Every worker's life, with its last words."""
 
     list_display = (
-        "id",
+        "live_page",
         "pool",
         "shown_revision",
         "shown_state",
@@ -210,11 +213,33 @@ class WorkerAdmin(Facts):
         "stopped_at",
         "error",
     )
+    list_display_links = ("started_at",)
+    actions_row: ClassVar = ["drain", "kill"]
     exclude = ("start_phases",)
     readonly_fields = ("phases",)
     list_filter = ("started_at", "state", "pool", "runtime")
     search_fields = ("id", "runtime_ref", "error")
     list_select_related = ("pool", "revision")
+
+    def has_end_permission(self, request: HttpRequest) -> bool:
+        """Operators may have a worker drained or killed."""
+        access = access_of(request.user)
+        return access is not None and access.is_operator
+
+    @action(description="Drain…", permissions=["end"], url_path="drain")
+    def drain(self, request: HttpRequest, object_id: str) -> HttpResponseRedirect:
+        """The page that asks first."""
+        return HttpResponseRedirect(reverse("console:worker_drain", args=[object_id]))
+
+    @action(description="Kill…", permissions=["end"], url_path="kill")
+    def kill(self, request: HttpRequest, object_id: str) -> HttpResponseRedirect:
+        """The page that asks first."""
+        return HttpResponseRedirect(reverse("console:worker_kill", args=[object_id]))
+
+    @display(description="worker", ordering="id")
+    def live_page(self, worker: Worker) -> str:
+        """A link to its live page."""
+        return format_html('<a href="{}">{}</a>', reverse("console:worker", args=[worker.pk]), str(worker.pk)[-8:])
 
     @display(description="revision", ordering="revision__number")
     def shown_revision(self, worker: Worker) -> str:

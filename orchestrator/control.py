@@ -268,7 +268,12 @@ class PoolControl:
                 self._start(pool, action, look, next(places))
             case Drain():
                 victim = seen[action.worker]
-                records.change(victim.row, state=Worker.State.DRAINING, draining_at=records.moment(look.now))
+                records.change(
+                    victim.row,
+                    state=Worker.State.DRAINING,
+                    draining_at=records.moment(look.now),
+                    end_reason=action.reason,
+                )
                 if victim.instance is not None:
                     self.watch.ask_to_end(victim.row, victim.instance)
             case Kill():

@@ -20,6 +20,7 @@ from prometheus_client import REGISTRY
 
 from orchestrator import records
 from orchestrator.control import PoolControl
+from orchestrator.dismissal import carry_out
 from orchestrator.fleet import Sight
 from orchestrator.history.book import Book
 from orchestrator.history.gauges import Fleet
@@ -30,11 +31,13 @@ from orchestrator.hours import Meter
 from orchestrator.journal import Journal
 from orchestrator.leader import Leadership
 from orchestrator.local import host_of_settings
-from orchestrator.measured import Fleet
+from orchestrator.lookout import Known, Lookout
+from orchestrator.measured import FleetMetrics
 from orchestrator.models import Pool, Worker
 from orchestrator.needs import needed_by
 from orchestrator.reaper import Limits, Reaper
 from orchestrator.replay import turn_cost
+from orchestrator.runtimes.inventory import gauges_by_nvml
 from orchestrator.runtimes.process import ProcessRuntime
 from orchestrator.spoilt import allot_the_sound
 from orchestrator.stock.items import Item, merged
@@ -43,9 +46,10 @@ from orchestrator.watch import Watch
 from taskqueue.connections import connect
 from taskqueue.failures import QueueUnavailable
 from taskqueue.keys import is_pool_name
+from taskqueue.looks import Looks
 from taskqueue.messages import PoolSignals
 from taskqueue.pools import Pools
-from taskqueue.sync_client import foretell
+from taskqueue.sync_client import Queue, foretell
 from telemetry.metrics.orchestrator import LEADS, TICK_SECONDS, TICKS
 from telemetry.pulse import PULSE
 
@@ -66,6 +70,12 @@ class Orchestrator:
         self._redis = connect(settings.REDIS_URL)
         self.queues = Pools(self._redis)
         self._reaper = Reaper(Pools(self._redis))
+        self._lookout = Lookout(
+            Looks(self._redis),
+            runtimes=self._host.fleet.runtimes,
+            host=self._host.stock.host,
+            read_gauges=gauges_by_nvml,
+        )
         self._blind: set[str] = set()
         self._controls: dict[uuid.UUID, PoolControl] = {}
         self._meter = Meter()
@@ -74,12 +84,13 @@ class Orchestrator:
         self._work = WorkBook()
         self._first = True
         self._begun = False
-        self._shown = Fleet()
+        self._shown = FleetMetrics()
 
     def run(self, stop: threading.Event) -> None:
         """Work until `stop`. Workers are left as they are."""
         standing_by = False
         self._reaper.start()
+        self._lookout.start()
         REGISTRY.register(self._shown)
         try:
             while not stop.is_set():
@@ -102,6 +113,7 @@ class Orchestrator:
                         self._host.stock.close()
                         log.info("another orchestrator leads; this one stands by")
                     standing_by = True
+                    self._lookout.watch({})
                     LEADS.set(0)
                     self._shown.forget()
                     self._safely(self._learn_pools)
@@ -112,6 +124,7 @@ class Orchestrator:
             self._host.fleet.close()  # before a standby may look for what these starts come to
             self._leadership.resign()
             self._reaper.stop()
+            self._lookout.stop()
             self._host.stock.close()
             self._host.access.close()
             self._redis.close()
@@ -137,6 +150,7 @@ class Orchestrator:
         self._first = False
         capacity = self._host.capacity()
         write_down(rows, sight, capacity.names)
+        self._lookout.watch(known_of(rows, sight))
         self._host.access.tend(living(rows, pools, sight))
         of_pool = records.by_pool(rows)
         demand = self.queues.signals([pool.slug for pool in pools], records.running_limits())
@@ -144,6 +158,9 @@ class Orchestrator:
         self._book.hear(pools, demand, {pool.pk: self._fleet(pool, of_pool.get(pool.pk, [])) for pool in pools})
         self._work.hear(rows, demand, now=time.time())
         spent = self._meter.spent(pools, rows, time.time())
+        for pool in pools:
+            with apart(pool):
+                self._carry_out_wishes(pool, of_pool.get(pool.pk, []), sight, demand[pool.slug])
         ticks, drafts = {}, []
         for pool in pools:
             with apart(pool):
@@ -175,6 +192,13 @@ class Orchestrator:
             draining=states.count(Worker.State.DRAINING),
             desired=None if control is None else control.journal.desired,
         )
+
+    def _carry_out_wishes(self, pool: Pool, rows: list[Worker], sight: Sight, signals: PoolSignals | Exception) -> None:
+        """What staff wants of single workers comes before what the policy wants of the pool, which then knows of it."""
+        if wished := [row for row in rows if row.wish]:
+            self._confirm()
+            queue = Queue(self._redis, pool.slug)
+            carry_out(wished, sight, fleet=self._host.fleet, queue=queue, signals=signals, now=time.time())
 
     def _restock(self, pools: list[Pool]) -> None:
         """Have fetched what the pools need, before a worker is needed, and tell how far that is."""
@@ -294,6 +318,16 @@ def living(rows: Iterable[Worker], pools: Iterable[Pool], sight: Sight) -> dict[
     known = {str(row.pk): slugs[row.pool_id] for row in rows if row.pool_id in slugs}
     seen = {worker: instance.pool for worker, instance in sight.instances.items() if instance.alive}
     return known | {worker: slug for worker, slug in seen.items() if is_pool_name(slug)}
+
+
+def known_of(rows: Iterable[Worker], sight: Sight) -> dict[str, Known]:
+    """The workers that can be shown to who looks at them: those that are there."""
+    seen = {str(row.pk): (row, sight.instances.get(str(row.pk))) for row in rows}
+    return {
+        worker: Known(row.runtime, instance.ref, tuple(str(name) for name in row.gpus))
+        for worker, (row, instance) in seen.items()
+        if instance is not None
+    }
 
 
 def run(stop: threading.Event) -> None:

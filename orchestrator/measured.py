@@ -35,7 +35,7 @@ class _Seen:
 
 
 @dataclass(slots=True, eq=False)
-class Fleet(Collector):
+class FleetMetrics(Collector):
     """What `show` was told last. Scrapes come from another thread."""
 
     _seen: list[_Seen] = field(default_factory=list)

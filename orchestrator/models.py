@@ -283,6 +283,10 @@ class Worker(models.Model):
 
     LIVE: ClassVar = (State.STARTING, State.READY, State.DRAINING)
 
+    class Wish(models.TextChoices):
+        DRAIN = "drain"
+        KILL = "kill"
+
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
     pool = models.ForeignKey(Pool, on_delete=models.CASCADE, related_name="workers")
     revision = models.ForeignKey(PoolRevision, on_delete=models.RESTRICT, related_name="workers")
@@ -311,6 +315,17 @@ class Worker(models.Model):
     end_counts = models.BooleanField(
         default=True, help_text="Whether its end says anything of the pool: no start that nobody went on with does."
     )
+    end_reason = models.TextField(blank=True, default="", db_default="", help_text="Why it was asked to end.")
+    wish = models.CharField(
+        max_length=5,
+        choices=Wish,
+        blank=True,
+        default="",
+        db_default="",
+        help_text="What staff wants done with it: the leader does so at its next tick.",
+    )
+    wished_by = models.CharField(max_length=200, blank=True, default="", db_default="")
+    wished_at = models.DateTimeField(null=True, blank=True)
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
@@ -329,6 +344,11 @@ class Worker(models.Model):
                 name="worker_ended_has_time",
             ),
             models.CheckConstraint(condition=Q(gpu_share__gt=0, gpu_share__lte=1), name="worker_share_of_its_gpus"),
+            models.CheckConstraint(
+                condition=Q(wish="", wished_by="", wished_at__isnull=True)
+                | (Q(wish__in=["drain", "kill"], wished_at__isnull=False) & ~Q(wished_by="")),
+                name="worker_wish_is_somebodys",
+            ),
             models.CheckConstraint(
                 condition=Exact(Func(F("gpus"), function="jsonb_typeof", output_field=models.TextField()), "array"),
                 name="worker_gpus_are_a_list",

@@ -29,7 +29,9 @@ def stop_fleet(*, grace_s: float = 5.0) -> int:
     with closing(access_of_settings()) as access:
         access.tend({})
     now = timezone.now()
-    Worker.objects.filter(state__in=Worker.LIVE).update(state=Worker.State.STOPPED, stopped_at=now)
+    Worker.objects.filter(state__in=Worker.LIVE).update(
+        state=Worker.State.STOPPED, stopped_at=now, end_reason="The whole stack was stopped."
+    )
     return stopped
 
 

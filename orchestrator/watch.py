@@ -24,6 +24,7 @@ from telemetry.metrics.orchestrator import WORKER_ENDS, WORKER_START_SECONDS
 
 log = logging.getLogger(__name__)
 
+UNASKED = "It was asked to end (SIGTERM), and not by its orchestrator."
 NOW = " Now: "
 """Between a row's reason and what its start is at."""
 ID_LENGTH = 36
@@ -130,7 +131,7 @@ class Watch:
             changes |= {"state": Worker.State.READY, "ready_at": records.moment(look.now)}
             changes["start_phases"] = _start_phases(row, instance, status, look.now)
         if phase == "draining" and row.state != Worker.State.DRAINING:
-            changes |= {"state": Worker.State.DRAINING, "draining_at": records.moment(look.now)}
+            changes |= {"state": Worker.State.DRAINING, "draining_at": records.moment(look.now), "end_reason": UNASKED}
             self.asked.add(worker)  # somebody else asked it
         if changes:
             records.change(row, **changes)

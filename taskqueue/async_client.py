@@ -162,6 +162,9 @@ class AsyncQueue:
             ]
         )
 
+    async def dismiss(self, worker: str) -> int:
+        return await self._run(calls.dismiss(worker))
+
     async def reap(self, *, max_attempts: int = 3, max_losses: int = 2, lease_s: float = 5.0) -> int:
         return await self._run(calls.reap(max_attempts=max_attempts, max_losses=max_losses, lease_s=lease_s))
 

@@ -37,6 +37,9 @@ T = TypeVar("T")
 WORKER_STATUS_S = 60.0
 """How long a worker that fell silent stays in the signals (with its last `beat_ms`)."""
 
+DISMISSED_S = 3600.0
+"""For so long a worker that was killed is excused: its leases have lapsed, and somebody has looked, long before."""
+
 _encoder = msgspec.msgpack.Encoder()
 _body_decoder = msgspec.msgpack.Decoder(TurnBody)
 _status_decoder = msgspec.msgpack.Decoder(WorkerStatus)
@@ -162,6 +165,11 @@ def release(worker: str, turns: Sequence[str]) -> Call[int]:
 def abandon(worker: str) -> Call[int]:
     """A worker ends by a failure of its own."""
     return Call(script("abandon"), (worker,), int)
+
+
+def dismiss(worker: str) -> Call[int]:
+    """A worker is about to be killed by somebody."""
+    return Call(script("dismiss"), (worker, _ms(DISMISSED_S)), int)
 
 
 def reap(*, max_attempts: int, max_losses: int, lease_s: float, limit: int = 500) -> Call[int]:
@@ -302,6 +310,11 @@ def read_outlook(blob: bytes) -> Outlook | None:
         return None
 
 
+def read_status(blob: bytes) -> WorkerStatus:
+    """What a worker said of itself, as the key `worker:<id>` holds it; the moment stands elsewhere."""
+    return _status_decoder.decode(blob)
+
+
 def _claimed(row: Sequence[Any]) -> ClaimedTurn:
     turn, task, tenant, attempt, seq, enqueued, deadline, body, streamed, first = row
     return ClaimedTurn(
@@ -326,7 +339,7 @@ def _signals(answer: Sequence[Any]) -> PoolSignals:
     now_ms, waiting, held_back, running, oldest_ms, waiting_tokens, arrived, arrived_tokens, *answer = answer
     unrecorded, oldest_record_ms, foretold_ms, *fleet = answer
     workers = tuple(
-        msgspec.structs.replace(_status_decoder.decode(status), beat_ms=beat_ms)
+        msgspec.structs.replace(read_status(status), beat_ms=beat_ms)
         for beat_ms, status in zip(fleet[::2], fleet[1::2], strict=True)
     )
     return PoolSignals(

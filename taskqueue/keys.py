@@ -58,3 +58,13 @@ def record(pool: str) -> str:
 def outlook(pool: str) -> str:
     """What the orchestrator foretells of the pool."""
     return f"{prefix(pool)}outlook"
+
+
+def looked_for(worker: str) -> str:
+    """Somebody looks at the worker. No pool's name has a colon, so no worker's user reaches these keys."""
+    return f"opsite:{{looks:}}:for:{worker}"
+
+
+def glimpse(worker: str) -> str:
+    """What the orchestrator shows of it meanwhile."""
+    return f"opsite:{{looks:}}:glimpse:{worker}"

@@ -115,6 +115,13 @@ class AsyncQueuePort(Protocol):
         ...
 
     # -- for the orchestrator and the recorder -------------------------------------------------
+    async def dismiss(self, worker: str) -> int:
+        """Before somebody kills a worker: that it will be lost counts against none of its turns. Returns how many it holds.
+
+        `abandon` after the kill has the next `reap` take them back at once, and not when their leases lapse.
+        """
+        ...
+
     async def reap(self, *, max_attempts: int = 3, max_losses: int = 2, lease_s: float = 5.0) -> int:
         """Requeue turns with lapsed leases, fail those out of attempts, expire those past their deadline; returns how many.
 

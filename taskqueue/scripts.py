@@ -10,6 +10,7 @@ from typing import NamedTuple
 NAMES = (
     "enqueue", "claim", "emit", "finish", "heartbeat", "release", "reap", "cancel", "follow", "acknowledge", "signals",
     "restart", "limit", "abandon", "place", "note", "end_task", "hold",
+    "dismiss",
 )  # fmt: skip
 """A pool's queue, each after `prelude.lua`."""
 FORETELLING = ("enqueue", "place")

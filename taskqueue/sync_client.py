@@ -148,6 +148,9 @@ class Queue:
             pipeline.delete(f"{self._prefix}worker:{worker}")
             pipeline.execute()
 
+    def dismiss(self, worker: str) -> int:
+        return self._run(calls.dismiss(worker))
+
     def reap(self, *, max_attempts: int = 3, max_losses: int = 2, lease_s: float = 5.0) -> int:
         return self._run(calls.reap(max_attempts=max_attempts, max_losses=max_losses, lease_s=lease_s))
 

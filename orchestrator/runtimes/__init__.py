@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 LOG_TAIL_LINES = 50
+PEEK_BYTES = 64 * 1024
 
 
 class RuntimeUnavailable(Exception):
@@ -54,6 +55,19 @@ class Instance:
     gpus: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Peek:
+    """A living worker as somebody watches it: the end of its output, as it is, and what it uses.
+
+    `cpu_s` are seconds of CPU since its start, `memory_bytes` its resident memory, both with its children; None: not known.
+    """
+
+    log: str = ""
+    pid: int | None = None
+    cpu_s: float | None = None
+    memory_bytes: int | None = None
+
+
 class Runtime(Protocol):
     """Starts, lists and ends workers of one stack. All but `start` raise `RuntimeUnavailable` only."""
 
@@ -83,4 +97,8 @@ class Runtime(Protocol):
 
     def log_tail(self, ref: str) -> str:
         """Its last `LOG_TAIL_LINES` lines."""
+        ...
+
+    def peek(self, ref: str) -> Peek:
+        """What somebody who watches it sees, at most `PEEK_BYTES` of log. It may take seconds: not for the loop's thread."""
         ...

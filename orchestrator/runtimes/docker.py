@@ -18,10 +18,19 @@ from urllib.parse import unquote, urlsplit
 
 import docker
 import requests.exceptions
-from docker.errors import APIError, DockerException, ImageNotFound
+from docker.errors import APIError, DockerException, ImageNotFound, NotFound
 from docker.types import DeviceRequest, Mount
 
-from orchestrator.runtimes import LOG_TAIL_LINES, Instance, RuntimeUnavailable, StartAbandoned, StartFailed, WorkerSpec
+from orchestrator.runtimes import (
+    LOG_TAIL_LINES,
+    PEEK_BYTES,
+    Instance,
+    Peek,
+    RuntimeUnavailable,
+    StartAbandoned,
+    StartFailed,
+    WorkerSpec,
+)
 from orchestrator.runtimes.pulling import PullProgress
 
 log = logging.getLogger(__name__)
@@ -35,6 +44,9 @@ TIMEOUT_S = 60
 """For what is done on a thread of its own: to create a container may take its time."""
 LOOK_TIMEOUT_S = 4
 """For what the loop, and so all pools, wait for: an engine that is silent for so long is not there until the next tick."""
+PEEK_TIMEOUT_S = 10
+PEEK_LINES = 200
+"""Entries of the engine's log, each of 16 KiB at most."""
 SILENT_PULL_S = 600
 """A layer may be unpacked for so long without a word."""
 GIB = 1 << 30
@@ -101,6 +113,25 @@ class DockerRuntime:
             except APIError:  # it is gone, or its logs go elsewhere
                 return ""
         return raw.decode(errors="replace").rstrip("\n")
+
+    def peek(self, ref: str) -> Peek:
+        """The same, and what the engine measures."""
+        with self._speaking():
+            client = self._client(PEEK_TIMEOUT_S)
+            try:
+                container = client.containers.get(ref)
+                log_end = b""
+                for part in container.logs(tail=PEEK_LINES, stream=True, follow=False):
+                    log_end = (log_end + part)[-PEEK_BYTES:]
+                stats = client.api.stats(ref, stream=False, one_shot=True)
+            except NotFound:
+                return Peek()
+        return Peek(
+            log=log_end.decode(errors="replace"),
+            pid=container.attrs["State"].get("Pid") or None,
+            cpu_s=_cpu_s(stats),
+            memory_bytes=_memory_bytes(stats),
+        )
 
     def arguments(self, spec: WorkerSpec) -> dict[str, Any]:
         """What the container is created with, in docker-py's words."""
@@ -227,6 +258,21 @@ class DockerRuntime:
         except DockerException as error:
             self._connections.clear()
             raise RuntimeUnavailable(_no_engine(error)) from error
+
+
+def _cpu_s(stats: Mapping[str, Any]) -> float | None:
+    spent = stats.get("cpu_stats", {}).get("cpu_usage", {}).get("total_usage")
+    return spent / 1e9 if spent else None
+
+
+def _memory_bytes(stats: Mapping[str, Any]) -> int | None:
+    """As `docker stats` shows it: without the file cache that the kernel may drop at any moment."""
+    memory = stats.get("memory_stats", {})
+    used = memory.get("usage")
+    if used is None:
+        return None
+    more = memory.get("stats", {})
+    return int(used) - int(more.get("inactive_file", more.get("total_inactive_file", 0)))
 
 
 def _user_of(socket: Path) -> str:

@@ -1,4 +1,4 @@
-"""Which GPUs this host has: by the setting, by NVIDIA's library (NVML), or by both. Looked at again now and then.
+"""Which GPUs this host has: by the setting, by NVIDIA's library (NVML), or by both, looked at again now and then; and their gauges.
 
 The library is asked anew each time, on a thread, since a GPU in trouble can make it wait: what fell off the bus is no longer given
 out, and comes back by itself when the driver has it again. A worker that has it is not touched. A library that does not answer
@@ -10,12 +10,14 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
+from typing import Any
 
 import pynvml
 
 from orchestrator.placement.gpus import BadInventory, Device, declared, read, unread
+from taskqueue.looks import Gauge
 
 log = logging.getLogger(__name__)
 
@@ -119,6 +121,48 @@ def found_by_nvml() -> tuple[Device, ...] | None:
     finally:
         with suppress(pynvml.NVMLError):
             pynvml.nvmlShutdown()
+
+
+def gauges_by_nvml(devices: Iterable[str]) -> dict[str, Gauge]:
+    """What these GPUs (by uuid, or by index where that is all that is known) say of themselves now.
+
+    One that does not answer is absent. It may take long: not for the loop's thread.
+    """
+    try:
+        pynvml.nvmlInit()
+    except pynvml.NVMLError:
+        return {}
+    try:
+        return {device: gauge for device in devices if (gauge := _gauge(device)) is not None}
+    finally:
+        with suppress(pynvml.NVMLError):
+            pynvml.nvmlShutdown()
+
+
+def _gauge(device: str) -> Gauge | None:
+    try:
+        by_index = device.isdigit()
+        find = pynvml.nvmlDeviceGetHandleByIndex if by_index else pynvml.nvmlDeviceGetHandleByUUID
+        handle = find(int(device) if by_index else device)
+    except pynvml.NVMLError:
+        return None
+    memory = _told(pynvml.nvmlDeviceGetMemoryInfo, handle)
+    rates = _told(pynvml.nvmlDeviceGetUtilizationRates, handle)
+    return Gauge(
+        device=device,
+        name=str(_told(pynvml.nvmlDeviceGetName, handle) or ""),
+        memory_used_mib=None if memory is None else int(memory.used) >> 20,
+        memory_total_mib=None if memory is None else int(memory.total) >> 20,
+        utilisation=None if rates is None else int(rates.gpu),
+    )
+
+
+def _told(ask: Callable[[Any], Any], handle: Any) -> Any:
+    """Its answer; None where this GPU (a part of one, say) does not tell."""
+    try:
+        return ask(handle)
+    except pynvml.NVMLError:
+        return None
 
 
 def _device(index: int) -> Device | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 EXEC_S, EXEC_LOOKS = 0.1, 20
@@ -51,3 +52,25 @@ def settled_environment(pid: int) -> dict[str, str]:
 def pids() -> list[int]:
     """All processes that can be seen."""
     return [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()]
+
+
+@dataclass(frozen=True, slots=True)
+class Use:
+    """Seconds of CPU since the start, and resident bytes; memory that processes share counts for each of them."""
+
+    cpu_s: float
+    memory_bytes: int
+
+
+def session_use(leader: int) -> Use:
+    """What the living processes of a session use, a worker's engine with its own children included."""
+    ticks = pages = 0
+    for pid in pids():
+        try:
+            fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+        except OSError:
+            continue  # it has ended meanwhile
+        if int(fields[3]) == leader:
+            ticks += int(fields[11]) + int(fields[12])
+            pages += int(fields[21])
+    return Use(ticks / os.sysconf("SC_CLK_TCK"), pages * os.sysconf("SC_PAGE_SIZE"))

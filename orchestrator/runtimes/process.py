@@ -17,8 +17,8 @@ from pathlib import Path
 
 import msgspec
 
-from orchestrator.runtimes import LOG_TAIL_LINES, Instance, StartFailed, WorkerSpec
-from orchestrator.runtimes.proc import environment, pids, settled_environment, start_ticks, started_at
+from orchestrator.runtimes import LOG_TAIL_LINES, PEEK_BYTES, Instance, Peek, StartFailed, WorkerSpec
+from orchestrator.runtimes.proc import environment, pids, session_use, settled_environment, start_ticks, started_at
 
 log = logging.getLogger(__name__)
 
@@ -150,13 +150,23 @@ class ProcessRuntime:
 
     def log_tail(self, ref: str) -> str:
         """The end of the worker's log file."""
+        return "\n".join(self._log_end(ref, LOG_TAIL_BYTES).splitlines()[-LOG_TAIL_LINES:])
+
+    def peek(self, ref: str) -> Peek:
+        """The same, and what /proc says of the worker's session."""
+        card, log_end = self._find(ref), self._log_end(ref, PEEK_BYTES)
+        if card is None or not self._is_ours(card):
+            return Peek(log=log_end)
+        used = session_use(card.pid)
+        return Peek(log=log_end, pid=card.pid, cpu_s=used.cpu_s, memory_bytes=used.memory_bytes)
+
+    def _log_end(self, ref: str, size: int) -> str:
         try:
             with self._log(ref).open("rb") as file:
-                file.seek(max(0, os.fstat(file.fileno()).st_size - LOG_TAIL_BYTES))
-                lines = file.read().decode(errors="replace").splitlines()
+                file.seek(max(0, os.fstat(file.fileno()).st_size - size))
+                return file.read(size).decode(errors="replace")
         except OSError:
             return ""
-        return "\n".join(lines[-LOG_TAIL_LINES:])
 
     def _instance(self, card: _Card) -> Instance:
         code = self._reap(card.worker)

@@ -5,6 +5,7 @@
 -- nothing. From its `max_losses`th on it is a suspect:
 --   it was all that the worker held: it ends as failed, a dead letter;
 --   else it is kept apart, first TOGETHER with turns that are no suspects, one suspect to a worker; after a further loss ALONE.
+-- A worker that somebody killed (dismiss.lua) was lost by that alone: its turns come back as what they were.
 -- So nothing is condemned for a loss that another turn may have caused, and what kills every worker kills max_losses + 2 at most.
 --
 -- Who looks for the first time in a while cannot know whether workers could reach Redis meanwhile: then every lease holds for one lease
@@ -27,10 +28,11 @@ local function is_lost(worker) return number(redis.call('ZSCORE', key('workers')
 
 local function lose(worker)
   local held = redis.call('SMEMBERS', key('held:', worker))
+  local killed = redis.call('EXISTS', key('killed:', worker)) == 1
   redis.call('HDEL', key('wards'), worker)
   for _, turn in ipairs(held) do
     local t = load(turn)
-    local losses = t and redis.call('HINCRBY', key('turn:', turn), 'losses', 1)
+    local losses = t and (killed and 0 or redis.call('HINCRBY', key('turn:', turn), 'losses', 1))
     local stop = redis.call('HGET', key('stop:', worker), turn)
     if not t then -- cannot be, unless keys were deleted by hand
       redis.call('SREM', key('held:', worker), turn)

@@ -10,12 +10,16 @@ from urllib.parse import unquote
 
 import docker
 import pytest
+from django.utils import timezone
 from docker.models.containers import Container
+from redis import Redis
 
+from orchestrator import wishes
 from orchestrator.loop import Orchestrator
 from orchestrator.models import Pool, Worker
 from orchestrator.runtimes import StartAbandoned, StartFailed, WorkerSpec
 from orchestrator.runtimes.docker import DockerRuntime
+from taskqueue.looks import Glimpse, Looks
 from tests.orchestrator.conftest import Site, wait_for
 
 pytestmark = [pytest.mark.docker, pytest.mark.timeout(300)]
@@ -215,3 +219,39 @@ def test_a_container_has_a_bounded_life_after_sigterm(
     runtime.remove(ref)
     runtime.remove(ref)
     assert runtime.list() == []
+
+
+def test_a_container_is_shown_while_somebody_looks_and_killed_by_staff(
+    engine: docker.DockerClient, site: Site, running: Orchestrator, worker_image: str, redis: Redis
+) -> None:
+    """With `max_losses` 1 a turn that is alone on its worker would end as poison by its first loss."""
+    pool = site.pool(
+        runtime=Pool.Runtime.DOCKER,
+        image=worker_image,
+        max_losses=1,
+        policy={"min_workers": 1, "max_workers": 1},
+    )
+    (victim,) = wait_for(lambda: site.ready(pool), what="a worker is ready")
+    (turn,) = site.submit(pool, 1, tokens=400)
+    looks = Looks(redis)
+
+    def glimpse() -> Glimpse | None:
+        return looks.look(pool=pool.slug, worker=str(victim.pk)).glimpse
+
+    wait_for(lambda: (shown := glimpse()) and shown.cpus is not None, what="it is shown")
+    shown = glimpse()
+    assert shown is not None
+    assert shown.error == ""
+    assert any("ready" in line for line in shown.lines)
+    assert shown.pid
+    assert shown.memory_bytes is not None
+    assert shown.memory_bytes > 1 << 20
+    wait_for(lambda: site.queue(pool).signals().running == 1, what="the turn runs")
+    wishes.kill(victim.pk, by="ann", now=timezone.now())
+    wait_for(lambda: turn in site.finished(pool), what="the turn has ended")
+    record = site.finished(pool)[turn]
+    assert (record.state, record.attempt, record.usage.completion_tokens) == ("succeeded", 2, 400)
+    victim.refresh_from_db()
+    assert (victim.state, victim.exit_code, victim.end_reason) == ("stopped", 137, "Killed by ann.")
+    assert "ready" in victim.log_tail
+    assert not Worker.objects.filter(pool=pool, state="failed").exists()

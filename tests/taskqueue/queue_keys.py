@@ -20,6 +20,7 @@ def keys(model: QueueModel) -> set[str]:
     names |= {f"{lines[turn.name]}:{owner}" for turn in model.at("waiting") for owner in turn.owners}
     names |= {f"running:{owner}" for turn in running for owner in turn.owners}
     names |= {f"held:{turn.worker}" for turn in running} | {f"stop:{turn.worker}" for turn in running if turn.stop}
+    names |= {f"killed:{worker}" for worker in model.killed}
     there = {
         "active": model.active(),
         "apart": model.suspects(),

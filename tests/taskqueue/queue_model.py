@@ -40,6 +40,8 @@ class QueueModel(Tasks):
         self.looked = False
         self.clearing: set[str] = set()
         """Workers that take nothing until they hold nothing, to run a suspect alone."""
+        self.killed: set[str] = set()
+        """Workers that staff has had killed: what they lose is nobody's fault."""
         self.arrived = self.arrived_tokens = 0
         self.paced = False
         """A turn has ended that held a slot: the queue knows for how long."""
@@ -260,6 +262,10 @@ class QueueModel(Tasks):
             self.turns[name].lapsed = True
         return len(self.held(worker))
 
+    def dismiss(self, worker: str) -> int:
+        self.killed.add(worker)
+        return len(self.held(worker))
+
     def reap(self, *, max_attempts: int, max_losses: int, silent: set[str], blind: bool, moved: Sequence[str]) -> int:
         """Lapsed leases first, then deadlines. `silent` workers do not beat. `moved` only orders what may come in any order."""
         first = {name: nth for nth, name in reversed(list(enumerate(moved)))}
@@ -270,7 +276,9 @@ class QueueModel(Tasks):
         alone = {turn.name for turn in self.at("running") if len(self.held(turn.worker)) == 1}
         lapsed = [turn for turn in self.at("running") if turn.lapsed or turn.worker in lost]
         for turn in sorted(lapsed, key=lambda turn: first.get(turn.name, -1)):
-            if turn.worker in lost:
+            if turn.worker in lost & self.killed:
+                verdict = None
+            elif turn.worker in lost:
                 turn.losses += 1
                 verdict = "poison" if turn.losses >= max_losses and turn.name in alone else None
                 if not verdict and turn.losses >= max_losses:

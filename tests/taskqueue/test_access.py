@@ -67,7 +67,7 @@ KINDS = {
     "wait", "active", "service", "left", "arrivals", "turn", "leases", "held", "stop", "deadlines", "workers", "worker", "log",
     "follow", "record", "bell", "running", "max_running", "apart", "wards", "looked",
     "tally",
-    "pace", "outlook", "flow",
+    "pace", "outlook", "flow", "killed",
 }  # fmt: skip
 """Every kind of key that a pool has."""
 _KEY = re.compile(r"\bkey\('(\w+):?'")
@@ -169,6 +169,7 @@ async def fill(queue: AsyncQueue) -> None:
     await queue.heartbeat(status, ["t0"], lease_s=3600)
     await queue.enqueue([turn(3, "two", deadline_ms=4_000_000_000_000)])
     await queue.follow("k0", "web-1")
+    await queue.dismiss("v2")
     await queue.link.ask("SET", keys.outlook(queue.pool), "{}")
 
 

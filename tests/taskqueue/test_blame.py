@@ -55,6 +55,37 @@ async def test_drains_count_for_nothing(queue: AsyncQueue, redis: Redis) -> None
     assert await counts(queue, redis, "a") == (0, 0)
 
 
+async def test_what_staff_kills_counts_for_nothing(queue: AsyncQueue, redis: Redis) -> None:
+    """The mark stands before the kill, and the next look gives the turns back at once."""
+    await queue.enqueue([turn("a")])
+    for nth in range(5):
+        assert len(await queue.claim(f"w{nth}", 1, lease_s=LEASE_S)) == 1
+        await queue.heartbeat(status(f"w{nth}"), ["a"], lease_s=LEASE_S)
+        assert await queue.dismiss(f"w{nth}") == 1
+        assert await queue.reap(max_losses=1, lease_s=LEASE_S) == 0  # it lives yet
+        assert await queue.abandon(f"w{nth}") == 1
+        assert await queue.reap(max_losses=1, lease_s=LEASE_S) == 1
+    assert await counts(queue, redis, "a") == (0, 0)
+    await queue.claim("w5", 1, lease_s=LEASE_S)
+    await queue.abandon("w5")
+    await queue.reap(max_losses=2, lease_s=LEASE_S)
+    assert await counts(queue, redis, "a") == (0, 1)
+
+
+async def test_a_suspect_stays_one_when_staff_kills_its_worker(queue: AsyncQueue, redis: Redis) -> None:
+    await queue.enqueue([turn("a"), turn("b")])
+    for worker in ("w1", "w2"):
+        await queue.claim(worker, 2, lease_s=LEASE_S)
+        await queue.abandon(worker)
+        await queue.reap(max_losses=2, lease_s=LEASE_S)
+    assert len(await queue.claim("w3", 2, lease_s=LEASE_S)) == 1
+    await queue.dismiss("w3")
+    await queue.abandon("w3")
+    assert await queue.reap(max_losses=2, lease_s=LEASE_S) == 1
+    assert [await counts(queue, redis, name) for name in "ab"] == [(0, 2), (0, 2)]
+    assert len(await queue.claim("w4", 2, lease_s=LEASE_S)) == 1
+
+
 async def test_an_absence_of_redis_is_nobodys_fault(queue: AsyncQueue, redis: Redis) -> None:
     """Nothing moves at the first look after it; then each worker has a lease's time to come back."""
     await queue.enqueue([turn("a"), turn("b")])

@@ -67,6 +67,19 @@ class QueueMachine(Submitters, Workers, Invariants):
         self.beating.discard(worker)
         self.reap(max_attempts=9, max_losses=max_losses, lease_s=HOUR_S, blind=False)
 
+    @precondition(lambda self: self.model.at("running"))
+    @rule(nth=st.integers(0, 20), max_losses=st.sampled_from((1, 2)))
+    def staff_kills_a_worker(self, nth: int, max_losses: int) -> None:
+        """A worker's name is its own for ever, but here there are few: the next one of that name is not excused."""
+        running = self.model.at("running")
+        worker = running[nth % len(running)].worker
+        assert self.queue.dismiss(worker) == self.model.dismiss(worker)
+        assert self.queue.abandon(worker) == self.model.abandon(worker)
+        self.beating.discard(worker)
+        self.reap(max_attempts=9, max_losses=max_losses, lease_s=HOUR_S, blind=False)
+        self.redis.delete(f"{self.prefix}killed:{worker}")
+        self.model.killed.discard(worker)
+
     @precondition(lambda self: self.young())
     @rule(nth=st.integers(0, 20), past_ms=st.sampled_from(PAST_MS))
     def a_deadline_passes(self, nth: int, past_ms: int) -> None:

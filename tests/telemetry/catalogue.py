@@ -41,7 +41,7 @@ def catalogue() -> list[Described]:
                 found.append(
                     Described(metric._name + suffix, metric._type, metric._labelnames, of, metric._documentation)
                 )
-    for family in measured.Fleet().describe():
+    for family in measured.FleetMetrics().describe():
         suffix = "_total" if family.type == "counter" else ""
         labels = tuple(family._labelnames)  # type: ignore[attr-defined]
         found.append(

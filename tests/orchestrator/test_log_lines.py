@@ -1,0 +1,33 @@
+"""A log's end as a page may show it."""
+
+from __future__ import annotations
+
+import pytest
+
+from orchestrator.log_lines import LINE_CHARS, LINES, shown
+
+
+@pytest.mark.parametrize(
+    ("raw", "lines"),
+    [
+        ("", ()),
+        ("one\ntwo\n", ("one", "two")),
+        ("one\n\ntwo\n\n\n", ("one", "", "two")),
+        ("\x1b[1;32mgreen\x1b[0m\n\x1b]0;a title\x07text\n", ("green", "text")),
+        ("  3%|#   |\r 50%|##  |\r100%|####|\n", ("100%|####|",)),
+        ("windows\r\n", ("windows",)),
+        ("a\x00b\x08c\u202ed\tx\n", ("abcd    x",)),
+        ("<script>alert(1)</script>\n", ("<script>alert(1)</script>",)),
+        ("redis://worker:secret@host:6379/0 and https://u:p@h/x\n", ("redis://…@host:6379/0 and https://…@h/x",)),
+        ("unix://worker%3Aa:secret@/run/redis.sock\n", ("unix://…@/run/redis.sock",)),
+    ],
+)
+def test_nothing_is_left_but_text(raw: str, lines: tuple[str, ...]) -> None:
+    assert shown(raw) == lines
+
+
+def test_it_is_bounded_by_lines_and_their_length() -> None:
+    many = shown("".join(f"line {number}\n" for number in range(LINES * 3)))
+    assert (len(many), many[0], many[-1]) == (LINES, f"line {LINES * 2}", f"line {LINES * 3 - 1}")
+    (long,) = shown("x" * 10_000)
+    assert (len(long), long[-1]) == (LINE_CHARS, "…")
