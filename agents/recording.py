@@ -18,7 +18,7 @@ class TurnChange(msgspec.Struct, kw_only=True):
     `goes_on`: the turn has ended, its task waits for what its tool calls bring. `closes`: the task ends, between two turns.
     `after` is where the turn's events begin in the log. `logprobs` are the answer's, a list in JSON; `has_logprobs`: the log has
     them. `attempt_log` has the attempts by number where there were several: the worker, `claimed_ms`, and of one that was given up
-    `ended_ms` and the `tokens` that all attempts had streamed by then.
+    `ended_ms`, the `tokens` that all attempts had streamed by then, and the `reason`.
     """
 
     turn: str
@@ -106,7 +106,9 @@ def fold(records: Iterable[Record]) -> list[TurnChange]:
 def _attempt(record: Record) -> dict[str, str | int | None]:
     if record.kind == "claimed":
         return {"worker": record.worker, "claimed_ms": record.at_ms}
-    ended = {"ended_ms": record.at_ms, "tokens": record.tokens}
+    ended: dict[str, str | int] = {"ended_ms": record.at_ms, "tokens": record.tokens}
+    if record.reason:
+        ended["reason"] = record.reason
     return {"worker": record.worker, "claimed_ms": record.claimed_ms, **ended}
 
 

@@ -259,7 +259,7 @@ local function requeue(t, reason)
   append(t.task, t.seq, 'state', '{"state":"queued"}')
   redis.call('XADD', key('record'), '*', 'r',
     cmsgpack.pack({ kind = 'requeued', turn = t.id, task = t.task, attempt = t.attempt, worker = t.worker,
-      claimed_ms = t.claimed, tokens = tokens }))
+      claimed_ms = t.claimed, tokens = tokens, reason = reason }))
 end
 
 local SHARE_OF_ONE = 1 / 64 -- of a turn in what is known of the pace; the first ones count alike
