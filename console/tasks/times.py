@@ -22,7 +22,8 @@ def times_of(
     is_held: bool = False,
 ) -> TaskTimes:
     """`turns` and `calls` in their order; `handed_over`: ids (of rows) of the calls that became tasks of their own."""
-    numbers = {turn.pk: turn.number for turn in (turns := list(turns))}
+    turns = list(turns)
+    numbers = {turn.pk: turn.number for turn in turns}
     return TaskTimes(
         created_at=task.created_at,
         finished_at=task.finished_at,
