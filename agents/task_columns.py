@@ -35,7 +35,17 @@ COLUMNS = (
     "attempts",
     "created_at",
 )
-NOT_LISTED = ("input", "output", "logprobs", "options", "metadata", "tool_calls", "params", "output_form", "context_use")
+NOT_LISTED = (
+    "input",
+    "output",
+    "logprobs",
+    "options",
+    "metadata",
+    "tool_calls",
+    "params",
+    "output_form",
+    "context_use",
+)
 """What may be long, and no column shows."""
 
 

@@ -12,6 +12,9 @@ from typing import Any
 import msgspec
 
 END = "END_OF_TASK"
+PRIORITY = 5
+"""A task's, where its request says nothing of it."""
+OF_BATCHES = ("batch", "custom_id")
 KEY = '-H "Authorization: Bearer $OPSITE_KEY"'
 COMMANDS = f"""\
 TASK=$(curl -sS "$OPSITE_URL/api/v1/tasks" {KEY} \\
@@ -27,7 +30,7 @@ curl -sSN "$OPSITE_URL/api/v1/tasks/$TASK/events" {KEY}
 def request_of(
     *,
     agent: str,
-    input: str | Sequence[Mapping[str, Any]],
+    asked: str | Sequence[Mapping[str, Any]],
     system_prompt: str,
     params: Mapping[str, Any],
     output: Mapping[str, Any] | None,
@@ -41,31 +44,36 @@ def request_of(
     What was said before in a conversation stands in it as messages, so the conversation itself is left alone. What a batch wrote
     into the metadata is left out: it names the batch's own lines.
     """
-    body: dict[str, Any] = {"agent": agent}
-    if options.get("embed"):
-        body["embed"] = list(options["embed"])
-        if options.get("truncate"):
-            body["truncate"] = True
-    elif isinstance(input, str):
-        body["prompt"] = input
-    else:
-        body["messages"] = _said(input, system_prompt)
+    body: dict[str, Any] = {"agent": agent, **_asked(asked, system_prompt, options)}
     if params and "embed" not in body:
         body["parameters"] = dict(params)
     if output:
         body["output"] = dict(output)
-    if not has_own_tools and options.get("tools"):
-        body["tools"] = list(options["tools"])
-    if options.get("tool_choice", "auto") != "auto":
-        body["tool_choice"] = options["tool_choice"]
-    if options.get("allowed_tools"):
-        body["allowed_tools"] = list(options["allowed_tools"])
-    if options.get("parallel_tool_calls") is False:
-        body["parallel_tool_calls"] = False
-    if priority != 5:
+    body |= _tools(options, has_own_tools=has_own_tools)
+    if priority != PRIORITY:
         body["priority"] = priority
-    kept = {name: value for name, value in metadata.items() if name not in ("batch", "custom_id")}
+    kept = {name: value for name, value in metadata.items() if name not in OF_BATCHES}
     return {**body, "metadata": kept} if kept else body
+
+
+def _asked(asked: str | Sequence[Mapping[str, Any]], system_prompt: str, options: Mapping[str, Any]) -> dict[str, Any]:
+    if options.get("embed"):
+        return {"embed": list(options["embed"]), **({"truncate": True} if options.get("truncate") else {})}
+    return {"prompt": asked} if isinstance(asked, str) else {"messages": _said(asked, system_prompt)}
+
+
+def _tools(options: Mapping[str, Any], *, has_own_tools: bool) -> dict[str, Any]:
+    """Tools of the client's, and what is asked of the calls."""
+    asked: dict[str, Any] = {}
+    if options.get("tools") and not has_own_tools:
+        asked["tools"] = list(options["tools"])
+    if options.get("tool_choice", "auto") != "auto":
+        asked["tool_choice"] = options["tool_choice"]
+    if options.get("allowed_tools"):
+        asked["allowed_tools"] = list(options["allowed_tools"])
+    if options.get("parallel_tool_calls") is False:
+        asked["parallel_tool_calls"] = False
+    return asked
 
 
 def commands(request: Mapping[str, Any]) -> str:

@@ -112,7 +112,7 @@ def _request(rows: TaskRows) -> dict[str, Any]:
     task = rows.task
     return curl.request_of(
         agent=task.agent.slug,
-        input=task.input,
+        asked=task.input,
         system_prompt=task.revision.system_prompt,
         params=task.params,
         output=given(task.output_form),

@@ -24,7 +24,7 @@ class Call(msgspec.Struct, frozen=True):
 
 
 class Message(msgspec.Struct, frozen=True, kw_only=True):
-    """One message. `was_left_out`: it was too long a way back for the model's length. `answers`: the call that it is the result of."""
+    """One message. `was_left_out`: there was no room for it any more. `answers`: the call that it is the result of."""
 
     role: str
     content: Folded
@@ -94,7 +94,7 @@ def tools_of(options: Mapping[str, Any]) -> list[Tool]:
 
 
 def asked_of(options: Mapping[str, Any]) -> dict[str, str]:
-    """What else its turns took to a worker: how tools are to be called, what becomes of a context that is too long, texts to embed."""
+    """What else its turns took to a worker: how tools are to be called, what becomes of a context that is too long, and so on."""
     shown: dict[str, str] = {}
     for name in ("tool_choice", "allowed_tools", "parallel_tool_calls", "context", "truncate"):
         if name in options and options[name] not in (None, [], ()):

@@ -154,9 +154,7 @@ class _Life:
         self.at, self.end, self._is_open = start, end, is_open
         self.spans: list[Span] = []
 
-    def go(
-        self, kind: Kind, *, until: datetime | None = None, turn: int, attempt: AttemptTimes | None = None
-    ) -> None:
+    def go(self, kind: Kind, *, until: datetime | None = None, turn: int, attempt: AttemptTimes | None = None) -> None:
         """Go on to `until`; None: to the end of what is known."""
         to = self.end if until is None else min(max(until, self.at), self.end)
         stays_open = until is None and self._is_open
@@ -205,4 +203,3 @@ def _calls(task: TaskTimes, *, end: datetime) -> Iterator[Span]:
             kind=Kind.CALL, start=start, end=max(start, min(over, end)), turn=call.turn, call=call.name,
             is_open=call.finished_at is None,
         )  # fmt: skip
-
