@@ -36,6 +36,7 @@ def task(request: StaffRequest, task_id: uuid.UUID) -> HttpResponse:
         trail=[("Tasks", reverse("admin:agents_task_changelist"))],
         task=rows.task,
         page=page_of(rows, now=timezone.now()),
+        sees_fleet=request.access.sees_all_tenants,
         may_change=request.access.may_change(rows.task.tenant_id),
     )
 

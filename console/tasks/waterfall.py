@@ -16,7 +16,10 @@ import msgspec
 
 
 class Kind(StrEnum):
-    """What a span's time went to. A `call` lies beside the others, within `tools`, `person` or `agent`."""
+    """What a span's time went to. A `call` lies beside the others, within `tools`, `person` or `agent`.
+
+    `prefill` is from the claim to the first token; `run` is both, where nobody measured the first token.
+    """
 
     CONVERSATION = "conversation"
     QUEUED = "queued"
@@ -33,10 +36,10 @@ class Kind(StrEnum):
 MEANING: dict[Kind, str] = {
     Kind.CONVERSATION: "waits for its conversation",
     Kind.QUEUED: "queued",
-    Kind.PREFILL: "prefill (claimed to first token)",
+    Kind.PREFILL: "prefill",
     Kind.DECODE: "decode",
-    Kind.RUN: "runs (prefill and decode were not measured apart)",
-    Kind.LOST: "an attempt that was given up",
+    Kind.RUN: "prefill and decode together",
+    Kind.LOST: "attempt given up",
     Kind.TOOLS: "waits for tools",
     Kind.PERSON: "waits for a person",
     Kind.AGENT: "waits for another agent",

@@ -93,7 +93,7 @@
     item.append(who);
     if (body !== undefined) {
       const pre = document.createElement("pre");
-      pre.className = "text";
+      pre.className = "words";
       pre.append(body);
       item.append(pre);
     }
@@ -128,10 +128,7 @@
       }
       text.appendData(data.text);
       if (text.length > SHOWN_MAX) text.replaceData(0, text.length - SHOWN_MAX / 2, "[the beginning is left out here]\n");
-      if (near) {
-        list.scrollTop = list.scrollHeight;
-        text.parentNode.scrollTop = text.parentNode.scrollHeight;
-      }
+      if (near) list.scrollTop = list.scrollHeight;
     },
     context: () => {},
     logprobs: () => {},
