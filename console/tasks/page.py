@@ -14,10 +14,11 @@ from agents.models import Task, Turn
 from agents.money import cost_of
 from agents.output_forms import given
 from agents.task_columns import money
-from console.tasks import curl, sent
+from console.tasks import curl
 from console.tasks.bars import Waterfall, drawn
 from console.tasks.reads import TaskRows
 from console.tasks.recorded import WHY, Entry, entries_of
+from console.tasks.sent import Sent, Tool, asked_of, sent_in, tools_of
 from console.tasks.times import attempts_of, times_of
 from console.tasks.waterfall import AttemptTimes, spans_of
 from orchestrator.models import Worker
@@ -68,8 +69,8 @@ class TaskPage:
     attempts: list[Held]
     spent: list[Spent]
     whole: Spent
-    sent: list[sent.Sent]
-    tools: list[sent.Tool]
+    sent: list[Sent]
+    tools: list[Tool]
     asked: dict[str, Any]
     has_logprobs: bool
     curl: str
@@ -92,7 +93,7 @@ def page_of(rows: TaskRows, *, now: datetime) -> TaskPage:
         spent=[_spent(turn, str(turn.number), cost) for turn, cost in zip(rows.turns, costs, strict=True)],
         whole=_spent(task, "all", sum(costs, Decimal(0))),
         sent=[
-            sent.sent(
+            sent_in(
                 turn=turn.number,
                 messages=task.input if turn.number == 1 else turn.context,
                 use=turn.context_use,
@@ -100,8 +101,8 @@ def page_of(rows: TaskRows, *, now: datetime) -> TaskPage:
             )
             for turn in rows.turns
         ],
-        tools=sent.tools_of(options),
-        asked={**task.params, **sent.asked_of(options)},
+        tools=tools_of(options),
+        asked={**task.params, **asked_of(options)},
         has_logprobs=bool(task.logprobs),
         curl=curl.commands(_request(rows)),
         confirm=_confirm(rows),
@@ -136,8 +137,14 @@ def _cost(rows: TaskRows, turn: Turn) -> Decimal:
 
 
 def _spent(row: Turn | Task, of: str, cost: Decimal) -> Spent:
-    counts = (f"{count:,}" for count in (row.prompt_tokens, row.cached_tokens, row.completion_tokens))
-    return Spent(of, row.state, *counts, money(cost))
+    return Spent(
+        of=of,
+        state=row.state,
+        prompt=f"{row.prompt_tokens:,}",
+        cached=f"{row.cached_tokens:,}",
+        completion=f"{row.completion_tokens:,}",
+        cost=money(cost),
+    )
 
 
 def _held(rows: TaskRows, turn: Turn, attempt: AttemptTimes) -> Held:

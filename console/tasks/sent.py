@@ -55,7 +55,7 @@ class Tool(msgspec.Struct, frozen=True):
     parameters: Folded
 
 
-def sent(
+def sent_in(
     *,
     turn: int,
     messages: str | Sequence[Mapping[str, Any]],
@@ -129,10 +129,10 @@ def _message(message: Mapping[str, Any], *, was_left_out: bool) -> Message:
 def _use(use: Mapping[str, Any] | None) -> str:
     if not use:
         return ""
-    sent, dropped = use.get("messages_sent", 0), use.get("messages_dropped", 0)
+    kept, dropped = use.get("messages_sent", 0), use.get("messages_dropped", 0)
     room = f" of the {use['limit']:,} that there is room for" if use.get("limit") else ""
     trimmed = f"the {dropped} oldest were left out" if dropped else "none was left out"
-    return f"{sent} messages were sent, {trimmed}: {use.get('prompt_tokens', 0):,} tokens{room}."
+    return f"{kept} messages were sent, {trimmed}: {use.get('prompt_tokens', 0):,} tokens{room}."
 
 
 def _json(value: Any) -> str:

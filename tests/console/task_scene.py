@@ -17,16 +17,22 @@ from tests.scene import Party, Scene
 
 QUESTION = "What will the weather be in Oslo tomorrow, and shall I take the train or the bus to Bergen?"
 ANSWER = (
-    "Tomorrow Oslo has light rain and 7 °C in the morning, and it clears up after noon. Take the train: it leaves at 08:25, crosses "
-    "the mountains in daylight, and arrives in Bergen at 15:12. The bus takes two hours longer, and its road may be closed by snow."
+    "Tomorrow Oslo has light rain and 7 °C in the morning, and it clears up after noon. Take the train: it leaves at 08:25, "
+    "crosses the mountains in daylight, and arrives in Bergen at 15:12. The bus takes two hours longer, and its road may be "
+    "closed by snow."
 )
-FORECAST = '{"city":"Oslo","morning":{"rain_mm":1.2,"celsius":7},"afternoon":{"rain_mm":0.0,"celsius":11},"wind":"SW 4 m/s"}'
+CITY = {"type": "object", "properties": {"city": {"type": "string"}}}
+FORECAST = (
+    '{"city":"Oslo","morning":{"rain_mm":1.2,"celsius":7},"afternoon":{"rain_mm":0.0,"celsius":11},"wind":"SW 4 m/s"}'
+)
 
 
 def worker(scene: Scene, begin: datetime, **more: Any) -> Worker:
     """A row of a worker of the pool."""
     revision = note_edit(scene.pool.pk, now=begin).current
-    return Worker.objects.create(pool=scene.pool, revision=revision, runtime="process", slots=8, started_at=begin, **more)
+    return Worker.objects.create(
+        pool=scene.pool, revision=revision, runtime="process", slots=8, started_at=begin, **more
+    )
 
 
 def telling(scene: Scene, party: Party | None = None) -> Task:
@@ -34,7 +40,11 @@ def telling(scene: Scene, party: Party | None = None) -> Task:
     party = party or scene.ann
     now = timezone.now().replace(microsecond=0)
     Price.objects.create(
-        pool=scene.pool, valid_from=now - timedelta(days=1), input=Decimal(2), cached_input=Decimal("0.5"), output=Decimal(8)
+        pool=scene.pool,
+        valid_from=now - timedelta(days=1),
+        input=Decimal(2),
+        cached_input=Decimal("0.5"),
+        output=Decimal(8),
     )
     scene.pool.refresh_from_db()
     begin = now - timedelta(minutes=3)
@@ -52,7 +62,7 @@ def telling(scene: Scene, party: Party | None = None) -> Task:
     held = worker(scene, at(-300), state="ready", ready_at=at(-290))
     task = party.task(metadata={"app": "travel", "trip": "oslo-bergen"})
     tools = [
-        {"name": "weather", "description": "The forecast of a city.", "parameters": {"type": "object", "properties": {"city": {"type": "string"}}}},
+        {"name": "weather", "description": "The forecast of a city.", "parameters": CITY},
         {"name": "timetable", "description": "Departures between two cities.", "parameters": {"type": "object"}},
     ]  # fmt: skip
     calls = [

@@ -17,12 +17,16 @@ from django.utils import timezone
 
 from agents.conversation_models import Reply
 from agents.models import Task, Turn
+from agents.services import revise_agent
 from agents.tool_models import ToolCall
+from batches.models import Batch, File
 from billing.models import UsageHour
+from comparisons.models import Comparison, ComparisonRun, InputSet
 from console.tasks.page import page_of
 from console.tasks.reads import rows_of
 from schedules.models import Firing, Schedule
 from staff.access import Access
+from tenants.models import ApiKey
 from tests.console.conftest import Staff
 from tests.console.task_scene import ANSWER, QUESTION, telling
 from tests.scene import Party, Scene
@@ -60,8 +64,9 @@ def test_the_waterfall_and_its_table_say_where_the_time_went(scene: Scene) -> No
     page = page_of(rows_of(OPERATOR, telling(scene).pk), now=timezone.now())
     told = [(lane.name, bar.kind, bar.lasts) for lane in page.waterfall.lanes for bar in lane.bars]
     assert told == [
-        ("Turn 1", "queued", "0.800 s"), ("Turn 1", "lost", "3.400 s"), ("Turn 1", "queued", "0.700 s"), ("Turn 1", "run", "1.400 s"),
-        ("Turn 1", "tools", "3.100 s"), ("weather", "call", "1.200 s"), ("timetable", "call", "2.900 s"),
+        ("Turn 1", "queued", "0.800 s"), ("Turn 1", "lost", "3.400 s"), ("Turn 1", "queued", "0.700 s"),
+        ("Turn 1", "run", "1.400 s"), ("Turn 1", "tools", "3.100 s"),
+        ("weather", "call", "1.200 s"), ("timetable", "call", "2.900 s"),
         ("Turn 2", "queued", "0.200 s"), ("Turn 2", "prefill", "0.500 s"), ("Turn 2", "decode", "4.650 s"),
     ]  # fmt: skip
     assert page.waterfall.lasts == "14.750 s"
@@ -120,23 +125,48 @@ def test_a_task_that_waits_for_its_conversation_names_whom_it_waits_for(staff: S
 def test_where_it_came_from_is_linked(staff: Staff, scene: Scene) -> None:
     parent = scene.ann.task()
     call = ToolCall.objects.create(
-        tenant=scene.ann.tenant, task=parent, turn=parent.turns.get(), number=1, call_id="c", name="hand_off", state="waiting"
+        tenant=scene.ann.tenant,
+        task=parent,
+        turn=parent.turns.get(),
+        number=1,
+        call_id="c",
+        name="hand_off",
+        state="waiting",
     )
     again = scene.ann.task(rerun_of=ended(scene.ann, "failed"), parent_call=call)
+    key = ApiKey.objects.for_tenant(scene.ann.tenant).get()
+    own = {"tenant": scene.ann.tenant}
     schedule = Schedule.objects.create(
-        tenant=scene.ann.tenant, agent=scene.ann.agent, api_key=None, name="nightly", is_enabled=False
-    ) if False else None  # fmt: skip
-    assert schedule is None
-    assert Firing.objects.for_tenant(scene.ann.tenant).count() == 0
+        **own, name="nightly", agent=scene.ann.agent, task={}, cron="0 3 * * *", api_key=key, is_enabled=False
+    )
+    Firing.objects.create(**own, schedule=schedule, nominal_at=timezone.now(), state="fired", task=again)
+    left, right = (
+        revise_agent(agent=scene.ann.agent, pool=scene.pool, system_prompt=words, params={}) for words in "ab"
+    )
+    inputs = InputSet.objects.create(**own, agent=scene.ann.agent, name="inputs", items=[])
+    comparison = Comparison.objects.create(
+        **own, agent=scene.ann.agent, input_set=inputs, left=left, right=right, api_key=key
+    )
+    ComparisonRun.objects.create(**own, comparison=comparison, number=3, side="left", task=again)
+    file = File.objects.create(**own, filename="lines.jsonl", purpose="batch")
+    batch = Batch.objects.create(
+        **own, endpoint="/v1/chat/completions", input_file=file, expires_at=timezone.now()
+    )  # fmt: skip
+    Task.objects.for_tenant(scene.ann.tenant).filter(pk=again.pk).update(metadata={"batch": f"batch_{batch.pk}"})
     page = show(staff("operator"), again)
     assert f'href="/console/tasks/{parent.pk}/"' in page
     assert f'href="/console/tasks/{again.rerun_of_id}/"' in page
+    for row in (schedule, comparison, batch):
+        label = f"{row._meta.app_label}_{row._meta.model_name}"
+        assert f'href="{reverse(f"admin:{label}_change", args=[row.pk])}"' in page
     assert f'href="/console/tasks/{again.pk}/"' in show(staff("operator"), parent)
 
 
 def test_long_texts_are_folded_and_cut(staff: Staff, scene: Scene) -> None:
     task = ended(scene.ann, output="x" * 300_000)
-    messages = [{"role": "user", "content": f"message {number} " + "y" * 60_000 * (number == 0)} for number in range(200)]
+    messages = [
+        {"role": "user", "content": f"message {number} " + "y" * 60_000 * (number == 0)} for number in range(200)
+    ]
     Task.objects.for_tenant(scene.ann.tenant).filter(pk=task.pk).update(input=messages)
     page = show(staff("operator"), task)
     assert "92000 characters behind these are not shown" in page

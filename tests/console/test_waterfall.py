@@ -19,13 +19,17 @@ def at(seconds: float) -> datetime:
     return BEGIN + timedelta(seconds=seconds)
 
 
-def claim(claimed: float, ended: float | None = None, *, number: int = 1, worker: str = "w1", tokens: int = 0) -> AttemptTimes:
+def claim(
+    claimed: float, ended: float | None = None, *, number: int = 1, worker: str = "w1", tokens: int = 0
+) -> AttemptTimes:
     return AttemptTimes(
         number=number, worker=worker, claimed_at=at(claimed), ended_at=None if ended is None else at(ended), tokens=tokens
     )  # fmt: skip
 
 
-def turn(number: int, queued: float, *attempts: AttemptTimes, first: float | None = None, end: float | None = None) -> TurnTimes:
+def turn(
+    number: int, queued: float, *attempts: AttemptTimes, first: float | None = None, end: float | None = None
+) -> TurnTimes:
     return TurnTimes(
         number=number, queued_at=at(queued), attempts=attempts, first_token_at=None if first is None else at(first),
         finished_at=None if end is None else at(end),
@@ -111,7 +115,9 @@ def test_each_kind_of_task(task: TaskTimes, spans: list[tuple[str, float, float,
 
 
 def test_a_span_names_its_worker_its_attempt_and_its_tokens() -> None:
-    lost = [(span.attempt, span.worker, span.tokens) for span in spans_of(TAKEN_OVER, now=at(99)) if span.kind == Kind.LOST]
+    lost = [
+        (span.attempt, span.worker, span.tokens) for span in spans_of(TAKEN_OVER, now=at(99)) if span.kind == Kind.LOST
+    ]
     assert lost == [(1, "w1", 20), (2, "w2", 25)]
     assert [span.is_open for span in spans_of(of(turn(1, 0, claim(1))), now=at(9))] == [False, True]
 
@@ -154,7 +160,13 @@ def test_bars_have_places_and_exact_lengths() -> None:
 
 @pytest.mark.parametrize(
     ("seconds", "words"),
-    [(0, "0.000 s"), (0.0421, "0.042 s"), (59.9996, "59.999 s"), (65.3, "1 min 05.300 s"), (7201, "2 h 00 min 01.000 s")],
+    [
+        (0, "0.000 s"),
+        (0.0421, "0.042 s"),
+        (59.9996, "59.999 s"),
+        (65.3, "1 min 05.300 s"),
+        (7201, "2 h 00 min 01.000 s"),
+    ],
 )
 def test_lengths_are_exact(seconds: float, words: str) -> None:
     assert length(timedelta(seconds=seconds)) == words
