@@ -17,7 +17,6 @@ from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextareaWidget, U
 
 import agents.tool_admin  # noqa: F401 - registers its pages
 from agents import dead_letters, services
-from agents.lifecycle import DEAD_LETTER_CODES, TaskState
 from agents.models import Agent, AgentRevision, Conversation, Message, Task, Turn
 from agents.output_forms import given
 from agents.problems import Problem
@@ -25,14 +24,11 @@ from agents.publications import StandsForPool
 from agents.revision_admin import PublishAction, TrafficActions
 from agents.sampling import validated
 from agents.summary_models import Summary
+from agents.task_columns import COLUMNS, STATE_COLOURS, TaskColumns, listed
+from agents.task_filters import FILTERS
 from orchestrator.models import Pool
 from taskqueue.failures import QueueUnavailable
 from tenants.admin import AcrossTenants, OwnedForm, ReadOnly
-
-STATE_COLOURS = {
-    "queued": "warning", "running": "info", "waiting": "info", "succeeded": "success", "failed": "danger", "cancelled": "",
-    "expired": "danger",
-}  # fmt: skip
 
 REFUSED = {
     dead_letters.NotDeadLetter: "Not run again, because they are no dead letters",
@@ -268,57 +264,24 @@ class TurnInline(ReadOnlyInline):
     readonly_fields = fields
 
 
-class DeadLetterFilter(admin.SimpleListFilter):
-    """Tasks that no worker could run: those that may be run again, and those that were."""
-
-    title = "dead letters"
-    parameter_name = "dead_letter"
-
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return [("left", "Not run again"), ("rerun", "Run again"), ("all", "All dead letters")]
-
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Task]) -> QuerySet[Task]:
-        chosen = self.value()
-        if chosen not in {"left", "rerun", "all"}:
-            return queryset
-        dead = queryset.filter(state=TaskState.FAILED, error__code__in=sorted(DEAD_LETTER_CODES))
-        return dead if chosen == "all" else dead.filter(rerun__isnull=chosen == "left")
-
-
 @admin.register(Task)
-class TaskAdmin(ReadOnly):
-    """Tasks: what was asked, what came of it, who did it when."""
+class TaskAdmin(TaskColumns, ReadOnly):
+    """Tasks: what was asked, what came of it, who did it when. Each has a page of its own in the console."""
 
-    list_display = (
-        "id",
-        "tenant",
-        "agent",
-        "shown_state",
-        "pool",
-        "attempts",
-        "completion_tokens",
-        "trouble",
-        "created_at",
-        "finished_at",
-    )
+    list_display = COLUMNS
+    list_display_links = None
     is_large = True
     list_defer = ("input", "params", "options", "metadata", "output", "logprobs", "tool_calls", "context_use")
-    list_filter = (DeadLetterFilter, "state", "tenant", "pool", "created_at")
+    list_filter = FILTERS
     search_fields = ("id", "agent__slug", "idempotency_key")
-    list_select_related = ("tenant", "agent", "pool")
     readonly_fields = ("trouble", "run_again_as")
     inlines: ClassVar = [TurnInline]
     actions: ClassVar = ["cancel", "run_again"]
 
-    @display(description="state", ordering="state", label=STATE_COLOURS)
-    def shown_state(self, task: Task) -> str:
-        """The state in its colour."""
-        return task.state
-
-    @display(description="trouble")
-    def trouble(self, task: Task) -> str:
-        """Why it failed, in words."""
-        return (task.error or {}).get("message", "")
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        rows = super().get_queryset(request)
+        match = request.resolver_match
+        return listed(rows) if match is not None and (match.url_name or "").endswith("_changelist") else rows
 
     @display(description="run again as")
     def run_again_as(self, task: Task) -> str:

@@ -52,16 +52,25 @@ def rerun_tasks(*, tasks: Sequence[Task], redis_url: str, now: datetime) -> Reru
     No limit of the tenant's refuses them, and nothing is reserved of its budgets; what they are served counts when they end.
     """
     done = Reruns()
-    by_pool: defaultdict[str, list[Submission]] = defaultdict(list)
+    accepted: list[tuple[Task, Turn]] = []
     for task in tasks:
         try:
             with tracing.begun("run again", **{"opsite.rerun_of": str(task.pk)}):
-                task_again, turn = _accept(task, now=now)
+                task_again, turn = accept(task, now=now)
         except (NotDeadLetter, RunAgainAlready, TenantInactive) as refusal:
             done.refused.append((task, refusal))
         else:
             done.accepted.append(task_again)
-            by_pool[task_again.pool.slug].append(_submission(task_again, turn))
+            accepted.append((task_again, turn))
+    enqueue_again(accepted, redis_url=redis_url)
+    return done
+
+
+def enqueue_again(accepted: Sequence[tuple[Task, Turn]], *, redis_url: str) -> None:
+    """Tell the queues of tasks that are committed; where one does not answer, the sweep tells it."""
+    by_pool: defaultdict[str, list[Submission]] = defaultdict(list)
+    for task, turn in accepted:
+        by_pool[task.pool.slug].append(_submission(task, turn))
     for pool, submissions in by_pool.items():
         queue = Queue(redis_url, pool)
         try:
@@ -70,42 +79,51 @@ def rerun_tasks(*, tasks: Sequence[Task], redis_url: str, now: datetime) -> Reru
             log.warning("pool %s: %d tasks wait for the sweep: %s", pool, len(submissions), error)
         finally:
             queue.close()
-    return done
 
 
 @transaction.atomic
-def _accept(task: Task, *, now: datetime) -> tuple[Task, Turn]:
+def accept(task: Task, *, now: datetime) -> tuple[Task, Turn]:
+    """The new task and its turn, committed and not enqueued yet; raises what refuses it."""
     # In this order others lock them, too. A conversation that is being deleted is gone from the task by then.
     if task.conversation_id:
         list(Conversation.objects.for_tenant(task.tenant_id).select_for_update().filter(pk=task.conversation_id))
     dead = Task.objects.for_tenant(task.tenant_id).select_for_update().get(pk=task.pk)
     if not dead.is_dead_letter:
         raise NotDeadLetter
-    if Task.objects.for_tenant(dead.tenant_id).filter(rerun_of=dead).exists():
-        raise RunAgainAlready
-    if not dead.tenant.is_active:
-        raise TenantInactive
-    again = Task.objects.create(
-        tenant_id=dead.tenant_id,
-        agent_id=dead.agent_id,
-        revision_id=dead.revision_id,
-        pool_id=dead.pool_id,
-        conversation_id=dead.conversation_id,
-        api_key_id=dead.api_key_id,
-        input=_said(dead),
-        params=dead.params,
-        output_form=dead.output_form,
-        options=dead.options,
-        priority=dead.priority,
-        deadline_at=dead.deadline_at if dead.deadline_at and dead.deadline_at > now else None,
-        metadata=dead.metadata,
-        rerun_of=dead,
-        trace=tracing.place(),
-    )
+    check_runs_again(dead)
+    again = copy_of(dead, now=now, input=_said(dead), conversation_id=dead.conversation_id)
     allowed = allowance_of(dead, now=now)
     _reply_again(dead, again)
     turn = Turn.objects.create(tenant_id=dead.tenant_id, task=again, queued_at=again.created_at, allowance=allowed)
     return again, turn
+
+
+def check_runs_again(ended: Task) -> None:
+    """Raise what keeps a task, whose row is locked, from being run again."""
+    if Task.objects.for_tenant(ended.tenant_id).filter(rerun_of=ended).exists():
+        raise RunAgainAlready
+    if not ended.tenant.is_active:
+        raise TenantInactive
+
+
+def copy_of(ended: Task, *, now: datetime, **changes: Any) -> Task:
+    """A new task's row that asks for what this one asked for; a deadline that has passed is left out."""
+    return Task.objects.create(
+        tenant_id=ended.tenant_id,
+        agent_id=ended.agent_id,
+        revision_id=ended.revision_id,
+        pool_id=ended.pool_id,
+        api_key_id=ended.api_key_id,
+        params=ended.params,
+        output_form=ended.output_form,
+        options=ended.options,
+        priority=ended.priority,
+        deadline_at=ended.deadline_at if ended.deadline_at and ended.deadline_at > now else None,
+        metadata=ended.metadata,
+        rerun_of=ended,
+        trace=tracing.place(),
+        **changes,
+    )
 
 
 def allowance_of(dead: Task, *, now: datetime) -> dict[str, int] | None:

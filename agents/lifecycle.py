@@ -32,6 +32,7 @@ TRANSITIONS: dict[TaskState, frozenset[TaskState]] = {
 
 OUTCOMES = frozenset(state for state, following in TRANSITIONS.items() if not following)
 OPEN = frozenset(TaskState) - OUTCOMES
+ENDED_BADLY = OUTCOMES - {S.SUCCEEDED}
 
 DEAD_LETTER_CODES = frozenset({"poison", "attempts_exhausted"})
 """Errors of a failed task that its fleet could not run, whatever it asked for: staff may run it again."""

@@ -7,14 +7,14 @@ from typing import Any, ClassVar
 from django.core.validators import MaxValueValidator
 from django.db import models
 from django.db.models import F, Q
-from django.db.models.fields.json import KeyTransform
+from django.db.models.fields.json import KeyTextTransform
 
 import agents.conversation_models
 import agents.revision_models  # Django looks for models from here
 import agents.summary_models
 import agents.tool_models  # noqa: F401
 from agents.branches import WhenBusy
-from agents.lifecycle import DEAD_LETTER_CODES, OUTCOMES, TaskState
+from agents.lifecycle import DEAD_LETTER_CODES, ENDED_BADLY, OUTCOMES, TaskState
 from telemetry.context import CHARS, PATTERN
 from tenants.identifiers import new_id
 from tenants.scoping import TenantOwned
@@ -163,14 +163,16 @@ class Task(TenantOwned):
     """One run of an agent on an input, from acceptance to its outcome."""
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
-    # Without indexes of their own: those with the time behind them serve.
+    # Agent, pool and key have no index of their own: those with the time behind them serve.
     agent = models.ForeignKey(Agent, on_delete=models.PROTECT, related_name="tasks", db_index=False)
     revision = models.ForeignKey(AgentRevision, on_delete=models.PROTECT, related_name="+")
     pool = models.ForeignKey("orchestrator.Pool", on_delete=models.PROTECT, related_name="+", db_index=False)
     conversation = models.ForeignKey(
         Conversation, null=True, blank=True, on_delete=models.PROTECT, related_name="tasks"
     )
-    api_key = models.ForeignKey("tenants.ApiKey", null=True, blank=True, on_delete=models.SET_NULL, related_name="+")
+    api_key = models.ForeignKey(
+        "tenants.ApiKey", null=True, blank=True, on_delete=models.SET_NULL, related_name="+", db_index=False
+    )
     state = models.CharField(max_length=10, choices=STATES, default=TaskState.QUEUED.value)
     input = models.JSONField(
         help_text="The messages as they are sent to the model, system prompt and history included; a plain prompt as a string."
@@ -231,7 +233,7 @@ class Task(TenantOwned):
         blank=True,
         on_delete=models.SET_NULL,
         related_name="rerun",
-        help_text="The dead letter that staff ran again as this task.",
+        help_text="The task that staff ran again as this one.",
     )
     created_at = models.DateTimeField(auto_now_add=True)
     started_at = models.DateTimeField(null=True, blank=True)
@@ -243,20 +245,27 @@ class Task(TenantOwned):
         indexes: ClassVar = [
             models.Index(fields=["tenant", "-created_at", "-id"], name="task_by_tenant"),
             models.Index(fields=["-created_at"], name="task_by_time"),
-            models.Index(fields=["-created_at"], name="task_failed", condition=Q(state=TaskState.FAILED.value)),
             models.Index(fields=["created_at"], name="task_open", condition=~Q(state__in=sorted(OUTCOMES))),
             models.Index(fields=["agent", "-created_at", "-id"], name="task_by_agent"),
             models.Index(fields=["pool", "-created_at", "-id"], name="task_by_pool"),
             models.Index(
-                fields=["-created_at"], name="task_cut_short", condition=Q(state__in=["cancelled", "expired"])
+                fields=["idempotency_key"], name="task_by_idempotency", condition=Q(idempotency_key__isnull=False)
+            ),
+            models.Index(fields=["api_key", "-created_at", "-id"], name="task_by_key"),
+            # Few of all tasks end so, and staff looks for just these.
+            models.Index(
+                fields=["state", "-created_at", "-id"],
+                name="task_ended_badly",
+                condition=Q(state__in=sorted(state.value for state in ENDED_BADLY)),
             ),
             models.Index(
-                KeyTransform("code", "error"),
+                KeyTextTransform("code", "error"),
                 F("created_at").desc(),
+                F("id").desc(),
                 name="task_by_error",
                 condition=Q(state=TaskState.FAILED.value),
             ),
-            models.Index(fields=["idempotency_key"], name="task_by_key", condition=Q(idempotency_key__isnull=False)),
+            models.Index(fields=["-created_at", "-id"], name="task_of_batches", condition=Q(metadata__has_key="batch")),
         ]
         constraints: ClassVar = [
             models.UniqueConstraint(fields=["tenant", "idempotency_key"], name="task_idempotency_per_tenant"),

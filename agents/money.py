@@ -53,6 +53,18 @@ def price_at(prices: Sequence[Mapping[str, Any]], *, now: datetime) -> TokenPric
     return begun[-1] if begun else None
 
 
+def cost_of(
+    *, prompt_tokens: int, cached_tokens: int, completion_tokens: int, prices: Sequence[Mapping[str, Any]], at: datetime
+) -> Decimal:
+    """What a turn that ended `at` cost, at the price in force then, as `billing` counts it; 0 where nothing had a price."""
+    price = price_at(prices, now=at)
+    if price is None:
+        return Decimal(0)
+    cached = min(cached_tokens, prompt_tokens)
+    amount = (prompt_tokens - cached) * price.input + cached * price.cached_input + completion_tokens * price.output
+    return amount / MILLION
+
+
 def allowance(left: Sequence[Decimal], *, prices: Sequence[Mapping[str, Any]], now: datetime) -> Allowance | None:
     """What one turn may cost where each limit leaves so much; None: nothing limits it, or its tokens cost nothing.
 

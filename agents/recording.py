@@ -18,7 +18,7 @@ class TurnChange(msgspec.Struct, kw_only=True):
     `goes_on`: the turn has ended, its task waits for what its tool calls bring. `closes`: the task ends, between two turns.
     `after` is where the turn's events begin in the log. `logprobs` are the answer's, a list in JSON; `has_logprobs`: the log has
     them. `attempt_log` has the attempts by number where there were several: the worker, `claimed_ms`, `first_token_ms` (where it
-    made a token), and of one that was given up `ended_ms` and the `tokens` that all attempts had streamed by then.
+    made a token), and of one that was given up `ended_ms`, the `tokens` that all attempts had streamed by then, and the `reason`.
     `last_token_ms` is when the last of several attempts made its first token.
     """
 
@@ -114,6 +114,8 @@ def _attempt(record: Record) -> dict[str, str | int | None]:
     ended: dict[str, str | int | None] = {"ended_ms": record.at_ms, "tokens": record.tokens}
     if record.first_token_ms:
         ended["first_token_ms"] = record.first_token_ms
+    if record.reason:
+        ended["reason"] = record.reason
     return {"worker": record.worker, "claimed_ms": record.claimed_ms, **ended}
 
 

@@ -5,10 +5,14 @@ from __future__ import annotations
 from django.urls import URLPattern, URLResolver, include, path
 
 from console.pools.urls import urlpatterns as pools
+from console.tasks import views as tasks
 from console.workers.urls import urlpatterns as workers
 
 app_name = "console"
 urlpatterns: list[URLPattern | URLResolver] = [
     *pools,
     path("workers/", include(workers)),
+    path("tasks/<uuid:task_id>/", tasks.task, name="task"),
+    path("tasks/<uuid:task_id>/cancel/", tasks.cancel, name="task-cancel"),
+    path("tasks/<uuid:task_id>/retry/", tasks.retry, name="task-retry"),
 ]

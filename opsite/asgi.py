@@ -20,6 +20,7 @@ from django.conf import settings  # noqa: E402
 from agents.faces.app import ROUTES, Faces  # noqa: E402
 from batches.faces import routes as batches  # noqa: E402
 from console.routing import websocket_urlpatterns  # noqa: E402
+from console.tasks import stream as task_stream  # noqa: E402
 from knowledge import face as knowledge  # noqa: E402
 from telemetry import tracing  # noqa: E402
 from telemetry.asgi import Requests  # noqa: E402
@@ -37,6 +38,11 @@ faces = Faces(
     database_url=settings.DATABASE_URL,
     redis_url=settings.REDIS_URL,
     body_limit=settings.OPSITE_BODY_LIMIT_BYTES,
-    routes=[*ROUTES, *batches.ROUTES, *knowledge.ROUTES],
+    routes=[
+        *ROUTES,
+        *batches.ROUTES,
+        *knowledge.ROUTES,
+        ("GET", "/console/tasks/{id}/events", task_stream.events),
+    ],
 )
 application = Measured(Requests(faces, access_log=settings.OPSITE_LOG_FORMAT == "json"))

@@ -39,6 +39,7 @@ class RecordBody(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     context: ContextUse | None = None
     claimed_ms: int = 0
     tokens: int = 0
+    reason: str = ""
 
 
 _record_decoder = msgspec.msgpack.Decoder(RecordBody)
@@ -107,6 +108,7 @@ def read_record(entry_id: bytes, fields: dict[bytes, bytes]) -> Record:
             "context": body.context,
             "claimed_ms": body.claimed_ms,
             "tokens": body.tokens,
+            "reason": body.reason,
         },
         Record,
     )

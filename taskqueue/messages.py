@@ -371,7 +371,8 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     `kind` is `claimed`, `requeued`, `finished`, or `closed` (a task ended between two turns; `turn` is its last). `text` is absent
     where the queue itself ended the turn: then the log has it, from the event `after` on. With `goes_on` the task did not end. Of
     one that was `requeued` it is told when its attempt began (`claimed_ms`), when that made its first token (`first_token_ms`,
-    0: it made none), and how many `tokens` all attempts had streamed.
+    0: it made none), how many `tokens` all attempts had streamed, and the `reason` for which it was given up: `worker_lost` or
+    `handed_over`.
     `has_logprobs` as in `Finish`.
     """
 
@@ -394,6 +395,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     has_logprobs: bool = False
     claimed_ms: int = 0
     tokens: int = 0
+    reason: str = ""
     context: ContextUse | None = None
 
 

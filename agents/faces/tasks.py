@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import math
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -56,8 +58,16 @@ async def get_events(context: Context, request: Request) -> Response:
     """`GET /api/v1/tasks/{id}/events`: from behind `Last-Event-ID` (or `?after=`), live, to the outcome."""
     principal = await context.directory.principal(request.headers.get("authorization"))
     principal.require("tasks:read")
-    after = _cursor(request)
+    _cursor(request)
     row = await find(context, principal, request.path_params["id"])
+    return await events_of(context, request, row)
+
+
+async def events_of(context: Context, request: Request, row: Row, *, life_s: float | None = None) -> Response:
+    """The events of a task that the asker may read. The stream ends after `life_s`, for the reader to come back with its cursor;
+    None: with the outcome only.
+    """
+    after = _cursor(request)
     if request.method == "HEAD":
         return Response(None, 200, {"cache-control": "no-cache"}, "text/event-stream")
     subscription = await stream(context, row, after=after)
@@ -65,7 +75,7 @@ async def get_events(context: Context, request: Request) -> Response:
         await subscription.close()
         replay = b"".join(map(_sse, recorded(row, after=after)))
         return Response(replay, 200, {"cache-control": "no-cache"}, "text/event-stream")
-    return answers.EventStream(_stream(subscription), subscription.abandon)
+    return answers.EventStream(_stream(subscription, life_s=life_s), subscription.abandon)
 
 
 def _cursor(request: Request) -> int:
@@ -77,10 +87,12 @@ def _cursor(request: Request) -> int:
     return cursor_in_range(int(value), field=field)
 
 
-async def _stream(subscription: Subscription) -> AsyncIterator[bytes]:
+async def _stream(subscription: Subscription, *, life_s: float | None) -> AsyncIterator[bytes]:
+    clock = asyncio.get_running_loop().time
+    until = math.inf if life_s is None else clock() + life_s
     try:
         yield b"retry: 1000\n\n"
-        while not subscription.ended:
+        while not subscription.ended and clock() < until:
             events = await subscription.batch(timeout_s=KEEP_ALIVE_S)
             yield b"".join(map(_sse, events)) if events else b": keep-alive\n\n"
     finally:

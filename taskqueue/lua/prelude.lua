@@ -261,7 +261,7 @@ local function requeue(t, reason)
   append(t.task, t.seq, 'state', '{"state":"queued"}')
   redis.call('XADD', key('record'), '*', 'r',
     cmsgpack.pack({ kind = 'requeued', turn = t.id, task = t.task, attempt = t.attempt, worker = t.worker,
-      claimed_ms = t.claimed, tokens = tokens, first_token_ms = token }))
+      claimed_ms = t.claimed, tokens = tokens, first_token_ms = token, reason = reason }))
 end
 
 local SHARE_OF_ONE = 1 / 64 -- of a turn in what is known of the pace; the first ones count alike

@@ -11,6 +11,7 @@ from django.test import Client
 from staff.models import StaffRole
 from tenants.models import Tenant
 from tenants.services import create_tenant
+from tests.scene import Scene
 
 Enter = Callable[..., Client]
 As = Callable[[str], Client]
@@ -51,3 +52,8 @@ def client_of(db: None) -> As:
         return client
 
     return log_in
+
+
+@pytest.fixture
+def scene(db: None) -> Scene:
+    return Scene.make()

@@ -67,7 +67,7 @@ class Migration(migrations.Migration):
     """A trigger. What ended before it is not counted: the history of minutes begins here."""
 
     dependencies = [
-        ("agents", "0016_messages_by_number"),
+        ("agents", "0017_task_trace"),
         ("orchestrator", "0018_minutes_of_fleet_and_turns"),
     ]
     operations = [migrations.RunSQL(COUNT, UNCOUNT)]

@@ -1,0 +1,145 @@
+"""The columns of the list of tasks: what each was, how long it waited and ran, what it took and cost."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+from django.conf import settings
+from django.db.models import Prefetch, QuerySet
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.html import format_html
+from unfold.decorators import display
+
+from agents.models import Task, Turn
+from agents.money import cost_of
+
+STATE_COLOURS = {
+    "queued": "warning", "running": "info", "waiting": "info", "succeeded": "success", "failed": "danger", "cancelled": "",
+    "expired": "danger",
+}  # fmt: skip
+
+COLUMNS = (
+    "page",
+    "shown_state",
+    "tenant",
+    "agent_revision",
+    "pool",
+    "wait",
+    "duration",
+    "tokens",
+    "cost",
+    "trouble",
+    "attempts",
+    "created_at",
+)
+NOT_LISTED = (
+    "input",
+    "output",
+    "logprobs",
+    "options",
+    "metadata",
+    "tool_calls",
+    "params",
+    "output_form",
+    "context_use",
+)
+"""What may be long, and no column shows."""
+
+
+def listed(tasks: QuerySet[Task]) -> QuerySet[Task]:
+    """The rows as the columns need them: a fixed number of queries for a page."""
+    turns = Turn.objects.across_tenants().only(
+        "task_id", "prompt_tokens", "cached_tokens", "completion_tokens", "claimed_at", "finished_at"
+    )
+    return (
+        tasks.select_related("tenant", "agent", "revision", "pool")
+        .defer(*NOT_LISTED)
+        .prefetch_related(Prefetch("turns", turns.order_by("number")))
+    )
+
+
+def seconds(since: datetime, until: datetime) -> str:
+    """A duration as people read it: `0.42 s`, `12.3 s`, `4 min 05 s`, `2 h 03 min`."""
+    lasts = max(0.0, (until - since).total_seconds())
+    if lasts < 59.95:
+        return f"{lasts:.2f} s" if lasts < 10 else f"{lasts:.1f} s"
+    whole = round(lasts)
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+
+
+def money(amount: Decimal) -> str:
+    """An amount to six places at most, with its currency."""
+    plain = f"{amount:.6f}".rstrip("0").rstrip(".") if amount else "0"
+    return f"{plain} {settings.OPSITE_CURRENCY}"
+
+
+def cost_of_task(task: Task) -> Decimal:
+    """What its turns cost that have ended, each at the price of that moment; `turns` are prefetched."""
+    return sum(
+        (
+            cost_of(
+                prompt_tokens=turn.prompt_tokens,
+                cached_tokens=turn.cached_tokens,
+                completion_tokens=turn.completion_tokens,
+                prices=task.pool.token_prices,
+                at=turn.finished_at,
+            )
+            for turn in task.turns.all()
+            if turn.finished_at is not None
+        ),
+        Decimal(0),
+    )
+
+
+class TaskColumns:
+    """What each column says."""
+
+    @display(description="task", ordering="-created_at")
+    def page(self, task: Task) -> str:
+        """The task's own page, by the end of its id, which tells tasks of one time apart."""
+        return format_html(
+            '<a href="{}" title="{}">{}</a>', reverse("console:task", args=[task.pk]), task.pk, f"…{str(task.pk)[-12:]}"
+        )
+
+    @display(description="state", ordering="state", label=STATE_COLOURS)
+    def shown_state(self, task: Task) -> str:
+        """The state in its colour."""
+        return task.state
+
+    @display(description="agent")
+    def agent_revision(self, task: Task) -> str:
+        """Which definition of it ran."""
+        return f"{task.agent.slug} r{task.revision.number}"
+
+    @display(description="wait")
+    def wait(self, task: Task) -> str:
+        """From its acceptance until a worker first had it; of one that nobody has had yet, until now."""
+        return seconds(task.created_at, task.started_at or task.finished_at or timezone.now())
+
+    @display(description="duration")
+    def duration(self, task: Task) -> str:
+        """From its acceptance to its end, or until now."""
+        return seconds(task.created_at, task.finished_at or timezone.now())
+
+    @display(description="tokens")
+    def tokens(self, task: Task) -> str:
+        """Read and written."""
+        return f"{task.prompt_tokens:,} + {task.completion_tokens:,}"
+
+    @display(description="cost")
+    def cost(self, task: Task) -> str:
+        """So far."""
+        return money(cost_of_task(task))
+
+    @display(description="error")
+    def trouble(self, task: Task) -> str:
+        """Why it failed: the code, and the sentence as its title."""
+        error: dict[str, Any] = task.error or {}
+        if not error:
+            return ""
+        return format_html("{}: {}", error.get("code", ""), error.get("message", ""))

@@ -1,0 +1,83 @@
+"""The page of a task, and its two actions."""
+
+from __future__ import annotations
+
+import uuid
+
+from django.contrib import messages
+from django.core.exceptions import PermissionDenied
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.urls import reverse
+from django.utils import timezone
+from django.views.decorators.http import require_GET, require_POST
+
+from agents.models import Task
+from agents.replays import REFUSALS
+from console.frame import StaffRequest, render_page, staff_page
+from console.tasks import actions
+from console.tasks.page import page_of
+from console.tasks.reads import NotFound, find, rows_of
+from taskqueue.failures import QueueUnavailable
+
+
+@require_GET
+@staff_page(for_tenant_administrators=True)
+def task(request: StaffRequest, task_id: uuid.UUID) -> HttpResponse:
+    """What it is, was and said."""
+    try:
+        rows = rows_of(request.access, task_id)
+    except NotFound:
+        raise Http404("There is no such task.") from None
+    return render_page(
+        request,
+        "console/tasks/task.html",
+        title=f"Task …{str(task_id)[-12:]}",
+        trail=[("Tasks", reverse("admin:agents_task_changelist"))],
+        task=rows.task,
+        page=page_of(rows, now=timezone.now()),
+        sees_fleet=request.access.sees_all_tenants,
+        may_change=request.access.may_change(rows.task.tenant_id),
+    )
+
+
+@require_POST
+@staff_page(for_tenant_administrators=True)
+def cancel(request: StaffRequest, task_id: uuid.UUID) -> HttpResponse:
+    """Ask for its end."""
+    found = _to_change(request, task_id)
+    try:
+        actions.cancel(request=request, task=found)
+    except actions.NothingToCancel as refusal:
+        messages.warning(request, str(refusal))
+    except QueueUnavailable:
+        messages.error(request, "Redis does not answer: nothing was cancelled.")
+    else:
+        messages.success(request, "The task is being cancelled: it ends when its worker has let it go.")
+    return redirect("console:task", task_id=task_id)
+
+
+@require_POST
+@staff_page(for_tenant_administrators=True)
+def retry(request: StaffRequest, task_id: uuid.UUID) -> HttpResponse:
+    """Run it again, as a new task, whose page comes next."""
+    found = _to_change(request, task_id)
+    try:
+        again = actions.retry(request=request, task=found, now=timezone.now())
+    except tuple(REFUSALS) as refusal:
+        messages.warning(request, REFUSALS[type(refusal)])
+        return redirect("console:task", task_id=task_id)
+    messages.success(request, f"This new task runs …{str(task_id)[-12:]} again.")
+    return redirect("console:task", task_id=again.pk)
+
+
+def _to_change(request: HttpRequest, task_id: uuid.UUID) -> Task:
+    """The task, if the viewer sees it (else 404) and may change it (else 403)."""
+    access = request.access  # type: ignore[attr-defined]  # `staff_page` has put it there
+    try:
+        found = find(access, task_id)
+    except NotFound:
+        raise Http404("There is no such task.") from None
+    if not access.may_change(found.tenant_id):
+        raise PermissionDenied
+    return found

@@ -1,0 +1,172 @@
+// The page of one task: its stream while it runs, its dialogs, its commands to copy.
+//
+// The stream is server-sent events of the task's own log. The browser comes back by itself with the id of the last event that it
+// has, so nothing is missed and nothing comes twice. All else on the page is the server's: when something happened but text, the
+// sections with `data-live` are taken anew from the same page.
+"use strict";
+(() => {
+  const page = document.getElementById("task");
+  const SHOWN_MAX = 400000; // characters of one answer that the page keeps
+  const ANEW_MS = 1000;
+  const TRIES_MAX = 30;
+  let ended = page.dataset.ended === "true";
+
+  // -- dialogs and copying
+  document.addEventListener("click", async (event) => {
+    const pressed = event.target.closest("[data-opens], [data-closes], [data-copy]");
+    if (!pressed) return;
+    if (pressed.dataset.opens) document.getElementById(pressed.dataset.opens).showModal();
+    else if (pressed.dataset.copy) await copy(document.getElementById(pressed.dataset.copy));
+    else pressed.closest("dialog").close();
+  });
+
+  async function copy(source) {
+    const said = document.getElementById("copied");
+    try {
+      await navigator.clipboard.writeText(source.textContent);
+      said.textContent = "Copied.";
+    } catch {
+      getSelection().selectAllChildren(source); // without the right to the clipboard the text is ready to be copied by hand
+      said.textContent = "Press Ctrl+C: the commands are selected below.";
+    }
+  }
+
+  // -- times in the viewer's zone; the exact UTC stays in the title
+  function localTimes(root) {
+    for (const time of root.querySelectorAll("time")) {
+      const at = new Date(time.dateTime.replace(/(\.\d{3})\d*Z$/, "$1Z"));
+      time.textContent = at.toLocaleString(undefined, { dateStyle: "medium", timeStyle: "medium" });
+    }
+  }
+  localTimes(page);
+
+  // -- the sections anew
+  let waiting = null;
+  let tries = 0;
+  function anew(after) {
+    if (waiting === null) waiting = setTimeout(take, after);
+  }
+
+  async function take() {
+    waiting = null;
+    try {
+      const answer = await fetch(location.href, { headers: { accept: "text/html" } });
+      if (!answer.ok) return;
+      const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
+      const known = fresh.getElementById("task");
+      if (!known) return; // logged out: the login page came
+      const isOver = known.dataset.ended === "true";
+      for (const section of page.querySelectorAll("[data-live]")) {
+        const place = known.querySelector(`[data-live="${section.dataset.live}"]`);
+        if (!place || (section.dataset.live === "recorded" && isOver)) continue; // what was seen live stays as it is
+        const open = [...section.querySelectorAll("details")].map((one) => one.open);
+        section.replaceChildren(...document.adoptNode(place).childNodes);
+        [...section.querySelectorAll("details")].forEach((one, i) => (one.open = open[i] ?? one.open));
+        localTimes(section);
+      }
+      page.dataset.ended = known.dataset.ended;
+      if (ended && !isOver && tries++ < TRIES_MAX) anew(ANEW_MS); // the recorder has yet to write the end
+    } catch {
+      if (ended && tries++ < TRIES_MAX) anew(ANEW_MS);
+    }
+  }
+
+  // -- the stream
+  const list = document.getElementById("stream");
+  if (ended || !list) return;
+  const state = document.getElementById("stream-state");
+  let turn = 1;
+  let text = null; // where the answer's text goes on
+
+  function say(name, words) {
+    state.dataset.state = name;
+    if (state.textContent !== words) state.textContent = words;
+  }
+
+  function entry(kind, words, body) {
+    const near = list.scrollHeight - list.scrollTop - list.clientHeight < 80;
+    const item = document.createElement("li");
+    item.className = kind;
+    const who = document.createElement("p");
+    who.className = "who";
+    who.textContent = words;
+    item.append(who);
+    if (body !== undefined) {
+      const pre = document.createElement("pre");
+      pre.className = "words";
+      pre.append(body);
+      item.append(pre);
+    }
+    list.append(item);
+    if (near) list.scrollTop = list.scrollHeight;
+    return item;
+  }
+
+  function pretty(json) {
+    try {
+      return JSON.stringify(JSON.parse(json), null, 2);
+    } catch {
+      return json;
+    }
+  }
+
+  const heard = {
+    state: (data) => {
+      if (data.state === "running") text = null;
+      say("live", "live: " + data.state + (data.attempt > 1 ? ", attempt " + data.attempt : ""));
+      if (data.state === "waiting") turn += 1;
+    },
+    attempt: (data) => {
+      const why = data.reason === "handed_over" ? "the worker before ended, and handed it over" : "the worker before was lost";
+      entry("attempt", "turn " + turn + ", taken over", undefined).append(": " + why + ". The text goes on where it was.");
+    },
+    text: (data) => {
+      const near = list.scrollHeight - list.scrollTop - list.clientHeight < 80;
+      if (!text) {
+        text = document.createTextNode("");
+        entry("text", "turn " + turn + ", answer", text);
+      }
+      text.appendData(data.text);
+      if (text.length > SHOWN_MAX) text.replaceData(0, text.length - SHOWN_MAX / 2, "[the beginning is left out here]\n");
+      if (near) list.scrollTop = list.scrollHeight;
+    },
+    context: () => {},
+    logprobs: () => {},
+    tool_calls: (data) => {
+      text = null;
+      for (const call of data.tool_calls) entry("call", "turn " + turn + ", calls " + call.name, pretty(call.arguments));
+    },
+    tool_result: (data) => {
+      entry(data.is_error ? "result bad" : "result", data.name + (data.is_error ? " failed" : " answered"), data.result);
+    },
+    summary: () => {
+      text = null;
+      entry("summary", "turn " + turn + ", what was said before is summed up");
+      turn += 1;
+    },
+    restart: () => {
+      list.replaceChildren();
+      text = null;
+      turn = 1;
+      entry("attempt", "the stream begins anew: Redis had lost it");
+    },
+    outcome: (data) => {
+      ended = true;
+      source.close();
+      say("done", "ended: " + data.state);
+      const words = data.error ? data.error.code + ": " + data.error.message : data.finish_reason ? "Finish reason: " + data.finish_reason + "." : "";
+      entry(data.error ? "outcome bad" : "outcome", data.state, words || undefined);
+    },
+  };
+
+  const source = new EventSource(page.dataset.events);
+  for (const kind of Object.keys(heard))
+    source.addEventListener(kind, (event) => {
+      heard[kind](JSON.parse(event.data));
+      if (kind !== "text" && kind !== "logprobs") anew(ANEW_MS);
+    });
+  source.onopen = () => say("live", "live");
+  source.onerror = () => {
+    if (!ended) say("lost", source.readyState === EventSource.CLOSED ? "the stream was refused: reload the page" : "connection lost; trying again…");
+  };
+})();

@@ -1,0 +1,124 @@
+"""The page of a task in the browser: it is followed live, over a reload, cancelled, run again, and copied as commands."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+from playwright.sync_api import expect
+
+from agents.models import Task
+from audit.models import Entry
+from tests.browser.room import PATIENCE_MS, Room
+from tests.console.task_scene import ANSWER, telling
+from tests.faces.conftest import Web
+from tests.gpu_worker.conftest import WorkerProcess
+from tests.processes import Process
+
+SAID = " ".join(f"word-{number:04d}" for number in range(2000))
+Work = Callable[..., WorkerProcess]
+
+
+@pytest.fixture
+def work(web: Web, redis_url: str, tmp_path: Path, start: Callable[..., Process]) -> Iterator[Work]:
+    """Starts a worker of the scene's pool that says a script, a token of four characters in each step; a recorder stands by."""
+    workers: list[WorkerProcess] = []
+    start("record")
+
+    def begin(script: str, *, step_s: float) -> WorkerProcess:
+        settings = {
+            "redis_url": redis_url, "pool": web.scene.pool.slug, "engine": "scripted", "worker_id": f"w{len(workers)}",
+            "engine_args": json.dumps({"script": [script], "step_base_s": step_s}), "lease_s": 2,
+        }  # fmt: skip
+        environment = {f"OPSITE_{name.upper()}": str(value) for name, value in settings.items()}
+        workers.append(WorkerProcess(environment, tmp_path / f"worker-{len(workers)}.log"))
+        return workers[-1]
+
+    yield begin
+    for worker in workers:
+        worker.end()
+
+
+def submitted(web: Web, *, max_tokens: int = 4000) -> str:
+    body = {"agent": "poet", "input": "Count.", "parameters": {"max_tokens": max_tokens}}
+    answer = httpx.post(f"{web.url}/api/v1/tasks", json=body, headers=web.scene.ann.headers, timeout=60)
+    assert answer.status_code == 202, answer.text
+    return str(answer.json()["id"])
+
+
+def streamed(room: Room) -> str:
+    """The answer as the page has it."""
+    return room.page.locator("#stream li.text pre").first.inner_text()
+
+
+def test_it_is_followed_over_a_reload_and_cancelled(room: Room, web: Web, work: Work) -> None:
+    task = submitted(web)
+    room.open(f"tasks/{task}/")
+    expect(room.page.locator("#stream-state")).to_have_text("live: queued")
+    work(SAID, step_s=0.04)
+    stream = room.page.locator("#stream")
+    expect(stream).to_contain_text("word-0010")
+    before = streamed(room)
+    room.page.reload()
+    expect(stream).to_contain_text("word-0030")
+    text = streamed(room)
+    assert len(text) > len(before) > 0
+    assert SAID.startswith(before)
+    assert SAID.startswith(text)
+    expect(room.page.locator("[data-live=head] .state")).to_have_text("running")
+    room.look("task-live")
+    room.page.get_by_role("button", name="Cancel…").click()
+    room.page.get_by_role("button", name="Cancel the task").click()
+    expect(room.page.get_by_text("The task is being cancelled")).to_be_visible()
+    expect(room.page.locator("[data-live=head] .state")).to_have_text("cancelled")
+    expect(room.page.get_by_role("button", name="Run again…")).to_be_visible()
+    row = Task.objects.across_tenants().get(pk=task)
+    assert row.state == "cancelled"
+    assert SAID.startswith(row.output)
+    assert Entry.objects.get(action="task.cancel").object_id == task
+
+
+def test_an_ended_one_is_told_and_run_again(room: Room, web: Web, work: Work) -> None:
+    task = telling(web.scene)
+    room.open(f"tasks/{task.pk}/")
+    expect(room.page.get_by_role("list", name="The stream, as recorded")).to_contain_text(ANSWER)
+    room.look("task")
+    room.page.get_by_role("button", name="Run again…").click()
+    expect(room.page.get_by_role("dialog")).to_contain_text("begins with the same input")
+    room.page.get_by_role("button", name="Run it again").click()
+    expect(room.page.get_by_text("This new task runs")).to_be_visible()
+    work(ANSWER, step_s=0.001)
+    expect(room.page.locator("#stream")).to_contain_text(ANSWER)
+    expect(room.page.locator("#stream-state")).to_have_text("ended: succeeded")
+    expect(room.page.locator("[data-live=head] .state")).to_have_text("succeeded")
+    again = Task.objects.for_tenant(web.scene.ann.tenant).get(rerun_of=task)
+    assert room.page.url.endswith(f"/console/tasks/{again.pk}/")
+    assert (again.output, again.state) == (ANSWER, "succeeded")
+    room.open(f"tasks/{task.pk}/")
+    expect(room.page.get_by_role("button", name="Run again…")).to_be_disabled()
+
+
+def test_it_is_copied_as_commands_that_run(room: Room, web: Web, work: Work) -> None:
+    task = submitted(web)
+    hard = "It's $HOME `date` \"so\" \\n\nEND_OF_TASK\n%s 'x' — ü 🙂"
+    Task.objects.across_tenants().filter(pk=task).update(input=[{"role": "user", "content": hard}])
+    work("Done.", step_s=0.001)
+    room.page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    room.open(f"tasks/{task}/")
+    room.page.get_by_role("button", name="Copy as curl").click()
+    expect(room.page.locator("#copied")).to_have_text("Copied.")
+    copied = room.page.evaluate("navigator.clipboard.readText()")
+    environment = {"PATH": os.environ["PATH"], "OPSITE_URL": web.url, "OPSITE_KEY": web.scene.ann.key}
+    ran = subprocess.run(
+        ["sh", "-c", copied], env=environment, capture_output=True, text=True, timeout=PATIENCE_MS / 1000, check=True
+    )  # fmt: skip
+    made, events = ran.stdout.split("\n", 1)
+    row = Task.objects.for_tenant(web.scene.ann.tenant).get(pk=made)
+    assert row.input == [{"role": "user", "content": hard}]
+    assert row.agent_id == web.scene.ann.agent.pk
+    assert '"state":"succeeded"' in events
