@@ -90,6 +90,7 @@ def _accept(task: Task, *, now: datetime) -> tuple[Task, Turn]:
         pool_id=dead.pool_id,
         conversation_id=dead.conversation_id,
         api_key_id=dead.api_key_id,
+        submitted_by=dead.submitted_by,
         input=_said(dead),
         params=dead.params,
         output_form=dead.output_form,

@@ -168,6 +168,13 @@ class Task(TenantOwned):
         Conversation, null=True, blank=True, on_delete=models.PROTECT, related_name="tasks"
     )
     api_key = models.ForeignKey("tenants.ApiKey", null=True, blank=True, on_delete=models.SET_NULL, related_name="+")
+    submitted_by = models.CharField(
+        max_length=150,
+        blank=True,
+        default="",
+        db_default="",
+        help_text="The member of staff who submitted it from the console; empty: the tenant did.",
+    )
     state = models.CharField(max_length=10, choices=STATES, default=TaskState.QUEUED.value)
     input = models.JSONField(
         help_text="The messages as they are sent to the model, system prompt and history included; a plain prompt as a string."
@@ -247,6 +254,9 @@ class Task(TenantOwned):
                 name="task_finished_iff_outcome",
             ),
             models.CheckConstraint(condition=~Q(rerun_of=F("id")), name="task_rerun_of_another"),
+            models.CheckConstraint(
+                condition=Q(submitted_by="") | Q(api_key__isnull=True), name="task_of_staff_has_no_key"
+            ),
         ]
 
     def __str__(self) -> str:

@@ -53,6 +53,18 @@ def price_at(prices: Sequence[Mapping[str, Any]], *, now: datetime) -> TokenPric
     return begun[-1] if begun else None
 
 
+def cost_of(
+    price: TokenPrice | None, *, prompt_tokens: int, cached_tokens: int, completion_tokens: int
+) -> Decimal | None:
+    """What a turn's tokens cost at a price, as usage counts it (billing/migrations/0003); None: nothing had a price then."""
+    if price is None:
+        return None
+    cached = min(cached_tokens, prompt_tokens)
+    return (
+        (prompt_tokens - cached) * price.input + cached * price.cached_input + completion_tokens * price.output
+    ) / MILLION
+
+
 def allowance(left: Sequence[Decimal], *, prices: Sequence[Mapping[str, Any]], now: datetime) -> Allowance | None:
     """What one turn may cost where each limit leaves so much; None: nothing limits it, or its tokens cost nothing.
 
