@@ -6,8 +6,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from console.frame import NotFound
 from console.overview import state as overview
+from console.tenants import state as tenant
 from staff.access import Access
+
+__all__ = ["TOPICS", "NotFound", "Topic"]
 
 Reader = Callable[[Access, str], dict[str, Any]]
 
@@ -24,10 +28,7 @@ class Topic:
     for_tenant_administrators: bool = False
 
 
-class NotFound(LookupError):
-    """There is no such object, or it is not this viewer's to see."""
-
-
 TOPICS: dict[str, Topic] = {
     "overview": Topic(overview.read),
+    "tenant": Topic(tenant.read, every_s=3.0, for_tenant_administrators=True),
 }

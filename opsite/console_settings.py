@@ -35,6 +35,7 @@ UNFOLD = {
             {
                 "title": "Agents",
                 "items": [
+                    {"title": "Playground", "icon": "science", "link": reverse_lazy("console:playground")},
                     {"title": "Agents", "icon": "smart_toy", "link": reverse_lazy("admin:agents_agent_changelist")},
                     {
                         "title": "Revisions",
