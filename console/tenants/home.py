@@ -17,4 +17,4 @@ def home(request: HttpRequest, **kwargs: Any) -> HttpResponseBase:
     access = access_of(request.user)
     if access is not None and access.tenant_id is not None:
         return redirect("console:tenant", Tenant.objects.get(pk=access.tenant_id).console_name)
-    return admin.site.index(request)
+    return admin.site.admin_view(admin.site.index)(request)

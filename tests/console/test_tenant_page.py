@@ -63,6 +63,8 @@ def test_who_sees_which_tenant(scene: Scene) -> None:
     assert Client().get(reverse("console:tenant", args=[ann.slug])).status_code == 302
     assert administrator.get(reverse("console:home")).url == reverse("console:tenant", args=[ann.slug])
     pages = ("tenant", "tenant-usage", "tenant-key-new", "tenant-suspend", "tenant-reactivate")
+    assert Client().get(reverse("console:home")).url.startswith(reverse("admin:login"))
+    assert at_the_console(Role.VIEWER).get(reverse("console:home")).status_code == 200
     for role, expected in (
         (at_the_console(Role.OPERATOR), [200, 200, 200, 200, 200]),
         (at_the_console(Role.VIEWER), [200, 200, 403, 403, 403]),
