@@ -77,7 +77,13 @@ window.opsite = Object.assign(window.opsite || {}, (() => {
     }
 
     function figures(rows) {
-      find(".figures").replaceChildren(...rows.flatMap(([name, value]) => [make("dt", "", name), make("dd", "", value)]));
+      find(".figures").replaceChildren(
+        ...rows.map(([name, value]) => {
+          const pair = make("div");
+          pair.append(make("dt", "", name), make("dd", "", value));
+          return pair;
+        }),
+      );
     }
 
     function live() {
