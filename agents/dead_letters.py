@@ -114,6 +114,7 @@ def copy_of(ended: Task, *, now: datetime, **changes: Any) -> Task:
         revision_id=ended.revision_id,
         pool_id=ended.pool_id,
         api_key_id=ended.api_key_id,
+        submitted_by=ended.submitted_by,
         params=ended.params,
         output_form=ended.output_form,
         options=ended.options,

@@ -173,6 +173,13 @@ class Task(TenantOwned):
     api_key = models.ForeignKey(
         "tenants.ApiKey", null=True, blank=True, on_delete=models.SET_NULL, related_name="+", db_index=False
     )
+    submitted_by = models.CharField(
+        max_length=150,
+        blank=True,
+        default="",
+        db_default="",
+        help_text="The member of staff who submitted it from the console; empty: the tenant did.",
+    )
     state = models.CharField(max_length=10, choices=STATES, default=TaskState.QUEUED.value)
     input = models.JSONField(
         help_text="The messages as they are sent to the model, system prompt and history included; a plain prompt as a string."
@@ -280,6 +287,9 @@ class Task(TenantOwned):
             ),
             models.CheckConstraint(condition=~Q(rerun_of=F("id")), name="task_rerun_of_another"),
             models.CheckConstraint(condition=Q(trace="") | Q(trace__regex=PATTERN), name="task_trace_well_formed"),
+            models.CheckConstraint(
+                condition=Q(submitted_by="") | Q(api_key__isnull=True), name="task_of_staff_has_no_key"
+            ),
         ]
 
     def __str__(self) -> str:

@@ -55,11 +55,11 @@ def price_at(prices: Sequence[Mapping[str, Any]], *, now: datetime) -> TokenPric
 
 def cost_of(
     *, prompt_tokens: int, cached_tokens: int, completion_tokens: int, prices: Sequence[Mapping[str, Any]], at: datetime
-) -> Decimal:
-    """What a turn that ended `at` cost, at the price in force then, as `billing` counts it; 0 where nothing had a price."""
+) -> Decimal | None:
+    """What a turn that ended `at` cost, at the price in force then, as `billing` counts it; None where nothing had a price."""
     price = price_at(prices, now=at)
     if price is None:
-        return Decimal(0)
+        return None
     cached = min(cached_tokens, prompt_tokens)
     amount = (prompt_tokens - cached) * price.input + cached * price.cached_input + completion_tokens * price.output
     return amount / MILLION

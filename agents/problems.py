@@ -105,6 +105,11 @@ def bad_key() -> Problem:
     return Problem(401, "invalid_api_key", "Send a valid API key as `Authorization: Bearer …`.")
 
 
+def tenant_inactive() -> Problem:
+    """409: nothing is run for a tenant that is suspended."""
+    return Problem(409, "tenant_inactive", "This tenant is suspended, so nothing is run for it; reactivate it first.")
+
+
 def missing_scope(scope: str) -> Problem:
     """403: the key is valid but may not do this."""
     return Problem(403, "missing_scope", f"This API key lacks the scope {scope!r}; use another key.")

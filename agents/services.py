@@ -30,6 +30,7 @@ from tenants.models import Tenant
 AGENT_SLUG_MAX = 63
 DRAFTED = ("pool", "system_prompt", "params", "tools", "limits", "context")
 """What a draft has as the current revision has it; its form of output aside."""
+CANCELLED_AT_ONCE = 500
 
 
 def check_params(params: dict[str, Any], *, field: str = "params") -> dict[str, Any]:
@@ -236,6 +237,16 @@ def cancel_tasks(*, tasks: Sequence[Task], redis_url: str) -> int:
                     asked += queue.end_task(task, turn=turn_id, state="cancelled")
         finally:
             queue.close()
+    return asked
+
+
+def cancel_open_tasks(*, tenant: Tenant, redis_url: str) -> int:
+    """Ask the queues to end all that waits or runs for a tenant; returns how many were. What comes meanwhile is left alone."""
+    asked, last = 0, uuid.UUID(int=0)
+    open_tasks = Task.objects.for_tenant(tenant).filter(finished_at__isnull=True).order_by("pk")
+    while some := list(open_tasks.filter(pk__gt=last)[:CANCELLED_AT_ONCE]):
+        asked += cancel_tasks(tasks=some, redis_url=redis_url)
+        last = some[-1].pk
     return asked
 
 

@@ -89,6 +89,7 @@ def cost_of_task(task: Task) -> Decimal:
                 prices=task.pool.token_prices,
                 at=turn.finished_at,
             )
+            or Decimal(0)
             for turn in task.turns.all()
             if turn.finished_at is not None
         ),

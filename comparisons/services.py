@@ -55,6 +55,11 @@ def create_input_set(*, agent: Agent, name: str, items: list[Any], created_by: s
         raise NameTaken(name) from error
 
 
+def extend_input_set(*, input_set: InputSet, name: str, items: list[Any], created_by: str) -> InputSet:
+    """A new set: all inputs of one that there is, and more behind them. That one stays as it is."""
+    return create_input_set(agent=input_set.agent, name=name, items=[*input_set.items, *items], created_by=created_by)
+
+
 def delete_input_set(*, input_set: InputSet) -> None:
     """It goes, unless a comparison was made with it."""
     if input_set.comparisons.exists():

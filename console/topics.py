@@ -9,6 +9,7 @@ from typing import Any
 from console.overview import hour as overview_hour
 from console.overview import state as overview
 from console.pools import state as pool
+from console.tenants import state as tenant
 from console.workers import state as workers
 from staff.access import Access
 
@@ -37,4 +38,5 @@ TOPICS: dict[str, Topic] = {
     "overview_hour": Topic(overview_hour.read, every_s=overview_hour.EVERY_S),
     "pool": Topic(pool.read),
     "worker": Topic(workers.read),
+    "tenant": Topic(tenant.read, every_s=3.0, for_tenant_administrators=True),
 }

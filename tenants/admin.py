@@ -10,6 +10,10 @@ from django.contrib import admin, messages
 from django.db.models import QuerySet
 from django.forms import ModelForm, ValidationError
 from django.http import HttpRequest
+from django.urls import reverse
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from unfold.decorators import display
 from unfold.widgets import UnfoldAdminPasswordWidget
 
 from staff.console_admin import ConsoleAdmin
@@ -59,10 +63,16 @@ class TenantAdmin(ConsoleAdmin):
 
     tenant_lookup = "pk"
 
-    list_display = ("slug", "name", "weight", *QUEUE_LIMITS, *LIMITS, "is_active", "created_at")
+    list_display = ("shown_slug", "name", "weight", *QUEUE_LIMITS, *LIMITS, "is_active", "created_at")
+    list_display_links = ("name",)
     list_filter = ("is_active",)
     search_fields = ("slug", "name")
     readonly_fields = ("id", "created_at")
+
+    @display(description="slug", ordering="slug")
+    def shown_slug(self, tenant: Tenant) -> SafeString:
+        """With the way to its page."""
+        return format_html('<a href="{}">{}</a>', reverse("console:tenant", args=[tenant.console_name]), tenant.slug)
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False

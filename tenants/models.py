@@ -14,6 +14,9 @@ from django.utils import timezone
 from tenants.identifiers import new_id
 from tenants.scoping import TenantOwned
 
+CONSOLE_LISTS = ("tenant", "apikey", "secret")
+"""The admin's lists below `/console/tenants/`."""
+
 
 class Spending(models.Model):
     """How much may be asked for, in all pools together: of a tenant, and of one of its keys within that."""
@@ -67,6 +70,11 @@ class Tenant(Spending):
 
     def __str__(self) -> str:
         return self.slug
+
+    @property
+    def console_name(self) -> str:
+        """What stands for it in the console's addresses: its slug, or its id where a list beside it is called so."""
+        return str(self.pk) if self.slug in CONSOLE_LISTS else self.slug
 
 
 class ApiKey(Spending, TenantOwned):

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
+from django.db import IntegrityError, transaction
 from django.db.models import Q
 from django.utils import timezone
 
 from tenants import keys
+from tenants.identifiers import new_id
 from tenants.models import ApiKey, Tenant
 
 USE_NOTED_EVERY = timedelta(minutes=1)
@@ -30,15 +33,29 @@ def create_tenant(*, slug: str, name: str, weight: float = 1.0, max_waiting: int
     return tenant
 
 
+class MadeAlready(Exception):
+    """There is a key of that id: what asked for it was sent twice. Its secret cannot be shown again."""
+
+
 def issue_key(
-    *, tenant: Tenant, name: str, scopes: Sequence[str] = (), expires_at: datetime | None = None, **limits: int
+    *,
+    tenant: Tenant,
+    name: str,
+    scopes: Sequence[str] = (),
+    expires_at: datetime | None = None,
+    key_id: uuid.UUID | None = None,
+    **limits: int,
 ) -> IssuedKey:
-    """A new API key; no scopes means all of them. `limits` of its own, as the model names them, hold within the tenant's."""
+    """A new API key; no scopes means all of them. `limits` of its own, as the model names them, hold within the tenant's.
+
+    With `key_id` it is made once, however often that is asked for: `MadeAlready`.
+    """
     unknown = sorted(set(scopes) - set(keys.SCOPES))
     if unknown:
         raise ValueError(f"unknown scopes {', '.join(unknown)}; known are {', '.join(keys.SCOPES)}")
     new = keys.generate()
-    key = ApiKey.objects.create(
+    key = ApiKey(
+        id=key_id or new_id(),
         tenant=tenant,
         name=name,
         prefix=new.prefix,
@@ -47,6 +64,13 @@ def issue_key(
         expires_at=expires_at,
         **limits,
     )
+    try:
+        with transaction.atomic():
+            key.save(force_insert=True)
+    except IntegrityError as error:
+        if key_id is None:
+            raise
+        raise MadeAlready from error
     return IssuedKey(key, new.secret)
 
 
@@ -56,6 +80,22 @@ def revoke_key(*, key: ApiKey) -> None:
         revoked_at=timezone.now()
     )
     key.refresh_from_db()
+
+
+def suspend_tenant(*, tenant: Tenant) -> bool:
+    """From now on (within a second, for caches) all its keys are refused, and nothing new is begun for it. False: it was so."""
+    return _set_active(tenant, is_active=False)
+
+
+def reactivate_tenant(*, tenant: Tenant) -> bool:
+    """Its keys are valid again, those that were neither revoked nor have expired. False: it was active."""
+    return _set_active(tenant, is_active=True)
+
+
+def _set_active(tenant: Tenant, *, is_active: bool) -> bool:
+    changed = Tenant.objects.filter(pk=tenant.pk, is_active=not is_active).update(is_active=is_active)
+    tenant.is_active = is_active
+    return changed > 0
 
 
 def note_use(key: ApiKey) -> None:

@@ -38,6 +38,14 @@ _PRINCIPAL = """
 """
 PRINCIPAL = _PRINCIPAL + " AND k.digest = %s"
 PRINCIPAL_OF_KEY = _PRINCIPAL + " AND k.id = %s"
+# The tenant itself, in whose name its staff or ours asks from the console: no key, so none of a key's limits.
+PRINCIPAL_OF_TENANT = """
+    SELECT NULL::uuid AS key, id AS tenant, ARRAY[]::text[] AS scopes, weight, max_waiting, max_running, cancel_on_disconnect,
+           NULL::timestamptz AS expires_at, 0 AS key_max_waiting, 0 AS key_max_running, budget_spent_until,
+           NULL::timestamptz AS key_budget_spent_until,
+           ARRAY[requests_per_minute, tokens_per_minute, tokens_per_month] AS limits, ARRAY[0, 0, 0] AS key_limits
+    FROM tenants_tenant WHERE id = %s AND is_active
+"""
 
 NOTE_USE = """
     UPDATE tenants_apikey SET last_used_at = now()
@@ -156,14 +164,14 @@ ACCEPT = """
             id uuid, turn uuid, tenant uuid, agent uuid, revision uuid, pool uuid, conversation uuid, api_key uuid, input jsonb,
             params jsonb, options jsonb, output_form text, parent_call uuid, priority int, deadline_at timestamptz, metadata jsonb,
             idempotency_key text, idempotency_digest text, estimated_tokens int, waits bool, response jsonb,
-            allowance jsonb, summarises jsonb, trace text)
+            allowance jsonb, summarises jsonb, trace text, submitted_by text)
     ), accepted AS (
         INSERT INTO agents_task (id, tenant_id, agent_id, revision_id, pool_id, conversation_id, api_key_id, state, input, params,
             options, output_form, parent_call_id, priority, deadline_at, metadata, idempotency_key, idempotency_digest,
-            estimated_tokens, output, finish_reason, prompt_tokens, completion_tokens, attempts, trace, created_at)
+            estimated_tokens, submitted_by, output, finish_reason, prompt_tokens, completion_tokens, attempts, trace, created_at)
         SELECT id, tenant, agent, revision, pool, conversation, api_key, CASE WHEN waits THEN 'waiting' ELSE 'queued' END, input,
             params, options, output_form, parent_call, priority, deadline_at, metadata, idempotency_key, idempotency_digest,
-            estimated_tokens, '', '', 0, 0, 0, coalesce(trace, ''), now()
+            estimated_tokens, submitted_by, '', '', 0, 0, 0, coalesce(trace, ''), now()
         FROM rows ON CONFLICT (tenant_id, idempotency_key) DO NOTHING
         RETURNING id, created_at
     ), turns AS (

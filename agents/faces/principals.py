@@ -22,7 +22,7 @@ import psycopg
 from agents.faces import database
 from agents.faces.database import Database
 from agents.limits import Limits
-from agents.problems import Problem, bad_key, missing_scope
+from agents.problems import Problem, bad_key, missing_scope, tenant_inactive
 from agents.tools.chosen import specs, tool_names
 from agents.traffic import bucket, chosen
 from taskqueue.messages import ToolSpec
@@ -43,9 +43,12 @@ V = TypeVar("V")
 
 
 class Principal(NamedTuple):
-    """A valid key's tenant, with what acceptance needs of it."""
+    """A valid key's tenant, with what acceptance needs of it.
 
-    key: uuid.UUID
+    `key` is None where a member of staff asks from the console, in the tenant's name: then `submitted_by` is who.
+    """
+
+    key: uuid.UUID | None
     tenant: uuid.UUID
     scopes: tuple[str, ...]
     weight: float
@@ -59,6 +62,7 @@ class Principal(NamedTuple):
     key_limits: Limits
     budget_spent_until: datetime | None
     key_budget_spent_until: datetime | None
+    submitted_by: str = ""
 
     def require(self, scope: str) -> None:
         """Refuse a key that lacks the scope; a key without scopes may do everything."""
@@ -194,13 +198,32 @@ class Directory:
         if secret is None:
             raise bad_key()
         principal = await self._principal(database.PRINCIPAL, keys.digest(secret))
-        self._note_use(principal.key)
+        if principal.key is not None:
+            self._note_use(principal.key)
         logs.note(tenant=principal.tenant)
         return principal
 
     async def principal_of(self, key: uuid.UUID) -> Principal:
         """Who goes on in the name of a key that asked earlier (a batch, a timetable); 401 if it may not ask any more."""
         return await self._principal(database.PRINCIPAL_OF_KEY, key)
+
+    async def principal_of_staff(self, tenant: uuid.UUID, member: str) -> Principal:
+        """A member of staff in a tenant's name: the tenant's limits and budgets hold. 409 if the tenant is inactive."""
+        try:
+            principal = await self._principal(database.PRINCIPAL_OF_TENANT, tenant)
+        except Problem as problem:
+            if problem.status != 401:
+                raise
+            raise tenant_inactive() from problem
+        return principal._replace(submitted_by=member)
+
+    async def principal_behind(
+        self, *, key: uuid.UUID | None, tenant: uuid.UUID, submitted_by: str
+    ) -> Principal | None:
+        """In whose name a task goes on: its key's, or that of the staff who submitted it; None where its key is gone."""
+        if key is not None:
+            return await self.principal_of(key)
+        return await self.principal_of_staff(tenant, submitted_by) if submitted_by else None
 
     async def _principal(self, statement: str, by: str | uuid.UUID) -> Principal:
         async def load() -> Principal | None:

@@ -68,6 +68,6 @@ class Migration(migrations.Migration):
 
     dependencies = [
         ("agents", "0017_task_trace"),
-        ("orchestrator", "0018_minutes_of_fleet_and_turns"),
+        ("orchestrator", "0019_minutes_of_fleet_and_turns"),
     ]
     operations = [migrations.RunSQL(COUNT, UNCOUNT)]

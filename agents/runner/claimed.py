@@ -21,6 +21,7 @@ class ClaimedCall(msgspec.Struct, frozen=True, kw_only=True):
     arguments: str
     attempts: int
     key: uuid.UUID | None
+    submitted_by: str
     priority: int
     trace: str
     pool: str

@@ -19,7 +19,10 @@ DEPTH_MAX = 5
 
 async def hand_off(context: Context, call: ClaimedCall, one: Builtin, arguments: dict[str, Any]) -> Waits:
     """Submit the child task in the name of the key that submitted this one; the call waits for its outcome."""
-    if call.key is None:
+    principal = await context.directory.principal_behind(
+        key=call.key, tenant=call.tenant, submitted_by=call.submitted_by
+    )
+    if principal is None:
         raise CallFailed("This task has no API key any more, so nothing can be done in its name.", sent=False)
     row = await context.db.one(statements.DEPTH, call.task)
     if row is not None and row["depth"] >= DEPTH_MAX:
@@ -27,7 +30,6 @@ async def hand_off(context: Context, call: ClaimedCall, one: Builtin, arguments:
     left = [MoneyLimit(**limit).left for limit in await context.db.all(statements.MONEY, task=call.task)]
     if left and min(left) <= 0:
         raise CallFailed("The money that this task may cost is spent, so nothing is handed over.", sent=False)
-    principal = await context.directory.principal_of(call.key)
     request = TaskRequest(
         agent=arguments["agent"],
         input=arguments["message"],

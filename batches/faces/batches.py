@@ -13,7 +13,7 @@ from agents.faces import answers
 from agents.faces.context import Context
 from agents.faces.principals import Principal
 from agents.faces.requests import decode
-from agents.problems import bad_field, not_found
+from agents.problems import bad_field, bad_key, not_found
 from batches import services, statements
 from batches.endpoints import ENDPOINTS
 from batches.faces import listing
@@ -48,6 +48,8 @@ async def create(context: Context, request: Request) -> Response:
     """`POST /v1/batches`."""
     principal = await _principal(context, request, "batches:write")
     principal.require("tasks:write")  # what the lines are run by
+    if principal.key is None:  # a batch goes on in the name of a key
+        raise bad_key()
     wanted = decode(await answers.body_of(request, context.body_limit), BatchRequest)
     if wanted.endpoint not in ENDPOINTS:
         raise bad_field("endpoint", f"{wanted.endpoint!r} is not supported here; known are {', '.join(ENDPOINTS)}")

@@ -127,13 +127,14 @@ def _request(rows: TaskRows) -> dict[str, Any]:
 def _cost(rows: TaskRows, turn: Turn) -> Decimal:
     if turn.finished_at is None:
         return Decimal(0)
-    return cost_of(
+    cost = cost_of(
         prompt_tokens=turn.prompt_tokens,
         cached_tokens=turn.cached_tokens,
         completion_tokens=turn.completion_tokens,
         prices=rows.task.pool.token_prices,
         at=turn.finished_at,
     )
+    return Decimal(0) if cost is None else cost
 
 
 def _spent(row: Turn | Task, of: str, cost: Decimal) -> Spent:

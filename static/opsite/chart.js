@@ -53,11 +53,17 @@
     host.setAttribute("role", "img");
     host.setAttribute("aria-label", asked.label);
     const plot = plotted(host, asked);
-    new ResizeObserver(() => {
+    const sizes = new ResizeObserver(() => {
       if (host.clientWidth && host.clientWidth !== plot.width) plot.setSize({ width: host.clientWidth, height: asked.height || 200 });
-    }).observe(host);
+    });
+    sizes.observe(host);
     charts.add(plot);
-    return { plot, set: (data) => plot.setData(data) };
+    const remove = () => {
+      sizes.disconnect();
+      charts.delete(plot);
+      plot.destroy();
+    };
+    return { plot, set: (data) => plot.setData(data), remove };
   }
 
   // The theme is a class of the root: whoever changes it has the charts drawn anew.

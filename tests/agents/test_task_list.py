@@ -108,12 +108,12 @@ def test_a_cost_is_exact_and_by_the_price_of_its_moment() -> None:
         {"valid_from": "2026-02-01T00:00:00Z", "input": "1", "cached_input": "0", "output": "3"},
     ]
 
-    def cost(month: int, cached: int = 0) -> Decimal:
+    def cost(month: int, cached: int = 0) -> Decimal | None:
         at = datetime(2026, month, 15, tzinfo=UTC)
         return cost_of(prompt_tokens=1, cached_tokens=cached, completion_tokens=1, prices=prices, at=at)
 
     assert [cost(1), cost(2), cost(2, 9)] == [Decimal("0.0000001"), Decimal("0.000004"), Decimal("0.000003")]
-    assert cost_of(prompt_tokens=1, cached_tokens=0, completion_tokens=1, prices=[], at=datetime.now(UTC)) == 0
+    assert cost_of(prompt_tokens=1, cached_tokens=0, completion_tokens=1, prices=[], at=datetime.now(UTC)) is None
     assert (money(Decimal("0.000004")), money(Decimal(0))) == ("0.000004 USD", "0 USD")
 
 

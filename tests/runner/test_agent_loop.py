@@ -11,9 +11,12 @@ import pytest
 from asgiref.sync import sync_to_async
 from redis import Redis
 
+from agents.faces.requests import convert
 from agents.models import Task, Turn
 from agents.tool_models import ToolCall
 from agents.tools.results import UNKNOWN
+from console.playground.asked import Run
+from console.playground.runs import submit_sides
 from opsite.demo.events import read_events
 from orchestrator.models import Pool, ScalingPolicy
 from tests.gpu_worker.conftest import until
@@ -162,7 +165,7 @@ async def test_the_web_process_and_the_recorder_are_killed_in_the_middle(stage: 
     assert (await recorded(stage, task))["output"] == "Done: http says 8"
 
 
-async def test_what_agents_do_on_one_fleet(stage: Stage, tool_server: ToolServer) -> None:
+async def test_what_agents_do_on_one_fleet(stage: Stage, tool_server: ToolServer, database_url: str) -> None:
     """All at once: calls beside each other, a limit, a person, a cancellation, work handed over, documents searched."""
     scene, builtin = stage.scene, {"builtin": "calculator"}
     await sync_to_async(http_tool)(scene, tool_server.url)
@@ -193,6 +196,7 @@ async def test_what_agents_do_on_one_fleet(stage: Stage, tool_server: ToolServer
         _answered(stage),
         _cancelled(stage),
         _handed_over(stage),
+        _handed_over_by_staff(stage, database_url),
         _child(stage),
         _searched(stage),
         _left(stage),
@@ -264,6 +268,17 @@ async def _handed_over(stage: Stage) -> None:
     child = await Task.objects.for_tenant(stage.scene.ann.tenant).select_related("agent").aget(parent_call__task=task)
     assert (child.agent.slug, child.state, told(events)) == ("poet", "succeeded", ["A poem."[: len(child.output)]])
     assert (await recorded(stage, task))["output"] == f"Done: {child.output}"
+
+
+async def _handed_over_by_staff(stage: Stage, database_url: str) -> None:
+    """What staff run from the console has no key; it goes on in the tenant's name, and so does what it hands over."""
+    said = {"agent": "boss", "messages": [{"role": "user", "content": "Poem"}]}
+    run = convert({"tenant": stage.scene.ann.tenant.slug, "run": "by-staff", "sides": [said]}, Run)
+    asked = {"tenant": stage.scene.ann.tenant.pk, "member": "otto"}
+    (side,) = await submit_sides(run, **asked, database_url=database_url, redis_url=stage.redis_url)
+    await recorded(stage, side["task"])
+    child = await Task.objects.for_tenant(stage.scene.ann.tenant).aget(parent_call__task=side["task"])
+    assert (child.submitted_by, child.api_key_id, child.state) == ("otto", None, "succeeded")
 
 
 async def _left(stage: Stage) -> None:

@@ -10,7 +10,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('orchestrator', '0017_token_prices'),
+        ('orchestrator', '0018_manual_size_and_generation'),
     ]
 
     operations = [

@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('orchestrator', '0017_token_prices'),
+        ('orchestrator', '0019_minutes_of_fleet_and_turns'),
     ]
 
     operations = [

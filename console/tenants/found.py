@@ -1,0 +1,42 @@
+"""Which tenant an address means, and whether it is this viewer's to see."""
+
+from __future__ import annotations
+
+import uuid
+
+from django.http import Http404
+
+from staff.access import Access
+from tenants.models import CONSOLE_LISTS, Tenant
+
+
+class TenantName:
+    """A tenant's slug in an address, or its id. The names of the admin's lists below `/console/tenants/` are no tenants'."""
+
+    regex = rf"(?!(?:{'|'.join(CONSOLE_LISTS)})/)[-a-zA-Z0-9_]+"
+
+    def to_python(self, value: str) -> str:
+        """As it stands there."""
+        return value
+
+    def to_url(self, value: str) -> str:
+        """`Tenant.console_name`."""
+        return value
+
+
+def tenant_of(access: Access, name: str) -> Tenant:
+    """The tenant, or 404 where there is none, or it is not this viewer's."""
+    seen = access.rows(Tenant.objects.all(), tenant="pk")
+    tenant = seen.filter(slug=name).first()
+    if tenant is None and (known := _id(name)) is not None:
+        tenant = seen.filter(pk=known).first()
+    if tenant is None:
+        raise Http404("There is no such tenant.")
+    return tenant
+
+
+def _id(text: str) -> uuid.UUID | None:
+    try:
+        return uuid.UUID(text)
+    except ValueError:
+        return None

@@ -1,0 +1,108 @@
+"""A tenant's keys: made, and shown once; revoked."""
+
+from __future__ import annotations
+
+import uuid
+
+from django.contrib import messages
+from django.core.exceptions import PermissionDenied
+from django.db import transaction
+from django.http import Http404, HttpResponseBase
+from django.shortcuts import redirect
+from django.utils import timezone
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_http_methods
+
+from audit.recording import record
+from console.frame import StaffRequest, render_page, staff_page
+from console.tenants.forms import KeyForm
+from console.tenants.found import tenant_of
+from console.tenants.trail import trail
+from tenants.models import ApiKey, Tenant
+from tenants.services import MadeAlready, issue_key, revoke_key
+
+
+@never_cache
+@require_http_methods(["GET", "POST"])
+@staff_page(for_tenant_administrators=True)
+def new_key(request: StaffRequest, name: str) -> HttpResponseBase:
+    """Make a key. The answer to the form is the one page that ever shows it, and nobody keeps that page."""
+    tenant = _changed(request, name)
+    form = KeyForm(request.POST if request.method == "POST" else None)
+    if form.is_valid():
+        now, asked = timezone.now(), form.cleaned_data
+        try:
+            with transaction.atomic():
+                issued = issue_key(
+                    tenant=tenant,
+                    name=asked["name"],
+                    scopes=asked["scopes"],
+                    expires_at=form.expires_at(now=now),
+                    key_id=asked["key_id"],
+                )
+                record(request, "key.create", issued.key, after=_facts(issued.key))
+        except MadeAlready:
+            messages.error(request, "This key was made already and cannot be shown again. Revoke it if nobody has it.")
+            return redirect("console:tenant", tenant.console_name)
+        return render_page(
+            request,
+            "console/tenants/key_made.html",
+            title="A new key",
+            trail=trail(request, tenant),
+            tenant=tenant,
+            key=issued.key,
+            secret=issued.secret,
+        )
+    return render_page(
+        request,
+        "console/tenants/key_form.html",
+        title="Make a key",
+        trail=trail(request, tenant),
+        tenant=tenant,
+        form=form,
+    )
+
+
+@require_http_methods(["GET", "POST"])
+@staff_page(for_tenant_administrators=True)
+def revoke(request: StaffRequest, name: str, key_id: uuid.UUID) -> HttpResponseBase:
+    """Revoke a key, after a word on what that does."""
+    tenant = _changed(request, name)
+    key = ApiKey.objects.for_tenant(tenant).filter(pk=key_id).first()
+    if key is None:
+        raise Http404("This tenant has no such key.")
+    if request.method == "POST":
+        with transaction.atomic():
+            was = key.revoked_at
+            revoke_key(key=key)
+            if was is None:
+                record(request, "key.revoke", key, before={"revoked_at": None}, after=_facts(key))
+        messages.success(request, f"The key {key} is refused from now on (within a second).")
+        return redirect("console:tenant", tenant.console_name)
+    return render_page(
+        request,
+        "console/tenants/revoke.html",
+        title=f"Revoke {key.name}",
+        trail=trail(request, tenant),
+        tenant=tenant,
+        key=key,
+    )
+
+
+def _changed(request: StaffRequest, name: str) -> Tenant:
+    """The tenant whose keys are to change: 404 where it is not this viewer's to see, 403 where not to change."""
+    tenant = tenant_of(request.access, name)
+    if not request.access.may_change(tenant.pk):
+        raise PermissionDenied
+    return tenant
+
+
+def _facts(key: ApiKey) -> dict[str, object]:
+    """What the log has of a key: enough to recognise it, and nothing of the secret but what all lists show."""
+    return {
+        "name": key.name,
+        "prefix": key.prefix,
+        "scopes": key.scopes,
+        "expires_at": key.expires_at.isoformat() if key.expires_at else None,
+        "revoked_at": key.revoked_at.isoformat() if key.revoked_at else None,
+    }

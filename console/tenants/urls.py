@@ -1,0 +1,21 @@
+"""A tenant's addresses, below `/console/tenants/`. The admin's own lists there come behind them."""
+
+from __future__ import annotations
+
+from django.urls import path, register_converter
+from django.views.generic import RedirectView
+
+from console.tenants import key_views, standing_views, views
+from console.tenants.found import TenantName
+
+register_converter(TenantName, "tenant")
+
+urlpatterns = [
+    path("", RedirectView.as_view(pattern_name="admin:tenants_tenant_changelist"), name="tenants"),
+    path("<tenant:name>/", views.page, name="tenant"),
+    path("<tenant:name>/usage/", views.usage_figures, name="tenant-usage"),
+    path("<tenant:name>/keys/new/", key_views.new_key, name="tenant-key-new"),
+    path("<tenant:name>/keys/<uuid:key_id>/revoke/", key_views.revoke, name="tenant-key-revoke"),
+    path("<tenant:name>/suspend/", standing_views.suspend, name="tenant-suspend"),
+    path("<tenant:name>/reactivate/", standing_views.reactivate, name="tenant-reactivate"),
+]
