@@ -28,10 +28,6 @@ class StaffRequest(HttpRequest):
     access: Access
 
 
-class NotFound(LookupError):
-    """There is no such object, or it is not this viewer's to see."""
-
-
 def staff_page(*, for_tenant_administrators: bool = False, operators_only: bool = False) -> Callable[[View], View]:
     """A view for staff with a role; `request.access` says what they may see and do.
 
