@@ -20,9 +20,10 @@ from django.test import Client
 from console import consumer as consumer_module
 from console import readings as readings_module
 from console.consumer import BAD_MESSAGE, FOLLOWED_AT_MOST, NOT_ALLOWED
+from console.frame import NotFound
 from console.readings import UNREADABLE, here
 from console.routing import websocket_urlpatterns
-from console.topics import TOPICS, NotFound, Topic
+from console.topics import TOPICS, Topic
 from staff.access import Access
 from staff.models import StaffRole
 from tenants.services import create_tenant
