@@ -173,4 +173,7 @@ class Faces:
         await receive()
         if self._context is not None:
             await (await self._context).close()
+        await asyncio.to_thread(
+            tracing.close
+        )  # a server may end by the very signal that it got, and run nothing after this
         await send({"type": "lifespan.shutdown.complete"})
