@@ -38,4 +38,4 @@ faces = Faces(
     body_limit=settings.OPSITE_BODY_LIMIT_BYTES,
     routes=[*ROUTES, *batches.ROUTES, *knowledge.ROUTES],
 )
-application = Requests(faces, access_log=settings.OPSITE_LOG_FORMAT == "json")
+application = Requests(faces, traced=faces.serves, access_log=settings.OPSITE_LOG_FORMAT == "json")
