@@ -1,4 +1,4 @@
-# A worker: the engine that the base image brings, and the two packages that claim and run turns.
+# A worker: the engine that the base image brings, the two packages that claim and run turns, and the one file by which they log.
 #   docker build -f deploy/worker.Dockerfile -t opsite-worker .
 # The base is the official vLLM image. Any image with Python 3.11 or newer and pip will do, if it has the engine that is wanted;
 # the `simulated` one needs nothing more:

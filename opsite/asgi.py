@@ -45,4 +45,4 @@ faces = Faces(
         ("GET", "/console/tasks/{id}/events", task_stream.events),
     ],
 )
-application = Measured(Requests(faces, access_log=settings.OPSITE_LOG_FORMAT == "json"))
+application = Measured(Requests(faces, traced=faces.serves, access_log=settings.OPSITE_LOG_FORMAT == "json"))

@@ -49,7 +49,8 @@ class Service:
         self.host, self.port, self._say = host, port, say
         _check_port(host, port)
         manage = [sys.executable, str(settings.BASE_DIR / "manage.py")]
-        self._supervisor = Supervisor(env=dict(os.environ), say=say)
+        plain = settings.OPSITE_LOG_FORMAT == "plain"  # a line in JSON says itself whose it is
+        self._supervisor = Supervisor(env=dict(os.environ), say=say, names=plain)
         commands = {
             "web": ["serve", "--host", host, "--port", str(port)],
             "orchestrator": ["orchestrate"],

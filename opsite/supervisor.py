@@ -43,10 +43,10 @@ def pause_s(deaths: int) -> float:
 
 
 class Supervisor:
-    """Runs children until `stop`."""
+    """Runs children until `stop`. Without `names` their lines pass as they are."""
 
-    def __init__(self, *, env: Mapping[str, str], say: Callable[[str], None]) -> None:
-        self._env, self._say = dict(env), say
+    def __init__(self, *, env: Mapping[str, str], say: Callable[[str], None], names: bool = True) -> None:
+        self._env, self._say, self._names = dict(env), say, names
         self._children: list[Child] = []
         self._stop = threading.Event()
 
@@ -108,7 +108,7 @@ class Supervisor:
 
     def _copy(self, name: str, output: IO[str]) -> None:
         for line in output:
-            self._say(f"{name:<12} | {line.rstrip()}")
+            self._say(f"{name:<12} | {line.rstrip()}" if self._names else line.rstrip())
 
     def _end(self) -> None:
         for child in reversed(self._children):

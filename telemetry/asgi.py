@@ -17,23 +17,24 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 log = logging.getLogger("opsite.access")
 
-TRACED = ("/api/", "/v1/", "/console/")
-"""Under these a POST may submit tasks; for other requests there are no spans."""
 PROBES = frozenset({"/livez", "/readyz"})
 
 
 class Requests:
-    """An ASGI application around another one. `access_log`: a line for each request, but for probes."""
+    """An ASGI application around another one.
 
-    def __init__(self, app: App, *, access_log: bool) -> None:
-        self.app, self._access_log = app, access_log
+    `traced` tells for which requests there is a span, if they are POSTs; `access_log`: a line for each request, but for probes.
+    """
+
+    def __init__(self, app: App, *, traced: Callable[[Scope], bool], access_log: bool) -> None:
+        self.app, self._is_traced, self._access_log = app, traced, access_log
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
         with logs.about():
-            if tracing.active() is not None and scope["method"] == "POST" and scope["path"].startswith(TRACED):
+            if tracing.active() is not None and scope["method"] == "POST" and self._is_traced(scope):
                 await self._traced(scope, receive, send)
             elif self._access_log:
                 await self._served(scope, receive, send, lambda _: None)

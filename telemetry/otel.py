@@ -19,7 +19,7 @@ from telemetry.context import Trace
 from telemetry.timeline import Kind, Span, Value
 
 SERVICE = "opsite"
-CLOSE_S = 5.0
+CLOSE_S = 3.0
 """How long a process that ends may take for its last spans."""
 _SCOPE = InstrumentationScope("opsite")
 _KINDS = {

@@ -23,6 +23,21 @@ TASK_ID = {"name": "id", "in": "path", "required": True, "schema": {"type": "str
 RESPONSE_ID = {
     "name": "id", "in": "path", "required": True, "schema": {"type": "string", "pattern": "^resp_[0-9a-f-]{36}$"}
 }  # fmt: skip
+TRACE = [
+    {
+        "name": "traceparent",
+        "in": "header",
+        "schema": {"type": "string"},
+        "description": "The caller's trace (W3C Trace Context), which the task's spans continue where the service exports traces. "
+        "What is no traceparent is ignored.",
+    },
+    {
+        "name": "tracestate",
+        "in": "header",
+        "schema": {"type": "string"},
+        "description": "Carried on with `traceparent`, to the tenant's tools and webhooks too.",
+    },
+]
 IDEMPOTENCY_KEY = {
     "name": "Idempotency-Key",
     "in": "header",
@@ -149,7 +164,7 @@ PATHS: dict[str, Any] = {
             },
             400, 409, 413, 422, 429,
             body="TaskRequest",
-            parameters=[IDEMPOTENCY_KEY],
+            parameters=[IDEMPOTENCY_KEY, *TRACE],
         )
     },
     "/api/v1/tasks/{id}": {
@@ -223,7 +238,7 @@ PATHS: dict[str, Any] = {
             400, 404, 409, 413, 422, 429, 500,
             tag="openai",
             body="ChatRequest",
-            parameters=[IDEMPOTENCY_KEY],
+            parameters=[IDEMPOTENCY_KEY, *TRACE],
         )
     },
     "/v1/completions": {
@@ -234,7 +249,7 @@ PATHS: dict[str, Any] = {
             400, 404, 409, 413, 422, 429, 500,
             tag="openai",
             body="CompletionRequest",
-            parameters=[IDEMPOTENCY_KEY],
+            parameters=[IDEMPOTENCY_KEY, *TRACE],
         )
     },
     "/v1/responses": {
@@ -245,7 +260,7 @@ PATHS: dict[str, Any] = {
             400, 404, 409, 413, 422, 429, 500,
             tag="openai",
             body="ResponseRequest",
-            parameters=[IDEMPOTENCY_KEY],
+            parameters=[IDEMPOTENCY_KEY, *TRACE],
         )
     },
     "/v1/responses/{id}": {

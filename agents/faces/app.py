@@ -131,12 +131,14 @@ class Faces:
         elif scope["type"] == "http" and "\x00" in scope["path"]:  # no name holds one, and Postgres would refuse it
             request = Request(scope)
             await _refusal(request)(no_route(request.url.path))(scope, receive, send)
-        elif self._serves(scope, path := scope["path"].rstrip("/")):  # a trailing slash makes no difference
-            await self._app({**scope, "path": path}, receive, send)
+        elif self.serves(scope):  # a trailing slash makes no difference
+            await self._app({**scope, "path": scope["path"].rstrip("/")}, receive, send)
         else:
             await self._behind(scope, receive, send)
 
-    def _serves(self, scope: Scope, path: str) -> bool:
+    def serves(self, scope: Scope) -> bool:
+        """Whether the request takes a hot route."""
+        path = scope["path"].rstrip("/")
         return _is_hot(scope, path) or any(pattern.match(path) for pattern in self._beside)
 
     async def context(self) -> Context:
@@ -176,4 +178,7 @@ class Faces:
         await receive()
         if self._context is not None:
             await (await self._context).close()
+        await asyncio.to_thread(
+            tracing.close
+        )  # a server may end by the very signal that it got, and run nothing after this
         await send({"type": "lifespan.shutdown.complete"})

@@ -10,6 +10,17 @@ from typing import Any
 from tests.conformance.belongings import HELLO, LINE, Belongings
 
 _keys = itertools.count()
+
+
+def _once() -> dict[str, str]:
+    """The headers of a submission."""
+    return {
+        "Idempotency-Key": f"once-{next(_keys)}",
+        "traceparent": f"00-{'1' * 32}-{'2' * 16}-01",
+        "tracestate": "a=1",
+    }
+
+
 MOMENT = "2026-01-01T00:00:00Z"
 PAGE = {"page_size": "1"}
 SHAPE = {"type": "object", "properties": {"place": {"type": "string"}}}
@@ -165,7 +176,7 @@ GOOD: dict[str, Callable[[Belongings], Good]] = {
             "created_before": "2999-01-01T00:00:00Z", "metadata.mark": "x", "state": "queued",
         }
     ),
-    "POST /api/v1/tasks": lambda own: Good(_task(own), headers={"Idempotency-Key": f"once-{next(_keys)}"}),
+    "POST /api/v1/tasks": lambda own: Good(_task(own), headers=_once()),
     "POST /api/v1/tasks/{id}/answers": lambda own: Good({"call": "call_1", "answer": "This one."}),
     "GET /api/v1/tasks/{id}/events": lambda own: Good(query={"after": "0"}, headers={"Last-Event-ID": "0"}),
     "GET /api/v1/tools": lambda own: Good(query={**PAGE, "kind": "http"}),
@@ -195,11 +206,11 @@ GOOD: dict[str, Callable[[Belongings], Good]] = {
             "model": "poet", "messages": [{"role": "user", "content": [{"type": "text", "text": "Hi"}]}], **SAMPLED,
             "n": 1, "stream": False, "user": "someone", "tools": [FUNCTION], "tool_choice": "none",
         },
-        headers={"Idempotency-Key": f"once-{next(_keys)}"},
+        headers=_once(),
     ),
     "POST /v1/completions": lambda own: Good(
         {"model": "poet", "prompt": ["Hi"], **SAMPLED, "n": 1, "echo": True, "stream": False},
-        headers={"Idempotency-Key": f"once-{next(_keys)}"},
+        headers=_once(),
     ),
     "POST /v1/responses": lambda own: Good(
         {
@@ -207,7 +218,7 @@ GOOD: dict[str, Callable[[Belongings], Good]] = {
             "instructions": "Rhyme.", "max_output_tokens": 4, "temperature": 0.5, "store": True, "background": True,
             "metadata": {"mark": "x"},
         },
-        headers={"Idempotency-Key": f"once-{next(_keys)}"},
+        headers=_once(),
     ),
     "GET /v1/responses/{id}": lambda own: Good(query={"stream": "true", "starting_after": "0"}),
     "GET /v1/responses/{id}/input_items": lambda own: Good(query={"limit": "1", "order": "asc"}),
