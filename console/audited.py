@@ -19,7 +19,7 @@ WATCHED = (
     Watched("orchestrator.Pool", hidden=("env",)),
     Watched("orchestrator.ScalingPolicy"),
     Watched("orchestrator.Rollout"),
-    Watched("orchestrator.Worker"),
+    Watched("orchestrator.Worker", ignored=("wish", "wished_by", "wished_at")),  # an act of its own
     Watched("agents.Agent"),
     Watched("agents.AgentRevision"),
     Watched("agents.Publication"),

@@ -67,6 +67,7 @@ class Lookout:
         self._gauges = _Gauges()
         self._spent: dict[str, tuple[float, float]] = {}
         self._under_way: dict[str, threading.Thread] = {}
+        self._begun: dict[str, float] = {}
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="lookout", daemon=True)
 
@@ -101,13 +102,16 @@ class Lookout:
         wanted = self._looks.looked_for(list(known))
         if devices := {device for worker in wanted for device in known[worker].gpus}:
             self._begin("GPUs", self._read, devices)
-        for worker in wanted:
+        self._begun = {worker: self._begun.get(worker, 0.0) for worker in wanted}
+        for worker in sorted(wanted, key=lambda worker: self._begun[worker]):  # who waited longest comes first
             self._begin(worker, self._show, worker, known[worker])
 
     def _begin(self, name: str, act: Callable[..., None], *args: object) -> None:
         """On a thread, unless the last one of that name is not over yet."""
-        if name in self._under_way or len(self._under_way) >= AT_ONCE:
+        if name in self._under_way or sum(thread.is_alive() for thread in self._under_way.values()) >= AT_ONCE:
             return
+        if name in self._begun:
+            self._begun[name] = time.monotonic()
         thread = threading.Thread(target=act, args=args, name=f"look at {name}", daemon=True)
         self._under_way[name] = thread
         thread.start()

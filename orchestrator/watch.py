@@ -140,7 +140,7 @@ class Watch:
             WORKER_START_SECONDS.labels(self.slug).observe(max(0.0, look.now - row.started_at.timestamp()))
         elif row.state == Worker.State.READY:
             self.starts.were_there(row.runtime, since=look.now, until=look.now)
-        if row.state == Worker.State.DRAINING and worker not in self.asked:
+        if row.state == Worker.State.DRAINING and worker not in self.asked and row.wish != Worker.Wish.KILL:
             self.ask_to_end(row, instance)
         revision = str(row.revision_id)
         if row.state == Worker.State.READY and row.ready_at is not None and self.backoff(revision).failures:
@@ -182,7 +182,7 @@ class Watch:
             state=_live(row),
             started_at=row.started_at.timestamp(),
             running=status.running if status is not None else 0,
-            draining_at=row.draining_at.timestamp() if row.draining_at else None,
+            draining_at=_draining_at(row),
             fault=fault(
                 state=_live(row),
                 begun_at=instance.started_at,
@@ -264,6 +264,11 @@ def _live(row: Worker) -> LiveState:
     if row.state == Worker.State.STARTING:
         return "starting"
     return "ready" if row.state == Worker.State.READY else "draining"
+
+
+def _draining_at(row: Worker) -> float | None:
+    """None of one that staff has killed: no grace is over for it, `orchestrator.dismissal` ends it, and excuses its turns first."""
+    return row.draining_at.timestamp() if row.draining_at and row.wish != Worker.Wish.KILL else None
 
 
 def _start_phases(row: Worker, instance: Instance, status: WorkerStatus | None, now: float) -> dict[str, float]:

@@ -49,14 +49,14 @@ def page(request: StaffRequest, worker: uuid.UUID) -> HttpResponseBase:
     )
 
 
-@require_http_methods(["GET", "POST"])
+@require_http_methods(["GET", "HEAD", "POST"])
 @staff_page(operators_only=True)
 def drain(request: StaffRequest, worker: uuid.UUID) -> HttpResponseBase:
     """Have it hand over and end."""
     return _end(request, worker, Wish.DRAIN)
 
 
-@require_http_methods(["GET", "POST"])
+@require_http_methods(["GET", "HEAD", "POST"])
 @staff_page(operators_only=True)
 def kill(request: StaffRequest, worker: uuid.UUID) -> HttpResponseBase:
     """Have it killed."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import uuid
-from contextlib import closing
 from typing import Any
 
 import pytest
@@ -12,17 +11,13 @@ from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from orchestrator import records, wishes
-from orchestrator.dismissal import carry_out
-from orchestrator.fleet import Sight
 from orchestrator.loop import Orchestrator
 from orchestrator.models import Pool, Worker
 from orchestrator.revisions import note_edit
-from orchestrator.runtimes import Instance
-from taskqueue.failures import QueueUnavailable
 from taskqueue.sync_client import Queue
 from tests.orchestrator.conftest import Site, wait_for
 
-TOKENS = 150  # three seconds
+TOKENS = 250  # five seconds
 
 
 def text_of(site: Site, pool: Pool, turn: str) -> str:
@@ -118,24 +113,30 @@ def test_a_wish_is_somebodys_and_of_a_moment(row: Worker, fields: dict[str, Any]
         Worker.objects.filter(pk=row.pk).update(**fields)
 
 
-def test_who_cannot_be_excused_is_not_killed_yet(site: Site, leading: Orchestrator) -> None:
-    """While Redis is away the mark cannot be set: the kill waits, its row says whose it is."""
-    pool = site.pool()
-    revision = note_edit(pool.pk, now=timezone.now()).current
-    worker = records.new_worker(pool, revision, reason="r", now=0.0)
-    wishes.kill(worker.pk, by="ann", now=timezone.now())
-    worker.refresh_from_db()
-    killed = list[str]()
-    fleet = leading._host.fleet
-    fleet.runtimes["process"].kill = killed.append  # type: ignore[method-assign]
-    seen = Instance(ref="ref", worker=str(worker.pk), pool=pool.slug, alive=True, started_at=0.0)
-    sight = Sight({str(worker.pk): seen}, {str(worker.pk): "process"})
+def test_who_cannot_be_excused_is_not_killed_yet(
+    site: Site, leading: Orchestrator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While Redis does not answer, the mark cannot be set: the kill waits, however long, and the worker works on."""
+    pool = site.pool(policy={"min_workers": 1, "max_workers": 1})
 
-    def look(url: str) -> None:
-        with closing(Queue(url, pool.slug)) as queue:
-            carry_out([worker], sight, fleet=fleet, queue=queue, signals=QueueUnavailable("away"), now=1.0)
+    def is_ready() -> bool:
+        leading.tick()
+        return bool(site.ready(pool))
 
-    look("redis://127.0.0.1:1")
-    assert (worker.state, worker.end_reason, killed) == ("draining", "Killed by ann.", [])
-    look(site.redis_url)
-    assert killed == ["ref"]
+    wait_for(is_ready, what="a worker is ready")
+    (victim,) = site.ready(pool)
+    wishes.kill(victim.pk, by="ann", now=timezone.now())
+    leading._host.fleet.grace_s = 0.0
+    with monkeypatch.context() as away:
+        away.setattr("orchestrator.loop.Queue", lambda redis, slug: Queue("redis://127.0.0.1:1", slug))
+        for _ in range(3):
+            leading.tick()
+        victim.refresh_from_db()
+        assert (victim.state, victim.end_reason) == ("draining", "Killed by ann.")
+        assert str(victim.pk) in site.pids()
+
+    def has_ended() -> bool:
+        leading.tick()
+        return Worker.objects.filter(pk=victim.pk, state="stopped", exit_code=-9).exists()
+
+    wait_for(has_ended, what="it is killed, and not drained")
