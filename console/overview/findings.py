@@ -8,7 +8,7 @@ from typing import Literal
 
 import msgspec
 
-from console.overview.facts import PoolFacts, ServiceFacts, SideFacts
+from console.overview.facts import Hindrance, PoolFacts, ServiceFacts, SideFacts
 from orchestrator.policies.demand import counted, seconds
 
 QUIET_S = 60.0
@@ -159,14 +159,15 @@ def _of_pool(pool: PoolFacts, facts: ServiceFacts) -> Iterator[Finding]:
     if pool.error and not facts.redis_error:
         yield _at(pool, Severity.TROUBLE, f"its queue cannot be read: {pool.error}")
     stuck = pool.waiting > 0 and not pool.ready and not pool.starting and pool.oldest_wait_s >= NO_WORKER_S
-    why = _why(pool) if stuck else ""
+    why = _why(pool) if stuck else None
     if stuck:
-        since = facts.now - pool.oldest_wait_s
+        since = min(facts.now - pool.oldest_wait_s, facts.now if why is None or why.since is None else why.since)
         waits = f"{counted(pool.waiting, 'task')} {'waits' if pool.waiting == 1 else 'wait'}, and it has no worker."
-        yield _at(pool, Severity.TROUBLE, f"{waits} {why}".strip(), since=since)
+        said = f"{waits} {why.sentence}" if why is not None else waits
+        yield _at(pool, Severity.TROUBLE, said, since=since)
     for kind, severity in _HINDRANCES.items():
         known = pool.hindrances.get(kind)
-        if known is not None and known.sentence != why:
+        if known is not None and known is not why:
             if kind == "maximum" and pool.oldest_wait_s <= pool.wait_bound_s:
                 continue
             sentence = known.sentence
@@ -204,14 +205,12 @@ _HINDRANCES = {
 """What is said of each. A queue that cannot be read and roll-outs are told by what is seen now."""
 
 
-def _why(pool: PoolFacts) -> str:
-    """The one hindrance that explains it best."""
+def _why(pool: PoolFacts) -> Hindrance | None:
+    """The one hindrance that explains best why there is no worker."""
     if pool.paused:
-        return pool.hindrances["paused"].sentence if "paused" in pool.hindrances else "The pool is paused."
-    for kind in ("starts_fail", "runtime", "budget", "room", "stock", "maximum"):
-        if kind in pool.hindrances:
-            return pool.hindrances[kind].sentence
-    return ""
+        return pool.hindrances.get("paused", Hindrance("The pool is paused."))
+    kinds = ("starts_fail", "runtime", "budget", "room", "stock", "maximum")
+    return next((pool.hindrances[kind] for kind in kinds if kind in pool.hindrances), None)
 
 
 def _of_workers(pool: PoolFacts, facts: ServiceFacts) -> Iterator[Finding]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
 from urllib.parse import urlencode
 
 from django.urls import reverse
@@ -66,5 +67,9 @@ def of(finding: Finding, pool_ids: Mapping[str, str]) -> str:
 
 
 def _list(place: str, **filters: str) -> str:
-    address = reverse(f"admin:{_LISTS[place]}_changelist")
-    return f"{address}?{urlencode(filters)}" if filters else address
+    return f"{_address(place)}?{urlencode(filters)}" if filters else _address(place)
+
+
+@cache
+def _address(place: str) -> str:
+    return reverse(f"admin:{_LISTS[place]}_changelist")

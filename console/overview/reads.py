@@ -27,6 +27,11 @@ HINDERED_AT_MOST = 50
 LOOKED_BACK = 20
 """Decisions of a pool that are looked through for that."""
 
+OF_POOLS = (
+    "slug", "engine", "model", "is_paused", "policy__wait_bound_s", "rollout__state", "rollout__reason", "rollout__since",
+    "rollout__target__number",
+)  # fmt: skip
+
 _LEADS = """
     SELECT EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND granted AND objsubid = 1
         AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
@@ -49,12 +54,10 @@ class Failures(NamedTuple):
 
 
 def pools() -> list[Pool]:
-    """All pools with policy and roll-out; each knows its last decision's id (`last_decision`)."""
+    """All pools with what is shown of them, their policy and roll-out; each knows its last decision's id (`last_decision`)."""
     last = ScalingDecision.objects.filter(pool=OuterRef("pk")).order_by("-at", "-pk")
-    rows = Pool.objects.select_related("policy", "rollout__target").annotate(
-        last_decision=Subquery(last.values("pk")[:1])
-    )
-    return list(rows)
+    rows = Pool.objects.select_related("policy", "rollout__target").only(*OF_POOLS)
+    return list(rows.annotate(last_decision=Subquery(last.values("pk")[:1])))
 
 
 def decisions(ids: Iterable[UUID]) -> dict[UUID, dict[str, Any]]:

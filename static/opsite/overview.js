@@ -4,6 +4,7 @@
   const SEVERITIES = ["note", "warning", "trouble", "outage"];
   const STILL_MS = 10000; // rows keep their places for so long, that one can read them
   const byId = (id) => document.getElementById(id);
+  const rounded = (number) => (number < 10 ? number : Math.round(number));
   const count = (number) => (number === null || number === undefined ? "–" : number.toLocaleString());
 
   function make(tag, className, ...children) {
@@ -75,9 +76,9 @@
     const told = {
       waiting: count(totals.waiting),
       slots: count(totals.running) + " / " + count(totals.slots),
-      tasks: count(totals.tasks_per_min),
+      tasks: count(rounded(totals.tasks_per_min)),
       tokens: count(Math.round(totals.tokens_per_s)),
-      failed: count(totals.failed_per_min),
+      failed: count(rounded(totals.failed_per_min)),
       workers: count(totals.ready) + " / " + count(totals.workers),
       gpus: count(totals.gpus),
     };
@@ -157,7 +158,8 @@
     row.busy = (pool.waiting || 0) + (pool.running || 0);
     row.text = [pool.slug, pool.engine, pool.model].join(" ").toLowerCase();
     row.body.className = "pool" + (row.severity > 0 ? " " + SEVERITIES[row.severity] : "");
-    put(row.kind, [pool.engine, pool.model].filter(Boolean).join(" · "));
+    put(row.kind, [pool.engine, pool.model.split("/").pop()].filter(Boolean).join(" · "));
+    row.kind.title = pool.model;
     row.state.hidden = !pool.paused;
     put(row.waiting, count(pool.waiting));
     put(row.oldest, pool.waiting ? "oldest " + seconds(pool.oldest_wait_s) : "");

@@ -13,6 +13,7 @@ from datetime import timedelta
 from django.utils import timezone
 
 from benchmarks.heartbeats import beat
+from billing.models import BilledHour
 from orchestrator import records
 from orchestrator.demand_rows import DemandMinute
 from orchestrator.history.waits import lower_s
@@ -130,6 +131,7 @@ def busy_day(redis_url: str, *, stack: str) -> Iterator[None]:
         beating[pool.slug] = [str(worker.pk) for worker in workers if worker.state == Worker.State.READY]
         _work(Queue(redis, pool.slug), scenery, beating[pool.slug])
         _hour(pool, scenery)
+        _bill(pool)
     foretell(redis, {scenery.slug: Outlook() for scenery in POOLS}, hold_s=LEASE_S)
     leadership, stop = Leadership(stack), threading.Event()
     assert leadership.campaign()
@@ -178,6 +180,15 @@ def _workers(pool: Pool, scenery: Scenery) -> list[Worker]:
             ready_at=now - timedelta(minutes=39) if number < scenery.ready else None,
         )
         for number in range(scenery.ready + scenery.starting)
+    )  # fmt: skip
+
+
+def _bill(pool: Pool) -> None:
+    """Celery was there a minute ago."""
+    now = timezone.now()
+    BilledHour.objects.create(
+        pool=pool, hour=now.replace(minute=0, second=0, microsecond=0), wall_ms=0, starting_ms=0, busy_ms=0, idle_ms=0,
+        unknown_ms=0, prompt_weight=0, billed_at=now - timedelta(minutes=1),
     )  # fmt: skip
 
 

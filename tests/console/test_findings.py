@@ -137,9 +137,9 @@ def test_what_explains_the_missing_worker_is_said_once_with_it() -> None:
         (WARNING, "No GPU is free."),
     ]
     paused = {"paused": Hindrance("The pool is paused.", NOW - 99)}
-    for hindrances in ({}, paused):
+    for hindrances, age_s in (({}, 40), (paused, 99)):
         assert of_pool(**none, paused=True, hindrances=hindrances) == [
-            (TROUBLE, "2 tasks wait, and it has no worker. The pool is paused.", 40, "pool", "p")
+            (TROUBLE, "2 tasks wait, and it has no worker. The pool is paused.", age_s, "pool", "p")
         ]
 
 
