@@ -6,7 +6,8 @@ import random
 import re
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
 import httpx
@@ -18,8 +19,13 @@ from orchestrator import records, steering
 from orchestrator.history.book import insert
 from orchestrator.history.minutes import Minute
 from orchestrator.manual_rows import ManualSize
-from orchestrator.models import Pool, ScalingPolicy, Worker
-from orchestrator.policies.demand import Demand, History, Policy, Signals
+from orchestrator.models import Pool, PoolRevision, ScalingPolicy, Worker
+from orchestrator.policies.demand import Policy
+from orchestrator.rehearsal.fleet import Moment, Sample, Scene
+from orchestrator.rehearsal.fleet import Pool as Simulated
+from orchestrator.rehearsal.load import Load, load_of
+from orchestrator.rehearsal.scaler import Ours
+from orchestrator.rehearsal.speed import speed_of
 from orchestrator.replay import Inputs, decided, to_json
 from orchestrator.revisions import note_edit
 from staff.models import StaffRole
@@ -27,7 +33,7 @@ from tests.browser.room import Room
 from tests.faces.conftest import Web
 
 GROWN = re.compile("0 → [12]")
-POLICY = Policy(max_workers=6, waiting_per_worker=4)
+POLICY = Policy(kind="target_wait", max_workers=6, waiting_per_worker=4, idle_to_zero_s=900.0)
 
 
 def open_pool(room: Room, pool: Pool, rest: str = "") -> None:
@@ -35,36 +41,68 @@ def open_pool(room: Room, pool: Pool, rest: str = "") -> None:
     expect(room.page.get_by_role("status").first).to_have_text("live")
 
 
+@dataclass
+class Keeper(Ours):
+    """Keeps the decisions that changed the size, with what they were made from."""
+
+    kept: list[tuple[Inputs, int]] = field(default_factory=list)
+
+    def desired(self, sample: Sample) -> int:
+        before = self.decision.desired if self.decision else 0
+        signals, now = self.signals(sample), self.begins_at + sample.at
+        made = Inputs(policy=self.policy, signals=signals, history=self.history, now=now)
+        wanted = super().desired(sample)
+        if wanted != before:
+            self.kept.append((made, sample.current))
+        return wanted
+
+
 def with_a_past(pool: Pool) -> None:
-    """A day that was recorded: quiet at night, two rushes, workers that came and went, and why."""
-    dice, now = random.Random(7), time.time()
-    first = int(now // 60 - 1440) * 60
-    rows = []
-    for n in range(1440):
-        rush = 26 if n % 480 in range(300, 400) else 9 if n % 480 > 200 else 2
-        arrived = max(0, round(dice.gauss(rush, 2)))
-        rows.append((pool.pk, Minute(first + 60 * n, arrived, 180 * arrived, max(0, arrived - 12), 0, 0)))
-    insert(rows)
-    revision = note_edit(pool.pk, now=timezone.now()).current
-    current = 0
-    for n in range(0, 1440, 20):
-        at, wanted = first + 60.0 * n, min(6, max(1, rows[n][1].arrived // 5))
-        if wanted == current:
-            continue
-        demand = Demand(
-            at=at, waiting=4 * max(0, wanted - current) + 1, running=current, oldest_wait_s=3.2, arrived=20 * n
+    """A day as it would have been recorded: quiet at night, three rushes, what the fleet did and why."""
+    dice, first = random.Random(7), int(time.time() // 60 - 1440) * 60
+    minutes = [
+        Minute(first + 60 * n, max(0, round(dice.gauss(mean, mean / 5))), 900, 0, 0, 0)
+        for n in range(1440)
+        for mean in [40 if n % 480 in range(300, 390) else 14 if n % 480 > 200 else 0.3]
+    ]
+    load, begins_at = load_of("day", minutes, seed=1, answer_share=0.5)
+    load = Load("day", [replace(one, prompt_tokens=1, output_tokens=20) for one in load.requests], load.ends_at)
+    scene = Scene(
+        slots=4, cold_start_s=45.0, speed=speed_of(turn_s=4.0, slots=4, output_tokens=20), max_workers=6, tick_s=5.0
+    )
+    keeper = Keeper(POLICY, begins_at=begins_at)
+    timeline = Simulated(load, scene, keeper).run().timeline
+    for made, current in keeper.kept:
+        records.keep_decision(
+            pool, decided(made), inputs=to_json(made), current=current, note="", refusals={}, now=made.now
         )
-        signals = Signals(slots=4, ready=current, demand=demand, turn_s=0.8, start_s=24.0)
-        made = Inputs(policy=POLICY, signals=signals, history=History(), now=at)
-        decision = decided(made)
-        records.keep_decision(pool, decision, inputs=to_json(made), current=current, note="", refusals={}, now=at)
-        current = max(current, decision.desired) if wanted > current else wanted
-        for _ in range(current):
-            begun, ended = at + 24, min(now, at + 1200)
-            Worker.objects.create(
-                pool=pool, revision=revision, runtime="process", slots=4, state="stopped",
-                started_at=records.moment(at), ready_at=records.moment(begun), stopped_at=records.moment(ended + 24),
-            )  # fmt: skip
+    insert(
+        (pool.pk, replace(minute, most_waiting=_most_waiting(timeline, minute.begins_at - begins_at)))
+        for minute in minutes
+    )
+    Worker.objects.bulk_create(_lives(pool, timeline, begins_at))
+
+
+def _most_waiting(timeline: list[Moment], since: float) -> int:
+    return max((one.waiting for one in timeline if since <= one.at < since + 60), default=0)
+
+
+def _lives(pool: Pool, timeline: list[Moment], begins_at: float) -> Iterator[Worker]:
+    """Workers' rows that were ready as many as the timeline says."""
+    revision, ready = note_edit(pool.pk, now=timezone.now()).current, list[float]()
+    for moment in timeline:
+        at = begins_at + moment.at
+        ready += [at] * (moment.ready - len(ready))
+        while len(ready) > moment.ready:
+            yield _life(pool, revision, ready.pop(0), at)
+    yield from (_life(pool, revision, begun, begins_at + timeline[-1].at) for begun in ready)
+
+
+def _life(pool: Pool, revision: PoolRevision, ready: float, ended: float) -> Worker:
+    return Worker(
+        pool=pool, revision=revision, runtime="process", slots=4, state="stopped",
+        started_at=records.moment(ready - 45), ready_at=records.moment(ready), stopped_at=records.moment(ended),
+    )  # fmt: skip
 
 
 def load(web: Web, *, tokens: int) -> None:
@@ -143,7 +181,7 @@ def test_a_size_is_kept_and_ends_by_itself(room: Room, web: Web, fleet: None) ->
 def test_a_policy_is_tried_on_the_last_day(room: Room, enter: Callable[..., Room], web: Web) -> None:
     pool, page = web.scene.pool, room.page
     Pool.objects.filter(pk=pool.pk).update(slots=4)
-    ScalingPolicy.objects.filter(pool=pool).update(max_workers=6, waiting_per_worker=4)
+    ScalingPolicy.objects.filter(pool=pool).update(kind="target_wait", max_workers=6, idle_to_zero_s=900)
     pool.refresh_from_db()
     with_a_past(pool)
     steering.set_size(pool.pk, workers=3, minutes=45, now=timezone.now(), by="ann")
