@@ -31,7 +31,7 @@ LEAST_TURNS = 20
 LOOKED_THROUGH = 20
 """So many of the last decisions are searched for what a turn costs."""
 SUPPOSED_START_S = 60.0
-LIMIT_S = 30.0
+LIMIT_S = 60.0
 """A trial that takes longer is ended."""
 AT_ONCE = 2
 """Trials at a time in one web process: each keeps a core busy."""

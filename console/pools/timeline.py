@@ -17,9 +17,9 @@ from orchestrator.models import Pool, ScalingDecision, Worker
 HOUR_S = 3600.0
 SPANS: Mapping[str, tuple[float, float]] = {
     "1h": (HOUR_S, 60.0),
-    "6h": (6 * HOUR_S, 60.0),
-    "24h": (24 * HOUR_S, 300.0),
-    "7d": (7 * 24 * HOUR_S, 1800.0),
+    "6h": (6 * HOUR_S, 300.0),
+    "24h": (24 * HOUR_S, 900.0),
+    "7d": (7 * 24 * HOUR_S, 3600.0),
 }
 """How long each is, and the steps of demand in it; in s."""
 MOST_WORKERS = 5000

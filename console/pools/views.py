@@ -77,7 +77,7 @@ def _page(request: StaffRequest, pool: Pool, form: PolicyForm, *, status: int = 
     response = render_page(
         request,
         "console/pools/page.html",
-        title=pool.slug,
+        title=f"Pool {pool.slug}",
         trail=[("Pools", reverse("console:pools"))],
         pool=pool,
         form=form,

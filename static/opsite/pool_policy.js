@@ -15,11 +15,11 @@
   function rowsOf(result) {
     const rows = [
       ["worker-hours", "worker_hours", hours],
-      ["wait, half of the tasks (p50)", "p50_s", wait],
-      ["wait, 95 % of them (p95)", "p95_s", wait],
-      ["wait, 99 % of them (p99)", "p99_s", wait],
-      ["waited longer than " + result.bound_s + " s", "late", percent],
-      ["most workers at a time", "most_workers", plain],
+      ["wait, p50", "p50_s", wait],
+      ["wait, p95", "p95_s", wait],
+      ["wait, p99", "p99_s", wait],
+      ["waited over " + result.bound_s + " s", "late", percent],
+      ["most workers", "most_workers", plain],
       ["starts", "starts", plain],
     ];
     if (hasGpus(result)) rows.unshift(["GPU-hours", "gpu_hours", hours]);

@@ -1,4 +1,4 @@
-// The timeline of a pool: demand and workers over each other, a diamond for each decision, live at the right edge.
+// The timeline of a pool: demand and workers over each other, a mark for each decision, live at the right edge.
 //
 // Recorded columns come by HTTP: when the span changes, once a minute, and when something new was decided. Between them each
 // snapshot of the topic `pool` is one moment more. Decisions are buttons in one group: one stop for Tab, arrow keys within.
@@ -6,6 +6,7 @@
 (() => {
   const { page, byId, make, cell, time, fill, hear } = opsite.pool;
   const AGAIN_S = 60;
+  const MANY = 40; // decisions that are drawn large
   const LONG_S = { "1h": 3600, "6h": 21600, "24h": 86400, "7d": 604800 };
   let span = page.dataset.span;
   let until = Number(page.dataset.until) || 0; // 0: now
@@ -64,8 +65,10 @@
     }
   }
 
+  const shape = ({ current, desired }) => (desired > current ? "up" : desired < current ? "down" : "same");
+
   function marker(decision) {
-    const made = make("button", null, "pool-marker" + (decision.current === decision.desired ? " same" : ""));
+    const made = make("button", null, "pool-marker " + shape(decision));
     made.type = "button";
     made.dataset.id = decision.id;
     made.decision = decision;
@@ -77,6 +80,7 @@
   function drawMarkers(decisions) {
     const group = byId("markers");
     const focused = group.contains(document.activeElement) ? document.activeElement.dataset.id : null;
+    group.classList.toggle("many", decisions.length > MANY);
     group.replaceChildren(...[...decisions].reverse().map(marker));
     const stop = [...group.children].find((one) => one.dataset.id === (focused || open)) || group.lastElementChild;
     for (const one of group.children) one.tabIndex = one === stop ? 0 : -1;

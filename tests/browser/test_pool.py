@@ -6,7 +6,8 @@ import random
 import re
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
 import httpx
@@ -14,12 +15,17 @@ from django.contrib.auth.models import User
 from django.utils import timezone
 from playwright.sync_api import expect
 
-from orchestrator import records, steering
+from orchestrator import records
 from orchestrator.history.book import insert
 from orchestrator.history.minutes import Minute
 from orchestrator.manual_rows import ManualSize
-from orchestrator.models import Pool, ScalingPolicy, Worker
-from orchestrator.policies.demand import Demand, History, Policy, Signals
+from orchestrator.models import Pool, PoolRevision, ScalingPolicy, Worker
+from orchestrator.policies.demand import Policy
+from orchestrator.rehearsal.fleet import Moment, Sample, Scene
+from orchestrator.rehearsal.fleet import Pool as Simulated
+from orchestrator.rehearsal.load import Load, load_of
+from orchestrator.rehearsal.scaler import Ours
+from orchestrator.rehearsal.speed import speed_of
 from orchestrator.replay import Inputs, decided, to_json
 from orchestrator.revisions import note_edit
 from staff.models import StaffRole
@@ -27,7 +33,8 @@ from tests.browser.room import Room
 from tests.faces.conftest import Web
 
 GROWN = re.compile("0 → [12]")
-POLICY = Policy(max_workers=6, waiting_per_worker=4)
+PAST_MIN = 330
+POLICY = Policy(kind="target_wait", max_workers=6, waiting_per_worker=4, idle_to_zero_s=900.0)
 
 
 def open_pool(room: Room, pool: Pool, rest: str = "") -> None:
@@ -35,36 +42,68 @@ def open_pool(room: Room, pool: Pool, rest: str = "") -> None:
     expect(room.page.get_by_role("status").first).to_have_text("live")
 
 
+@dataclass
+class Keeper(Ours):
+    """Keeps the decisions that changed the size, with what they were made from."""
+
+    kept: list[tuple[Inputs, int]] = field(default_factory=list)
+
+    def desired(self, sample: Sample) -> int:
+        before = self.decision.desired if self.decision else 0
+        signals, now = self.signals(sample), self.begins_at + sample.at
+        made = Inputs(policy=self.policy, signals=signals, history=self.history, now=now)
+        wanted = super().desired(sample)
+        if wanted != before:
+            self.kept.append((made, sample.current))
+        return wanted
+
+
 def with_a_past(pool: Pool) -> None:
-    """A day that was recorded: quiet at night, two rushes, workers that came and went, and why."""
-    dice, now = random.Random(7), time.time()
-    first = int(now // 60 - 1440) * 60
-    rows = []
-    for n in range(1440):
-        rush = 26 if n % 480 in range(300, 400) else 9 if n % 480 > 200 else 2
-        arrived = max(0, round(dice.gauss(rush, 2)))
-        rows.append((pool.pk, Minute(first + 60 * n, arrived, 180 * arrived, max(0, arrived - 12), 0, 0)))
-    insert(rows)
-    revision = note_edit(pool.pk, now=timezone.now()).current
-    current = 0
-    for n in range(0, 1440, 20):
-        at, wanted = first + 60.0 * n, min(6, max(1, rows[n][1].arrived // 5))
-        if wanted == current:
-            continue
-        demand = Demand(
-            at=at, waiting=4 * max(0, wanted - current) + 1, running=current, oldest_wait_s=3.2, arrived=20 * n
+    """Hours as they would have been recorded: quiet at first, then work, a rush, and work again; what the fleet did and why."""
+    dice, first = random.Random(7), int(time.time() // 60 - PAST_MIN) * 60
+    minutes = [
+        Minute(first + 60 * n, max(0, round(dice.gauss(mean, mean / 5))), 900, 0, 0, 0)
+        for n in range(PAST_MIN)
+        for mean in [40 if n in range(150, 230) else 14 if n > 40 else 0]
+    ]
+    load, begins_at = load_of("past", minutes, seed=1, answer_share=0.5)
+    load = Load("past", [replace(one, prompt_tokens=1, output_tokens=20) for one in load.requests], load.ends_at)
+    scene = Scene(
+        slots=4, cold_start_s=45.0, speed=speed_of(turn_s=4.0, slots=4, output_tokens=20), max_workers=6, tick_s=5.0
+    )
+    keeper = Keeper(POLICY, begins_at=begins_at)
+    timeline = Simulated(load, scene, keeper).run().timeline
+    for made, current in keeper.kept:
+        records.keep_decision(
+            pool, decided(made), inputs=to_json(made), current=current, note="", refusals={}, now=made.now
         )
-        signals = Signals(slots=4, ready=current, demand=demand, turn_s=0.8, start_s=24.0)
-        made = Inputs(policy=POLICY, signals=signals, history=History(), now=at)
-        decision = decided(made)
-        records.keep_decision(pool, decision, inputs=to_json(made), current=current, note="", refusals={}, now=at)
-        current = max(current, decision.desired) if wanted > current else wanted
-        for _ in range(current):
-            begun, ended = at + 24, min(now, at + 1200)
-            Worker.objects.create(
-                pool=pool, revision=revision, runtime="process", slots=4, state="stopped",
-                started_at=records.moment(at), ready_at=records.moment(begun), stopped_at=records.moment(ended + 24),
-            )  # fmt: skip
+    insert(
+        (pool.pk, replace(minute, most_waiting=_most_waiting(timeline, minute.begins_at - begins_at)))
+        for minute in minutes
+    )
+    Worker.objects.bulk_create(_lives(pool, timeline, begins_at))
+
+
+def _most_waiting(timeline: list[Moment], since: float) -> int:
+    return max((one.waiting for one in timeline if since <= one.at < since + 60), default=0)
+
+
+def _lives(pool: Pool, timeline: list[Moment], begins_at: float) -> Iterator[Worker]:
+    """Workers' rows that were ready as many as the timeline says."""
+    revision, ready = note_edit(pool.pk, now=timezone.now()).current, list[float]()
+    for moment in timeline:
+        at = begins_at + moment.at
+        ready += [at] * (moment.ready - len(ready))
+        while len(ready) > moment.ready:
+            yield _life(pool, revision, ready.pop(0), at)
+    yield from (_life(pool, revision, begun, begins_at + timeline[-1].at) for begun in ready)
+
+
+def _life(pool: Pool, revision: PoolRevision, ready: float, ended: float) -> Worker:
+    return Worker(
+        pool=pool, revision=revision, runtime="process", slots=4, state="stopped",
+        started_at=records.moment(ready - 45), ready_at=records.moment(ready), stopped_at=records.moment(ended),
+    )  # fmt: skip
 
 
 def load(web: Web, *, tokens: int) -> None:
@@ -82,21 +121,26 @@ def test_a_pool_grows_under_load_and_says_why(room: Room, web: Web, fleet: None)
         max_workers=2, waiting_per_worker=4, up_cooldown_s=0.5, down_cooldown_s=2.0
     )
     Pool.objects.filter(pk=pool.pk).update(slots=4)
+    with_a_past(pool)
     open_pool(room, pool)
-    load(web, tokens=120)
+    page.get_by_role("button", name="6h").click()
+    load(web, tokens=300)
     expect(page.locator("#ready")).to_contain_text(re.compile(r"^2"))
     workers = page.get_by_role("table", name="Workers")
     expect(workers.locator("span.badge.ready")).to_have_count(2)
     expect(workers.get_by_role("link").first).to_have_attribute("href", re.compile(r"/console/workers/.+/"))
     expect(page.get_by_role("table", name="Whose work it is")).to_contain_text(web.scene.ann.tenant.slug)
 
-    expect(page.get_by_role("table", name="Decisions in this span")).to_contain_text(GROWN)
-    marker = page.get_by_role("button", name=GROWN).first
+    newest = page.locator("#decisions tr").first
+    expect(newest).to_contain_text(GROWN)
+    marker = page.get_by_role("button", name=GROWN).last
     marker.hover()
     card = page.locator("#card")
     expect(card).to_contain_text("waiting")
     expect(card).to_contain_text("0 workers starting, 0 ready")
-    expect(page.locator(".pool-marker").nth(1)).to_be_visible()  # when the work is done it shrinks
+    room.look("pool")
+
+    expect(newest).to_contain_text("No work")  # when it is done the pool shrinks
     marker.focus()
     page.keyboard.press("End")
     expect(card).to_contain_text("No work")
@@ -143,26 +187,17 @@ def test_a_size_is_kept_and_ends_by_itself(room: Room, web: Web, fleet: None) ->
 def test_a_policy_is_tried_on_the_last_day(room: Room, enter: Callable[..., Room], web: Web) -> None:
     pool, page = web.scene.pool, room.page
     Pool.objects.filter(pk=pool.pk).update(slots=4)
-    ScalingPolicy.objects.filter(pool=pool).update(max_workers=6, waiting_per_worker=4)
+    ScalingPolicy.objects.filter(pool=pool).update(kind="target_wait", max_workers=6, idle_to_zero_s=900)
     pool.refresh_from_db()
     with_a_past(pool)
-    steering.set_size(pool.pk, workers=3, minutes=45, now=timezone.now(), by="ann")
     open_pool(room, pool)
-    page.get_by_role("button", name="24h").click()
-    expect(page.get_by_role("button", name="24h")).to_have_attribute("aria-pressed", "true")
-    expect(page.locator(".pool-marker:visible").nth(5)).to_be_visible()
-    page.locator(".pool-marker:visible").nth(5).focus()
-    expect(page.locator("#card")).to_contain_text("s to start")
-    room.look("pool")
-
-    page.get_by_label("Min workers").fill("2")
+    page.get_by_label("Least workers").fill("2")
     page.get_by_role("button", name="Try on the last day").click()
     compared = page.get_by_role("table", name="What each policy would have come to")
     expect(compared).to_contain_text("worker-hours")
-    expect(page.locator("#trial-notes")).to_contain_text(re.compile("It covers (24|23) h"))
+    expect(page.locator("#trial-notes")).to_contain_text("It covers 5 h 30 min")
     expect(page.locator("#trial")).to_have_text("Tried. Nothing is saved by that.")
     assert ScalingPolicy.objects.get(pool=pool).min_workers == 0
-    page.locator("#policy-title").scroll_into_view_if_needed()
     page.get_by_role("table", name="What each policy would have come to").scroll_into_view_if_needed()
     room.look("pool-policy")
 

@@ -274,7 +274,12 @@ def test_what_is_said_to_a_pool_is_done_and_written_down(client_of: As, pool: Po
     assert act("go_back").startswith("The fleet is brought back")
     assert act("go_on") == "The roll-out has moved on meanwhile: this cannot be said to it any more."
     assert act("try_again") == "It is rolled out once more."
-    written = list(Entry.objects.filter(action__startswith="pool.").order_by("id").values_list("action", flat=True))
+    written = list(
+        Entry.objects.filter(action__startswith="pool.")
+        .exclude(action="pool.change")
+        .order_by("id")
+        .values_list("action", flat=True)
+    )
     assert written == [
         f"pool.{name}"
         for name in ("pause", "resume", "size", "end_size", "drain", "resume", "roll", "go_back", "try_again")

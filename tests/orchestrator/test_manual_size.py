@@ -20,6 +20,8 @@ from orchestrator.refusals import of_override
 from orchestrator.replay import Inputs, decided, differences, from_json, to_json
 from orchestrator.revisions import digest, note_edit
 from orchestrator.specs import fingerprint
+from taskqueue.connections import connect
+from taskqueue.sync_client import standing
 from tests.orchestrator.conftest import Site, wait_for
 
 AT = datetime(2026, 3, 1, 10, 0, tzinfo=UTC).timestamp()
@@ -202,3 +204,21 @@ def test_a_drained_pool_starts_nothing_until_it_is_resumed(site: Site, running: 
     steering.resume(pool.pk)
     wait_for(lambda: set(turns) <= site.finished(pool).keys(), what="what waited is served after it was resumed")
     call_command("replay_decisions", pool=pool.slug)
+
+
+def test_a_drained_pool_tells_clients_that_waiting_does_not_help(site: Site, leading: Orchestrator) -> None:
+    pool = site.pool()
+    steering.drain(pool.pk, now=timezone.now(), by="ann")
+    redis = connect(site.redis_url)
+    try:
+        leading.tick()
+        foretold = standing(redis, pool.slug, most=1).outlook
+        assert foretold is not None
+        assert foretold.no_capacity == "This model is switched off: it may have no worker. No worker serves it."
+        steering.set_size(pool.pk, workers=3, minutes=5, now=timezone.now(), by="ann")
+        leading.tick()
+        foretold = standing(redis, pool.slug, most=1).outlook
+        assert foretold is not None
+        assert foretold.no_capacity == ""
+    finally:
+        redis.close()

@@ -1,0 +1,64 @@
+"""Trials in processes of their own: they end with whoever waits for them."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+import psutil
+import pytest
+
+from orchestrator import trials
+from orchestrator.history.minutes import Minute
+from orchestrator.policies.demand import Policy
+from orchestrator.rehearsal.trial import Trial
+
+BEGIN = 1_800_000_000 // 86_400 * 86_400
+PATIENCE_S = 60.0
+
+
+def long_one() -> Trial:
+    """It takes seconds."""
+    minutes = tuple(Minute(BEGIN + 60 * number, 25, 0, 0, 0, 0) for number in range(1440))
+    return Trial(
+        policy=Policy(kind="target_wait", max_workers=8), minutes=minutes, begins_at=float(BEGIN), ends_at=float(BEGIN + 86_400),
+        slots=4, turn_s=1.0, start_s=30.0, bound_s=5.0,
+    )  # fmt: skip
+
+
+def running() -> list[psutil.Process]:
+    return [one for one in psutil.Process().children() if "orchestrator.rehearsal" in " ".join(_said(one))]
+
+
+def _said(process: psutil.Process) -> list[str]:
+    try:
+        return list(process.cmdline())
+    except psutil.Error:
+        return []
+
+
+async def test_who_gives_up_ends_the_trial() -> None:
+    asked = asyncio.create_task(trials.run([long_one(), long_one()]))
+    deadline = time.monotonic() + PATIENCE_S
+    while len(running()) < 2:
+        assert not asked.done()
+        assert time.monotonic() < deadline, "no trial has begun"
+        await asyncio.sleep(0.02)
+    asked.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asked
+    assert running() == []
+    assert trials._running.acquire(blocking=False)  # its place is free
+    trials._running.release()
+
+
+async def test_while_one_runs_the_loop_goes_on() -> None:
+    asked = asyncio.create_task(trials.run([long_one()]))
+    turns = 0
+    while not running() and not asked.done():
+        await asyncio.sleep(0.01)
+        turns += 1
+    asked.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asked
+    assert turns
