@@ -10,6 +10,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from django.utils import timezone
 from playwright.sync_api import expect
 
 from agents.models import Task
@@ -122,3 +123,22 @@ def test_it_is_copied_as_commands_that_run(room: Room, web: Web, work: Work) -> 
     assert row.input == [{"role": "user", "content": hard}]
     assert row.agent_id == web.scene.ann.agent.pk
     assert '"state":"succeeded"' in events
+
+
+def test_the_list_leads_to_the_page(room: Room, web: Web) -> None:
+    scene = web.scene
+    task = telling(scene)
+    error = {"code": "poison", "message": "2 workers were lost while they ran this task."}
+    scene.bob.task(state="failed", error=error, finished_at=timezone.now(), started_at=timezone.now(), attempts=2)
+    scene.bob.task(state="running", started_at=timezone.now(), attempts=1)
+    scene.ann.task(state="cancelled", finished_at=timezone.now())
+    scene.ann.task()
+    room.open("agents/task/")
+    expect(room.page.get_by_role("link", name=f"…{str(task.pk)[-12:]}")).to_be_visible()
+    room.look("tasks")
+    room.open(f"agents/task/?agent__id__exact={scene.bob.agent.pk}&error_code=poison")
+    expect(room.page.get_by_text(error["message"])).to_be_visible()
+    expect(room.page.get_by_role("link", name=f"…{str(task.pk)[-12:]}")).to_have_count(0)
+    room.open("agents/task/?period=24h&state=succeeded")
+    room.page.get_by_role("link", name=f"…{str(task.pk)[-12:]}").click()
+    expect(room.page.get_by_role("list", name="The stream, as recorded")).to_contain_text(ANSWER)
