@@ -22,8 +22,9 @@ from batches.faces import routes as batches  # noqa: E402
 from console.routing import websocket_urlpatterns  # noqa: E402
 from console.tasks import stream as task_stream  # noqa: E402
 from knowledge import face as knowledge  # noqa: E402
+from telemetry.requests import Measured  # noqa: E402
 
-application = Faces(
+faces = Faces(
     ProtocolTypeRouter(
         {
             "http": django_application,
@@ -40,3 +41,4 @@ application = Faces(
         ("GET", "/console/tasks/{id}/events", task_stream.events),
     ],
 )
+application = Measured(faces)
