@@ -71,6 +71,11 @@ def test_it_is_followed_over_a_reload_and_cancelled(room: Room, web: Web, work: 
     assert len(text) > len(before) > 0
     assert SAID.startswith(before)
     assert SAID.startswith(text)
+    for hidden in ("true", "false"):  # the tab goes to the back, and comes to the front again
+        room.page.evaluate(f"Object.defineProperty(document, 'hidden', {{value: {hidden}, configurable: true}})")
+        room.page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+    expect(stream).to_contain_text("word-0045")
+    assert SAID.startswith(streamed(room))
     expect(room.page.locator("[data-live=head] .state")).to_have_text("running")
     room.look("task-live")
     room.page.get_by_role("button", name="Cancel…").click()
