@@ -21,8 +21,8 @@ from console.tasks.reads import NotFound, find, rows_of
 from taskqueue.failures import QueueUnavailable
 
 
-@require_GET
 @staff_page(for_tenant_administrators=True)
+@require_GET
 def task(request: StaffRequest, task_id: uuid.UUID) -> HttpResponse:
     """What it is, was and said."""
     try:
@@ -41,15 +41,15 @@ def task(request: StaffRequest, task_id: uuid.UUID) -> HttpResponse:
     )
 
 
-@require_GET
 @staff_page(for_tenant_administrators=True)
+@require_GET
 def curl(request: StaffRequest, task_id: uuid.UUID) -> HttpResponse:
     """Its commands alone, as text, however long they are."""
     return HttpResponse(commands_of(_found(request, task_id)), content_type="text/plain; charset=utf-8")
 
 
-@require_POST
 @staff_page(for_tenant_administrators=True)
+@require_POST
 def cancel(request: StaffRequest, task_id: uuid.UUID) -> HttpResponse:
     """Ask for its end."""
     found = _to_change(request, task_id)
@@ -64,8 +64,8 @@ def cancel(request: StaffRequest, task_id: uuid.UUID) -> HttpResponse:
     return redirect("console:task", task_id=task_id)
 
 
-@require_POST
 @staff_page(for_tenant_administrators=True)
+@require_POST
 def retry(request: StaffRequest, task_id: uuid.UUID) -> HttpResponse:
     """Run it again, as a new task, whose page comes next."""
     found = _to_change(request, task_id)

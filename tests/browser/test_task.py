@@ -14,7 +14,10 @@ from django.utils import timezone
 from playwright.sync_api import expect
 
 from agents.models import Task
+from agents.tools.results import Result, event_of
 from audit.models import Entry
+from taskqueue.messages import ClaimedTurn, Delta, Finish, TaskError, ToolCall
+from taskqueue.sync_client import Queue
 from tests.browser.room import PATIENCE_MS, Room
 from tests.console.task_scene import ANSWER, telling
 from tests.faces.conftest import Web
@@ -147,3 +150,40 @@ def test_the_list_leads_to_the_page(room: Room, web: Web) -> None:
     room.open("agents/task/?period=24h&state=succeeded")
     room.page.get_by_role("link", name=f"…{str(task.pk)[-12:]}").click()
     expect(room.page.get_by_role("list", name="The stream, as recorded")).to_contain_text(ANSWER)
+
+
+def test_calls_and_take_overs_are_told_as_they_come(room: Room, web: Web, redis_url: str) -> None:
+    """What a worker and the effects would tell, told by hand."""
+    task = submitted(web)
+    queue = Queue(redis_url, web.scene.pool.slug)
+    try:
+        (turn,) = queue.claim("w1", 1, lease_s=60)
+        room.open(f"tasks/{task}/")
+        stream = room.page.locator("#stream")
+        assert queue.emit("w1", [delta(turn, "Let me ")]) == []
+        expect(stream.locator("li.text pre")).to_have_text("Let me ")
+        queue.release("w1", [turn.turn])
+        (turn,) = queue.claim("w2", 1, lease_s=60)
+        expect(stream.locator("li.attempt")).to_contain_text("handed it over")
+        assert queue.emit("w2", [delta(turn, "look.")]) == []
+        call = ToolCall("c1", "weather", '{"city":"Oslo"}')
+        ended = Finish(
+            turn=turn.turn, task=task, attempt=turn.attempt, seq=turn.seq + 2, state="succeeded", text="Let me look.",
+            tool_calls=(call,), goes_on=True,
+        )  # fmt: skip
+        assert queue.finish("w2", [ended]) == []
+        expect(stream.locator("li.call")).to_contain_text('"city": "Oslo"')
+        assert queue.note(task, "tool_result", event_of("c1", "weather", Result("<b>rain</b>", is_error=True)), once="c1")
+        expect(stream.locator("li.result")).to_contain_text("weather failed")
+        expect(stream.locator("li.result pre")).to_have_text("<b>rain</b>")
+        expect(room.page.locator("#stream-state")).to_have_text("live: waiting")
+        error = TaskError("turn_limit", "It had as many turns as it may.")
+        assert queue.end_task(task, turn=turn.turn, state="failed", error=error)
+        expect(stream.locator("li.outcome")).to_contain_text("turn_limit: It had as many turns as it may.")
+        assert "".join(stream.locator("li.text pre").all_inner_texts()) == "Let me look."
+    finally:
+        queue.close()
+
+
+def delta(turn: ClaimedTurn, text: str) -> Delta:
+    return Delta(turn=turn.turn, attempt=turn.attempt, seq=turn.seq + 1, text=text, token_ids=(1,))

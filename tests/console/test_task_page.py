@@ -52,7 +52,7 @@ def test_a_task_that_ended_is_told_whole(staff: Staff, scene: Scene) -> None:
     said = [
         str(task.pk), QUESTION, ANSWER, scene.ann.tenant.slug, "You plan journeys in Norway.", "Let me look both up.",
         "09:00 bus, arrives 18:10", '"city": "Oslo"', "its worker was lost", "was memory out?", "The forecast of a city.",
-        "3 messages were sent, the 2 oldest were left out: 412 tokens of the 4,096 that there is room for.", "finish reason: stop",
+        "2 messages were sent, the 2 oldest were left out: 412 tokens of the 4,096 that there is room for.", "finish reason: stop",
         "max_tokens", "No log probabilities were kept.", "trip", "oslo-bergen",
     ]  # fmt: skip
     assert [words for words in said if words not in page] == []
