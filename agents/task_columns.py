@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from decimal import Decimal
-from typing import Any
+from typing import Any, ClassVar
 
 from django.conf import settings
 from django.db.models import Prefetch, QuerySet
@@ -72,10 +72,14 @@ def seconds(since: datetime, until: datetime) -> str:
     return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
 
 
-def money(amount: Decimal) -> str:
-    """An amount to six places at most, with its currency."""
-    plain = f"{amount:.6f}".rstrip("0").rstrip(".") if amount else "0"
-    return f"{plain} {settings.OPSITE_CURRENCY}"
+def amount(of: Decimal) -> str:
+    """An amount of money to six places at most."""
+    return f"{of:.6f}".rstrip("0").rstrip(".")
+
+
+def money(of: Decimal) -> str:
+    """The same with its currency."""
+    return f"{amount(of)} {settings.OPSITE_CURRENCY}"
 
 
 def cost_of_task(task: Task) -> Decimal:
@@ -99,6 +103,9 @@ def cost_of_task(task: Task) -> Decimal:
 
 class TaskColumns:
     """What each column says."""
+
+    class Media:
+        css: ClassVar = {"all": ("opsite/tasks.css",)}
 
     @display(description="task", ordering="-created_at")
     def page(self, task: Task) -> str:
@@ -132,15 +139,16 @@ class TaskColumns:
         """Read and written."""
         return f"{task.prompt_tokens:,} + {task.completion_tokens:,}"
 
-    @display(description="cost")
+    @display(description=f"cost, {settings.OPSITE_CURRENCY}")
     def cost(self, task: Task) -> str:
         """So far."""
-        return money(cost_of_task(task))
+        return amount(cost_of_task(task))
 
     @display(description="error")
     def trouble(self, task: Task) -> str:
-        """Why it failed: the code, and the sentence as its title."""
+        """Why it failed: code and sentence, whole as the title of what is cut in the list."""
         error: dict[str, Any] = task.error or {}
         if not error:
             return ""
-        return format_html("{}: {}", error.get("code", ""), error.get("message", ""))
+        words = f"{error.get('code', '')}: {error.get('message', '')}"
+        return format_html('<span class="task-error" title="{}">{}</span>', words, words)

@@ -17,6 +17,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     *pools,
     path("workers/", include(workers)),
     path("tasks/<uuid:task_id>/", tasks.task, name="task"),
+    path("tasks/<uuid:task_id>/curl/", tasks.curl, name="task-curl"),
     path("tasks/<uuid:task_id>/cancel/", tasks.cancel, name="task-cancel"),
     path("tasks/<uuid:task_id>/retry/", tasks.retry, name="task-retry"),
     path("playground/", include(playground)),

@@ -23,6 +23,9 @@ from console.tasks.times import attempts_of, times_of
 from console.tasks.waterfall import AttemptTimes, spans_of
 from orchestrator.models import Worker
 
+CURL_SHOWN = 65_536
+"""Characters of the commands that the page shows; longer ones are a file to be fetched."""
+
 
 @dataclass(frozen=True, slots=True)
 class Link:
@@ -80,6 +83,7 @@ class TaskPage:
 def page_of(rows: TaskRows, *, now: datetime) -> TaskPage:
     """The page of a task at a moment."""
     task, options = rows.task, rows.task.options or {}
+    shown = commands_of(task)
     times = times_of(task, rows.turns, rows.calls, handed_over=rows.children, is_held=rows.is_held)
     costs = [_cost(rows, turn) for turn in rows.turns]
     return TaskPage(
@@ -104,14 +108,14 @@ def page_of(rows: TaskRows, *, now: datetime) -> TaskPage:
         tools=tools_of(options),
         asked={**task.params, **asked_of(options)},
         has_logprobs=bool(task.logprobs),
-        curl=curl.commands(_request(rows)),
+        curl=shown if len(shown) <= CURL_SHOWN else "",
         confirm=_confirm(rows),
     )
 
 
-def _request(rows: TaskRows) -> dict[str, Any]:
-    task = rows.task
-    return curl.request_of(
+def commands_of(task: Task) -> str:
+    """The task as commands for a shell."""
+    request = curl.request_of(
         agent=task.agent.slug,
         asked=task.input,
         system_prompt=task.revision.system_prompt,
@@ -122,6 +126,7 @@ def _request(rows: TaskRows) -> dict[str, Any]:
         priority=task.priority,
         metadata=task.metadata,
     )
+    return curl.commands(request)
 
 
 def _cost(rows: TaskRows, turn: Turn) -> Decimal:

@@ -65,25 +65,26 @@ def find(access: Access, task: uuid.UUID) -> Task:
     known = Task.objects.across_tenants().select_related(
         "tenant", "agent", "revision", "pool", "api_key", "conversation", "rerun", "parent_call"
     )
-    found = access.rows(known).filter(pk=task).first()
+    found = access.rows(known.defer(*_long("rerun"))).filter(pk=task).first()
     if found is None:
         raise NotFound
     return found
 
 
+def _long(relation: str) -> list[str]:
+    """What of another task is long, and not shown here."""
+    return [f"{relation}__{name}" for name in ("input", "output", "logprobs", "options", "metadata", "tool_calls")]
+
+
 def rows_of(access: Access, task_id: uuid.UUID) -> TaskRows:
     """All of it, or `NotFound`."""
     task = find(access, task_id)
-    turns = list(
-        Turn.objects.for_tenant(task.tenant_id)
-        .filter(task=task)
-        .select_related("summary")
-        .order_by("number")[: TURNS_MAX + 1]
-    )
+    turns = list(Turn.objects.for_tenant(task.tenant_id).filter(task=task).order_by("number")[: TURNS_MAX + 1])
     calls = list(
         ToolCall.objects.for_tenant(task.tenant_id)
         .filter(task=task)
-        .select_related("child", "turn")
+        .select_related("child")
+        .defer(*_long("child"))
         .order_by("turn__number", "number")[: CALLS_MAX + 1]
     )
     shown = turns[:TURNS_MAX]

@@ -6,7 +6,7 @@ import uuid
 
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import Http404, HttpResponse
 from django.shortcuts import redirect
 from django.urls import reverse
 from django.utils import timezone
@@ -16,13 +16,13 @@ from agents.models import Task
 from agents.replays import REFUSALS
 from console.frame import StaffRequest, render_page, staff_page
 from console.tasks import actions
-from console.tasks.page import page_of
+from console.tasks.page import commands_of, page_of
 from console.tasks.reads import NotFound, find, rows_of
 from taskqueue.failures import QueueUnavailable
 
 
-@require_GET
 @staff_page(for_tenant_administrators=True)
+@require_GET
 def task(request: StaffRequest, task_id: uuid.UUID) -> HttpResponse:
     """What it is, was and said."""
     try:
@@ -41,8 +41,15 @@ def task(request: StaffRequest, task_id: uuid.UUID) -> HttpResponse:
     )
 
 
-@require_POST
 @staff_page(for_tenant_administrators=True)
+@require_GET
+def curl(request: StaffRequest, task_id: uuid.UUID) -> HttpResponse:
+    """Its commands alone, as text, however long they are."""
+    return HttpResponse(commands_of(_found(request, task_id)), content_type="text/plain; charset=utf-8")
+
+
+@staff_page(for_tenant_administrators=True)
+@require_POST
 def cancel(request: StaffRequest, task_id: uuid.UUID) -> HttpResponse:
     """Ask for its end."""
     found = _to_change(request, task_id)
@@ -57,8 +64,8 @@ def cancel(request: StaffRequest, task_id: uuid.UUID) -> HttpResponse:
     return redirect("console:task", task_id=task_id)
 
 
-@require_POST
 @staff_page(for_tenant_administrators=True)
+@require_POST
 def retry(request: StaffRequest, task_id: uuid.UUID) -> HttpResponse:
     """Run it again, as a new task, whose page comes next."""
     found = _to_change(request, task_id)
@@ -71,13 +78,16 @@ def retry(request: StaffRequest, task_id: uuid.UUID) -> HttpResponse:
     return redirect("console:task", task_id=again.pk)
 
 
-def _to_change(request: HttpRequest, task_id: uuid.UUID) -> Task:
+def _to_change(request: StaffRequest, task_id: uuid.UUID) -> Task:
     """The task, if the viewer sees it (else 404) and may change it (else 403)."""
-    access = request.access  # type: ignore[attr-defined]  # `staff_page` has put it there
-    try:
-        found = find(access, task_id)
-    except NotFound:
-        raise Http404("There is no such task.") from None
-    if not access.may_change(found.tenant_id):
+    found = _found(request, task_id)
+    if not request.access.may_change(found.tenant_id):
         raise PermissionDenied
     return found
+
+
+def _found(request: StaffRequest, task_id: uuid.UUID) -> Task:
+    try:
+        return find(request.access, task_id)
+    except NotFound:
+        raise Http404("There is no such task.") from None

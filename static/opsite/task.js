@@ -16,16 +16,18 @@
     const pressed = event.target.closest("[data-opens], [data-closes], [data-copy]");
     if (!pressed) return;
     if (pressed.dataset.opens) document.getElementById(pressed.dataset.opens).showModal();
-    else if (pressed.dataset.copy) await copy(document.getElementById(pressed.dataset.copy));
+    else if (pressed.dataset.copy) await copy(pressed.dataset.copy);
     else pressed.closest("dialog").close();
   });
 
-  async function copy(source) {
+  async function copy(address) {
     const said = document.getElementById("copied");
+    const source = document.getElementById("curl"); // long ones are not on the page
     try {
-      await navigator.clipboard.writeText(source.textContent);
+      await navigator.clipboard.writeText(source ? source.textContent : await (await fetch(address)).text());
       said.textContent = "Copied.";
     } catch {
+      if (!source) return location.assign(address);
       getSelection().selectAllChildren(source); // without the right to the clipboard the text is ready to be copied by hand
       said.textContent = "Press Ctrl+C: the commands are selected below.";
     }
@@ -38,6 +40,8 @@
       time.textContent = at.toLocaleString(undefined, { dateStyle: "medium", timeStyle: "medium" });
     }
   }
+  const taken = new Map(); // section → what the server last said it holds
+  for (const section of page.querySelectorAll("[data-live]")) taken.set(section.dataset.live, section.innerHTML);
   localTimes(page);
 
   // -- the sections anew
@@ -59,6 +63,8 @@
       for (const section of page.querySelectorAll("[data-live]")) {
         const place = known.querySelector(`[data-live="${section.dataset.live}"]`);
         if (!place || (section.dataset.live === "recorded" && isOver)) continue; // what was seen live stays as it is
+        if (taken.get(section.dataset.live) === place.innerHTML) continue; // whoever reads it, or stands in it, is left alone
+        taken.set(section.dataset.live, place.innerHTML);
         const open = [...section.querySelectorAll("details")].map((one) => one.open);
         section.replaceChildren(...document.adoptNode(place).childNodes);
         [...section.querySelectorAll("details")].forEach((one, i) => (one.open = open[i] ?? one.open));
@@ -77,6 +83,8 @@
   const state = document.getElementById("stream-state");
   let turn = 1;
   let text = null; // where the answer's text goes on
+
+  const of = () => (turn ? "turn " + turn + ", " : "");
 
   function say(name, words) {
     state.dataset.state = name;
@@ -102,6 +110,10 @@
     return item;
   }
 
+  function next() {
+    if (turn) turn += 1;
+  }
+
   function pretty(json) {
     try {
       return JSON.stringify(JSON.parse(json), null, 2);
@@ -114,17 +126,16 @@
     state: (data) => {
       if (data.state === "running") text = null;
       say("live", "live: " + data.state + (data.attempt > 1 ? ", attempt " + data.attempt : ""));
-      if (data.state === "waiting") turn += 1;
     },
     attempt: (data) => {
       const why = data.reason === "handed_over" ? "the worker before ended, and handed it over" : "the worker before was lost";
-      entry("attempt", "turn " + turn + ", taken over", undefined).append(": " + why + ". The text goes on where it was.");
+      entry("attempt", of() + "taken over", undefined).append(": " + why + ". The text goes on where it was.");
     },
     text: (data) => {
       const near = list.scrollHeight - list.scrollTop - list.clientHeight < 80;
       if (!text) {
         text = document.createTextNode("");
-        entry("text", "turn " + turn + ", answer", text);
+        entry("text", of() + "answer", text);
       }
       text.appendData(data.text);
       if (text.length > SHOWN_MAX) text.replaceData(0, text.length - SHOWN_MAX / 2, "[the beginning is left out here]\n");
@@ -134,39 +145,62 @@
     logprobs: () => {},
     tool_calls: (data) => {
       text = null;
-      for (const call of data.tool_calls) entry("call", "turn " + turn + ", calls " + call.name, pretty(call.arguments));
+      for (const call of data.tool_calls) entry("call", of() + "calls " + call.name, pretty(call.arguments));
+      next();
     },
     tool_result: (data) => {
       entry(data.is_error ? "result bad" : "result", data.name + (data.is_error ? " failed" : " answered"), data.result);
     },
     summary: () => {
       text = null;
-      entry("summary", "turn " + turn + ", what was said before is summed up");
-      turn += 1;
+      entry("summary", of() + "what was said before is summed up");
+      next();
     },
     restart: () => {
       list.replaceChildren();
       text = null;
-      turn = 1;
+      turn = 0; // which one goes on is not known any more
       entry("attempt", "the stream begins anew: Redis had lost it");
     },
     outcome: (data) => {
       ended = true;
-      source.close();
+      close();
       say("done", "ended: " + data.state);
       const words = data.error ? data.error.code + ": " + data.error.message : data.finish_reason ? "Finish reason: " + data.finish_reason + "." : "";
       entry(data.error ? "outcome bad" : "outcome", data.state, words || undefined);
     },
   };
 
-  const source = new EventSource(page.dataset.events);
-  for (const kind of Object.keys(heard))
-    source.addEventListener(kind, (event) => {
-      heard[kind](JSON.parse(event.data));
-      if (kind !== "text" && kind !== "logprobs") anew(ANEW_MS);
-    });
-  source.onopen = () => say("live", "live");
-  source.onerror = () => {
-    if (!ended) say("lost", source.readyState === EventSource.CLOSED ? "the stream was refused: reload the page" : "connection lost; trying again…");
-  };
+  // A browser has few connections to a host, so a page that nobody looks at lets its own go, and comes back with its cursor.
+  const AGAIN_MS = 5000;
+  let source = null;
+  let last = 0;
+
+  function open() {
+    if (source || ended || document.hidden) return;
+    source = new EventSource(page.dataset.events + "?after=" + last);
+    for (const kind of Object.keys(heard))
+      source.addEventListener(kind, (event) => {
+        last = event.lastEventId;
+        heard[kind](JSON.parse(event.data));
+        if (kind !== "text" && kind !== "logprobs") anew(ANEW_MS);
+      });
+    source.onopen = () => say("live", "live");
+    source.onerror = () => {
+      if (ended) return;
+      say("lost", "connection lost; trying again…");
+      if (source && source.readyState === EventSource.CLOSED) {
+        close();
+        setTimeout(open, AGAIN_MS);
+      }
+    };
+  }
+
+  function close() {
+    if (source) source.close();
+    source = null;
+  }
+
+  document.addEventListener("visibilitychange", () => (document.hidden ? close() : open()));
+  open();
 })();

@@ -36,7 +36,7 @@ def test_fold_keeps_the_first_claim_and_the_outcome() -> None:
     (change,) = fold(
         [
             record("claimed", 10, worker="w1"),
-            record("requeued", 20, worker="w1", claimed_ms=9, tokens=3),
+            record("requeued", 20, worker="w1", claimed_ms=9, tokens=3, reason="worker_lost"),
             record("claimed", 30, worker="w2", attempt=2),
             record("finished", 40, worker="w2", attempt=2, state="succeeded", text="x", usage=Usage(1, 2)),
             record("claimed", 50, worker="w3", attempt=3),  # nothing follows an outcome
@@ -45,7 +45,7 @@ def test_fold_keeps_the_first_claim_and_the_outcome() -> None:
     assert (change.state, change.attempts, change.worker) == ("succeeded", 2, "w2")
     assert (change.claimed_ms, change.finished_ms, change.completion_tokens) == (10, 40, 2)
     assert change.attempt_log == {
-        "1": {"worker": "w1", "claimed_ms": 9, "ended_ms": 20, "tokens": 3},
+        "1": {"worker": "w1", "claimed_ms": 9, "ended_ms": 20, "tokens": 3, "reason": "worker_lost"},
         "2": {"worker": "w2", "claimed_ms": 30},
     }
 

@@ -96,7 +96,7 @@ def test_the_columns_tell_what_a_task_took(admin_client: Client, scene: Scene) -
     )
     page = admin_client.get(reverse("admin:agents_task_changelist")).content.decode()
     for words in (
-        reverse("console:task", args=[task.pk]), "poet r1", "2.50 s", "1 min 05 s", "1,234 + 56", "0.002616 USD",
+        reverse("console:task", args=[task.pk]), "poet r1", "2.50 s", "1 min 05 s", "1,234 + 56", "0.002616", "cost, USD",
         "engine_error: The engine broke.", scene.pool.slug,
     ):  # fmt: skip
         assert words in page, words

@@ -54,8 +54,8 @@ async def test_a_turn_that_was_handed_over_twice_is_split_by_what_each_worker_di
     assert (usage.turns, usage.prompt_tokens, usage.completion_tokens) == (1, 10, 5)
     log = (await Turn.objects.across_tenants().aget(pk=turn.turn)).attempt_log
     assert log is not None
-    assert {number: (one["worker"], one.get("tokens")) for number, one in log.items()} == {
-        "1": ("w1", 3), "2": ("w2", 3), "3": ("w3", None)
+    assert {number: (one["worker"], one.get("tokens"), one.get("reason")) for number, one in log.items()} == {
+        "1": ("w1", 3, "handed_over"), "2": ("w2", 3, "handed_over"), "3": ("w3", None, None)
     }  # fmt: skip
 
 

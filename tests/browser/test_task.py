@@ -10,10 +10,14 @@ from pathlib import Path
 
 import httpx
 import pytest
+from django.utils import timezone
 from playwright.sync_api import expect
 
 from agents.models import Task
+from agents.tools.results import Result, event_of
 from audit.models import Entry
+from taskqueue.messages import ClaimedTurn, Delta, Finish, TaskError, ToolCall
+from taskqueue.sync_client import Queue
 from tests.browser.room import PATIENCE_MS, Room
 from tests.console.task_scene import ANSWER, telling
 from tests.faces.conftest import Web
@@ -70,6 +74,11 @@ def test_it_is_followed_over_a_reload_and_cancelled(room: Room, web: Web, work: 
     assert len(text) > len(before) > 0
     assert SAID.startswith(before)
     assert SAID.startswith(text)
+    for hidden in ("true", "false"):  # the tab goes to the back, and comes to the front again
+        room.page.evaluate(f"Object.defineProperty(document, 'hidden', {{value: {hidden}, configurable: true}})")
+        room.page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+    expect(stream).to_contain_text("word-0045")
+    assert SAID.startswith(streamed(room))
     expect(room.page.locator("[data-live=head] .state")).to_have_text("running")
     room.look("task-live")
     room.page.get_by_role("button", name="Cancel…").click()
@@ -122,3 +131,59 @@ def test_it_is_copied_as_commands_that_run(room: Room, web: Web, work: Work) -> 
     assert row.input == [{"role": "user", "content": hard}]
     assert row.agent_id == web.scene.ann.agent.pk
     assert '"state":"succeeded"' in events
+
+
+def test_the_list_leads_to_the_page(room: Room, web: Web) -> None:
+    scene = web.scene
+    task = telling(scene)
+    error = {"code": "poison", "message": "2 workers were lost while they ran this task."}
+    scene.bob.task(state="failed", error=error, finished_at=timezone.now(), started_at=timezone.now(), attempts=2)
+    scene.bob.task(state="running", started_at=timezone.now(), attempts=1)
+    scene.ann.task(state="cancelled", finished_at=timezone.now())
+    scene.ann.task()
+    room.open("agents/task/")
+    expect(room.page.get_by_role("link", name=f"…{str(task.pk)[-12:]}")).to_be_visible()
+    room.look("tasks")
+    room.open(f"agents/task/?agent__id__exact={scene.bob.agent.pk}&error_code=poison")
+    expect(room.page.get_by_text(error["message"])).to_be_visible()
+    expect(room.page.get_by_role("link", name=f"…{str(task.pk)[-12:]}")).to_have_count(0)
+    room.open("agents/task/?period=24h&state=succeeded")
+    room.page.get_by_role("link", name=f"…{str(task.pk)[-12:]}").click()
+    expect(room.page.get_by_role("list", name="The stream, as recorded")).to_contain_text(ANSWER)
+
+
+def test_calls_and_take_overs_are_told_as_they_come(room: Room, web: Web, redis_url: str) -> None:
+    """What a worker and the effects would tell, told by hand."""
+    task = submitted(web)
+    queue = Queue(redis_url, web.scene.pool.slug)
+    try:
+        (turn,) = queue.claim("w1", 1, lease_s=60)
+        room.open(f"tasks/{task}/")
+        stream = room.page.locator("#stream")
+        assert queue.emit("w1", [delta(turn, "Let me ")]) == []
+        expect(stream.locator("li.text pre")).to_have_text("Let me ")
+        queue.release("w1", [turn.turn])
+        (turn,) = queue.claim("w2", 1, lease_s=60)
+        expect(stream.locator("li.attempt")).to_contain_text("handed it over")
+        assert queue.emit("w2", [delta(turn, "look.")]) == []
+        call = ToolCall("c1", "weather", '{"city":"Oslo"}')
+        ended = Finish(
+            turn=turn.turn, task=task, attempt=turn.attempt, seq=turn.seq + 2, state="succeeded", text="Let me look.",
+            tool_calls=(call,), goes_on=True,
+        )  # fmt: skip
+        assert queue.finish("w2", [ended]) == []
+        expect(stream.locator("li.call")).to_contain_text('"city": "Oslo"')
+        assert queue.note(task, "tool_result", event_of("c1", "weather", Result("<b>rain</b>", is_error=True)), once="c1")
+        expect(stream.locator("li.result")).to_contain_text("weather failed")
+        expect(stream.locator("li.result pre")).to_have_text("<b>rain</b>")
+        expect(room.page.locator("#stream-state")).to_have_text("live: waiting")
+        error = TaskError("turn_limit", "It had as many turns as it may.")
+        assert queue.end_task(task, turn=turn.turn, state="failed", error=error)
+        expect(stream.locator("li.outcome")).to_contain_text("turn_limit: It had as many turns as it may.")
+        assert "".join(stream.locator("li.text pre").all_inner_texts()) == "Let me look."
+    finally:
+        queue.close()
+
+
+def delta(turn: ClaimedTurn, text: str) -> Delta:
+    return Delta(turn=turn.turn, attempt=turn.attempt, seq=turn.seq + 1, text=text, token_ids=(1,))

@@ -79,7 +79,7 @@ def telling(scene: Scene, party: Party | None = None) -> Task:
         },
         "claimed_at": at(0.8), "finished_at": at(6.3), "queued_at": begin, "prompt_tokens": 412, "cached_tokens": 256,
         "completion_tokens": 61,
-        "context_use": {"prompt_tokens": 412, "limit": 4096, "messages_sent": 3, "messages_dropped": 2},
+        "context_use": {"prompt_tokens": 412, "limit": 4096, "messages_sent": 2, "messages_dropped": 2},
     }  # fmt: skip
     Turn.objects.for_tenant(party.tenant).filter(pk=first.pk).update(**first_row)
     Turn.objects.create(

@@ -52,7 +52,7 @@ def test_a_task_that_ended_is_told_whole(enter: Enter, scene: Scene) -> None:
     said = [
         str(task.pk), QUESTION, ANSWER, scene.ann.tenant.slug, "You plan journeys in Norway.", "Let me look both up.",
         "09:00 bus, arrives 18:10", '"city": "Oslo"', "its worker was lost", "was memory out?", "The forecast of a city.",
-        "3 messages were sent, the 2 oldest were left out: 412 tokens of the 4,096 that there is room for.", "finish reason: stop",
+        "2 messages were sent, the 2 oldest were left out: 412 tokens of the 4,096 that there is room for.", "finish reason: stop",
         "max_tokens", "No log probabilities were kept.", "trip", "oslo-bergen",
     ]  # fmt: skip
     assert [words for words in said if words not in page] == []
@@ -172,7 +172,11 @@ def test_long_texts_are_folded_and_cut(enter: Enter, scene: Scene) -> None:
     assert "92000 characters behind these are not shown" in page
     assert "130 messages between are not shown." in page
     assert "message 199 " in page
-    assert "message 100 " not in page[: page.index("The same by curl")]
+    assert "message 100 " not in page
+    assert "They are too long to be shown here" in page
+    commands = enter("viewer").get(reverse("console:task-curl", args=[task.pk]))
+    assert commands["content-type"] == "text/plain; charset=utf-8"
+    assert "message 100 " in commands.content.decode()
 
 
 def test_what_a_tenant_wrote_is_text_and_no_markup(enter: Enter, scene: Scene) -> None:
@@ -203,11 +207,12 @@ def test_queries_do_not_grow_with_the_task(enter: Enter, scene: Scene) -> None:
     assert counts[0] == counts[1] <= QUERIES, counts
 
 
-@pytest.mark.parametrize("action", ["", "cancel/", "retry/"])
+@pytest.mark.parametrize("action", ["", "curl/", "cancel/", "retry/"])
 def test_another_tenants_task_is_not_there(enter: Enter, scene: Scene, action: str) -> None:
     client = enter("tenant_administrator", tenant=scene.ann.tenant)
     foreign = f"/console/tasks/{ended(scene.bob).pk}/{action}"
-    assert (client.post(foreign) if action else client.get(foreign)).status_code == 404
+    looks = action in ("", "curl/")
+    assert (client.get(foreign) if looks else client.post(foreign)).status_code == 404
 
 
 def test_who_may_do_what(enter: Enter, scene: Scene) -> None:
