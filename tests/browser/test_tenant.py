@@ -66,8 +66,9 @@ def furnish(web: Web, queue: Queue) -> None:
     """A tenant with a month behind it and work under way."""
     party = web.scene.ann
     Tenant.objects.filter(pk=party.tenant.pk).update(
-        slug="museum", name="City Museum", requests_per_minute=60, tokens_per_month=12_000_000, max_running=4, max_waiting=20, weight=2
-    )
+        slug="museum", name="City Museum", requests_per_minute=60, tokens_per_month=12_000_000, max_running=4,
+        max_waiting=20, weight=2,
+    )  # fmt: skip
     month_of_usage(party, web.scene)
     Budget.objects.create(tenant=party.tenant, amount=Decimal(30), is_hard=False)
     look(now=timezone.now())
