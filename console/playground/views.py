@@ -60,7 +60,7 @@ def page(request: StaffRequest) -> HttpResponseBase:
 @answers_json
 def suggest_tenants(request: StaffRequest) -> dict[str, Any]:
     """Tenants for what was typed (`?q=`)."""
-    return {"found": choices.tenants(request.access, request.GET.get("q", "").strip())}
+    return {"found": choices.tenants(request.access, _typed(request))}
 
 
 @require_GET
@@ -68,7 +68,7 @@ def suggest_tenants(request: StaffRequest) -> dict[str, Any]:
 @answers_json
 def suggest_agents(request: StaffRequest, slug: str) -> dict[str, Any]:
     """A tenant's agents for what was typed (`?q=`)."""
-    return {"found": choices.agents(tenant_of(request, slug), request.GET.get("q", "").strip())}
+    return {"found": choices.agents(tenant_of(request, slug), _typed(request))}
 
 
 @require_GET
@@ -151,6 +151,11 @@ def save(request: StaffRequest) -> dict[str, Any]:
         "inputs": len(saved.items),
         "page": reverse("admin:comparisons_inputset_change", args=[saved.pk]),
     }
+
+
+def _typed(request: StaffRequest) -> str:
+    """What was typed so far; no name has a NUL, and Postgres would refuse it."""
+    return request.GET.get("q", "").replace("\0", "").strip()
 
 
 def _tasks(request: StaffRequest, ids: list[str]) -> list[Task]:

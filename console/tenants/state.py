@@ -45,7 +45,8 @@ def read(access: Access, of: str) -> dict[str, Any]:
 def snapshot(tenant: Tenant, *, now: datetime) -> dict[str, Any]:
     """The bars of the tenant and of those of its keys that have limits of their own, and its share of each pool."""
     pools, keys, budgets = _pools(tenant), _limited_keys(tenant), _budgets(tenant)
-    meters = {owner.pk: _meters(tenant, owner, now) for owner in (tenant, *keys)}
+    all_owners: list[Tenant | ApiKey] = [tenant, *keys]
+    meters = {owner.pk: _meters(tenant, owner, now) for owner in all_owners}
     month = Month.of(now)
     amounts = spent(budgets, month=month) if budgets else {}
     tokens = _tokens_of_month(tenant, month)
@@ -55,14 +56,14 @@ def snapshot(tenant: Tenant, *, now: datetime) -> dict[str, Any]:
             use = read_use(
                 redis,
                 tenant=str(tenant.pk),
-                owners=[str(owner.pk) for owner in (tenant, *keys)],
+                owners=[str(owner.pk) for owner in all_owners],
                 pools=pools,
                 meters=[meter for some in meters.values() for meter in some],
             )
     except QueueUnavailable:
         return {**base, "owners": [], "shares": [], "error": "Redis does not answer: current use is unknown."}
     owners = []
-    for owner in (tenant, *keys):
+    for owner in all_owners:
         key = None if owner is tenant else owner.pk
         bars = _bars(owner, use, pools, meters[owner.pk], sum(tokens.values()) if key is None else tokens.get(key, 0))
         for budget in budgets:

@@ -8,6 +8,7 @@ from django.http import HttpResponseBase, JsonResponse
 from django.utils import timezone
 from django.views.decorators.http import require_GET
 
+from billing.selectors import currency
 from console.frame import StaffRequest, render_page, staff_page
 from console.tenants import reads, state, usage
 from console.tenants.found import tenant_of
@@ -31,7 +32,7 @@ def page(request: StaffRequest, name: str) -> HttpResponseBase:
         notices=reads.notices_of(tenant),
         failures=reads.failures_of(tenant),
         looked_at=reads.LOOKED_AT,
-        currency=usage.currency(),
+        currency=currency(),
         may_change=request.access.may_change(tenant.pk),
         is_operator=request.access.is_operator,
     )

@@ -45,7 +45,7 @@
     const two = field("compare").checked;
     sections[1].hidden = !two;
     sections[1].querySelector("[name=agent]").required = two;
-    sections[0].querySelector("h2").textContent = two ? "Left" : "Agent";
+    sections[0].querySelector("h2").textContent = two ? "Left" : "One agent";
     form.querySelector(".panes").dataset.sides = two ? "2" : "1";
     if (two && !panes[1].agent && panes[0].agent) {
       panes[1].agent = panes[0].agent;

@@ -161,12 +161,13 @@ def test_from_an_empty_console_to_an_answer_that_comes_word_by_word(
 
 def test_two_revisions_side_by_side_with_their_tools(room: Room, web: Web, speaker: None) -> None:
     page, party = room.page, web.scene.ann
+    Tenant.objects.filter(pk=party.tenant.pk).update(slug="museum", name="City Museum")
     Price.objects.create(pool=web.scene.pool, valid_from=timezone.now() - timedelta(hours=1), input=2, output=8)
     revised: dict[str, Any] = {"tools": [{"builtin": "calculator"}], "params": {"max_tokens": 200}}
     draft_revision(agent=party.agent, tenant=party.tenant, changes=revised, created_by="test")
     brief = {**revised, "params": {"max_tokens": 6}, "tools": []}
     draft_revision(agent=party.agent, tenant=party.tenant, changes=brief, created_by="test")
-    room.open(f"playground/?tenant={party.tenant.slug}&agent=poet&revision=2")
+    room.open("playground/?tenant=museum&agent=poet&revision=2")
     page.get_by_label("Compare two side by side").check()
     left, right = (page.get_by_role("region", name=name) for name in ("Left side", "Right side"))
     expect(left.get_by_label("Revision")).to_have_value("2")
