@@ -14,11 +14,14 @@ from channels.db import database_sync_to_async
 from channels.generic.websocket import AsyncJsonWebsocketConsumer
 
 from console.topics import TOPICS, NotFound, Topic
-from staff.access import Access, access_of
+from staff.access import Access, access_now
 
 logger = logging.getLogger(__name__)
 
 NOT_ALLOWED = 4403
+NOT_YOURS = "There is no such topic, or it is not yours to follow."
+RENEWED_EVERY_S = 10.0
+"""How long somebody whose role was taken away may still follow what it let them see."""
 FOLLOWED_AT_MOST = 16
 """Topics that one page may follow at a time."""
 
@@ -29,16 +32,28 @@ class ConsoleConsumer(AsyncJsonWebsocketConsumer):
     """Pushes what is followed."""
 
     _access: Access
+    _renew_at = 0.0
 
     async def connect(self) -> None:
         """Accept staff with a role, refuse others."""
         self._pushing: dict[Followed, asyncio.Task[None]] = {}
-        access = await database_sync_to_async(access_of)(self.scope.get("user"))
-        if access is None:
+        if not await self._renew_access():
             await self.close(NOT_ALLOWED)
             return
-        self._access = access
         await self.accept()
+
+    async def _renew_access(self) -> bool:
+        """Read who this is anew, if that was long ago. Returns whether they may follow anything."""
+        now = asyncio.get_running_loop().time()
+        if now >= self._renew_at:
+            self._renew_at = now + RENEWED_EVERY_S
+            user = self.scope.get("user")
+            access = await database_sync_to_async(access_now)(user) if user is not None and user.pk else None
+            if access is None:
+                self._renew_at = 0.0
+                return False
+            self._access = access
+        return True
 
     async def disconnect(self, code: int) -> None:
         """Stop pushing."""
@@ -57,20 +72,28 @@ class ConsoleConsumer(AsyncJsonWebsocketConsumer):
             return
         name = str(asked.get("follow", ""))
         topic = TOPICS.get(name)
-        if topic is None or not (topic.for_tenant_administrators or self._access.sees_all_tenants):
-            await self._refuse(name, of, "There is no such topic, or it is not yours to follow.")
+        if topic is None or not self._may_follow(topic):
+            await self._refuse(name, of, NOT_YOURS)
+        elif not await self._renew_access():
+            await self.close(NOT_ALLOWED)
         elif (name, of) not in self._pushing:
             if len(self._pushing) >= FOLLOWED_AT_MOST:
                 await self._refuse(name, of, f"A page follows {FOLLOWED_AT_MOST} topics at most: leave one first.")
                 return
             self._pushing[name, of] = asyncio.create_task(self._push(name, of, topic))
 
+    def _may_follow(self, topic: Topic) -> bool:
+        return topic.for_tenant_administrators or self._access.sees_all_tenants
+
     async def _push(self, name: str, of: str, topic: Topic) -> None:
         read = database_sync_to_async(topic.read)
         try:
-            while True:
+            while await self._renew_access():
+                if not self._may_follow(topic):
+                    raise NotFound(NOT_YOURS)
                 await self.send_json({"topic": name, "of": of, "data": await read(self._access, of)})
                 await asyncio.sleep(topic.every_s)
+            await self.close(NOT_ALLOWED)
         except NotFound as missing:
             await self._refuse(name, of, str(missing) or "There is no such object.")
         except Exception:

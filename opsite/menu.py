@@ -9,7 +9,7 @@ from django.http import HttpRequest
 
 
 def for_roles(theme: dict[str, Any]) -> dict[str, Any]:
-    """unfold's settings, in which each entry of the menu asks for itself whether it is shown."""
+    """Unfold's settings, in which each entry of the menu asks for itself whether it is shown."""
     sidebar = theme["SIDEBAR"]
     groups = [{**group, "items": [_asking(item) for item in group["items"]]} for group in sidebar["navigation"]]
     return {**theme, "SIDEBAR": {**sidebar, "navigation": groups}}

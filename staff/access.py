@@ -61,6 +61,11 @@ def access_of(user: Any) -> Access | None:
     return known
 
 
+def access_now(user: Any) -> Access | None:
+    """The same as `access_of`, read anew: for who stays, as on a websocket, while roles change."""
+    return access_of(type(user)._default_manager.filter(pk=user.pk).first())
+
+
 def lacks_second_factor(user: Any) -> bool:
     """Whether the account must set up a second factor before it may do anything else."""
     if not settings.OPSITE_REQUIRE_TOTP:
