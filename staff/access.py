@@ -63,7 +63,7 @@ def access_of(user: Any) -> Access | None:
 
 def access_now(user: Any) -> Access | None:
     """The same as `access_of`, read anew: for who stays, as on a websocket, while roles change."""
-    return access_of(type(user)._default_manager.filter(pk=user.pk).first())
+    return access_of(user.__class__._default_manager.filter(pk=user.pk).first())
 
 
 def lacks_second_factor(user: Any) -> bool:
