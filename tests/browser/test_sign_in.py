@@ -48,7 +48,7 @@ def test_by_password_and_with_a_second_factor(door: Room) -> None:
     log_in(door, user)
     page.wait_for_url(f"{door.url}/console/")
 
-    door.open("second-factor/")
+    page.locator("a", has_text="Second factor").evaluate("link => link.click()")  # it is in the menu under one's name
     page.get_by_role("link", name="Set up a second factor").click()
     secret = page.get_by_label("Secret").input_value()
     door.look("second-factor-set-up")
@@ -94,6 +94,23 @@ def provider(monkeypatch: pytest.MonkeyPatch) -> Iterator[Provider]:
     monkeypatch.setenv("OPSITE_OIDC_ROLES", "watchers=viewer")
     yield provider
     provider.close()
+
+
+def test_an_operator_makes_an_account(room: Room, web: Web) -> None:
+    page = room.page
+    member("viewer"), member("tenant_administrator", web.scene.ann.tenant)
+    room.open("auth/user/add/")
+    page.get_by_label("Username").fill("amy")
+    page.get_by_label("Password", exact=True).fill(PASSWORD)
+    page.get_by_label("Password confirmation").fill(PASSWORD)
+    page.get_by_label("Role").select_option("viewer")
+    room.look("staff-account")
+    page.get_by_role("button", name="Save", exact=True).click()
+    expect(page.get_by_text("was added successfully")).to_be_visible()
+    room.open("auth/user/")
+    expect(page.get_by_role("link", name="amy")).to_be_visible()
+    room.look("staff")
+    assert StaffRole.objects.get(user__username="amy").role == "viewer"
 
 
 def test_by_single_sign_on(provider: Provider, door: Room) -> None:
