@@ -6,7 +6,9 @@ import math
 import time
 from typing import Any, NoReturn
 
+from allauth.account import app_settings
 from allauth.account.adapter import DefaultAccountAdapter
+from allauth.account.internal.flows.login import get_authentication_records
 from allauth.core import context
 from allauth.core.exceptions import ImmediateHttpResponse
 from allauth.core.internal import ratelimit
@@ -27,7 +29,9 @@ LONGEST_WAIT_S = 300
 def too_many(request: HttpRequest, *, wait_s: int = LONGEST_WAIT_S) -> HttpResponse:
     """429, with when to come back."""
     page = {**bare_frame(request, title="Too many attempts"), "minutes": math.ceil(wait_s / 60)}
-    return render(request, "429.html", page, status=429, headers={"Retry-After": str(wait_s)})
+    answer = render(request, "429.html", page, status=429)
+    answer.headers["Retry-After"] = str(wait_s)
+    return answer
 
 
 class AccountAdapter(DefaultAccountAdapter):
@@ -41,6 +45,14 @@ class AccountAdapter(DefaultAccountAdapter):
 
     def add_message(self, *args: Any, **kwargs: Any) -> None:
         """The page that follows says it all."""
+
+    def is_reauthentication_required(self, *, app: str) -> bool:
+        """Who has just logged in need not confirm the password once more to set up a second factor."""
+        records = get_authentication_records(self.request, self.request.user)
+        if records and time.time() - records[-1]["at"] < app_settings.REAUTHENTICATION_TIMEOUT:
+            return False
+        required: bool = super().is_reauthentication_required(app=app)
+        return required
 
     def pre_authenticate(self, request: HttpRequest, **credentials: Any) -> None:
         """Count the attempt as failed until it succeeds. Raises `ImmediateHttpResponse` (429) if there were too many."""

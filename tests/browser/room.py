@@ -28,6 +28,8 @@ class Room:
     url: str
     page: Page
     faults: list[str] = field(default_factory=list)
+    known: set[str] = field(default_factory=set)
+    """Other hosts (with their ports) that this test's person may be sent to."""
 
     @classmethod
     def enter(cls, browser: Browser, url: str) -> Room:
@@ -97,7 +99,8 @@ class Room:
 
     def _asked(self, request: Request) -> None:
         address = urlsplit(request.url)
-        if address.scheme in ("http", "https", "ws", "wss") and address.netloc != urlsplit(self.url).netloc:
+        hosts = {urlsplit(self.url).netloc, *self.known}
+        if address.scheme in ("http", "https", "ws", "wss") and address.netloc not in hosts:
             self.faults.append(f"{self.page.url} asked another host: {request.url}")
 
     def _answered(self, response: Response) -> None:
