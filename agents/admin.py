@@ -375,7 +375,16 @@ class TurnAdmin(ReadOnly):
         "finished_at",
     )
     is_large = True
-    list_defer = ("context", "output", "attempt_log", "allowance", "context_use", "summarises", "task__input", "task__output")
+    list_defer = (
+        "context",
+        "output",
+        "attempt_log",
+        "allowance",
+        "context_use",
+        "summarises",
+        "task__input",
+        "task__output",
+    )
     ordering = ("-id",)
     list_filter = ("state", "tenant")
     search_fields = ("id", "task__id")

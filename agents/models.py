@@ -238,9 +238,13 @@ class Task(TenantOwned):
             models.Index(fields=["created_at"], name="task_open", condition=~Q(state__in=sorted(OUTCOMES))),
             models.Index(fields=["agent", "-created_at", "-id"], name="task_by_agent"),
             models.Index(fields=["pool", "-created_at", "-id"], name="task_by_pool"),
-            models.Index(fields=["-created_at"], name="task_cut_short", condition=Q(state__in=["cancelled", "expired"])),
             models.Index(
-                KeyTransform("code", "error"), F("created_at").desc(), name="task_by_error",
+                fields=["-created_at"], name="task_cut_short", condition=Q(state__in=["cancelled", "expired"])
+            ),
+            models.Index(
+                KeyTransform("code", "error"),
+                F("created_at").desc(),
+                name="task_by_error",
                 condition=Q(state=TaskState.FAILED.value),
             ),
             models.Index(fields=["idempotency_key"], name="task_by_key", condition=Q(idempotency_key__isnull=False)),

@@ -22,7 +22,9 @@ class SavedFilter(models.Model):
     class Meta:
         ordering: ClassVar = ["name", "pk"]
         constraints: ClassVar = [
-            models.UniqueConstraint(fields=["owner", "list_label", "name"], name="saved_filter_name_per_owner_and_list"),
+            models.UniqueConstraint(
+                fields=["owner", "list_label", "name"], name="saved_filter_name_per_owner_and_list"
+            ),
             models.CheckConstraint(condition=~Q(name=""), name="saved_filter_has_a_name"),
         ]
         indexes: ClassVar = [models.Index(fields=["list_label", "name"], name="saved_filter_by_list")]

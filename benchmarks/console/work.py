@@ -24,7 +24,7 @@ ERRORS = (
 )
 
 
-def fill_work(*, tasks: int, conversations: int, now: datetime, say: Callable[[str], None] = lambda line: None) -> None:
+def fill_work(*, tasks: int, conversations: int, now: datetime, say: Callable[[str], None] = lambda _: None) -> None:
     """Write all of it. The few most busy tenants have most of the tasks; the oldest come first, as they would.
 
     Triggers rest meanwhile (a superuser of Postgres may say so): they count row by row what is inserted as ended. What was used is
@@ -44,7 +44,7 @@ def fill_work(*, tasks: int, conversations: int, now: datetime, say: Callable[[s
 
 def _tasks(first: int, last: int, tasks: int, *, begin: str, step: str) -> None:
     codes = " ".join(
-        f"WHEN {number} THEN '{{\"code\": \"{code}\", \"message\": \"{message}\"}}'::jsonb"
+        f'WHEN {number} THEN \'{{"code": "{code}", "message": "{message}"}}\'::jsonb'
         for number, (code, message) in enumerate(ERRORS)
     )
     ended = f"d.i <= {tasks - OPEN}"
@@ -105,7 +105,7 @@ def _tasks(first: int, last: int, tasks: int, *, begin: str, step: str) -> None:
         number="1",
         call_id="'call_' || substr(md5(t.id::text), 1, 12)",
         name="(ARRAY['search', 'weather', 'lookup_order', 'calculator'])[1 + mod(abs(hashtext(u.id::text)::bigint), 4)]",
-        arguments="'{\"query\": \"report\"}'",
+        arguments='\'{"query": "report"}\'',
         state="'succeeded'",
         attempts="1",
         result="'found'",

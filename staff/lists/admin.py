@@ -66,7 +66,9 @@ class ListAdmin(ModelAdmin):
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
         if ERROR_FLAG in request.GET:
-            messages.error(request, "The address named a filter, an order or a page that there is not: this is the whole list.")
+            messages.error(
+                request, "The address named a filter, an order or a page that there is not: this is the whole list."
+            )
         access = access_of(request.user)
         kept = {} if access is None else self._kept(request, access)
         return super().changelist_view(request, {**kept, **(extra_context or {})})

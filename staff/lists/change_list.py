@@ -37,7 +37,9 @@ class KeysetList(ChangeList):
 
     def get_results(self, request: HttpRequest) -> None:
         """The page that the request asks for."""
-        rows, self.terms = keyset.ordered(self.queryset.defer(*self.model_admin.list_defer), self.queryset.query.order_by)
+        rows, self.terms = keyset.ordered(
+            self.queryset.defer(*self.model_admin.list_defer), self.queryset.query.order_by
+        )
         page = self._page(rows, after=request.GET.get(AFTER, ""), before=request.GET.get(BEFORE, ""))
         alone = not (self.previous_url or self.next_url)
         self.size = Size(len(page)) if alone else size_of(self.queryset)

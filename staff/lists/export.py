@@ -73,4 +73,3 @@ def _csv_line(cells: Sequence[Any]) -> bytes:
 
 def _json_line(columns: Sequence[str], values: Sequence[Any]) -> bytes:
     return json.dumps(dict(zip(columns, values, strict=True)), ensure_ascii=False, default=str).encode() + b"\n"
-

@@ -45,7 +45,9 @@ def save(*, user: Any, list_label: str, name: str, query: str, is_shared: bool) 
         raise CannotSave(f"Name: give the filter one of 1 to {NAME_MAX} characters.")
     kept = lasting(query)
     if len(kept) > QUERY_MAX:
-        raise CannotSave(f"This filter is longer than the {QUERY_MAX} characters that can be kept: leave something out.")
+        raise CannotSave(
+            f"This filter is longer than the {QUERY_MAX} characters that can be kept: leave something out."
+        )
     saved, _ = SavedFilter.objects.update_or_create(
         owner=user, list_label=list_label, name=name, defaults={"query": kept, "is_shared": is_shared}
     )

@@ -14,8 +14,8 @@ from django.contrib.messages import get_messages
 from django.test import AsyncClient, Client
 
 from audit.models import Entry
-from staff.lists import export
 from staff.list_models import SavedFilter
+from staff.lists import export
 from tests.scene import Scene
 
 TASKS = "/console/agents/task/"
@@ -42,7 +42,9 @@ def test_a_filter_is_kept_without_its_page(operator: Client, scene: Scene) -> No
     assert [one.query for one in SavedFilter.objects.all()] == ["state__exact=expired"]
 
 
-@pytest.mark.parametrize(("name", "query"), [("", "q=x"), ("   ", "q=x"), ("n" * 61, "q=x"), ("long", "q=" + "x" * 2000)])
+@pytest.mark.parametrize(
+    ("name", "query"), [("", "q=x"), ("   ", "q=x"), ("n" * 61, "q=x"), ("long", "q=" + "x" * 2000)]
+)
 def test_what_cannot_be_kept_is_said(operator: Client, scene: Scene, name: str, query: str) -> None:
     answer = save(operator, name, query)
     assert answer.status_code == 302
@@ -99,7 +101,8 @@ def test_a_file_holds_the_list_as_it_is_filtered(operator: Client, scene: Scene)
     assert rows[1]["created_at"] == ann.created_at.isoformat()
     lines = [json.loads(line) for line in file(operator, f"tenant__id__exact={ann.tenant_id}", "jsonl").splitlines()]
     assert [line["id"] for line in lines] == [str(ann.pk)]
-    assert lines[0]["attempts"] == 0 and lines[0]["finished_at"] is None
+    assert lines[0]["attempts"] == 0
+    assert lines[0]["finished_at"] is None
 
 
 def test_an_administrator_of_a_tenant_exports_its_rows(enter: Enter, scene: Scene) -> None:

@@ -88,7 +88,17 @@ def test_counted_columns_are_columns_too(scene: Scene) -> None:
 
 @pytest.mark.parametrize(
     "cursor",
-    ["", "x", "!!!", "W10", "WzEsMiwzXQ", "WyJ4IiwieCJd", "WyIyMDI2LTAxLTAxVDAwOjAwOjAwIiwiYSJd", "WyJcdTAwMDAiLDFd", "bnVsbA"],
+    [
+        "",
+        "x",
+        "!!!",
+        "W10",
+        "WzEsMiwzXQ",
+        "WyJ4IiwieCJd",
+        "WyIyMDI2LTAxLTAxVDAwOjAwOjAwIiwiYSJd",
+        "WyJcdTAwMDAiLDFd",
+        "bnVsbA",
+    ],
 )
 def test_what_names_no_place_is_refused(db: None, cursor: str) -> None:
     _, terms = keyset.ordered(Worker.objects.all(), ["-started_at", "-id"])
