@@ -157,6 +157,7 @@ AUTH_PASSWORD_VALIDATORS = [
 LANGUAGE_CODE = "en-us"
 TIME_ZONE = os.environ.get("TIME_ZONE", "UTC")
 USE_I18N = False
+FORMAT_MODULE_PATH = "opsite.formats"
 USE_TZ = True
 
 STATIC_URL = "static/"

@@ -55,7 +55,7 @@ def fill_crowd(*, tenants: int, workers: int, decisions: int, now: datetime) -> 
     pools = f"(SELECT id, row_number() OVER (ORDER BY slug) AS n FROM {Pool._meta.db_table})"
     pour(
         AgentRevision,
-        f"{Agent._meta.db_table} a JOIN {pools} p ON p.n = 1 + floor({len(POOLS)} * abs(hashtext(a.id::text)::bigint) / 2147483648.0)",
+        f"{Agent._meta.db_table} a JOIN {pools} p ON p.n = 1 + mod(abs(hashtext(a.id::text)::bigint), {len(POOLS)})",
         id="pg_temp.id_at(a.created_at)",
         tenant="a.tenant_id",
         agent="a.id",

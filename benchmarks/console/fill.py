@@ -18,7 +18,7 @@ def fill(
     decisions: int,
     conversations: int,
     now: datetime,
-    say: Callable[[str], None] = lambda line: None,
+    say: Callable[[str], None] = lambda _: None,
 ) -> None:
     """Write so many rows; usage is counted by the triggers that count it always."""
     pouring.prepare()

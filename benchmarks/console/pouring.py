@@ -27,13 +27,15 @@ def pour(model: type[Model], source: str, **columns: str) -> int:
 
     `columns`: SQL by field. The others get the model's default, where they take no NULL. No percent sign may stand in the SQL.
     """
-    names, values, parameters = [], [], []
+    names: list[str] = []
+    values: list[str] = []
+    parameters: list[Any] = []
     for field in model._meta.concrete_fields:
         if field.name in columns:
-            names.append(field.column)
+            names.append(str(field.column))
             values.append(columns.pop(field.name))
         elif not field.null and field.db_default is NOT_PROVIDED:
-            names.append(field.column)
+            names.append(str(field.column))
             values.append("%s")
             parameters.append(_default(field))
     if columns:

@@ -24,7 +24,7 @@ ERRORS = (
 )
 
 
-def fill_work(*, tasks: int, conversations: int, now: datetime, say: Callable[[str], None] = lambda line: None) -> None:
+def fill_work(*, tasks: int, conversations: int, now: datetime, say: Callable[[str], None] = lambda _: None) -> None:
     """Write all of it. The few most busy tenants have most of the tasks; the oldest come first, as they would.
 
     Triggers rest meanwhile (a superuser of Postgres may say so): they count row by row what is inserted as ended. What was used is

@@ -56,7 +56,7 @@ class Asked(FieldListFilter):
         values = self.used_parameters.get(name) or [""]
         return str(values[-1] if isinstance(values, list) else values).strip()
 
-    def choices(self, changelist: Any) -> Iterator[dict[str, Any]]:
+    def choices(self, changelist: Any) -> Iterator[Any]:
         yield {}
 
 
@@ -65,13 +65,11 @@ class MomentFilter(Asked):
 
     template = "staff/lists/moment_filter.html"
 
-    def __init__(
-        self, field: Any, request: HttpRequest, params: Any, model: Any, model_admin: Any, field_path: str
-    ) -> None:
+    def __init__(self, field: Any, request: HttpRequest, *rest: Any, field_path: str) -> None:
         self.within, self.since, self.until = (f"{field_path}__{word}" for word in ("within", "since", "until"))
         self.names = (self.within, self.since, self.until)
         self.path, self.request = field_path, request
-        super().__init__(field, request, params, model, model_admin, field_path)
+        super().__init__(field, request, *rest, field_path)  # type: ignore[call-arg]  # three
 
     @property
     def spans(self) -> list[tuple[str, str, bool]]:
@@ -116,12 +114,10 @@ class TextFilter(Asked):
 
     template = "staff/lists/text_filter.html"
 
-    def __init__(
-        self, field: Any, request: HttpRequest, params: Any, model: Any, model_admin: Any, field_path: str
-    ) -> None:
+    def __init__(self, field: Any, *rest: Any, field_path: str) -> None:
         self.name = field_path
         self.names = (field_path,)
-        super().__init__(field, request, params, model, model_admin, field_path)
+        super().__init__(field, *rest, field_path)  # type: ignore[call-arg]  # four
 
     @property
     def text(self) -> str:

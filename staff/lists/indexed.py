@@ -15,7 +15,7 @@ RELATED_AT_MOST = 100
 def leading_columns(model: type[Model]) -> frozenset[str]:
     """Names of the fields that are the first of a whole index, by which Postgres reads the table in order."""
     meta = model._meta
-    leading = {field.name for field in meta.local_fields if field.unique or field.db_index}
+    leading = {field.name for field in meta.local_fields if field.unique or getattr(field, "db_index", False)}
     leading |= {index.fields[0].lstrip("-") for index in meta.indexes if index.fields and index.condition is None}
     leading |= {constraint.fields[0] for constraint in meta.total_unique_constraints}
     return frozenset(leading)

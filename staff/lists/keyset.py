@@ -29,7 +29,7 @@ class BadCursor(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Term:
-    """One column of an order. `name` is a look-up from the row or an annotation; `read`: the row's attribute that holds its value."""
+    """One column of an order. `name`: a look-up from the row, or an annotation; `read`: the row's attribute with its value."""
 
     name: str
     read: str
@@ -68,11 +68,10 @@ def ordered(rows: QuerySet[Any], ordering: Iterable[Any]) -> tuple[QuerySet[Any]
     """
     terms: list[Term] = []
     for part in ordering:
-        for name, descending in _flat(rows, part):
-            if not isinstance(name, str):
-                alias = f"order_{len(terms)}"
-                rows = rows.annotate(**{alias: name})
-                name = alias
+        for column, descending in _flat(rows, part):
+            name = column if isinstance(column, str) else f"order_{len(terms)}"
+            if name is not column:
+                rows = rows.annotate(**{name: column})
             term = _term(rows, name, descending)
             if "__" in name:
                 term = replace(term, read=f"order_{len(terms)}")
@@ -131,7 +130,7 @@ def _flat(rows: QuerySet[Any], part: Any, prefix: str = "") -> Iterable[tuple[An
     if isinstance(part, OrderBy):
         part, descending = part.expression, part.descending
     if isinstance(part, F):
-        part = part.name
+        part = str(part.name)  # type: ignore[attr-defined]  # the stubs leave it out
     if not isinstance(part, str):
         yield part, descending
         return
@@ -141,7 +140,7 @@ def _flat(rows: QuerySet[Any], part: Any, prefix: str = "") -> Iterable[tuple[An
     if part == "pk" or name in rows.query.annotations:
         yield name, descending
         return
-    field = get_fields_from_path(rows.model, name)[-1]
+    field: Any = get_fields_from_path(rows.model, name)[-1]
     if not field.is_relation or name.rpartition("__")[2] != field.name:
         yield name, descending
         return

@@ -79,12 +79,16 @@ def export_list(request: HttpRequest, model_admin: Any) -> HttpResponse | Stream
     )
 
 
+def _next(pieces: Iterator[bytes]) -> bytes | None:
+    return next(pieces, None)
+
+
 async def _asynchronous(pieces: Iterator[bytes]) -> AsyncIterator[bytes]:
     """The same for ASGI, which would gather what a plain iterator gives. All of it runs in the request's one thread, as its
     connection to Postgres must.
     """
     try:
-        while (piece := await sync_to_async(next)(pieces, None)) is not None:
+        while (piece := await sync_to_async(_next)(pieces)) is not None:
             yield piece
     finally:
         await sync_to_async(pieces.close)()  # type: ignore[attr-defined]  # a generator: ends its transaction

@@ -48,7 +48,8 @@ def test_the_present_page_is_marked_and_its_group_open(rf: RequestFactory, opera
         assert [item["title"] for one in groups for item in one["items"] if item["active"]] == [title]
         assert group in [one["title"] for one in groups if one["is_open"]]
     page = operator.get("/console/agents/task/").content.decode()
-    assert page.count('aria-current="page"') >= 1 and 'href="#content"' in page
+    assert page.count('aria-current="page"') >= 1
+    assert 'href="#content"' in page
 
 
 def test_an_administrator_of_a_tenant_sees_what_tenants_have(rf: RequestFactory, enter: Enter, scene: Scene) -> None:
@@ -62,7 +63,8 @@ def test_who_has_no_role_sees_nothing(rf: RequestFactory, operator: Client) -> N
     request = asks(rf, operator)
     request.user.staff_role.delete()  # type: ignore[union-attr]
     request.user = type(request.user).objects.get(pk=request.user.pk)
-    assert navigation(request) == [] and found(request, "a") == []
+    assert navigation(request) == []
+    assert found(request, "a") == []
 
 
 def test_ids_find_their_objects_in_any_form(rf: RequestFactory, operator: Client, scene: Scene) -> None:
@@ -80,7 +82,8 @@ def test_ids_find_their_objects_in_any_form(rf: RequestFactory, operator: Client
         assert (result.title, result.description) == (str(task.pk), f"Task of {scene.ann.tenant}")
         assert str(task.pk) in result.link
     (result,) = found(request, str(worker.pk))
-    assert result.description == "Worker" and str(worker.pk) in result.link
+    assert result.description == "Worker"
+    assert str(worker.pk) in result.link
 
 
 def test_names_find_what_has_them(rf: RequestFactory, operator: Client, scene: Scene) -> None:

@@ -101,7 +101,8 @@ def test_a_file_holds_the_list_as_it_is_filtered(operator: Client, scene: Scene)
     assert rows[1]["created_at"] == ann.created_at.isoformat()
     lines = [json.loads(line) for line in file(operator, f"tenant__id__exact={ann.tenant_id}", "jsonl").splitlines()]
     assert [line["id"] for line in lines] == [str(ann.pk)]
-    assert lines[0]["attempts"] == 0 and lines[0]["finished_at"] is None
+    assert lines[0]["attempts"] == 0
+    assert lines[0]["finished_at"] is None
 
 
 def test_an_administrator_of_a_tenant_exports_its_rows(enter: Enter, scene: Scene) -> None:

@@ -1,0 +1,7 @@
+"""Times as ops staff compares them with logs: the largest unit first, 24 hours, seconds."""
+
+from __future__ import annotations
+
+DATE_FORMAT = SHORT_DATE_FORMAT = "Y-m-d"
+TIME_FORMAT = "H:i:s"
+DATETIME_FORMAT = SHORT_DATETIME_FORMAT = "Y-m-d H:i:s"

@@ -1,0 +1,151 @@
+"""Lists in a real browser: by keyboard, on a phone, with what is kept and what is taken away; and axe on every list and form."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from django.contrib import admin
+from django.contrib.auth.models import User
+from django.test import RequestFactory
+from playwright.sync_api import expect
+
+from agents.models import Task
+from orchestrator.models import Pool
+from tests.browser.room import PHONE, Room
+from tests.faces.conftest import Web
+
+TASKS = "agents/task/"
+
+
+@pytest.fixture
+def tasks(web: Web, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+    """55 of two tenants, some of which failed: two pages."""
+    made = []
+    for number in range(55):
+        party = web.scene.bob if number % 3 == 0 else web.scene.ann
+        failed = number % 5 == 0
+        made.append(party.task())
+        if failed:
+            Task.objects.for_tenant(party.tenant).filter(pk=made[-1].pk).update(
+                state="failed",
+                error={"code": "engine_error", "message": "The engine gave up: out of memory."},
+                finished_at=made[-1].created_at,
+            )
+    return [str(task.pk) for task in made][::-1]
+
+
+def test_a_list_by_keyboard_and_by_eye(room: Room, tasks: list[str]) -> None:
+    page = room.page
+    room.open(TASKS)
+    room.look("tasks")
+    page.keyboard.press("Tab")
+    expect(page.get_by_role("link", name="Skip to the content")).to_be_focused()
+    expect(page.get_by_text("55 tasks", exact=True)).to_be_visible()
+    page.get_by_role("link", name="Older").press("Enter")
+    expect(page.get_by_role("link", name=tasks[-1], exact=True)).to_be_visible()
+    page.get_by_role("link", name="Newest").press("Enter")
+    expect(page.get_by_role("link", name=tasks[0], exact=True)).to_be_visible()
+
+    page.get_by_role("button", name="Filters").press("Enter")
+    sheet = page.get_by_role("dialog", name="Filters")
+    expect(sheet).to_be_visible()
+    room.look("filters")
+    page.keyboard.press("Escape")
+    expect(sheet).to_be_hidden()
+    expect(page.get_by_role("button", name="Filters")).to_be_focused()
+
+    page.set_viewport_size({"width": PHONE[0], "height": PHONE[1]})
+    room.open(TASKS)
+    expect(page.get_by_role("link", name=tasks[0], exact=True)).to_be_visible()
+    page.get_by_role("button", name="Navigation").click()
+    navigation = page.locator("#nav-sidebar-apps")
+    expect(navigation.get_by_role("link", name="Tasks", exact=True)).to_have_attribute("aria-current", "page")
+    page.get_by_role("button", name="Account of").click()
+    page.get_by_role("button", name="Dark").click()
+    expect(page.locator("html")).to_have_class("dark")
+    page.get_by_role("button", name="Light").click()
+    expect(page.locator("html")).not_to_have_class("dark")
+
+
+def test_a_filter_is_typed_and_kept_and_the_list_taken_away(
+    room: Room, web: Web, tasks: list[str], tmp_path: Path
+) -> None:
+    page = room.page
+    room.open(TASKS)
+    page.get_by_role("button", name="Filters").click()
+    sheet = page.get_by_role("dialog", name="Filters")
+    sheet.get_by_role("combobox", name="By tenant").click()
+    page.get_by_role("searchbox").last.fill(web.scene.bob.tenant.slug)
+    page.get_by_role("option", name=web.scene.bob.tenant.slug).click()
+    sheet.get_by_label("Created at in the").select_option("last hour")
+    sheet.get_by_role("button", name="Apply Filters").click()
+    expect(page.get_by_text("19 tasks", exact=True)).to_be_visible()
+
+    page.get_by_text("Saved filters").press("Enter")
+    page.get_by_label("Save this list's filter").fill("Bob's last hour")
+    page.get_by_label("share with all staff").check()
+    page.get_by_role("button", name="Save filter").press("Enter")
+    expect(page.get_by_text("You and other staff find this list as")).to_be_visible()
+    expect(page.get_by_text("19 tasks", exact=True)).to_be_visible()
+    room.open(TASKS)
+    page.get_by_text("Saved filters (1)").click()
+    room.look("saved-filters")
+    page.get_by_role("link", name="Bob's last hour").click()
+    expect(page.get_by_text("19 tasks", exact=True)).to_be_visible()
+
+    page.get_by_text("Saved filters (1)").click()
+    page.get_by_role("button", name="Delete the saved filter").click()
+    question = page.get_by_role("dialog", name="Are you sure?")
+    expect(question).to_contain_text("is deleted, for other staff as well.")
+    question.get_by_role("button", name="Delete").click()
+    expect(page.get_by_text("is deleted.")).to_be_visible()
+    expect(page.get_by_text("19 tasks", exact=True)).to_be_visible()
+
+    room.open(TASKS + "?state__exact=failed")
+    page.get_by_text("Export").press("Enter")
+    with page.expect_download() as coming:
+        page.get_by_role("button", name="JSON lines").click()
+    coming.value.save_as(tmp_path / "file")
+    lines = [json.loads(line) for line in (tmp_path / "file").read_text().splitlines()]
+    assert len(lines) == 11
+    assert {line["trouble"] for line in lines} == {"The engine gave up: out of memory."}
+
+
+def test_anything_is_found_from_anywhere(room: Room, web: Web, tasks: list[str]) -> None:
+    page = room.page
+    room.open("tenants/tenant/")
+    page.keyboard.press("Control+k")
+    palette = page.get_by_role("dialog", name="Find anything")
+    expect(palette).to_be_visible()
+    page.keyboard.type(web.scene.pool.slug)
+    expect(palette.get_by_role("link", name=web.scene.pool.slug)).to_be_visible()
+    room.look("search")
+    page.get_by_role("searchbox", name="Find anything").fill(tasks[7])
+    expect(palette.get_by_role("link", name=tasks[7])).to_be_visible()
+    page.keyboard.press("Enter")
+    page.wait_for_url(f"**/agents/task/{tasks[7]}/change/")
+    expect(page.get_by_role("navigation", name="Breadcrumb")).to_contain_text("Tasks")
+
+
+@pytest.mark.timeout(400)  # some sixty pages
+def test_no_list_and_no_form_bars_anybody(room: Room, web: Web, tasks: list[str]) -> None:
+    """Each list of the console, each form for something new, and two pages of objects, at a desk."""
+    request = RequestFactory().get("/")
+    request.user = User.objects.get(username__startswith="operator")
+    paths = []
+    for model, one in admin.site._registry.items():
+        label = f"{model._meta.app_label}/{model._meta.model_name}/"
+        paths += [label, *([f"{label}add/"] if one.has_add_permission(request) else [])]
+    pool = Pool.objects.get(pk=web.scene.pool.pk)
+    paths += [f"agents/task/{tasks[0]}/change/", f"orchestrator/pool/{pool.pk}/change/"]
+    found = []
+    for path in paths:
+        room.open(path)
+        try:
+            room._axe(path)
+        except AssertionError as barrier:
+            found.append(str(barrier))
+    assert not found, "\n".join(found)
