@@ -24,7 +24,7 @@ from agents.publications import StandsForPool
 from agents.revision_admin import PublishAction, TrafficActions
 from agents.sampling import validated
 from agents.summary_models import Summary
-from agents.task_columns import COLUMNS, STATE_COLOURS, TaskColumns, listed
+from agents.task_columns import COLUMNS, EXPORTED, STATE_COLOURS, TaskColumns, listed
 from agents.task_filters import FILTERS
 from orchestrator.models import Pool
 from taskqueue.failures import QueueUnavailable
@@ -269,6 +269,7 @@ class TaskAdmin(TaskColumns, ReadOnly):
     """Tasks: what was asked, what came of it, who did it when. Each has a page of its own in the console."""
 
     list_display = COLUMNS
+    export_columns = EXPORTED
     list_display_links = None
     is_large = True
     list_defer = ("input", "params", "options", "metadata", "output", "logprobs", "tool_calls", "context_use")

@@ -35,6 +35,10 @@ COLUMNS = (
     "attempts",
     "created_at",
 )
+EXPORTED = (
+    "id", "state", "tenant", "agent_revision", "pool", "api_key", "created_at", "started_at", "first_token_at", "finished_at",
+    "prompt_tokens", "cached_tokens", "completion_tokens", "cost", "error", "attempts",
+)  # fmt: skip
 NOT_LISTED = (
     "input",
     "output",
@@ -55,7 +59,7 @@ def listed(tasks: QuerySet[Task]) -> QuerySet[Task]:
         "task_id", "prompt_tokens", "cached_tokens", "completion_tokens", "claimed_at", "finished_at"
     )
     return (
-        tasks.select_related("tenant", "agent", "revision", "pool")
+        tasks.select_related("tenant", "agent", "revision", "pool", "api_key")
         .defer(*NOT_LISTED)
         .prefetch_related(Prefetch("turns", turns.order_by("number")))
     )

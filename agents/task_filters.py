@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
 from typing import Any
 
 from django.db.models import Q, QuerySet
 from django.db.models.fields.json import KeyTextTransform
 from django.http import HttpRequest
-from django.utils import timezone
-from unfold.contrib.filters.admin import AutocompleteSelectFilter, DropdownFilter, RangeDateTimeFilter, TextFilter
-from unfold.contrib.filters.forms import AutocompleteDropdownForm
+from unfold.contrib.filters.admin import DropdownFilter, TextFilter
 
 from agents.lifecycle import DEAD_LETTER_CODES, OPEN, TaskState
 from agents.models import Task
 from orchestrator.models import Pool
 from staff.access import access_of
-from tenants.scoping import TenantOwned
 
 DEAD = sorted(DEAD_LETTER_CODES)
 
@@ -59,51 +55,6 @@ class States(DropdownFilter):
 
 OPEN_ROWS = ~Q(state__in=sorted(set(TaskState) - OPEN))
 """As the index of open tasks is spelled, so that it serves."""
-
-PERIODS: dict[str, tuple[str, timedelta | None]] = {
-    "today": ("Today", None),
-    "24h": ("Last 24 hours", timedelta(hours=24)),
-    "7d": ("Last 7 days", timedelta(days=7)),
-}
-
-
-def since(period: str, *, now: datetime) -> datetime | None:
-    """When a period of the filter began; None of one that there is not. A day begins at midnight of the zone of `now`."""
-    if period not in PERIODS:
-        return None
-    _, lasts = PERIODS[period]
-    return now.replace(hour=0, minute=0, second=0, microsecond=0) if lasts is None else now - lasts
-
-
-class Period(DropdownFilter):
-    """When they were accepted, counted from now."""
-
-    title = "time"
-    parameter_name = "period"
-
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return [(name, words) for name, (words, _) in PERIODS.items()]
-
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Task]) -> QuerySet[Task]:
-        begun = since(self.value() or "", now=timezone.localtime())
-        return queryset if begun is None else queryset.filter(created_at__gte=begun)
-
-
-class Accepted(RangeDateTimeFilter):
-    """From a moment, to a moment, or both, in the server's zone; a day without a time is taken whole."""
-
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Task]) -> QuerySet[Task]:
-        begun, over = self._moment("from", "00:00:00"), self._moment("to", "23:59:59.999999")
-        if begun is not None:
-            queryset = queryset.filter(created_at__gte=begun)
-        return queryset if over is None else queryset.filter(created_at__lte=over)
-
-    def _moment(self, side: str, time: str) -> datetime | None:
-        day, at = (self.used_parameters.get(f"{self.parameter_name}_{side}_{part}") or "" for part in (0, 1))
-        try:
-            return timezone.make_aware(datetime.fromisoformat(f"{day}T{at or time}")) if day else None
-        except ValueError:
-            return None  # what no date is, the form beside the list says
 
 
 class ErrorCode(TextFilter):
@@ -160,36 +111,15 @@ class Origin(DropdownFilter):
                 return queryset
 
 
-class SeenAutocompleteForm(AutocompleteDropdownForm):
-    """What was chosen is shown by its name only where the viewer may see it."""
-
-    def __init__(self, request: HttpRequest, name: str, **kwargs: Any) -> None:
-        super().__init__(request=request, name=name, **kwargs)
-        model = kwargs["field"].remote_field.model
-        owned = issubclass(model, TenantOwned)
-        rows = model.objects.across_tenants() if owned else model.objects.all()
-        access = access_of(request.user)
-        self.fields[name].queryset = (
-            rows.none() if access is None else access.rows(rows, tenant="tenant" if owned else "pk")
-        )
-
-
-class Autocomplete(AutocompleteSelectFilter):
-    """One of very many, found by typing; nothing is listed before."""
-
-    form_class = SeenAutocompleteForm
-
-
 FILTERS = (
-    Period,
-    ("created_at", Accepted),
+    "created_at",
     States,
     ErrorCode,
     DeadLetters,
-    ("tenant", Autocomplete),
-    ("agent", Autocomplete),
-    ("api_key", Autocomplete),
+    "tenant",
+    "agent",
+    "api_key",
     Pools,
     Origin,
 )
-"""In the order in which they are shown."""
+"""In the order in which they are shown. Those that are named by their field are the list engine's (`staff.lists.filters`)."""

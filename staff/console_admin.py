@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib.admin.utils import unquote
+from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponseBase, HttpResponseRedirect
 from django.urls import reverse
@@ -32,8 +33,11 @@ class ConsoleAdmin(OwnRows, ListAdmin):
 
     def history_view(self, request: HttpRequest, object_id: str, extra_context: Any = None) -> HttpResponseBase:
         """What the audit log knows of it."""
-        if self.get_object(request, unquote(object_id)) is None:
+        row = self.get_object(request, unquote(object_id))
+        if row is None:
             raise Http404
+        if not self.has_view_or_change_permission(request, row):
+            raise PermissionDenied
         of = {"object_kind": self.model._meta.label_lower, "object_id": unquote(object_id)}
         return HttpResponseRedirect(reverse("admin:audit_entry_changelist") + "?" + urlencode(of))
 

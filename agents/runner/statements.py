@@ -31,8 +31,8 @@ CLAIM = f"""
         FROM due d WHERE c.id = d.id RETURNING c.*
     )
     SELECT c.id, c.tenant_id AS tenant, c.task_id AS task, c.call_id, c.name, c.arguments, c.attempts, t.api_key_id AS key,
-           t.submitted_by, t.priority, t.trace, p.slug AS pool, a.slug AS agent, r.tools, o.kind, o.parameters, o.request, o.remote_name,
-           o.timeout_s, s.url AS server_url, s.headers AS server_headers
+           t.submitted_by, t.priority, t.trace, p.slug AS pool, a.slug AS agent, r.tools,
+           o.kind, o.parameters, o.request, o.remote_name, o.timeout_s, s.url AS server_url, s.headers AS server_headers
     FROM taken c JOIN agents_task t ON t.id = c.task_id
     JOIN orchestrator_pool p ON p.id = t.pool_id JOIN agents_agent a ON a.id = t.agent_id
     JOIN agents_agentrevision r ON r.id = t.revision_id

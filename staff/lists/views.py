@@ -65,7 +65,8 @@ def export_list(request: HttpRequest, model_admin: Any) -> HttpResponse | Stream
         change_list = model_admin.get_changelist_instance(request)
     except IncorrectLookupParameters:
         return _back(model_admin, f"{ERROR_FLAG}=1")
-    columns = [column for column in change_list.list_display if column != "action_checkbox"]
+    shown = [column for column in change_list.list_display if column != "action_checkbox"]
+    columns = list(model_admin.export_columns) or shown
     rows = change_list.queryset.defer(*model_admin.list_defer)[: export.ROWS_AT_MOST]
     name = f"{model_admin.opts.model_name}-{timezone.now():%Y%m%dT%H%M%SZ}.{kind}"
     count = rows.count()

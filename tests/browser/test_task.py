@@ -147,7 +147,7 @@ def test_the_list_leads_to_the_page(room: Room, web: Web) -> None:
     room.open(f"agents/task/?agent__id__exact={scene.bob.agent.pk}&error_code=poison")
     expect(room.page.get_by_text(error["message"])).to_be_visible()
     expect(room.page.get_by_role("link", name=f"…{str(task.pk)[-12:]}")).to_have_count(0)
-    room.open("agents/task/?period=24h&state=succeeded")
+    room.open("agents/task/?created_at__within=24h&state=succeeded")
     room.page.get_by_role("link", name=f"…{str(task.pk)[-12:]}").click()
     expect(room.page.get_by_role("list", name="The stream, as recorded")).to_contain_text(ANSWER)
 
@@ -173,7 +173,9 @@ def test_calls_and_take_overs_are_told_as_they_come(room: Room, web: Web, redis_
         )  # fmt: skip
         assert queue.finish("w2", [ended]) == []
         expect(stream.locator("li.call")).to_contain_text('"city": "Oslo"')
-        assert queue.note(task, "tool_result", event_of("c1", "weather", Result("<b>rain</b>", is_error=True)), once="c1")
+        assert queue.note(
+            task, "tool_result", event_of("c1", "weather", Result("<b>rain</b>", is_error=True)), once="c1"
+        )
         expect(stream.locator("li.result")).to_contain_text("weather failed")
         expect(stream.locator("li.result pre")).to_have_text("<b>rain</b>")
         expect(room.page.locator("#stream-state")).to_have_text("live: waiting")

@@ -40,7 +40,7 @@ def operator(enter: Enter) -> Client:
 
 @pytest.fixture
 def client_of(db: None) -> As:
-    """A client that is logged in with a role (`operator`, `viewer`, `tenant_administrator` of nobody else's tenant; empty: none)."""
+    """A client that is logged in with a role; a tenant administrator's tenant is new, and empty means none."""
 
     def log_in(role: str) -> Client:
         user = User.objects.create_user(f"a-{role or 'nobody'}", is_staff=True)
