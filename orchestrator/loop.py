@@ -84,14 +84,13 @@ class Orchestrator:
         self._work = WorkBook()
         self._first = True
         self._begun = False
-        self._shown = FleetMetrics()
+        self.shown = FleetMetrics()
 
     def run(self, stop: threading.Event) -> None:
         """Work until `stop`. Workers are left as they are."""
         standing_by = False
         self._reaper.start()
         self._lookout.start()
-        REGISTRY.register(self._shown)
         try:
             while not stop.is_set():
                 begun = time.monotonic()
@@ -115,11 +114,10 @@ class Orchestrator:
                     standing_by = True
                     self._lookout.watch({})
                     LEADS.set(0)
-                    self._shown.forget()
+                    self.shown.forget()
                     self._safely(self._learn_pools)
                 stop.wait(max(0.05, self._tick_s - (time.monotonic() - begun)))
         finally:
-            REGISTRY.unregister(self._shown)
             PULSE.end("control loop")
             self._host.fleet.close()  # before a standby may look for what these starts come to
             self._leadership.resign()
@@ -174,7 +172,7 @@ class Orchestrator:
             with apart(draft.pool), suppress(StopIteration):
                 ticks[draft.pool.pk].send(allotments[draft.pool.pk])
         self._foretell(pools)
-        self._shown.show(pools, of_pool, demand, {pk: one.journal for pk, one in self._controls.items()})
+        self.shown.show(pools, of_pool, demand, {pk: one.journal for pk, one in self._controls.items()})
         self._confirm()
         self._host.fleet.end_orphans(sight, known={str(row.pk) for row in rows}, now=time.time())
         gone = self._controls.keys() - {pool.pk for pool in pools}
@@ -332,4 +330,9 @@ def known_of(rows: Iterable[Worker], sight: Sight) -> dict[str, Known]:
 
 def run(stop: threading.Event) -> None:
     """What `manage.py orchestrate` runs."""
-    Orchestrator().run(stop)
+    orchestrator = Orchestrator()
+    REGISTRY.register(orchestrator.shown)
+    try:
+        orchestrator.run(stop)
+    finally:
+        REGISTRY.unregister(orchestrator.shown)
