@@ -173,7 +173,9 @@ def test_calls_and_take_overs_are_told_as_they_come(room: Room, web: Web, redis_
         )  # fmt: skip
         assert queue.finish("w2", [ended]) == []
         expect(stream.locator("li.call")).to_contain_text('"city": "Oslo"')
-        assert queue.note(task, "tool_result", event_of("c1", "weather", Result("<b>rain</b>", is_error=True)), once="c1")
+        assert queue.note(
+            task, "tool_result", event_of("c1", "weather", Result("<b>rain</b>", is_error=True)), once="c1"
+        )
         expect(stream.locator("li.result")).to_contain_text("weather failed")
         expect(stream.locator("li.result pre")).to_have_text("<b>rain</b>")
         expect(room.page.locator("#stream-state")).to_have_text("live: waiting")
