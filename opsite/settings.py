@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import dj_database_url
 import django_stubs_ext
 
+from opsite.console_settings import UNFOLD  # noqa: F401 - a setting
 from opsite.postgres import bounded
 from opsite.sign_in_settings import *  # noqa: F403 - all of them are settings
 from opsite.sign_in_settings import cache_in
