@@ -15,6 +15,7 @@ from unfold.decorators import display
 
 from orchestrator import revisions, stock_rows, typical
 from orchestrator.history.words import in_words as demand_in_words
+from orchestrator.manual_rows import ManualSize
 from orchestrator.models import Pool, PoolRevision, Rollout, ScalingDecision, ScalingPolicy, Worker
 from orchestrator.replay import in_words
 from orchestrator.signals.phases import shown
@@ -136,6 +137,7 @@ class PoolAdmin(ConsoleAdmin):
     @admin.action(description="Resume scaling", permissions=["change"])
     def resume(self, request: HttpRequest, queryset: QuerySet[Pool]) -> None:
         queryset.update(is_paused=False)
+        ManualSize.objects.filter(pool__in=queryset.values("pk"), until__isnull=True).delete()  # drained ones, too
         self.message_user(request, "The fleets follow their policies again.")
 
 
