@@ -17,6 +17,7 @@ from unfold.decorators import action, display
 
 from orchestrator import revisions, stock_rows, typical
 from orchestrator.history.words import in_words as demand_in_words
+from orchestrator.manual_rows import ManualSize
 from orchestrator.models import Pool, PoolRevision, Rollout, ScalingDecision, ScalingPolicy, Worker
 from orchestrator.replay import in_words
 from orchestrator.signals.phases import shown
@@ -145,6 +146,7 @@ class PoolAdmin(ConsoleAdmin):
     @admin.action(description="Resume scaling", permissions=["change"])
     def resume(self, request: HttpRequest, queryset: QuerySet[Pool]) -> None:
         queryset.update(is_paused=False)
+        ManualSize.objects.filter(pool__in=queryset.values("pk"), until__isnull=True).delete()  # drained ones, too
         self.message_user(request, "The fleets follow their policies again.")
 
 

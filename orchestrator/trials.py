@@ -22,6 +22,7 @@ from orchestrator.hours import span
 from orchestrator.models import Pool, Worker
 from orchestrator.policies.budget import day_of, hours
 from orchestrator.policies.demand import counted, seconds
+from orchestrator.policies.schedule import BadSchedule
 from orchestrator.rehearsal.trial import Trial, Tried, last_turns, span_of
 from orchestrator.replay import turn_cost
 
@@ -41,6 +42,10 @@ class TooLittle(Exception):
     """Nothing can be told from what is recorded: the message says what is missing."""
 
 
+class Unreadable(Exception):
+    """The present policy's row is not what a policy must be: the message says what to correct."""
+
+
 class TooMuch(Exception):
     """There is no time for it: the message says when to try again."""
 
@@ -54,7 +59,7 @@ class Material:
 
 
 def material_of(pool: Pool, *, now: float, hold_s: float | None, foresees: bool) -> Material:
-    """Out of the last day that is recorded. Raises `TooLittle`.
+    """Out of the last day that is recorded. Raises `TooLittle`, `Unreadable`.
 
     Args:
         pool: With its policy.
@@ -77,7 +82,10 @@ def material_of(pool: Pool, *, now: float, hold_s: float | None, foresees: bool)
     begins_at, ends_at = span_of(minutes)
     start_s = records.past_starts(pool).expected_s(pool.runtime, at=now)
     first_workers, spent_h = _fleet_at(pool, begins_at)
-    policy = records.policy_of(pool)
+    try:
+        policy = records.policy_of(pool)
+    except BadSchedule as error:
+        raise Unreadable(f"The present policy cannot be read: {error}") from error
     present = Trial(
         policy=policy,
         minutes=minutes,

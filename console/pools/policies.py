@@ -10,7 +10,7 @@ from typing import Any
 from django.conf import settings
 from django.db import transaction
 
-from console.pools.forms import PolicyForm
+from console.pools.forms import PolicyForm, policy_of
 from orchestrator import records
 from orchestrator.models import Pool, ScalingPolicy
 from orchestrator.rehearsal.trial import Trial, Tried
@@ -27,13 +27,16 @@ class Changed(Exception):
 
 
 def trials_of(pool: Pool, form: PolicyForm) -> tuple[Material, list[Trial]]:
-    """The present policy's trial and the candidate's, held against the candidate's bound. Raises `TooLittle`. The form is valid."""
-    candidate, present = form.instance, records.policy_of(Pool.objects.select_related("policy").get(pk=pool.pk))
-    foresees = FORESEES in (candidate.kind, present.kind)
-    material = material_of(pool, now=time.time(), hold_s=_hold_s(pool), foresees=foresees)
+    """The present policy's trial and that of the (valid) form, both held against the form's bound.
+
+    Raises `TooLittle`, `Unreadable`.
+    """
+    candidate, present = form.instance, Pool.objects.select_related("policy").get(pk=pool.pk)
+    foresees = FORESEES in (candidate.kind, policy_of(present).kind)
+    material = material_of(present, now=time.time(), hold_s=_hold_s(pool), foresees=foresees)
     bound_s = candidate.wait_bound_s
     trial = replace(material.present, bound_s=bound_s)
-    return material, [replace(trial, policy=present), replace(trial, policy=records.policy_value(candidate))]
+    return material, [trial, replace(trial, policy=records.policy_value(candidate))]
 
 
 def compared(material: Material, trials: list[Trial], tried: list[Tried]) -> dict[str, Any]:
@@ -45,7 +48,8 @@ def compared(material: Material, trials: list[Trial], tried: list[Tried]) -> dic
 @transaction.atomic
 def save(pool: Pool, data: Any) -> PolicyForm:
     """Write the policy if the form is valid, and the stored one is what was shown. Raises `Changed`."""
-    stored = ScalingPolicy.objects.select_for_update().filter(pool=pool).first()
+    Pool.objects.select_for_update().get(pk=pool.pk)  # a pool without a policy has no row of it that could be locked
+    stored = ScalingPolicy.objects.filter(pool=pool).first()
     form = PolicyForm(pool, data, stored=stored or ScalingPolicy(pool=pool))
     if form.is_stale:
         raise Changed(

@@ -53,7 +53,7 @@ def snapshot(pool: Pool, *, now: float) -> dict[str, Any]:
     )
     last = pool.decisions.order_by("-at", "-pk").values("pk", "desired", "signals__refusals").first()
     refusals: dict[str, str] = (last and last["signals__refusals"]) or {}
-    policy, ready = records.policy_of(pool), [worker for worker in live if worker.state == Worker.State.READY]
+    ready = [worker for worker in live if worker.state == Worker.State.READY]
     spent_h = hours.of_today(pool, live, now=now)
     return {
         "at": now,
@@ -69,7 +69,7 @@ def snapshot(pool: Pool, *, now: float) -> dict[str, Any]:
         "start": typical.of_pool(pool) or "No start was measured on this runtime yet.",
         "stock": stock_rows.of_pools([pool], all_of_it=True)[pool.pk]
         or "Nothing has to be brought here for its workers.",
-        "hours": spent(spent_h, budget_h=policy.gpu_hours_per_day, has_gpus=pool.gpus_per_worker > 0),
+        "hours": spent(spent_h, budget_h=records.hours_per_day(pool), has_gpus=pool.gpus_per_worker > 0),
         **_queue(pool, live, now=now),
     }
 

@@ -21,10 +21,10 @@ from console.pools import policies, state, timeline
 from console.pools.actions import ACTIONS, perform
 from console.pools.forms import PolicyForm, SizeForm
 from console.pools.policies import Changed
-from orchestrator import trials
+from orchestrator import records, trials
 from orchestrator.models import Pool, ScalingDecision, Worker
 from orchestrator.steering import NotNow
-from orchestrator.trials import Material, TooLittle, TooMuch
+from orchestrator.trials import Material, TooLittle, TooMuch, Unreadable
 
 LISTED = 500
 
@@ -88,6 +88,7 @@ def _page(request: StaffRequest, pool: Pool, form: PolicyForm, *, status: int = 
         span=span,
         until=until if decision and until < time.time() - 60 else 0,
         decision=decision,
+        override=records.override_of(pool, now=time.time()),
     )
     response.status_code = status
     return response
@@ -170,7 +171,7 @@ def _prepare_trial(request: StaffRequest, slug: str) -> Any:
         return JsonResponse({"error": "Some fields are not right.", "fields": form.errors}, status=400)
     try:
         return policies.trials_of(pool, form)
-    except TooLittle as why:
+    except (TooLittle, Unreadable) as why:
         return JsonResponse({"error": str(why)}, status=409)
 
 

@@ -92,6 +92,7 @@
       told.textContent = "Tried. Nothing is saved by that.";
       drawCharts(result);
       compare(result);
+      byId("trial-result").scrollIntoView({ block: "nearest" });
     } catch (error) {
       told.textContent = error.name === "AbortError" ? "Stopped." : "It could not be tried: " + error.message;
     } finally {

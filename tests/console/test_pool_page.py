@@ -358,6 +358,18 @@ def test_what_a_policy_would_have_done(client_of: As, pool: Pool, queue: Queue, 
     assert ScalingPolicy.objects.get(pool=pool).min_workers == 0
 
 
+def test_a_stored_policy_that_cannot_be_read_is_said_to_be_so(client_of: As, pool: Pool, queue: Queue) -> None:
+    lived(pool)
+    shown = fields_of(pool)
+    ScalingPolicy.objects.update(schedule=[{"days": "mon"}])
+    assert state.read(OPERATOR, pool.slug)["ready"] == 0
+    client = client_of("operator")
+    assert client.get(url_of(pool)).status_code == 200
+    answer = client.post(url_of(pool, "policy/try/"), shown)
+    assert answer.status_code == 409
+    assert answer.json()["error"].startswith("The present policy cannot be read: Row 1 of the schedule")
+
+
 def test_too_little_is_said_plainly(client_of: As, pool: Pool, queue: Queue) -> None:
     client = client_of("viewer")
     answer = client.post(url_of(pool, "policy/try/"), fields_of(pool))

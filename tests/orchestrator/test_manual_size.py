@@ -222,3 +222,20 @@ def test_a_drained_pool_tells_clients_that_waiting_does_not_help(site: Site, lea
         assert foretold.no_capacity == ""
     finally:
         redis.close()
+
+
+def test_all_workers_are_replaced_while_one_serves(site: Site, running: Orchestrator) -> None:
+    pool = site.pool(policy={"min_workers": 1})
+    (old,) = wait_for(lambda: site.ready(pool), what="a worker is ready")
+    wait_for(lambda: pool.revisions.filter(ready_at__isnull=False).exists(), what="its revision is known to serve")
+    steering.roll_all(pool.pk, now=timezone.now(), by="ann")
+
+    def replaced() -> bool:
+        assert site.ready(pool) or Worker.objects.filter(pool=pool, state=Worker.State.DRAINING).exists()
+        live = site.live(pool)
+        return [(one.revision.number, one.state) for one in live] == [(2, Worker.State.READY)]
+
+    wait_for(replaced, what="the new worker serves alone")
+    wait_for(lambda: Rollout.objects.get(pool=pool).state == "steady", what="the roll-out is over")
+    assert Worker.objects.get(pk=old.pk).state == Worker.State.STOPPED
+    assert any("ann has all workers replaced." in reason for reason in site.reasons(pool))
