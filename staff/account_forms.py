@@ -22,7 +22,7 @@ class RoleFields(ModelForm[User]):
     """A role, and the tenant that goes with one of them."""
 
     role = forms.ChoiceField(choices=[("", "choose"), *Role.choices], widget=UnfoldAdminSelectWidget)
-    tenant = forms.ModelChoiceField(
+    tenant: Any = forms.ModelChoiceField(
         None,
         required=False,
         widget=AutocompleteSelect(StaffRole._meta.get_field("tenant"), admin.site),
@@ -48,9 +48,9 @@ class RoleFields(ModelForm[User]):
         return cleaned
 
 
-class AccountForm(RoleFields, UserChangeForm):  # type: ignore[misc]
+class AccountForm(RoleFields, UserChangeForm):
     """An account that is there."""
 
 
-class NewAccountForm(RoleFields, UserCreationForm):  # type: ignore[misc]
+class NewAccountForm(RoleFields, UserCreationForm):
     """A new account, with a password or for single sign-on alone."""

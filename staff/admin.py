@@ -31,7 +31,7 @@ ROLE_COLOURS = {"operator": "success", "viewer": "info", "tenant administrator":
 
 
 @admin.register(User)
-class UserAdmin(PlainUserAdmin[User], ConsoleAdmin):
+class UserAdmin(PlainUserAdmin[User], ConsoleAdmin):  # type: ignore[misc]  # of `get_form`, which both only hand on
     """Accounts: made with a role, changed, shut. None is deleted, since history names them."""
 
     form = AccountForm

@@ -37,7 +37,7 @@ def bound_to_tenant(request: HttpRequest) -> Access | None:
 class OwnFilter(RelatedFieldListFilter):
     """A filter by a related row, which offers those of the own tenant."""
 
-    def field_choices(self, field: Any, request: HttpRequest, model_admin: Any) -> list[tuple[Any, str]]:
+    def field_choices(self, field: Any, request: HttpRequest, model_admin: Any) -> Any:
         rows = model_admin.own_choices(request, model_admin.rows_of(field.remote_field.model))
         return [(row.pk, str(row)) for row in rows]
 
@@ -85,7 +85,7 @@ class OwnRows(ModelAdmin):
         """The rows of all tenants."""
         return self.model._default_manager.all()
 
-    def own_choices(self, request: HttpRequest, rows: QuerySet[Any]) -> QuerySet[Any]:
+    def own_choices(self, request: HttpRequest, rows: Any) -> QuerySet[Any]:
         """Those of any model's rows that a form may refer to; none of a model that has no page here to say which."""
         if bound_to_tenant(request) is None:
             return rows
@@ -120,7 +120,7 @@ class OwnRows(ModelAdmin):
         path = one[0] if isinstance(one, (tuple, list)) else one
         if not isinstance(path, str):
             return one
-        field = get_fields_from_path(self.model, path)[-1]
+        field: Any = get_fields_from_path(self.model, path)[-1]
         if not field.is_relation:
             return one
         if field.related_model._meta.label_lower == TENANT:

@@ -98,7 +98,9 @@ def provider(monkeypatch: pytest.MonkeyPatch) -> Iterator[Provider]:
 
 def test_an_operator_makes_an_account(room: Room, web: Web) -> None:
     page = room.page
-    member("viewer"), member("tenant_administrator", web.scene.ann.tenant)
+    member("viewer", name="night.shift", first_name="Night", last_name="Shift")
+    member("tenant_administrator", web.scene.ann.tenant, name="ann.admin", first_name="Ann", last_name="Admin")
+    member(None, name="new.here", first_name="New", last_name="Here")
     room.open("auth/user/add/")
     page.get_by_label("Username").fill("amy")
     page.get_by_label("Password", exact=True).fill(PASSWORD)

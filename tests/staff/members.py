@@ -11,13 +11,15 @@ if TYPE_CHECKING:
     from tenants.models import Tenant
 
 
-def member(role: str | None, tenant: Tenant | None = None, **more: Any) -> User:
-    """Somebody with that role (None: with none), whose name no other test uses."""
+def member(role: str | None, tenant: Tenant | None = None, *, name: str = "", **more: Any) -> User:
+    """Somebody with that role (None: with none), under a name that no other test uses, unless one is given."""
     from django.contrib.auth.models import User
 
     from staff.models import StaffRole
 
-    user = User.objects.create_user(f"{role or 'nobody'}-{uuid.uuid4().hex[:8]}", is_staff=True, **more)
+    user = User.objects.create_user(
+        name or f"{role or 'nobody'}-{uuid.uuid4().hex[:8]}", is_staff=True, **more
+    )
     if role is not None:
         StaffRole.objects.create(user=user, role=role, tenant=tenant)
     return user
