@@ -5,16 +5,10 @@ from __future__ import annotations
 from django.db import migrations
 
 # A turn's claim and its end are each written once, so each is counted once. Rows are locked in the order of their key. The bounds of
-# the buckets are those of `orchestrator.history.waits`. A statement that neither claims nor ends a turn costs the look at its rows.
+# the buckets are those of `orchestrator.history.waits`.
 COUNT = """
 CREATE FUNCTION agents_count_turns_by_minute() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-    IF NOT EXISTS (
-        SELECT FROM now_rows a JOIN old_rows b ON b.id = a.id
-        WHERE (a.claimed_at IS NOT NULL AND b.claimed_at IS NULL) OR (a.finished_at IS NOT NULL AND b.finished_at IS NULL)
-    ) THEN
-        RETURN NULL;
-    END IF;
     INSERT INTO orchestrator_turnminute AS m
         (pool_id, minute, claimed, tasks_begun, waits, longest_wait_ms, ended, failed, expired, prompt_tokens, completion_tokens)
     WITH moved AS (
@@ -23,6 +17,7 @@ BEGIN
                a.finished_at IS NOT NULL AND b.finished_at IS NULL AS is_ended,
                greatest(0, extract(epoch FROM a.claimed_at - a.queued_at))::float AS wait_s
         FROM now_rows a JOIN old_rows b ON b.id = a.id JOIN agents_task t ON t.id = a.task_id
+        WHERE (a.claimed_at IS NOT NULL AND b.claimed_at IS NULL) OR (a.finished_at IS NOT NULL AND b.finished_at IS NULL)
     ), waited AS (
         SELECT pool_id, date_trunc('minute', claimed_at) AS minute, count(*) AS turns,
                count(*) FILTER (WHERE number = 1) AS tasks, max(wait_s) AS longest_s,

@@ -81,7 +81,7 @@ def _of_service(facts: ServiceFacts) -> Iterator[Finding]:
     if not facts.is_led:
         yield Finding(
             severity=Severity.OUTAGE,
-            sentence="No orchestrator leads: no worker is started or ended. Start `manage.py orchestrate`.",
+            sentence="No orchestrator leads: no worker is started or ended. Start manage.py orchestrate.",
             since=facts.recorded_at,
             place="workers",
         )
@@ -99,7 +99,7 @@ def _of_service(facts: ServiceFacts) -> Iterator[Finding]:
         yield Finding(
             severity=Severity.OUTAGE if oldest_s >= RECORDS_LONG_S else Severity.TROUBLE,
             sentence=f"The recorder is behind: {records} of {counted(len(behind), 'pool')} not in Postgres yet. "
-            "Outcomes are streamed, but not stored; see whether `manage.py record` runs.",
+            "Outcomes are streamed, but not stored; see whether manage.py record runs.",
             since=facts.now - oldest_s,
             place="tasks",
         )
@@ -111,7 +111,7 @@ def _of_side(side: SideFacts, now: float) -> Iterator[Finding]:
         yield Finding(
             severity=Severity.TROUBLE,
             sentence=f"Effects is silent or behind: {' and '.join(one.what for one in overdue)} "
-            f"{'is' if len(overdue) == 1 else 'are'} overdue. See whether `manage.py effects` runs.",
+            f"{'is' if len(overdue) == 1 else 'are'} overdue. See whether manage.py effects runs.",
             since=min(one.since for one in overdue),
             place="calls",
         )

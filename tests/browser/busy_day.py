@@ -200,6 +200,7 @@ def _work(queue: Queue, scenery: Scenery, workers: list[str]) -> None:
     for number, worker in enumerate(workers):
         share = left // (len(workers) - number)
         left -= len(queue.claim(worker, share, lease_s=LEASE_S))
+    queue.acknowledge(queue.read_records(count=1000))
 
 
 def _hour(pool: Pool, scenery: Scenery) -> None:

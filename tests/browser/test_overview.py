@@ -68,6 +68,8 @@ def test_the_queue_and_the_fleet_grow_before_ones_eyes(
         "() => Number(document.querySelector('[data-total=tokens]').textContent.replace(/\\D/g, '')) > 0"
     )
     expect(busy.locator(".why a")).to_contain_text("→ 2")
+    expect(busy.locator("td[data-label^='wait p50']")).not_to_contain_text("–")
+    expect(room.page.locator("[data-total=tasks]")).not_to_have_text("0")
     fails = findings(room).filter(has_text="broken: No start before")
     expect(fails).to_contain_text("no_such_argument")
     expect(fails.get_by_role("link")).to_have_attribute("href", "/console/pools/broken/")
@@ -80,7 +82,7 @@ def test_the_queue_and_the_fleet_grow_before_ones_eyes(
 def test_a_day_at_a_glance(room: Room, web: Web, redis_url: str, process_env: dict[str, str]) -> None:
     Pool.objects.filter(pk=web.scene.pool.pk).update(slug="demo", model="models/opsite-verse")
     with busy_day(redis_url, stack=process_env["OPSITE_STACK"]):
-        room.page.set_viewport_size({"width": 1280, "height": 1100})
+        room.page.set_viewport_size({"width": 1280, "height": 1300})
         room.open("")
         expect(room.page.get_by_role("status")).to_have_text("live")
         expect(row_of(room, "chat-70b").get_by_text("6 ready")).to_be_visible()

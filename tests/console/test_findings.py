@@ -75,7 +75,7 @@ def test_effects_that_leave_their_work_are_told_by_it() -> None:
     assert of_side(overdue=(calls,)) == [
         (
             TROUBLE,
-            "Effects is silent or behind: a tool call is overdue. See whether `manage.py effects` runs.",
+            "Effects is silent or behind: a tool call is overdue. See whether manage.py effects runs.",
             90,
             "calls",
         )

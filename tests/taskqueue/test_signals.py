@@ -12,8 +12,9 @@ from taskqueue.async_client import AsyncQueue
 from taskqueue.connections import connect
 from taskqueue.failures import QueueUnavailable
 from taskqueue.messages import PoolSignals
+from taskqueue.outlook import Outlook
 from taskqueue.pools import AT_ONCE, Pools
-from taskqueue.sync_client import Queue
+from taskqueue.sync_client import Queue, foretell
 from tests.taskqueue.turns import LEASE_S, delta, success, turn
 
 
@@ -32,6 +33,28 @@ async def test_what_waits_is_summed_and_what_comes_back_has_not_arrived_anew(que
     await queue.finish("w1", [success(other, tokens=5)])
     signals = await queue.signals()
     assert (signals.waiting_tokens, signals.arrived, signals.arrived_tokens) == (0, 2, 130)
+
+
+async def test_what_is_not_recorded_yet_is_counted_with_its_age(queue: AsyncQueue) -> None:
+    signals = await queue.signals()
+    assert (signals.unrecorded, signals.oldest_record_s) == (0, 0.0)
+    await queue.enqueue([turn("a"), turn("b")])
+    (claimed, _) = await queue.claim("w1", 2, lease_s=LEASE_S)
+    await queue.finish("w1", [success(claimed)])
+    assert (await queue.signals()).unrecorded == 3
+    while (signals := await queue.signals()).oldest_record_s < 0.01:
+        pass
+    await queue.acknowledge(await queue.read_records(count=2))
+    assert (await queue.signals()).unrecorded == 1
+    await queue.acknowledge(await queue.read_records(count=2))
+    signals = await queue.signals()
+    assert (signals.unrecorded, signals.oldest_record_s) == (0, 0.0)
+
+
+async def test_how_long_an_outlook_still_holds(queue: AsyncQueue, redis: Redis) -> None:
+    assert (await queue.signals()).foretold_ms == 0
+    foretell(redis, {queue.pool: Outlook()}, hold_s=60.0)
+    assert 30_000 < (await queue.signals()).foretold_ms <= 60_000
 
 
 async def test_a_redis_that_lost_its_data_counts_from_the_beginning(queue: AsyncQueue, redis: Redis) -> None:
