@@ -1,4 +1,4 @@
-"""What the playground's page sends, as structs; what does not fit is refused by the field's name. Pure but for the tasks' names."""
+"""What the playground's page sends, as structs; what does not fit is refused by the field's name."""
 
 from __future__ import annotations
 

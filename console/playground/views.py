@@ -35,8 +35,8 @@ class Stopped(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     tasks: list[str]
 
 
-@require_GET
 @for_all_staff
+@require_GET
 def page(request: StaffRequest) -> HttpResponseBase:
     """The page; `?tenant=…&agent=…&revision=…` fill it in."""
     own = choices.tenants_of(request.access).first() if request.access.tenant_id else None
@@ -55,32 +55,32 @@ def page(request: StaffRequest) -> HttpResponseBase:
     )
 
 
-@require_GET
 @for_all_staff
+@require_GET
 @answers_json
 def suggest_tenants(request: StaffRequest) -> dict[str, Any]:
     """Tenants for what was typed (`?q=`)."""
     return {"found": choices.tenants(request.access, _typed(request))}
 
 
-@require_GET
 @for_all_staff
+@require_GET
 @answers_json
 def suggest_agents(request: StaffRequest, slug: str) -> dict[str, Any]:
     """A tenant's agents for what was typed (`?q=`)."""
     return {"found": choices.agents(tenant_of(request, slug), _typed(request))}
 
 
-@require_GET
 @for_all_staff
+@require_GET
 @answers_json
 def agent(request: StaffRequest, slug: str, agent_slug: str) -> dict[str, Any]:
     """An agent's revisions and test sets."""
     return choices.agent(agent_of(tenant_of(request, slug), agent_slug))
 
 
-@require_POST
 @for_all_staff
+@require_POST
 @answers_json
 def run(request: StaffRequest) -> dict[str, Any]:
     """Run one agent, or two side by side; each side answers for itself."""
@@ -102,8 +102,8 @@ def run(request: StaffRequest) -> dict[str, Any]:
     return {"sides": [{**side, **_links(side)} for side in sides]}
 
 
-@require_POST
 @for_all_staff
+@require_POST
 @answers_json
 def stop(request: StaffRequest) -> dict[str, Any]:
     """End what runs. It ends when its worker has let it go; the stream says so."""
@@ -116,8 +116,8 @@ def stop(request: StaffRequest) -> dict[str, Any]:
     return {"stopped": asked_to_end}
 
 
-@require_GET
 @for_all_staff
+@require_GET
 @answers_json
 def events(request: StaffRequest) -> HttpResponseBase:
     """The live stream of tasks, `?task=<id>` each, as server-sent events; it goes on behind `Last-Event-ID`."""
@@ -129,8 +129,8 @@ def events(request: StaffRequest) -> HttpResponseBase:
     return StreamingHttpResponse(stream, content_type="text/event-stream", headers=headers)
 
 
-@require_POST
 @for_all_staff
+@require_POST
 @answers_json
 def save(request: StaffRequest) -> dict[str, Any]:
     """Keep the input as a test: in a new set, alone or behind the inputs of one that there is."""

@@ -23,8 +23,8 @@ from tenants.services import MadeAlready, issue_key, revoke_key
 
 
 @never_cache
-@require_http_methods(["GET", "POST"])
 @staff_page(for_tenant_administrators=True)
+@require_http_methods(["GET", "POST"])
 def new_key(request: StaffRequest, name: str) -> HttpResponseBase:
     """Make a key. The answer to the form is the one page that ever shows it, and nobody keeps that page."""
     tenant = _changed(request, name)
@@ -63,8 +63,8 @@ def new_key(request: StaffRequest, name: str) -> HttpResponseBase:
     )
 
 
-@require_http_methods(["GET", "POST"])
 @staff_page(for_tenant_administrators=True)
+@require_http_methods(["GET", "POST"])
 def revoke(request: StaffRequest, name: str, key_id: uuid.UUID) -> HttpResponseBase:
     """Revoke a key, after a word on what that does."""
     tenant = _changed(request, name)

@@ -23,8 +23,8 @@ from tenants.models import Tenant
 from tenants.services import reactivate_tenant, suspend_tenant
 
 
-@require_http_methods(["GET", "POST"])
 @staff_page(for_tenant_administrators=True)
+@require_http_methods(["GET", "POST"])
 def suspend(request: StaffRequest, name: str) -> HttpResponseBase:
     """Put a tenant out of service."""
     tenant = _operated(request, name)
@@ -59,8 +59,8 @@ def suspend(request: StaffRequest, name: str) -> HttpResponseBase:
     )
 
 
-@require_http_methods(["GET", "POST"])
 @staff_page(for_tenant_administrators=True)
+@require_http_methods(["GET", "POST"])
 def reactivate(request: StaffRequest, name: str) -> HttpResponseBase:
     """Put it into service again."""
     tenant = _operated(request, name)

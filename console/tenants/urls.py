@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from django.urls import path, register_converter
-from django.views.generic import RedirectView
 
-from console.tenants import key_views, standing_views, views
+from console.tenants import home, key_views, standing_views, views
 from console.tenants.found import TenantName
 
 register_converter(TenantName, "tenant")
 
 urlpatterns = [
-    path("", RedirectView.as_view(pattern_name="admin:tenants_tenant_changelist"), name="tenants"),
+    path("", home.tenants, name="tenants"),
     path("<tenant:name>/", views.page, name="tenant"),
     path("<tenant:name>/usage/", views.usage_figures, name="tenant-usage"),
     path("<tenant:name>/keys/new/", key_views.new_key, name="tenant-key-new"),

@@ -15,8 +15,8 @@ from console.tenants.found import tenant_of
 from console.tenants.trail import trail
 
 
-@require_GET
 @staff_page(for_tenant_administrators=True)
+@require_GET
 def page(request: StaffRequest, name: str) -> HttpResponseBase:
     """What the tenant is, uses and costs."""
     tenant, now = tenant_of(request.access, name), timezone.now()
@@ -38,8 +38,8 @@ def page(request: StaffRequest, name: str) -> HttpResponseBase:
     )
 
 
-@require_GET
 @staff_page(for_tenant_administrators=True)
+@require_GET
 def usage_figures(request: StaffRequest, name: str) -> HttpResponseBase:
     """Usage of `?span=day|week|month` `&by=agent|pool`."""
     tenant = tenant_of(request.access, name)
