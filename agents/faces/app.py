@@ -178,7 +178,6 @@ class Faces:
         await receive()
         if self._context is not None:
             await (await self._context).close()
-        await asyncio.to_thread(
-            tracing.close
-        )  # a server may end by the very signal that it got, and run nothing after this
+        # Here: a server may end itself by the very signal that it got, and run nothing behind this.
+        await asyncio.to_thread(tracing.close)
         await send({"type": "lifespan.shutdown.complete"})

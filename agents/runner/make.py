@@ -82,7 +82,7 @@ async def _mcp(call: ClaimedCall, arguments: dict[str, Any], outbound: Outbound,
             outbound,
             tenant=call.tenant,
             url=call.server_url or "",
-            headers=_traced(call, {name: filled(value, secrets) for name, value in headers.items()}),
+            headers=with_trace(call, {name: filled(value, secrets) for name, value in headers.items()}),
             tool=call.remote_name or call.name,
             arguments=arguments,
             timeout_s=timeout_s,
@@ -97,7 +97,7 @@ async def _http(
 ) -> Result:
     secrets = await _secrets(call, secret_names(tool))
     request = request_of(tool, arguments, secrets)
-    request = dataclasses.replace(request, headers=_traced(call, request.headers))
+    request = dataclasses.replace(request, headers=with_trace(call, request.headers))
     limits = Limits(total_s=timeout_s, response_bytes=4 * RESULT_MAX, cut=True)
     try:
         response = await outbound.fetch(request, tenant=call.tenant, limits=limits)
@@ -106,7 +106,7 @@ async def _http(
     return result_of(response, secrets)
 
 
-def _traced(call: ClaimedCall, headers: Mapping[str, str]) -> dict[str, str]:
+def with_trace(call: ClaimedCall, headers: Mapping[str, str]) -> dict[str, str]:
     """Headers with the call's place in its trace, so that the tenant's own spans stand behind it. The tool's own word stands."""
     own = {name.lower() for name in headers}
     beside = headers_behind(call.trace, call.span) if "traceparent" not in own else {}

@@ -50,6 +50,17 @@ def test_fold_keeps_the_first_claim_and_the_outcome() -> None:
     }
 
 
+def test_fold_keeps_when_each_attempt_made_its_first_token() -> None:
+    lost = record("requeued", 20, worker="w1", claimed_ms=9, tokens=3, first_token_ms=15)
+    last = record("finished", 40, worker="w2", attempt=2, state="succeeded", text="x", first_token_ms=35)
+    (change,) = fold([record("claimed", 9, worker="w1"), lost, record("claimed", 30, worker="w2", attempt=2), last])
+    assert (change.first_token_ms, change.last_token_ms) == (15, 35)
+    assert change.attempt_log is not None
+    assert change.attempt_log["1"]["first_token_ms"] == 15
+    (alone,) = fold([record("claimed", 9, worker="w1"), record("finished", 40, state="succeeded", first_token_ms=12)])
+    assert (alone.first_token_ms, alone.last_token_ms) == (12, 0)
+
+
 def test_a_turn_of_one_attempt_has_no_log_of_them() -> None:
     (change,) = fold([record("claimed", 10, worker="w1"), record("finished", 40, worker="w1", state="succeeded")])
     assert change.attempt_log is None
