@@ -67,7 +67,7 @@ class Up:
         for child in psutil.Process(self.process.pid).children():
             words = " ".join(child.cmdline())
             for name in ("serve", "orchestrate", "record", "effects", "celery"):
-                if name in words:
+                if name in words and "redis-server" not in words:
                     found[name] = child
         return found
 

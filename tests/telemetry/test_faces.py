@@ -112,15 +112,17 @@ async def test_a_dead_collector_costs_spans_and_nothing_else(watched: Watched, w
         "OTEL_BSP_MAX_EXPORT_BATCH_SIZE": "2",
     }
     web, _ = watched.web(), watched.run("record")
-    began = time.monotonic()
-    tasks = [await submit(web) for _ in range(12)]
-    submitted_s = time.monotonic() - began
+    tasks, took = [], []
+    for _ in range(12):
+        began = time.monotonic()
+        tasks.append(await submit(web))
+        took.append(time.monotonic() - began)
     await worker.serve(len(tasks), "hello")
 
     async def recorded() -> bool:
         return await Task.objects.across_tenants().filter(pk__in=tasks, state="succeeded").acount() == len(tasks)
 
     await until(recorded)
-    assert submitted_s < 9, "an export waits for 10 s"
+    assert max(took) < 9, "an export waits for 10 s"
     watched.end()
     assert {process.returncode for process in watched.processes.values()} <= {0, -signal.SIGTERM}

@@ -10,6 +10,7 @@ import pytest
 from telemetry import tracing
 from telemetry.context import Trace, span_id
 from telemetry.otel import Tracing
+from tests.conftest import ROOT
 from tests.telemetry.collector import Collector
 
 TRACE_ID, SPAN = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
@@ -142,4 +143,4 @@ def test_off_there_is_nothing() -> None:
         "assert telemetry.tracing.configure('web') is None\n"
         "assert not [name for name in sys.modules if name in ('telemetry.otel', 'opentelemetry.sdk.trace')]"
     )
-    subprocess.run([sys.executable, "-c", code], check=True, env={"PATH": "/usr/bin:/bin", "PYTHONPATH": "."})
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT, env={"PATH": "/usr/bin:/bin"})
