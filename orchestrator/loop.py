@@ -23,7 +23,7 @@ from orchestrator.control import PoolControl
 from orchestrator.dismissal import carry_out
 from orchestrator.fleet import Sight
 from orchestrator.history.book import Book
-from orchestrator.history.gauges import Fleet
+from orchestrator.history.gauges import Strength
 from orchestrator.history.work import WorkBook
 from orchestrator.holdings import write_down
 from orchestrator.host import Host, LeadLost
@@ -153,7 +153,7 @@ class Orchestrator:
         of_pool = records.by_pool(rows)
         demand = self.queues.signals([pool.slug for pool in pools], records.running_limits())
         heard_at = time.time()
-        self._book.hear(pools, demand, {pool.pk: self._fleet(pool, of_pool.get(pool.pk, [])) for pool in pools})
+        self._book.hear(pools, demand, {pool.pk: self._strength(pool, of_pool.get(pool.pk, [])) for pool in pools})
         self._work.hear(rows, demand, now=time.time())
         spent = self._meter.spent(pools, rows, time.time())
         for pool in pools:
@@ -179,11 +179,11 @@ class Orchestrator:
         for pool_id in gone:
             del self._controls[pool_id]
 
-    def _fleet(self, pool: Pool, rows: list[Worker]) -> Fleet:
+    def _strength(self, pool: Pool, rows: list[Worker]) -> Strength:
         """For its history: the workers as this tick found them, and the size that the last one wanted."""
         control = self._controls.get(pool.pk)
         states = [row.state for row in rows]
-        return Fleet(
+        return Strength(
             slots=sum(row.slots for row in rows if row.state == Worker.State.READY),
             starting=states.count(Worker.State.STARTING),
             ready=states.count(Worker.State.READY),

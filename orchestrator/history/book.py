@@ -13,7 +13,7 @@ from orchestrator import records
 from orchestrator.demand_rows import DemandMinute
 from orchestrator.history.curve import Curve
 from orchestrator.history.forecasts import curves
-from orchestrator.history.gauges import Fleet, Gauges, Seen, Standing, Sums
+from orchestrator.history.gauges import Gauges, Seen, Standing, Strength, Sums
 from orchestrator.history.minutes import MINUTE_S, SPREAD_S, Minute, Reading, Tally, after, resumed
 from orchestrator.models import Pool
 from orchestrator.work_rows import WorkMinute
@@ -35,7 +35,7 @@ class Book:
         self.curves: Mapping[UUID, Curve] = {}
         self._tallies: dict[UUID, Tally] | None = None
         self._gauges: dict[UUID, Gauges] = {}
-        self._heard: dict[UUID, tuple[PoolSignals, Fleet | None]] = {}
+        self._heard: dict[UUID, tuple[PoolSignals, Strength | None]] = {}
         self._pools: set[UUID] = set()
         self._due: list[Row] = []
         self._looked_at = 0.0
@@ -44,7 +44,7 @@ class Book:
         self,
         pools: Sequence[Pool],
         demand: Mapping[str, PoolSignals | Exception],
-        fleets: Mapping[UUID, Fleet] | None = None,
+        fleets: Mapping[UUID, Strength] | None = None,
     ) -> None:
         """One tick's counters, and the fleets by the pools' ids, where they are known."""
         self._pools = {pool.pk for pool in pools}
@@ -115,7 +115,7 @@ def _reading(answer: PoolSignals, at: float) -> Reading:
     return Reading(at, answer.arrived, answer.arrived_tokens, answer.waiting, held)
 
 
-def _standing(answer: PoolSignals, fleet: Fleet | None) -> Standing | None:
+def _standing(answer: PoolSignals, fleet: Strength | None) -> Standing | None:
     return None if fleet is None else Standing(answer.waiting, answer.running, answer.unrecorded, fleet)
 
 

@@ -14,7 +14,7 @@ from orchestrator.history.minutes import MINUTE_S, SPREAD_S
 
 
 @dataclass(frozen=True, slots=True)
-class Fleet:
+class Strength:
     """A pool's workers by state, the slots of those that are ready, and how many were wanted last (None: nothing was decided)."""
 
     slots: int = 0
@@ -31,7 +31,7 @@ class Standing:
     waiting: int
     running: int
     unrecorded: int
-    fleet: Fleet
+    fleet: Strength
 
 
 @dataclass(frozen=True, slots=True)

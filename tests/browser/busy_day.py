@@ -127,11 +127,11 @@ def busy_day(redis_url: str, *, stack: str) -> Iterator[None]:
     beating: dict[str, list[str]] = {}
     for scenery in POOLS:
         pool = _pool(scenery)
+        _bill(pool)
         workers = _workers(pool, scenery)
         beating[pool.slug] = [str(worker.pk) for worker in workers if worker.state == Worker.State.READY]
         _work(Queue(redis, pool.slug), scenery, beating[pool.slug])
         _hour(pool, scenery)
-        _bill(pool)
     foretell(redis, {scenery.slug: Outlook() for scenery in POOLS}, hold_s=LEASE_S)
     leadership, stop = Leadership(stack), threading.Event()
     assert leadership.campaign()

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from orchestrator.history.gauges import Fleet, Gauges, Seen, Standing, Sums
+from orchestrator.history.gauges import Gauges, Seen, Standing, Strength, Sums
 
-FLEET = Fleet(slots=8, ready=1, desired=1)
+FLEET = Strength(slots=8, ready=1, desired=1)
 
 
 def standing(waiting: int) -> Standing:

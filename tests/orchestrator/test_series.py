@@ -12,7 +12,7 @@ from opsite.jobs import retention
 from orchestrator import records
 from orchestrator.demand_rows import DemandMinute
 from orchestrator.history.book import Book
-from orchestrator.history.gauges import Fleet
+from orchestrator.history.gauges import Strength
 from orchestrator.history.series import POINTS_AT_MOST, pool_series, step_for
 from orchestrator.history.work import WorkBook
 from orchestrator.models import Pool, Worker
@@ -58,7 +58,7 @@ class Lead:
             )  # fmt: skip
             fields: dict[str, Any] = {"waiting": at % 7, "held_back": 0, "running": 5, "oldest_wait_s": 0.0}
             answer = PoolSignals(now_ms=now_ms, arrived=2 * at, workers=(status,), unrecorded=unrecorded, **fields)
-            fleet = Fleet(slots=8 * ready, starting=1, ready=ready, draining=0, desired=desired)
+            fleet = Strength(slots=8 * ready, starting=1, ready=ready, draining=0, desired=desired)
             self.book.hear([self.pool], {"p": answer}, {self.pool.pk: fleet})
             self.work.hear([self.worker], {"p": answer}, now=BEGIN + at)
             self.book.keep()
