@@ -17,9 +17,7 @@ def member(role: str | None, tenant: Tenant | None = None, *, name: str = "", **
 
     from staff.models import StaffRole
 
-    user = User.objects.create_user(
-        name or f"{role or 'nobody'}-{uuid.uuid4().hex[:8]}", is_staff=True, **more
-    )
+    user = User.objects.create_user(name or f"{role or 'nobody'}-{uuid.uuid4().hex[:8]}", is_staff=True, **more)
     if role is not None:
         StaffRole.objects.create(user=user, role=role, tenant=tenant)
     return user
