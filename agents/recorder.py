@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Sequence
 from contextlib import suppress
 from datetime import UTC
@@ -15,7 +16,9 @@ from typing import Any
 
 import msgspec
 import psycopg
+from psycopg.rows import namedtuple_row
 
+from agents import measured
 from agents.announcing import ASK_HUMAN, ENDED_COLUMNS, announcing, announcing_waits
 from agents.answers import write_answers
 from agents.lifecycle import OPEN
@@ -27,6 +30,7 @@ from agents.sweep import Sweep
 from taskqueue.async_budget import AsyncBudget
 from taskqueue.async_client import AsyncQueue
 from taskqueue.failures import QueueUnavailable
+from telemetry.pulse import PULSE
 from tenants.identifiers import new_id
 
 log = logging.getLogger(__name__)
@@ -36,6 +40,8 @@ BLOCK_S = 1.0
 POOLS_EVERY_S = 1.0
 SWEEP_EVERY_S = 5.0
 RETRY_S = 0.5
+BEAT_WITHIN_S = 60.0
+"""A loop that has not come round for so long hangs."""
 
 # A turn's end is written once, so what it adds to its task is added once.
 _TURNED = """
@@ -82,8 +88,8 @@ _LEARN = f"""
             power(1 - 1.0 / {ANSWERS_WEIGHED}, excluded.answers), l.answers::float / (l.answers + excluded.answers))
 """
 
-# Answers with what a task took beyond its reservation, where its tenant or its key has a limit of tokens: once, since only the one
-# end of a task is written.
+# Answers with the tasks that ended: their figures, and what each took beyond its reservation, which it `owes` where its tenant or
+# its key has a limit of tokens. Once, since only the one end of a task is written.
 TASKS = f"""
     WITH rows AS ({ROWS}), turned AS ({_TURNED}), called AS ({_CALLED}),
     waits AS ({_WAITS}), told AS ({announcing_waits("waits", "tools")}),
@@ -102,14 +108,16 @@ TASKS = f"""
         tool_calls = CASE WHEN r.goes_on THEN NULL ELSE nullif(r.tool_calls, 'null'::jsonb) END
     FROM rows r LEFT JOIN turned d ON d.id = r.turn
     WHERE t.id = r.task AND t.state = ANY(%(open)s) AND (r.closes OR d.id IS NOT NULL)
-    RETURNING {ENDED_COLUMNS}, t.api_key_id, r.completion_tokens AS answer_tokens,
+    RETURNING {ENDED_COLUMNS}, t.api_key_id, t.started_at, t.first_token_at, t.cached_tokens, r.completion_tokens AS answer_tokens,
               t.prompt_tokens + t.completion_tokens - t.estimated_tokens AS beyond),
     learnt AS ({_LEARN}), announced AS ({announcing("written")})
-    SELECT w.tenant_id, n.tokens_per_minute, n.tokens_per_month, w.api_key_id, coalesce(k.tokens_per_minute, 0),
-           coalesce(k.tokens_per_month, 0), w.created_at, w.beyond
+    SELECT w.tenant_id, n.tokens_per_minute, n.tokens_per_month, w.api_key_id, coalesce(k.tokens_per_minute, 0) AS key_per_minute,
+           coalesce(k.tokens_per_month, 0) AS key_per_month, w.created_at, w.beyond, w.beyond <> 0
+           AND n.tokens_per_minute + n.tokens_per_month + coalesce(k.tokens_per_minute + k.tokens_per_month, 0) > 0 AS owes,
+           w.state, w.error->>'code' AS code, w.started_at, w.first_token_at, w.finished_at, w.prompt_tokens, w.cached_tokens,
+           w.completion_tokens
     FROM written w JOIN tenants_tenant n ON n.id = w.tenant_id LEFT JOIN tenants_apikey k ON k.id = w.api_key_id
-    WHERE w.finished_at IS NOT NULL AND w.beyond <> 0
-      AND n.tokens_per_minute + n.tokens_per_month + coalesce(k.tokens_per_minute + k.tokens_per_month, 0) > 0
+    WHERE w.finished_at IS NOT NULL
 """
 
 
@@ -124,12 +132,15 @@ class Recorder:
         """Record until `stop` is set; what was read by then is committed."""
         sweeping = asyncio.create_task(self._sweep(stop), name="sweep")
         while not stop.is_set():
+            PULSE.beat("pools", within_s=BEAT_WITHIN_S)
             try:
                 for pool in await self._pools():
                     if pool not in self._loops or self._loops[pool].done():
                         self._loops[pool] = asyncio.create_task(self._serve(pool, stop), name=f"record {pool}")
+                PULSE.lacks("pools", "")
             except psycopg.OperationalError as error:
                 log.warning("Postgres does not answer: %s", error)
+                PULSE.lacks("pools", "Postgres does not answer")
             with suppress(TimeoutError):
                 await asyncio.wait_for(stop.wait(), POOLS_EVERY_S)
         await asyncio.gather(sweeping, *self._loops.values(), return_exceptions=True)
@@ -148,14 +159,19 @@ class Recorder:
                         with_settings(self._database_url, jit="off"), prepare_threshold=1
                     ) as connection:
                         while not stop.is_set():
+                            PULSE.beat(pool, within_s=BEAT_WITHIN_S)
                             await record_once(connection, queue, block_s=BLOCK_S)
+                            PULSE.lacks(pool, "")
                 except (psycopg.OperationalError, QueueUnavailable) as error:
                     log.warning("pool %s: %s; trying again", pool, error)
+                    PULSE.beat(pool, within_s=BEAT_WITHIN_S)
+                    PULSE.lacks(pool, "Postgres or Redis does not answer")
                     await asyncio.sleep(RETRY_S)
                 except Exception:
                     log.exception("pool %s: recording failed; trying again", pool)
                     await asyncio.sleep(RETRY_S)
         finally:
+            PULSE.end(pool)
             await queue.aclose()
 
     async def _sweep(self, stop: asyncio.Event) -> None:
@@ -179,7 +195,9 @@ async def record_once(connection: psycopg.AsyncConnection, queue: AsyncQueue, *,
     """Read one batch, commit it, acknowledge it; returns how many records it held."""
     records = await queue.read_records(count=BATCH, block_s=block_s)
     if not records:
+        measured.idle(queue.pool)
         return 0
+    begun = time.monotonic()
     changes = fold(records)
     for change in changes:
         if change.finished_ms and change.text is None:
@@ -189,20 +207,21 @@ async def record_once(connection: psycopg.AsyncConnection, queue: AsyncQueue, *,
     # The end of a task between its turns comes behind the end of its last turn, which may stand in the same batch.
     bills = []
     for part in ([one for one in changes if not one.closes], [one for one in changes if one.closes]):
-        bills += await _write_all(connection, part)
+        bills += await _write_all(connection, part, pool=queue.pool)
     await _settle(AsyncBudget(queue.link), bills)
     await queue.acknowledge(records)
+    measured.recorded(queue.pool, records, took_s=time.monotonic() - begun, now=time.time())
     return len(records)
 
 
-async def _write_all(connection: psycopg.AsyncConnection, changes: Sequence[TurnChange]) -> list[Bill]:
+async def _write_all(connection: psycopg.AsyncConnection, changes: Sequence[TurnChange], *, pool: str) -> list[Bill]:
     if not changes:
         return []
     try:
-        return await _write(connection, changes)
+        return await _write(connection, changes, pool=pool)
     except (psycopg.DataError, psycopg.IntegrityError):
         log.exception("a batch of %d changes does not fit; writing them one by one", len(changes))
-        return [owed for change in changes for owed in await _write_or_fail(connection, change)]
+        return [owed for change in changes for owed in await _write_or_fail(connection, change, pool=pool)]
 
 
 async def _settle(budget: AsyncBudget, bills: Sequence[Bill]) -> None:
@@ -234,16 +253,18 @@ async def _logprobs_of_log(queue: AsyncQueue, task: str) -> str | None:
     return f"[{','.join(lists)}]" if lists else None
 
 
-async def _write(connection: psycopg.AsyncConnection, changes: Sequence[TurnChange]) -> list[Bill]:
+async def _write(connection: psycopg.AsyncConnection, changes: Sequence[TurnChange], *, pool: str) -> list[Bill]:
     """Commit; returns what is to be corrected in the tenants' budgets."""
     rows = [{**msgspec.structs.asdict(change), "message": str(new_id())} for change in changes]
     arguments = {"rows": msgspec.json.encode(rows).decode(), "open": sorted(OPEN)}
     async with connection.transaction():
         await write_answers(connection, arguments)
-        ended = await (await connection.execute(TASKS, arguments)).fetchall()
+        async with connection.cursor(row_factory=namedtuple_row) as cursor:
+            ended: list[Any] = await (await cursor.execute(TASKS, arguments)).fetchall()
         if any(change.goes_on for change in changes):
             await connection.execute("SELECT pg_notify(%s, '')", [TOOLS_CHANNEL])
-    return [_correction(row) for row in ended]
+    measured.ended(pool, ended)
+    return [_correction(row[:8]) for row in ended if row.owes]
 
 
 def _correction(row: tuple[Any, ...]) -> Bill:
@@ -259,10 +280,10 @@ def _correction(row: tuple[Any, ...]) -> Bill:
     )
 
 
-async def _write_or_fail(connection: psycopg.AsyncConnection, change: TurnChange) -> list[Bill]:
+async def _write_or_fail(connection: psycopg.AsyncConnection, change: TurnChange, *, pool: str) -> list[Bill]:
     """A result that Postgres will not take must not hold up the others: its task ends as failed, and says why."""
     try:
-        return await _write(connection, [change])
+        return await _write(connection, [change], pool=pool)
     except (psycopg.DataError, psycopg.IntegrityError) as error:
         log.exception("task %s cannot be recorded", change.task)
         return await _write(
@@ -285,4 +306,5 @@ async def _write_or_fail(connection: psycopg.AsyncConnection, change: TurnChange
                     },
                 )
             ],
+            pool=pool,
         )

@@ -11,3 +11,7 @@ class AuditConfig(AppConfig):
     name = "audit"
     verbose_name = "Audit"
     default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self) -> None:
+        """Hear of log-ins."""
+        import audit.sign_in  # noqa: F401

@@ -11,11 +11,17 @@ from django.utils import timezone
 class Entry(models.Model):
     """One thing that somebody did. It names its actor and object in words, so that it outlives both.
 
-    Secrets never stand in it: `audit.recording` leaves out what a model calls secret.
+    Secrets never stand in it: columns that hold them are hidden where rows are watched (`audit.watching`).
     """
 
+    class ActorKind(models.TextChoices):
+        STAFF = "staff"
+        API_KEY = "key", "API key"
+        NOBODY = "nobody", "not logged in"
+
     at = models.DateTimeField(default=timezone.now, editable=False)
-    actor = models.CharField(max_length=200, help_text="A user's name, or an API key's prefix.")
+    actor_kind = models.CharField(max_length=10, choices=ActorKind)
+    actor = models.CharField(max_length=200, help_text="A user's name, or an API key's name and prefix.")
     action = models.CharField(max_length=100, help_text="As `pool.pause`: the object's kind and what was done.")
     object_kind = models.CharField(max_length=100, blank=True, help_text="The model's label, as `orchestrator.pool`.")
     object_id = models.CharField(max_length=64, blank=True)

@@ -1,4 +1,4 @@
-"""How an entry comes to be."""
+"""Entries of what is no change of a watched row: a drain that is asked for, an export, a log-in."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 from django.db.models import Model
 from django.http import HttpRequest
 
+from audit.acting import address_of
 from audit.models import Entry
 
 
@@ -29,7 +30,8 @@ def record(
         after: The same after.
     """
     return Entry.objects.create(
-        actor=request.user.get_username(),
+        actor_kind=Entry.ActorKind.STAFF if request.user.is_authenticated else Entry.ActorKind.NOBODY,
+        actor=request.user.get_username() or "nobody",
         action=action,
         object_kind=target._meta.label_lower if target is not None else "",
         object_id=str(target.pk) if target is not None else "",
@@ -37,5 +39,5 @@ def record(
         tenant_id=getattr(target, "tenant_id", None),
         before=dict(before) if before is not None else None,
         after=dict(after) if after is not None else None,
-        address=request.META.get("REMOTE_ADDR") or None,
+        address=address_of(request),
     )

@@ -21,8 +21,9 @@ from agents.faces.app import ROUTES, Faces  # noqa: E402
 from batches.faces import routes as batches  # noqa: E402
 from console.routing import websocket_urlpatterns  # noqa: E402
 from knowledge import face as knowledge  # noqa: E402
+from telemetry.requests import Measured  # noqa: E402
 
-application = Faces(
+faces = Faces(
     ProtocolTypeRouter(
         {
             "http": django_application,
@@ -34,3 +35,4 @@ application = Faces(
     body_limit=settings.OPSITE_BODY_LIMIT_BYTES,
     routes=[*ROUTES, *batches.ROUTES, *knowledge.ROUTES],
 )
+application = Measured(faces)

@@ -166,6 +166,12 @@ UNFOLD = {
                     {"title": "Staff", "icon": "badge", "link": reverse_lazy("admin:auth_user_changelist")},
                 ],
             },
+            {
+                "title": "Audit",
+                "items": [
+                    {"title": "Audit log", "icon": "policy", "link": reverse_lazy("admin:audit_entry_changelist")},
+                ],
+            },
         ],
     },
 }

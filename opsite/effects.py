@@ -28,6 +28,8 @@ from knowledge.ingest import ingest
 from knowledge.tool import knowledge_search
 from outbound.client import Outbound
 from schedules.firing import fire_schedules
+from telemetry.metrics.effects import CHORES_FAILED
+from telemetry.pulse import PULSE
 from webhooks.delivery import deliver
 
 log = logging.getLogger(__name__)
@@ -36,6 +38,8 @@ Chore = Callable[[Context, asyncio.Event], Awaitable[None]]
 """Works until the event is set. What it raises is logged, and it begins again after a pause."""
 
 AGAIN_S = 1.0
+BEAT_EVERY_S = 1.0
+BEAT_WITHIN_S = 30.0
 
 
 async def _tools(context: Context, stop: asyncio.Event) -> None:
@@ -76,9 +80,17 @@ async def run(
             for name, chore in chores.items():
                 own = dataclasses.replace(context, db=Share(context.db, connections=each))
                 group.create_task(_kept_up(name, chore, own, stop), name=name)
-            group.create_task(stop.wait())
+            group.create_task(_beat(stop), name="beat")
     finally:
         await context.close()
+
+
+async def _beat(stop: asyncio.Event) -> None:
+    """Tell that the loop turns."""
+    while not stop.is_set():
+        PULSE.beat("effects", within_s=BEAT_WITHIN_S)
+        with suppress(TimeoutError):
+            await asyncio.wait_for(stop.wait(), BEAT_EVERY_S)
 
 
 async def _kept_up(name: str, chore: Chore, context: Context, stop: asyncio.Event) -> None:
@@ -87,5 +99,6 @@ async def _kept_up(name: str, chore: Chore, context: Context, stop: asyncio.Even
             await chore(context, stop)
         except Exception:
             log.exception("%s failed; it begins again", name)
+            CHORES_FAILED.labels(name).inc()
         with suppress(TimeoutError):
             await asyncio.wait_for(stop.wait(), AGAIN_S)

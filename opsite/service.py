@@ -50,10 +50,16 @@ class Service:
         _check_port(host, port)
         manage = [sys.executable, str(settings.BASE_DIR / "manage.py")]
         self._supervisor = Supervisor(env=dict(os.environ), say=say)
-        self._supervisor.add("web", [*manage, "serve", "--host", host, "--port", str(port)])
-        self._supervisor.add("orchestrator", [*manage, "orchestrate"])
-        self._supervisor.add("recorder", [*manage, "record"])
-        self._supervisor.add("effects", [*manage, "effects"])
+        commands = {
+            "web": ["serve", "--host", host, "--port", str(port)],
+            "orchestrator": ["orchestrate"],
+            "recorder": ["record"],
+            "effects": ["effects"],
+        }
+        first = settings.OPSITE_METRICS_PORT
+        for number, (name, command) in enumerate(commands.items()):
+            own = {"OPSITE_METRICS_PORT": str(first + number if first else 0)}
+            self._supervisor.add(name, [*manage, *command], env=own)
         if celery:
             # Its banner, and its warning of root, say nothing that the reader of this terminal could use.
             celery_command = [

@@ -122,6 +122,8 @@ MIDDLEWARE = [
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "opsite.route_names.RouteNameMiddleware",
+    "audit.middleware.ActingMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "allauth.account.middleware.AccountMiddleware",
@@ -268,6 +270,10 @@ OPSITE_HISTORY_DAYS = int(os.environ.get("OPSITE_HISTORY_DAYS", "30"))
 """How long decisions and ended workers are kept."""
 OPSITE_DEMAND_HISTORY_DAYS = int(os.environ.get("OPSITE_DEMAND_HISTORY_DAYS", "28"))
 """How long each pool's demand is kept, minute by minute: what the policy `forecast` learns from. It uses four weeks at most."""
+OPSITE_METRICS_PORT = int(os.environ.get("OPSITE_METRICS_PORT") or 0)
+"""Where this process answers /metrics (Prometheus), /livez and /readyz, beside its work; 0: nowhere. Each process needs its own;
+`manage.py up` gives its children this one and those that follow."""
+OPSITE_METRICS_HOST = os.environ.get("OPSITE_METRICS_HOST", "127.0.0.1")
 OPSITE_CURRENCY = os.environ.get("OPSITE_CURRENCY", "USD")
 """The money of all prices, costs and budgets, by its code (ISO 4217)."""
 OPSITE_GPUS = os.environ.get("OPSITE_GPUS")

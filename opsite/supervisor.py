@@ -29,6 +29,7 @@ class Child:
 
     name: str
     command: Sequence[str]
+    env: Mapping[str, str] = field(default_factory=dict)
     process: subprocess.Popen[str] | None = None
     started_at: float = 0.0
     deaths: int = 0
@@ -49,9 +50,9 @@ class Supervisor:
         self._children: list[Child] = []
         self._stop = threading.Event()
 
-    def add(self, name: str, command: Sequence[str]) -> None:
-        """A process to keep alive."""
-        self._children.append(Child(name, command))
+    def add(self, name: str, command: Sequence[str], *, env: Mapping[str, str] | None = None) -> None:
+        """A process to keep alive, with its own additions to the environment."""
+        self._children.append(Child(name, command, env or {}))
 
     def stop(self) -> None:
         """End all (safe in a signal handler)."""
@@ -90,7 +91,7 @@ class Supervisor:
     def _start(self, child: Child) -> None:
         child.process = subprocess.Popen(
             child.command,
-            env=self._env,
+            env={**self._env, **child.env},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

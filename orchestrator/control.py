@@ -39,6 +39,7 @@ from orchestrator.waves import without_wave
 from taskqueue.access import AccessRefused
 from taskqueue.messages import PoolSignals
 from taskqueue.outlook import Outlook
+from telemetry.metrics.orchestrator import WORKER_STARTS
 
 log = logging.getLogger(__name__)
 
@@ -271,6 +272,7 @@ class PoolControl:
         caveat, revision = self.host.access.caveat, self.progress.revision_of(action)
         reason = f"{action.reason} {caveat}".strip()
         row = records.new_worker(pool, revision, reason=reason, now=look.now, taken=taken)
+        WORKER_STARTS.labels(pool.slug).inc()
         try:
             weights = self.host.weights(revision)
             credentials = self.host.access.admit(str(row.pk), pool=pool.slug)

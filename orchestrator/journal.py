@@ -13,6 +13,7 @@ from orchestrator.plan import Drain, Plan, Start
 from orchestrator.policies.demand import Decision
 from orchestrator.refusals import OVER, Kind, Refusal, noted, unjudged
 from orchestrator.replay import Inputs, to_json
+from telemetry.metrics.orchestrator import DECISIONS
 
 log = logging.getLogger(__name__)
 
@@ -59,4 +60,10 @@ class Journal:
                 now=inputs.now,
             )
             log.info("pool %s: %s %s", pool.slug, decision.reason, note)
+            DECISIONS.labels(pool.slug, _direction(decision.desired, self.desired, inputs.signals.current)).inc()
         self.desired, self.refused = decision.desired, news.known
+
+
+def _direction(desired: int, before: int | None, current: int) -> str:
+    was = current if before is None else before
+    return "up" if desired > was else "down" if desired < was else "note"

@@ -16,6 +16,7 @@ from contextlib import contextmanager, suppress
 from django.conf import settings
 from django.db import close_old_connections, connection
 from django.db.utils import DatabaseError, InterfaceError, OperationalError
+from prometheus_client import REGISTRY
 
 from orchestrator import records
 from orchestrator.control import PoolControl
@@ -28,6 +29,7 @@ from orchestrator.hours import Meter
 from orchestrator.journal import Journal
 from orchestrator.leader import Leadership
 from orchestrator.local import host_of_settings
+from orchestrator.measured import Fleet
 from orchestrator.models import Pool, Worker
 from orchestrator.needs import needed_by
 from orchestrator.reaper import Limits, Reaper
@@ -43,10 +45,14 @@ from taskqueue.keys import is_pool_name
 from taskqueue.messages import PoolSignals
 from taskqueue.pools import Pools
 from taskqueue.sync_client import foretell
+from telemetry.metrics.orchestrator import LEADS, TICK_SECONDS, TICKS
+from telemetry.pulse import PULSE
 
 log = logging.getLogger(__name__)
 
 TICK_S = 1.0
+BEAT_WITHIN_S = 60.0
+"""A loop that has not come round for so long hangs."""
 
 
 class Orchestrator:
@@ -67,14 +73,17 @@ class Orchestrator:
         self._work = WorkBook()
         self._first = True
         self._begun = False
+        self._shown = Fleet()
 
     def run(self, stop: threading.Event) -> None:
         """Work until `stop`. Workers are left as they are."""
         standing_by = False
         self._reaper.start()
+        REGISTRY.register(self._shown)
         try:
             while not stop.is_set():
                 begun = time.monotonic()
+                PULSE.beat("control loop", within_s=BEAT_WITHIN_S)
                 led = self._leadership.leads
                 if self._leadership.campaign():
                     if not led:
@@ -84,7 +93,7 @@ class Orchestrator:
                     if not self._begun:
                         self._safely(self._begin)  # until that is done nobody knows what runs: nothing may be started
                     if self._begun:
-                        self._safely(self.tick)
+                        self._timed_tick()
                     if self._begun and self._leadership.leads:
                         self._safely(self.keep_history)
                 else:
@@ -92,9 +101,13 @@ class Orchestrator:
                         self._host.stock.close()
                         log.info("another orchestrator leads; this one stands by")
                     standing_by = True
+                    LEADS.set(0)
+                    self._shown.forget()
                     self._safely(self._learn_pools)
                 stop.wait(max(0.05, self._tick_s - (time.monotonic() - begun)))
         finally:
+            REGISTRY.unregister(self._shown)
+            PULSE.end("control loop")
             self._host.fleet.close()  # before a standby may look for what these starts come to
             self._leadership.resign()
             self._reaper.stop()
@@ -102,6 +115,14 @@ class Orchestrator:
             self._host.access.close()
             self._redis.close()
             connection.close()
+
+    def _timed_tick(self) -> None:
+        """A pass, told to the metrics."""
+        LEADS.set(1)
+        begun = time.perf_counter()
+        done = self._safely(self.tick)
+        TICKS.labels("ok" if done else "failed").inc()
+        TICK_SECONDS.observe(time.perf_counter() - begun)
 
     def tick(self) -> None:
         """One pass over all pools. One pool's failure is logged and does not stop the others."""
@@ -135,6 +156,7 @@ class Orchestrator:
             with apart(draft.pool), suppress(StopIteration):
                 ticks[draft.pool.pk].send(allotments[draft.pool.pk])
         self._foretell(pools)
+        self._shown.show(pools, of_pool, demand, {pk: one.journal for pk, one in self._controls.items()})
         self._confirm()
         self._host.fleet.end_orphans(sight, known={str(row.pk) for row in rows}, now=time.time())
         gone = self._controls.keys() - {pool.pk for pool in pools}
@@ -177,17 +199,22 @@ class Orchestrator:
         self._reaper.watch({pool.slug: Limits(pool.max_attempts, pool.max_losses, pool.lease_s) for pool in pools})
         return pools
 
-    def _safely(self, act: Callable[[], object]) -> None:
+    def _safely(self, act: Callable[[], object]) -> bool:
+        """Whether it was done; what keeps it from that is logged."""
         try:
             close_old_connections()
             act()
+            PULSE.lacks("control loop", "")
+            return True
         except LeadLost:
             log.error("the lead is lost: nothing more is done until it is won again")
         except (DatabaseError, InterfaceError) as error:
             log.error("Postgres does not answer, the fleet is left as it is: %s", " ".join(str(error).split()))
             connection.close()
+            PULSE.lacks("control loop", "Postgres does not answer")
         except Exception:
             log.exception("this tick failed")
+        return False
 
     def _begin(self) -> None:
         """Forget what was known under an earlier lead; see what runs."""
@@ -217,7 +244,7 @@ class Orchestrator:
     def _control(self, pool: Pool) -> PoolControl:
         control = self._controls.get(pool.pk)
         if control is None or control.slug != pool.slug:
-            watch = Watch(self._host, records.past_failures(pool), records.past_starts(pool))
+            watch = Watch(self._host, pool.slug, records.past_failures(pool), records.past_starts(pool))
             last = records.last_decision(pool)
             journal = Journal.resumed(last, now=time.time())
             control = PoolControl(self._host, pool.slug, watch, journal=journal, tick_s=self._tick_s)

@@ -20,6 +20,7 @@ from orchestrator.runtimes import Instance, RuntimeUnavailable, StartAbandoned
 from orchestrator.signals.phases import DOING, phases_of_start
 from orchestrator.signals.starts import StartTimes
 from taskqueue.messages import PoolSignals, WorkerStatus
+from telemetry.metrics.orchestrator import WORKER_ENDS, WORKER_START_SECONDS
 
 log = logging.getLogger(__name__)
 
@@ -67,6 +68,7 @@ class Watch:
     """The memory of one pool's workers: when each was last heard of, who was asked to end, and how starts went."""
 
     host: Host
+    slug: str
     backoffs: dict[str, Backoff]
     """By revision: old failures say nothing about new settings."""
     starts: StartTimes
@@ -134,6 +136,7 @@ class Watch:
             records.change(row, **changes)
         if "ready_at" in changes:
             self.starts.became_ready(records.life(row))
+            WORKER_START_SECONDS.labels(self.slug).observe(max(0.0, look.now - row.started_at.timestamp()))
         elif row.state == Worker.State.READY:
             self.starts.were_there(row.runtime, since=look.now, until=look.now)
         if row.state == Worker.State.DRAINING and worker not in self.asked:
@@ -246,6 +249,7 @@ class Watch:
             revisions.count_failure(
                 row.pool_id, row.revision_id, error=row.error, log_tail=row.log_tail, hopeless=hopeless
             )
+        WORKER_ENDS.labels(self.slug, state).inc()
         say = log.warning if state == "failed" else log.info
         say("worker %s %s%s", row.pk, state, f": {error}" if error else "")
 

@@ -17,6 +17,7 @@ from outbound.client import Outbound
 from outbound.failures import OutboundError
 from outbound.limits import Limits
 from outbound.requests import Request, Response
+from telemetry.metrics.effects import WEBHOOKS
 from tenants.secrets import vault
 from tenants.vault import CannotOpen
 from webhooks import signing
@@ -73,7 +74,9 @@ class Courier:
         """One attempt, recorded. What is not recorded is claimed again when the lease is over."""
         try:
             outcome = await self._tried(claim)
-            if not await record(self._db, outcome):
+            if await record(self._db, outcome):
+                WEBHOOKS.labels(outcome.state).inc()
+            else:
                 log.warning("delivery %s: attempt %d came too late to count", claim.delivery, claim.number)
         except Exception:
             log.exception("delivery %s: attempt %d is not recorded", claim.delivery, claim.number)

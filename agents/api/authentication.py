@@ -10,6 +10,8 @@ from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 
 from agents import problems
+from audit import acting
+from audit.models import Entry
 from tenants import keys, selectors, services
 from tenants.models import ApiKey, Tenant
 
@@ -40,6 +42,7 @@ class ApiKeyAuthentication(BaseAuthentication):
         if key is None:
             raise problems.bad_key()
         services.note_use(key)
+        acting.begin(request._request, Entry.ActorKind.API_KEY, f"{key.name} ({key.prefix}…)")
         return KeyUser(key.tenant, key), key
 
     def authenticate_header(self, request: Request) -> str:

@@ -21,6 +21,7 @@ from agents.faces.openai import chat, completions, embeddings, errors, models, r
 from agents.faces.socket import Session
 from agents.problems import Problem, method_not_allowed, no_route, unavailable, websocket_only
 from taskqueue.failures import QueueUnavailable
+from telemetry.requests import named
 
 log = logging.getLogger(__name__)
 
@@ -112,7 +113,10 @@ class Faces:
         """Paths that `_is_hot` does not know: of what stands above this package."""
         self._app = Starlette(
             routes=[
-                *(Route(path, self._endpoint(handlers), methods=list(handlers)) for path, handlers in by_path.items()),
+                *(
+                    Route(path, self._endpoint(path, handlers), methods=list(handlers))
+                    for path, handlers in by_path.items()
+                ),
                 WebSocketRoute(SOCKET, self._websocket),
                 Route(SOCKET, _plain_http, methods=["GET"]),
             ],
@@ -139,9 +143,10 @@ class Faces:
             self._context = asyncio.ensure_future(self._start())
         return await asyncio.shield(self._context)
 
-    def _endpoint(self, handlers: dict[str, Handler]) -> Callable[[Request], Awaitable[Response]]:
+    def _endpoint(self, path: str, handlers: dict[str, Handler]) -> Callable[[Request], Awaitable[Response]]:
         async def endpoint(request: Request) -> Response:
             refuse = _refusal(request)
+            named(request.scope, path)
             try:
                 return await handlers["GET" if request.method == "HEAD" else request.method](
                     await self.context(), request
@@ -157,6 +162,7 @@ class Faces:
         return endpoint
 
     async def _websocket(self, websocket: WebSocket) -> None:
+        named(websocket.scope, SOCKET)
         await Session(await self.context(), websocket).run()
 
     async def _lifespan(self, receive: Receive, send: Send) -> None:

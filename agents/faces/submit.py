@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import msgspec
 from msgspec import UNSET
 
+from agents import measured
 from agents.faces import database
 from agents.faces.acceptance import Accepted, Candidate, ConversationMoved
 from agents.faces.as_response import AsResponse
@@ -107,16 +108,20 @@ async def submit_together(
     """Several tasks of one call, which counts as one request: all of them are accepted, or none. One revision answers all."""
     for _ in range(MOVES_MAX):
         with suppress(ConversationMoved):
-            return await _submit_once(
-                context,
-                principal,
-                agent,
-                requests,
-                follow=follow,
-                response=response,
-                parent_call=parent_call,
-                money_left=money_left,
-            )
+            try:
+                return await _submit_once(
+                    context,
+                    principal,
+                    agent,
+                    requests,
+                    follow=follow,
+                    response=response,
+                    parent_call=parent_call,
+                    money_left=money_left,
+                )
+            except Problem as refusal:
+                measured.submitted(agent.pool, refusal.code, count=len(requests))
+                raise
     raise Problem(409, "conflict", "The conversation goes on too fast to be followed; send it again.", retry_after_s=1)
 
 
@@ -173,11 +178,12 @@ async def _submit_once(
         _drop(context, followed)
         if keyed[0].key is not None and isinstance(error, Problem) and error.code in LIMIT_CODES:
             with suppress(_NoEarlier):  # what was answered before is not refused now
-                return [await _earlier(context, principal, *by, follow=follow) for by in keyed]
+                return await _all_earlier(context, principal, agent, keyed, follow=follow)
         raise
     if any(one.created_at is None for one in accepted):
         _drop(context, followed)
-        return [await _earlier(context, principal, *by, follow=follow) for by in keyed]
+        return await _all_earlier(context, principal, agent, keyed, follow=follow)
+    measured.submitted(agent.pool, "accepted", count=len(accepted))
     return [
         Submitted(
             draft.candidate.row["id"],
@@ -325,6 +331,15 @@ class _NoEarlier(Problem):
 
     def __init__(self) -> None:
         super().__init__(409, "conflict", "An equal request is just being refused; send it again.", retry_after_s=1)
+
+
+async def _all_earlier(
+    context: Context, principal: Principal, agent: AgentRef, keyed: Sequence[Idempotency], *, follow: bool
+) -> list[Submitted]:
+    """What the same call was answered before."""
+    earlier = [await _earlier(context, principal, *by, follow=follow) for by in keyed]
+    measured.submitted(agent.pool, "repeated", count=len(earlier))
+    return earlier
 
 
 async def _earlier(context: Context, principal: Principal, key: str | None, digest: str, *, follow: bool) -> Submitted:

@@ -26,6 +26,7 @@ from agents.runner.advance import advance
 from agents.runner.claimed import ClaimedCall, Waits
 from agents.runner.hand_off import hand_off, outcome
 from agents.runner.make import Elsewhere, make
+from agents.runner.timed import timed
 from agents.submissions import TOOLS_CHANNEL
 from agents.tools.results import UNKNOWN, Result, event_of
 from outbound.client import Outbound
@@ -123,7 +124,9 @@ class Runner:
     async def _make(self, call: ClaimedCall) -> None:
         try:
             try:
-                result = await make(call, outbound=self._outbound, elsewhere=self._elsewhere)
+                with timed(call.kind or "builtin") as took:
+                    result = await make(call, outbound=self._outbound, elsewhere=self._elsewhere)
+                    took.outcome = "waits" if isinstance(result, Waits) else "error" if result.is_error else "ok"
             except (QueueUnavailable, Problem) as error:  # nothing was accepted anywhere
                 log.warning("tool call %s: %s; it is tried again", call.id, error)
                 await asyncio.sleep(LOOK_S)

@@ -10,6 +10,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand
 
 from opsite import effects
+from opsite.measured import metrics
 
 
 class Command(BaseCommand):
@@ -18,7 +19,8 @@ class Command(BaseCommand):
     help = "Make tool calls, deliver webhooks, run batches and timetables."
 
     def handle(self, *args: Any, **options: Any) -> None:
-        asyncio.run(self._run())
+        with metrics():
+            asyncio.run(self._run())
 
     async def _run(self) -> None:
         stop = asyncio.Event()

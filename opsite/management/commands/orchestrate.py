@@ -8,6 +8,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
+from opsite.measured import metrics
 from orchestrator.loop import run
 from orchestrator.placement.gpus import BadInventory
 
@@ -22,6 +23,7 @@ class Command(BaseCommand):
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: stop.set())
         try:
-            run(stop)
+            with metrics():
+                run(stop)
         except BadInventory as error:
             raise CommandError(str(error)) from None

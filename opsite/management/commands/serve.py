@@ -6,6 +6,8 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandParser
 
+from opsite.measured import metrics, metrics_of_children
+
 
 class Command(BaseCommand):
     """Parse, and hand over to the ASGI server."""
@@ -22,26 +24,19 @@ class Command(BaseCommand):
         if options["server"] == "uvicorn":
             import uvicorn
 
-            uvicorn.run(
-                "opsite.asgi:application",
-                host=options["host"],
-                port=options["port"],
-                workers=options["processes"] if options["processes"] > 1 else None,
-                access_log=False,
-                log_level="warning",
-            )
+            several = options["processes"] > 1
+            with metrics_of_children() if several else metrics(pulse=None):
+                uvicorn.run(
+                    "opsite.asgi:application",
+                    host=options["host"],
+                    port=options["port"],
+                    workers=options["processes"] if several else None,
+                    access_log=False,
+                    log_level="warning",
+                )
             return
         from daphne.cli import CommandLineInterface
 
-        CommandLineInterface().run(
-            [
-                "-b",
-                options["host"],
-                "-p",
-                str(options["port"]),
-                "-v",
-                "0",
-                "--no-server-name",
-                "opsite.asgi:application",
-            ]
-        )
+        address = ["-b", options["host"], "-p", str(options["port"])]
+        with metrics(pulse=None):
+            CommandLineInterface().run([*address, "-v", "0", "--no-server-name", "opsite.asgi:application"])
