@@ -51,6 +51,7 @@ ACCOUNT_RATE_LIMITS = {"login": "", "login_failed": "20/5m/ip,5/5m/key", "reauth
 """What failed counts: of an address, and of an account (codes of a second factor as well). Logins that succeed do not."""
 
 MFA_ADAPTER = "staff.second_factor.SecondFactorAdapter"
+MFA_FORMS = {"authenticate": "staff.second_factor.CodeForm"}
 MFA_SUPPORTED_TYPES = ["totp", "recovery_codes"]
 MFA_TOTP_ISSUER = "Opsite"
 MFA_TOTP_TOLERANCE = 1  # steps of 30 s: clocks differ, and people type slowly
@@ -81,7 +82,7 @@ def cache_in(redis_url: str) -> dict[str, Any]:
     return {
         "default": {
             "BACKEND": "django.core.cache.backends.redis.RedisCache",
-            "LOCATION": redis_url,
+            "LOCATION": [redis_url],  # as a text it would be split at commas, which a password may hold
             "KEY_PREFIX": "opsite:cache",
         }
     }

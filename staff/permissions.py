@@ -47,6 +47,7 @@ OF_TENANT_ADMINISTRATORS: Final[Mapping[str, frozenset[str]]] = {
     "comparisons.comparisonrun": LOOK,
     "knowledge.collection": LOOK | {"delete"},
     "knowledge.document": ALL,
+    "audit.entry": LOOK,
     "billing.budget": LOOK,
     "billing.budgetnotice": LOOK,
     "billing.usagehour": LOOK,

@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import base64
 
-from allauth.mfa.adapter import DefaultMFAAdapter
+from allauth.mfa import app_settings
+from allauth.mfa.adapter import DefaultMFAAdapter, get_adapter
+from allauth.mfa.base.forms import AuthenticateForm
 from allauth.mfa.models import Authenticator
 from cryptography.fernet import Fernet, MultiFernet
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from django.conf import settings
 from django.contrib.auth.models import User
+from django.core.cache import cache
 from django.forms import ValidationError
 from django.utils.encoding import force_bytes
 
 from staff.sign_in import TOO_MANY, refuse_too_many
+
+VALID_S = app_settings.TOTP_PERIOD * (1 + 2 * app_settings.TOTP_TOLERANCE)
+"""From a code's first moment to its last."""
 
 
 class SecondFactorAdapter(DefaultMFAAdapter):
@@ -33,9 +39,14 @@ class SecondFactorAdapter(DefaultMFAAdapter):
         return super().validation_error(code, *args)
 
 
-def has_second_factor(user: User) -> bool:
-    """Whether the account asks for a code after the password."""
-    return Authenticator.objects.filter(user=user, type=Authenticator.Type.TOTP).exists()
+class CodeForm(AuthenticateForm):
+    """A code lets in once. allauth remembers it for one step of its time, but takes it for as many as the tolerance adds."""
+
+    def clean_code(self) -> str:
+        code: str = super().clean_code()
+        if not cache.add(f"second-factor:{self.user.pk}:{code}", "used", timeout=VALID_S):
+            raise get_adapter().validation_error("incorrect_code")
+        return code
 
 
 def forget_second_factor(user: User) -> bool:

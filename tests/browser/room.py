@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -54,7 +55,7 @@ class Room:
         self.page.get_by_label("Username").fill(user)
         self.page.get_by_label("Password").fill(password)
         self.page.get_by_role("button", name="Log in").click()
-        self.page.wait_for_url(f"{self.url}/console/**")
+        self.page.wait_for_url(re.compile(rf"{re.escape(self.url)}/console/(?!login/)"))
 
     def open(self, path: str) -> None:
         """A page of the console: `pools/demo/` for /console/pools/demo/."""

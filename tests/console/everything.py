@@ -13,6 +13,7 @@ from django.utils import timezone
 
 from agents.models import Message
 from agents.summary_models import Summary
+from audit.models import Entry
 from batches.models import Batch
 from billing.models import BilledHour, Budget, BudgetNotice, GpuHour, Price, UsageHour
 from comparisons.models import Comparison, ComparisonRun
@@ -59,6 +60,8 @@ class Everything:
         model: Any = next(one for one in admin.site._registry if one._meta.label_lower == label)
         if issubclass(model, Tenant):
             return model.objects.get(pk=own.party.tenant.pk)
+        if issubclass(model, Entry):
+            return model.objects.filter(tenant_id=own.party.tenant.pk).order_by("pk").first()
         if issubclass(model, TenantOwned):
             return model.objects.for_tenant(own.party.tenant).order_by("pk").first()
         return self.account if model is User else model._default_manager.order_by("pk").first()
@@ -93,6 +96,10 @@ def _owner(pool: Pool) -> Belongings:
     Summary.objects.create(
         tenant=tenant, conversation=message.conversation, last_message=message, turn=None, messages=1, text="Short."
     )
+    Entry.objects.create(
+        actor_kind=Entry.ActorKind.STAFF, actor="op", action="tenant.looked_at", object_kind="tenants.tenant",
+        object_id=str(tenant.pk), object_name=tenant.slug, tenant_id=tenant.pk,
+    )  # fmt: skip
     budget = Budget.objects.create(tenant=tenant, amount=10)
     BudgetNotice.objects.create(
         tenant=tenant, budget=budget, month=_hour().date().replace(day=1), kind="warning", amount=10, spent=9

@@ -82,6 +82,7 @@ MODELS: Final = {
     "comparisons.comparisonrun": Model("look", "look"),
     "knowledge.collection": Model("look delete", "look delete"),
     "knowledge.document": Model("look add delete", "look add delete"),
+    "audit.entry": Model("look", "look"),
     "billing.price": Model("look"),
     "billing.budget": Model("look add change delete", "look"),
     "billing.budgetnotice": Model("look", "look"),
@@ -133,7 +134,7 @@ APPS: Final = {
     # The pages that list a package's models: which packages have any for a tenant administrator. Viewers see all but accounts.
     "auth": (NO, NO), "tenants": (LOOK, LOOK), "orchestrator": (LOOK, NO), "agents": (LOOK, LOOK), "webhooks": (LOOK, LOOK),
     "batches": (LOOK, LOOK), "schedules": (LOOK, LOOK), "comparisons": (LOOK, LOOK), "knowledge": (LOOK, LOOK),
-    "billing": (LOOK, LOOK),
+    "billing": (LOOK, LOOK), "audit": (LOOK, LOOK),
 }  # fmt: skip
 
 READ_ONLY: Final = ("history", "index", "search", "autocomplete", "app_list")

@@ -105,7 +105,7 @@ def test_up_from_nothing_and_down(up: Up) -> None:
         form = client.get("/console/login/").text
         token = re.search(r'name="csrfmiddlewaretoken" value="([^"]+)"', form)
         assert token is not None
-        login = {"username": "admin", "password": password, "csrfmiddlewaretoken": token.group(1)}
+        login = {"login": "admin", "password": password, "csrfmiddlewaretoken": token.group(1)}
         page = client.post("/console/login/?next=/console/", data=login)
         assert 'id="overview"' in page.text
         assert client.get("/static/opsite/overview.js").status_code == 200
