@@ -9,6 +9,7 @@ from django.conf import settings
 from django.contrib import admin, messages
 from django.core.exceptions import ValidationError
 from django.db.models import QuerySet
+from django.db.models.fields.json import KeyTextTransform
 from django.http import HttpRequest
 from django.utils import timezone
 from unfold.admin import TabularInline
@@ -281,7 +282,9 @@ class DeadLetterFilter(admin.SimpleListFilter):
         chosen = self.value()
         if chosen not in {"left", "rerun", "all"}:
             return queryset
-        dead = queryset.filter(state=TaskState.FAILED, error__code__in=sorted(DEAD_LETTER_CODES))
+        dead = queryset.alias(code=KeyTextTransform("code", "error")).filter(
+            state=TaskState.FAILED, code__in=sorted(DEAD_LETTER_CODES)
+        )
         return dead if chosen == "all" else dead.filter(rerun__isnull=chosen == "left")
 
 

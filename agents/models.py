@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 from django.core.validators import MaxValueValidator
 from django.db import models
 from django.db.models import F, Q
-from django.db.models.fields.json import KeyTransform
+from django.db.models.fields.json import KeyTextTransform
 
 import agents.conversation_models
 import agents.revision_models  # Django looks for models from here
@@ -234,20 +234,27 @@ class Task(TenantOwned):
         indexes: ClassVar = [
             models.Index(fields=["tenant", "-created_at", "-id"], name="task_by_tenant"),
             models.Index(fields=["-created_at"], name="task_by_time"),
-            models.Index(fields=["-created_at"], name="task_failed", condition=Q(state=TaskState.FAILED.value)),
             models.Index(fields=["created_at"], name="task_open", condition=~Q(state__in=sorted(OUTCOMES))),
             models.Index(fields=["agent", "-created_at", "-id"], name="task_by_agent"),
             models.Index(fields=["pool", "-created_at", "-id"], name="task_by_pool"),
+            # Few of all tasks end so, and staff looks for just these.
             models.Index(
-                fields=["-created_at"], name="task_cut_short", condition=Q(state__in=["cancelled", "expired"])
+                fields=["state", "-created_at", "-id"],
+                name="task_ended_badly",
+                condition=Q(state__in=["cancelled", "expired", "failed"]),
             ),
             models.Index(
-                KeyTransform("code", "error"),
+                KeyTextTransform("code", "error"),
                 F("created_at").desc(),
+                F("id").desc(),
                 name="task_by_error",
                 condition=Q(state=TaskState.FAILED.value),
             ),
-            models.Index(fields=["idempotency_key"], name="task_by_key", condition=Q(idempotency_key__isnull=False)),
+            models.Index(
+                fields=["idempotency_key"],
+                name="task_by_idempotency_key",
+                condition=Q(idempotency_key__isnull=False),
+            ),
         ]
         constraints: ClassVar = [
             models.UniqueConstraint(fields=["tenant", "idempotency_key"], name="task_idempotency_per_tenant"),
