@@ -256,7 +256,7 @@ class Task(TenantOwned):
             models.Index(fields=["agent", "-created_at", "-id"], name="task_by_agent"),
             models.Index(fields=["pool", "-created_at", "-id"], name="task_by_pool"),
             models.Index(
-                fields=["idempotency_key"], name="task_by_idempotency", condition=Q(idempotency_key__isnull=False)
+                fields=["idempotency_key"], name="task_by_idempotency_key", condition=Q(idempotency_key__isnull=False)
             ),
             models.Index(fields=["api_key", "-created_at", "-id"], name="task_by_key"),
             # Few of all tasks end so, and staff looks for just these.

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import uuid
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +17,7 @@ from django.apps import apps
 from django.contrib import admin
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest
-from django.urls import reverse
+from django.urls import NoReverseMatch, reverse
 from unfold.dataclasses import SearchResult
 
 from console.navigation import may_open
@@ -29,17 +30,21 @@ TERM_MAX = 200
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """What can be found: a model's label, what it is called, and the fields of which a part may be typed."""
+    """What can be found: a model's label, what it is called, and the fields of which a part may be typed.
+
+    `page`: the name of the console's own page of it, by its key; else it is shown as the admin does.
+    """
 
     label: str
     name: str
     icon: str
     parts: tuple[str, ...] = ()
+    page: str = ""
 
 
 KINDS = (
-    Kind("agents.task", "Task", "task"),
-    Kind("orchestrator.worker", "Worker", "memory"),
+    Kind("agents.task", "Task", "task", page="console:task"),
+    Kind("orchestrator.worker", "Worker", "memory", page="console:worker"),
     Kind("orchestrator.pool", "Pool", "dns", parts=("slug", "name")),
     Kind("tenants.tenant", "Tenant", "apartment", parts=("slug", "name")),
     Kind("agents.agent", "Agent", "smart_toy", parts=("slug", "name")),
@@ -95,10 +100,17 @@ def _rows(request: HttpRequest, kind: Kind) -> QuerySet[Any]:
 
 def _result(kind: Kind, row: Any) -> SearchResult:
     tenant = getattr(row, "tenant", None)
-    app, model = kind.label.split(".")
     return SearchResult(
         title=str(row),
         description=f"{kind.name} of {tenant}" if tenant is not None else kind.name,
-        link=reverse(f"admin:{app}_{model}_change", args=[row.pk]),
+        link=_link(kind, row),
         icon=kind.icon,
     )
+
+
+def _link(kind: Kind, row: Any) -> str:
+    app, model = kind.label.split(".")
+    with suppress(NoReverseMatch):
+        if kind.page:
+            return reverse(kind.page, args=[row.pk])
+    return reverse(f"admin:{app}_{model}_change", args=[row.pk])

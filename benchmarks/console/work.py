@@ -75,6 +75,7 @@ def _tasks(first: int, last: int, tasks: int, *, begin: str, step: str) -> None:
         first_token_at="d.at + (0.1 + 0.8 * d.s) * interval '1 second'",
         finished_at=f"CASE WHEN {ended} THEN d.at + (1 + 9 * d.s) * interval '1 second' END",
     )
+    run("ANALYZE agents_task")  # or what follows is planned for a table that was empty a moment ago
     new = f"agents_task t WHERE t.created_at > {begin} + {first} * {step} AND t.created_at <= {begin} + {last} * {step}"
     for number, of_which in ((1, ""), (2, f" AND {WITH_TOOLS}")):
         pour(
@@ -113,6 +114,7 @@ def _tasks(first: int, last: int, tasks: int, *, begin: str, step: str) -> None:
         started_at="t.created_at",
         finished_at="t.created_at + interval '1 second'",
     )
+    run("ANALYZE agents_turn")
     for table, function in (("agents_task", "billing_count_tasks"), ("agents_turn", "billing_count_turns")):
         some = f"SELECT array_agg(id) FROM {table} WHERE created_at > {begin} + {first} * {step}"
         run(f"SELECT {function}(({some} AND created_at <= {begin} + {last} * {step}))")

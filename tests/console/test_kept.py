@@ -13,13 +13,14 @@ from django.contrib.auth.models import User
 from django.contrib.messages import get_messages
 from django.test import AsyncClient, Client
 
+from agents.models import Turn
 from audit.models import Entry
 from staff.list_models import SavedFilter
 from staff.lists import export
 from tests.scene import Scene
 
-TASKS = "/console/agents/task/"
-SAVED = f"{TASKS}saved-filters/"
+TURNS = "/console/agents/turn/"
+SAVED = f"{TURNS}saved-filters/"
 Enter = Callable[..., Client]
 
 
@@ -27,16 +28,16 @@ def save(client: Client, name: str, query: str = "state__exact=failed&o=-2", **m
     return client.post(SAVED, {"name": name, "query": query, **more})
 
 
-def names(client: Client, path: str = TASKS) -> list[str]:
+def names(client: Client, path: str = TURNS) -> list[str]:
     return [one.name for one, _, _ in client.get(path).context["saved_filters"]]
 
 
 def test_a_filter_is_kept_without_its_page(operator: Client, scene: Scene) -> None:
     answer = save(operator, "  failed   ones ", "state__exact=failed&after=abc&p=3&q=x")
-    assert answer.headers["Location"] == f"{TASKS}?state__exact=failed&q=x"
+    assert answer.headers["Location"] == f"{TURNS}?state__exact=failed&q=x"
     assert names(operator) == ["failed ones"]
-    assert names(operator, "/console/agents/turn/") == []
-    page = operator.get(f"{TASKS}?state__exact=failed&q=x")
+    assert names(operator, "/console/agents/task/") == []
+    page = operator.get(f"{TURNS}?state__exact=failed&q=x")
     assert page.context["saved_filters"][0][1], "it is marked as the present one"
     save(operator, "failed ones", "state__exact=expired")
     assert [one.query for one in SavedFilter.objects.all()] == ["state__exact=expired"]
@@ -70,9 +71,9 @@ def test_only_ones_own_is_deleted(enter: Enter, scene: Scene) -> None:
     save(operator, "shared", is_shared="on")
     saved = SavedFilter.objects.get()
     assert viewer.post(f"{SAVED}{saved.pk}/delete/").status_code == 404
-    assert operator.post(f"/console/agents/turn/saved-filters/{saved.pk}/delete/").status_code == 404
+    assert operator.post(f"/console/agents/task/saved-filters/{saved.pk}/delete/").status_code == 404
     assert operator.get(f"{SAVED}{saved.pk}/delete/").status_code == 405
-    assert operator.post(f"{SAVED}{saved.pk}/delete/", {"query": "q=x"}).headers["Location"] == f"{TASKS}?q=x"
+    assert operator.post(f"{SAVED}{saved.pk}/delete/", {"query": "q=x"}).headers["Location"] == f"{TURNS}?q=x"
     assert not SavedFilter.objects.exists()
 
 
@@ -81,26 +82,27 @@ def test_who_may_not_look_keeps_nothing(db: None) -> None:
     client = Client()
     client.force_login(user)
     assert save(client, "mine").status_code == 403
-    assert client.post(f"{TASKS}export/", {"format": "csv"}).status_code == 403
+    assert client.post(f"{TURNS}export/", {"format": "csv"}).status_code == 403
     assert Client().post(SAVED, {"name": "x"}).status_code == 302
 
 
 def file(client: Client, query: str = "", kind: str = "csv") -> str:
-    response = client.post(f"{TASKS}export/?{query}", {"format": kind})
+    response = client.post(f"{TURNS}export/?{query}", {"format": kind})
     assert response.status_code == 200
     assert "attachment" in response.headers["Content-Disposition"]
     return b"".join(response.streaming_content).decode()  # type: ignore[arg-type]
 
 
 def test_a_file_holds_the_list_as_it_is_filtered(operator: Client, scene: Scene) -> None:
-    ann, bob = scene.ann.task(), scene.bob.task(error={"message": '=HYPERLINK("http://x")', "code": "x"})
+    ann, bob = scene.ann.task(), scene.bob.task()
+    Turn.objects.for_tenant(bob.tenant).update(worker='=HYPERLINK("http://x")')
     rows = list(csv.DictReader(io.StringIO(file(operator))))
-    assert [row["id"] for row in rows] == [str(bob.pk), str(ann.pk)]
+    assert [row["task"] for row in rows] == [str(bob.pk), str(ann.pk)]
     assert rows[0]["tenant"] == scene.bob.tenant.slug
-    assert rows[0]["trouble"].startswith("'=HYPERLINK"), "a spreadsheet would run it"
-    assert rows[1]["created_at"] == ann.created_at.isoformat()
+    assert rows[0]["worker"] == '\'=HYPERLINK("http://x")', "a spreadsheet would run it"
+    assert rows[1]["queued_at"] == ann.turns.get().queued_at.isoformat()
     lines = [json.loads(line) for line in file(operator, f"tenant__id__exact={ann.tenant_id}", "jsonl").splitlines()]
-    assert [line["id"] for line in lines] == [str(ann.pk)]
+    assert [line["task"] for line in lines] == [str(ann.pk)]
     assert lines[0]["attempts"] == 0
     assert lines[0]["finished_at"] is None
 
@@ -108,13 +110,13 @@ def test_a_file_holds_the_list_as_it_is_filtered(operator: Client, scene: Scene)
 def test_an_administrator_of_a_tenant_exports_its_rows(enter: Enter, scene: Scene) -> None:
     ann, _ = scene.ann.task(), scene.bob.task()
     text = file(enter("tenant_administrator", scene.ann.tenant), f"tenant__id__exact={scene.ann.tenant.pk}", "jsonl")
-    assert [json.loads(line)["id"] for line in text.splitlines()] == [str(ann.pk)]
+    assert [json.loads(line)["task"] for line in text.splitlines()] == [str(ann.pk)]
 
 
 def test_exports_are_in_the_audit_log(operator: Client, scene: Scene) -> None:
     scene.ann.task()
     file(operator, "state__exact=queued&after=abc")
-    entry = Entry.objects.get(action="task.export")
+    entry = Entry.objects.get(action="turn.export")
     assert entry.actor == operator.user.username  # type: ignore[attr-defined]
     assert entry.after is not None
     assert (entry.after["filter"], entry.after["format"], entry.after["rows"]) == ("state__exact=queued", "csv", 1)
@@ -124,11 +126,11 @@ def test_a_file_is_bounded(operator: Client, scene: Scene, monkeypatch: pytest.M
     monkeypatch.setattr(export, "ROWS_AT_MOST", 3)
     monkeypatch.setattr(export, "CHUNK_ROWS", 2)
     tasks = [str(scene.ann.task().pk) for _ in range(5)][::-1]
-    assert [json.loads(line)["id"] for line in file(operator, kind="jsonl").splitlines()] == tasks[:3]
+    assert [json.loads(line)["task"] for line in file(operator, kind="jsonl").splitlines()] == tasks[:3]
 
 
 def test_a_format_that_there_is_not_is_said(operator: Client, scene: Scene) -> None:
-    answer = operator.post(f"{TASKS}export/", {"format": "xlsx"})
+    answer = operator.post(f"{TURNS}export/", {"format": "xlsx"})
     assert [str(one) for one in get_messages(answer.wsgi_request)] == ["Format: choose one of csv, jsonl."]
     assert not Entry.objects.exists()
 
@@ -159,7 +161,7 @@ async def test_a_file_is_streamed_under_asgi() -> None:
     user = await sync_to_async(User.objects.create_user)("streamer", is_staff=True, is_superuser=True)
     client = AsyncClient()
     await sync_to_async(client.force_login)(user)
-    response = await client.post(f"{TASKS}export/", {"format": "jsonl"})
+    response = await client.post(f"{TURNS}export/", {"format": "jsonl"})
     assert response.is_async  # type: ignore[attr-defined]
     pieces = [piece async for piece in response.streaming_content]  # type: ignore[union-attr]
-    assert [json.loads(line)["id"] for line in b"".join(pieces).splitlines()] == tasks
+    assert [json.loads(line)["task"] for line in b"".join(pieces).splitlines()] == tasks
