@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Mapping
 from typing import Any
 
@@ -36,8 +37,15 @@ def record(
         object_kind=target._meta.label_lower if target is not None else "",
         object_id=str(target.pk) if target is not None else "",
         object_name=str(target)[:300] if target is not None else "",
-        tenant_id=getattr(target, "tenant_id", None),
+        tenant_id=_tenant_of(target),
         before=dict(before) if before is not None else None,
         after=dict(after) if after is not None else None,
         address=address_of(request),
     )
+
+
+def _tenant_of(target: Model | None) -> uuid.UUID | None:
+    """Whose it is; a tenant is its own."""
+    if target is None:
+        return None
+    return target.pk if target._meta.label_lower == "tenants.tenant" else getattr(target, "tenant_id", None)

@@ -15,12 +15,18 @@ from staff.access import access_of
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A list, by its model's label. `also`: beginnings of addresses of pages that belong to it."""
+    """A list, by its model's label.
+
+    `also`: beginnings of addresses of pages that belong to it. `page`: the name of the page that it leads to in place of the
+    admin's list; `permission`: what it takes beside seeing the list.
+    """
 
     title: str
     icon: str
     label: str
     also: tuple[str, ...] = ()
+    page: str = ""
+    permission: str = ""
 
 
 OVERVIEW = ("Overview", "monitoring")
@@ -29,7 +35,7 @@ GROUPS: tuple[tuple[str, tuple[Entry, ...]], ...] = (
         "Operate",
         (
             Entry("Tasks", "task", "agents.task", also=("/console/tasks/",)),
-            Entry("Pools", "dns", "orchestrator.pool", also=("/console/pools/",)),
+            Entry("Pools", "dns", "orchestrator.pool", also=("/console/orchestrator/pool/",), page="console:pools"),
             Entry("Workers", "memory", "orchestrator.worker", also=("/console/workers/",)),
             Entry("Decisions", "timeline", "orchestrator.scalingdecision"),
         ),
@@ -51,7 +57,8 @@ GROUPS: tuple[tuple[str, tuple[Entry, ...]], ...] = (
     (
         "Agents",
         (
-            Entry("Agents", "smart_toy", "agents.agent", also=("/console/playground/",)),
+            Entry("Playground", "science", "agents.task", page="console:playground", permission="agents.change_task"),
+            Entry("Agents", "smart_toy", "agents.agent"),
             Entry("Revisions", "history", "agents.agentrevision"),
             Entry("Publications", "publish", "agents.publication"),
             Entry("Tools", "build", "agents.tool"),
@@ -95,7 +102,7 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
     groups = []
     for number, (title, entries) in enumerate(GROUPS):
         items = [] if number else _overview(request)
-        items += [_item(request, entry) for entry in entries if may_open(request, entry.label)]
+        items += [_item(request, entry) for entry in entries if _is_for(request, entry)]
         if items:
             is_open = number == 0 or any(item["active"] for item in items)
             groups.append({"title": title, "items": items, "is_open": is_open})
@@ -119,8 +126,12 @@ def list_url(label: str) -> str:
     return reverse(f"admin:{label.replace('.', '_')}_changelist")
 
 
+def _is_for(request: HttpRequest, entry: Entry) -> bool:
+    return may_open(request, entry.label) and (not entry.permission or request.user.has_perm(entry.permission))
+
+
 def _item(request: HttpRequest, entry: Entry) -> dict[str, Any]:
-    link = list_url(entry.label)
+    link = reverse(entry.page) if entry.page else list_url(entry.label)
     return {
         "title": entry.title,
         "icon": entry.icon,

@@ -7,7 +7,7 @@ from typing import Any
 
 from asgiref.sync import iscoroutinefunction, sync_to_async
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
-from django.shortcuts import redirect, render
+from django.shortcuts import render
 from django.urls import reverse
 from django.utils.decorators import sync_and_async_middleware
 
@@ -48,8 +48,6 @@ def refusal_of(request: HttpRequest) -> HttpResponse | None:
         if user.is_staff and lacks_second_factor(user):
             return _to_second_factor(request)
         return refused(request, "Your account has no role yet. An operator can give it one, under Staff.")
-    if request.path == CONSOLE and not access.sees_all_tenants:  # the overview is of the whole fleet
-        return redirect("admin:tenants_tenant_change", access.tenant_id)
     return None
 
 

@@ -22,7 +22,6 @@ OF_TENANT_ADMINISTRATORS: Final[Mapping[str, frozenset[str]]] = {
     "tenants.tenant": LOOK,
     "tenants.apikey": MAKE,
     "tenants.secret": ALL,
-    "audit.entry": LOOK,
     "agents.agent": MAKE,
     "agents.agentrevision": LOOK,
     "agents.publication": LOOK,

@@ -177,4 +177,4 @@ def _id(text: str, what: str) -> uuid.UUID:
 
 
 def _links(side: dict[str, Any]) -> dict[str, str]:
-    return {"page": reverse("admin:agents_task_change", args=[side["task"]])} if "task" in side else {}
+    return {"page": reverse("console:task", args=[side["task"]])} if "task" in side else {}

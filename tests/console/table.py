@@ -5,7 +5,8 @@
 - a `ModelAdmin`: a line in MODELS, with what an operator and what a tenant administrator may do with (own) rows by its pages;
 - an action of a list (`ModelAdmin.actions`): a word in ACTIONS, in the row of its model;
 - any other URL under /console/, an unfold detail action's included: a line in PAGES, by the URL's name (`console:pool`). `of` is
-  the model whose row its address names, `by` the field that stands in the address if that is not the key (`by="slug"`);
+  the model whose row its address names, `by` the fields that stand in the address if that is not the key
+  (`by="slug"`, `by="tenant.console_name,pk"`);
 - a topic of the websocket: a line in TOPICS, likewise.
 
 What the words mean for each of the walkers:
@@ -15,6 +16,9 @@ What the words mean for each of the walkers:
 | NO | 403 or 404 | 403 or 404 |
 | LOOK | answers | 403, 404 or 405 (but for READ_ONLY) |
 | USE | answers | is not tried: it would change something |
+| POST | 405 | is not tried |
+
+Where a page takes one method only, the other one may be 405.
 
 Whatever the table says, nobody gets past the login page without an account (but for PUBLIC pages), who has no role gets 403, and of
 an object of another tenant a tenant administrator gets 403 or 404. `tenant` is the word for own objects.
@@ -25,7 +29,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-NO, LOOK, USE = "no", "look", "use"
+NO, LOOK, USE, POST = "no", "look", "use", "post"
 
 
 @dataclass(frozen=True)
@@ -37,6 +41,8 @@ class Page:
     of: str = ""
     by: str = "pk"
     query: str = ""
+    behind: tuple[str, ...] = ()
+    """What else stands in its address, behind the object."""
 
 
 @dataclass(frozen=True)
@@ -126,6 +132,35 @@ PAGES: Final = {
     "admin:agents_tool_import_document": Page(NO, USE),
     "admin:schedules_schedule_pause": Page(NO, USE, of="schedules.schedule"),
     "admin:schedules_schedule_resume": Page(NO, USE, of="schedules.schedule"),
+    "console:home": Page(LOOK, LOOK),
+    "console:pools": Page(LOOK, NO),
+    "console:pool": Page(LOOK, NO, of="orchestrator.pool", by="slug"),
+    "console:pool_timeline": Page(LOOK, NO, of="orchestrator.pool", by="slug"),
+    "console:pool_policy": Page(NO, NO, of="orchestrator.pool", by="slug"),
+    "console:pool_trial": Page(POST, NO, of="orchestrator.pool", by="slug"),
+    "console:pool_action": Page(NO, NO, of="orchestrator.pool", by="slug", behind=("pause",)),
+    "console:worker": Page(LOOK, NO, of="orchestrator.worker"),
+    "console:worker_drain": Page(NO, NO, of="orchestrator.worker"),
+    "console:worker_kill": Page(NO, NO, of="orchestrator.worker"),
+    "console:task": Page(LOOK, LOOK, of="agents.task"),
+    "console:task-curl": Page(LOOK, LOOK, of="agents.task"),
+    "console:task-cancel": Page(NO, POST, of="agents.task"),
+    "console:task-retry": Page(NO, POST, of="agents.task"),
+    "console:playground": Page(NO, LOOK),
+    "console:playground-run": Page(NO, POST),
+    "console:playground-events": Page(NO, LOOK),
+    "console:playground-stop": Page(NO, POST),
+    "console:playground-save": Page(NO, POST),
+    "console:playground-tenants": Page(NO, LOOK),
+    "console:playground-agents": Page(NO, LOOK, of="tenants.tenant", by="slug"),
+    "console:playground-agent": Page(NO, LOOK, of="tenants.tenant", by="slug", behind=("poet",)),
+    "console:tenants": Page(LOOK, LOOK),
+    "console:tenant": Page(LOOK, LOOK, of="tenants.tenant", by="console_name"),
+    "console:tenant-usage": Page(LOOK, LOOK, of="tenants.tenant", by="console_name"),
+    "console:tenant-key-new": Page(NO, USE, of="tenants.tenant", by="console_name"),
+    "console:tenant-key-revoke": Page(NO, USE, of="tenants.apikey", by="tenant.console_name,pk"),
+    "console:tenant-suspend": Page(NO, NO, of="tenants.tenant", by="console_name"),
+    "console:tenant-reactivate": Page(NO, NO, of="tenants.tenant", by="console_name"),
     "admin:auth_user_password_change": Page(NO, NO, of="auth.user"),
     "admin:auth_user_reset_second_factor": Page(NO, NO, of="auth.user"),
 }
@@ -145,4 +180,8 @@ NOTHING_THERE: Final = {"admin:view_on_site", "admin:"}
 
 TOPICS: Final = {
     "overview": Page(LOOK, NO),
+    "overview_hour": Page(LOOK, NO),
+    "pool": Page(LOOK, NO, of="orchestrator.pool", by="slug"),
+    "worker": Page(LOOK, NO, of="orchestrator.worker"),
+    "tenant": Page(LOOK, LOOK, of="tenants.tenant", by="console_name"),
 }

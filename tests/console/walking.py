@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from operator import attrgetter
 
 from django.contrib import admin
 from django.test import RequestFactory
@@ -11,10 +12,12 @@ from django.urls import URLPattern, URLResolver, get_resolver, reverse
 
 from tests.conformance.belongings import Belongings
 from tests.console.everything import Everything
-from tests.console.table import ACTIONS, APPS, LOOK, MODELS, NO, NOTHING_THERE, PAGES, PUBLIC, USE, Model, Page
+from tests.console.table import ACTIONS, APPS, LOOK, MODELS, NO, NOTHING_THERE, PAGES, POST, PUBLIC, USE, Model, Page
 from tests.staff.members import member
 
 OF_A_MODEL = {"changelist": "look", "change": "look", "history": "look", "add": "add", "delete": "delete"}
+OF_A_LIST = ("export", "save_filter", "drop_filter")
+"""What every list has for whoever may look at it; each takes a POST only, and changes nothing but what they kept for themselves."""
 """Pages that every `ModelAdmin` has, with the word in MODELS that opens them."""
 
 
@@ -48,6 +51,7 @@ def _patterns(patterns: list[URLPattern | URLResolver], route: str = "", space: 
 def expected_names() -> set[str]:
     """The names that the table has a word for."""
     of_models = {f"admin:{label.replace('.', '_')}_{page}" for label in MODELS for page in OF_A_MODEL}
+    of_models |= {f"admin:{label.replace('.', '_')}_{page}" for label in MODELS for page in OF_A_LIST}
     return of_models | set(PAGES) | PUBLIC | NOTHING_THERE | {"admin:app_list"}
 
 
@@ -77,8 +81,9 @@ def ways(everything: Everything, own: Belongings) -> list[Way]:
 
 
 def _page(name: str, page: Page, everything: Everything, own: Belongings) -> Way:
-    args = [getattr(everything.row(page.of, own), page.by)] if page.of else []
-    return Way(name, f"{reverse(name, args=args)}?{page.query}", page.viewer, page.tenant, of=page.of)
+    row = everything.row(page.of, own) if page.of else None
+    args = [attrgetter(field)(row) for field in page.by.split(",")] if page.of else []
+    return Way(name, f"{reverse(name, args=[*args, *page.behind])}?{page.query}", page.viewer, page.tenant, of=page.of)
 
 
 def _of_model(label: str, model: Model, everything: Everything, own: Belongings) -> Iterator[Way]:
@@ -97,6 +102,12 @@ def _of_model(label: str, model: Model, everything: Everything, own: Belongings)
             operator=_word(model.operator, page, word, acts=bool(tenants or operators)),
             of=label if of_a_row else "",
         )
+
+    looks = "look" in model.tenant.split()
+    for page in OF_A_LIST:
+        name = f"admin:{label.replace('.', '_')}_{page}"
+        url = reverse(name, args=[1] if page == "drop_filter" else [])
+        yield Way(name, url, viewer=POST if model.viewer == LOOK else NO, tenant=POST if looks else NO, operator=POST)
 
 
 def _word(words: str, page: str, word: str, *, acts: bool) -> str:
