@@ -164,9 +164,9 @@ def test_log_ins_are_entries_and_a_name_that_no_account_has_is_not_kept(
     db: None, client: Client, admin_user: User
 ) -> None:
     login = reverse("admin:login")
-    client.post(login, {"username": "my password by mistake", "password": "x"})
-    client.post(login, {"username": "admin", "password": "wrong"})
-    client.post(login, {"username": "admin", "password": "password"})
+    client.post(login, {"login": "my password by mistake", "password": "x"})
+    client.post(login, {"login": "admin", "password": "wrong"})
+    client.post(login, {"login": "admin", "password": "password"})
     client.post(reverse("admin:logout"))
     told = [(entry.action, entry.actor) for entry in entries()]
     assert told == [
