@@ -163,7 +163,7 @@ def test_entries_cannot_be_changed(db: None, rf: RequestFactory, admin_user: Use
 def test_log_ins_are_entries_and_a_name_that_no_account_has_is_not_kept(
     db: None, client: Client, admin_user: User
 ) -> None:
-    login = "/console/login/"
+    login = reverse("admin:login")
     client.post(login, {"login": "my password by mistake", "password": "x"})
     client.post(login, {"login": "admin", "password": "wrong"})
     client.post(login, {"login": "admin", "password": "password"})
