@@ -37,9 +37,9 @@ def test_a_list_by_keyboard_and_by_eye(room: Room, tasks: list[str]) -> None:
     page.keyboard.press("Tab")
     expect(page.get_by_role("link", name="Skip to the content")).to_be_focused()
     expect(page.get_by_text("55 turns", exact=True)).to_be_visible()
-    page.get_by_role("link", name="Older").press("Enter")
+    page.get_by_role("link", name="Next", exact=True).press("Enter")
     expect(page.get_by_role("link", name=tasks[-1], exact=True)).to_be_visible()
-    page.get_by_role("link", name="Newest").press("Enter")
+    page.get_by_role("link", name="First", exact=True).press("Enter")
     expect(page.get_by_role("link", name=tasks[0], exact=True)).to_be_visible()
 
     page.get_by_role("button", name="Filters").press("Enter")
