@@ -282,7 +282,9 @@ class TaskAdmin(TaskColumns, ReadOnly):
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         rows = super().get_queryset(request)
         match = request.resolver_match
-        return listed(rows) if match is not None and (match.url_name or "").endswith("_changelist") else rows
+        return (
+            listed(rows) if match is not None and (match.url_name or "").endswith(("_changelist", "_export")) else rows
+        )
 
     @display(description="run again as")
     def run_again_as(self, task: Task) -> str:

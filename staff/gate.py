@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from asgiref.sync import iscoroutinefunction, sync_to_async
+from django.contrib.auth.views import redirect_to_login
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import render
 from django.urls import reverse
@@ -39,10 +40,10 @@ def gate(get_response: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def refusal_of(request: HttpRequest) -> HttpResponse | None:
-    """The answer instead of the page; None where the page is to answer, which asks who is not logged in to log in."""
+    """The answer instead of the page; None where the page is to answer."""
     user: Any = request.user
     if not user.is_authenticated:
-        return None
+        return redirect_to_login(request.get_full_path(), "admin:login")
     access = access_of(user)
     if access is None:
         if user.is_staff and lacks_second_factor(user):

@@ -84,6 +84,7 @@ def agent(request: StaffRequest, slug: str, agent_slug: str) -> dict[str, Any]:
 @answers_json
 def run(request: StaffRequest) -> dict[str, Any]:
     """Run one agent, or two side by side; each side answers for itself."""
+    _may_run(request)
     wanted = asked(request, Run)
     tenant = tenant_of(request, wanted.tenant, to_run=True)
     for number, side in enumerate(wanted.sides):
@@ -107,6 +108,7 @@ def run(request: StaffRequest) -> dict[str, Any]:
 @answers_json
 def stop(request: StaffRequest) -> dict[str, Any]:
     """End what runs. It ends when its worker has let it go; the stream says so."""
+    _may_run(request)
     tasks = _tasks(request, asked(request, Stopped).tasks)
     if not all(request.access.may_change(task.tenant_id) for task in tasks):
         raise PermissionDenied
@@ -134,6 +136,7 @@ def events(request: StaffRequest) -> HttpResponseBase:
 @answers_json
 def save(request: StaffRequest) -> dict[str, Any]:
     """Keep the input as a test: in a new set, alone or behind the inputs of one that there is."""
+    _may_run(request)
     wanted = asked(request, Saved)
     tenant = tenant_of(request, wanted.tenant, to_run=True)
     known = agent_of(tenant, wanted.agent)
@@ -151,6 +154,12 @@ def save(request: StaffRequest) -> dict[str, Any]:
         "inputs": len(saved.items),
         "page": reverse("admin:comparisons_inputset_change", args=[saved.pk]),
     }
+
+
+def _may_run(request: StaffRequest) -> None:
+    """Whatever it is that they ask for. Raises `PermissionDenied` for viewers."""
+    if not (request.access.is_operator or request.access.tenant_id):
+        raise PermissionDenied
 
 
 def _typed(request: StaffRequest) -> str:

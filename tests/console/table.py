@@ -6,7 +6,7 @@
 - an action of a list (`ModelAdmin.actions`): a word in ACTIONS, in the row of its model;
 - any other URL under /console/, an unfold detail action's included: a line in PAGES, by the URL's name (`console:pool`). `of` is
   the model whose row its address names, `by` the fields that stand in the address if that is not the key
-  (`by="slug"`, `by="tenant.console_name,pk"`);
+  (`by="slug"`, `by="tenant.console_name,pk"`; empty where it is in the `query` only, as `{pk}`);
 - a topic of the websocket: a line in TOPICS, likewise.
 
 What the words mean for each of the walkers:
@@ -43,6 +43,7 @@ class Page:
     query: str = ""
     behind: tuple[str, ...] = ()
     """What else stands in its address, behind the object."""
+    operator: str = USE
 
 
 @dataclass(frozen=True)
@@ -132,31 +133,33 @@ PAGES: Final = {
     "admin:agents_tool_import_document": Page(NO, USE),
     "admin:schedules_schedule_pause": Page(NO, USE, of="schedules.schedule"),
     "admin:schedules_schedule_resume": Page(NO, USE, of="schedules.schedule"),
+    "admin:orchestrator_worker_drain": Page(NO, NO, of="orchestrator.worker"),
+    "admin:orchestrator_worker_kill": Page(NO, NO, of="orchestrator.worker"),
     "console:home": Page(LOOK, LOOK),
-    "console:pools": Page(LOOK, NO),
-    "console:pool": Page(LOOK, NO, of="orchestrator.pool", by="slug"),
-    "console:pool_timeline": Page(LOOK, NO, of="orchestrator.pool", by="slug"),
-    "console:pool_policy": Page(NO, NO, of="orchestrator.pool", by="slug"),
-    "console:pool_trial": Page(POST, NO, of="orchestrator.pool", by="slug"),
-    "console:pool_action": Page(NO, NO, of="orchestrator.pool", by="slug", behind=("pause",)),
-    "console:worker": Page(LOOK, NO, of="orchestrator.worker"),
+    "console:pools": Page(LOOK, NO, operator=LOOK),
+    "console:pool": Page(LOOK, NO, of="orchestrator.pool", by="slug", operator=LOOK),
+    "console:pool_timeline": Page(LOOK, NO, of="orchestrator.pool", by="slug", operator=LOOK),
+    "console:pool_policy": Page(NO, NO, of="orchestrator.pool", by="slug", operator=POST),
+    "console:pool_trial": Page(POST, NO, of="orchestrator.pool", by="slug", operator=POST),
+    "console:pool_action": Page(NO, NO, of="orchestrator.pool", by="slug", behind=("pause",), operator=POST),
+    "console:worker": Page(LOOK, NO, of="orchestrator.worker", operator=LOOK),
     "console:worker_drain": Page(NO, NO, of="orchestrator.worker"),
     "console:worker_kill": Page(NO, NO, of="orchestrator.worker"),
-    "console:task": Page(LOOK, LOOK, of="agents.task"),
-    "console:task-curl": Page(LOOK, LOOK, of="agents.task"),
-    "console:task-cancel": Page(NO, POST, of="agents.task"),
-    "console:task-retry": Page(NO, POST, of="agents.task"),
-    "console:playground": Page(NO, LOOK),
-    "console:playground-run": Page(NO, POST),
-    "console:playground-events": Page(NO, LOOK),
-    "console:playground-stop": Page(NO, POST),
-    "console:playground-save": Page(NO, POST),
-    "console:playground-tenants": Page(NO, LOOK),
-    "console:playground-agents": Page(NO, LOOK, of="tenants.tenant", by="slug"),
-    "console:playground-agent": Page(NO, LOOK, of="tenants.tenant", by="slug", behind=("poet",)),
-    "console:tenants": Page(LOOK, LOOK),
-    "console:tenant": Page(LOOK, LOOK, of="tenants.tenant", by="console_name"),
-    "console:tenant-usage": Page(LOOK, LOOK, of="tenants.tenant", by="console_name"),
+    "console:task": Page(LOOK, LOOK, of="agents.task", operator=LOOK),
+    "console:task-curl": Page(LOOK, LOOK, of="agents.task", operator=LOOK),
+    "console:task-cancel": Page(NO, POST, of="agents.task", operator=POST),
+    "console:task-retry": Page(NO, POST, of="agents.task", operator=POST),
+    "console:playground": Page(LOOK, LOOK, operator=LOOK),
+    "console:playground-run": Page(NO, POST, operator=POST),
+    "console:playground-events": Page(LOOK, LOOK, of="agents.task", by="", query="task={pk}", operator=LOOK),
+    "console:playground-stop": Page(NO, POST, operator=POST),
+    "console:playground-save": Page(NO, POST, operator=POST),
+    "console:playground-tenants": Page(LOOK, LOOK, operator=LOOK),
+    "console:playground-agents": Page(LOOK, LOOK, of="tenants.tenant", by="slug", operator=LOOK),
+    "console:playground-agent": Page(LOOK, LOOK, of="tenants.tenant", by="slug", behind=("poet",), operator=LOOK),
+    "console:tenants": Page(LOOK, LOOK, operator=LOOK),
+    "console:tenant": Page(LOOK, LOOK, of="tenants.tenant", by="console_name", operator=LOOK),
+    "console:tenant-usage": Page(LOOK, LOOK, of="tenants.tenant", by="console_name", operator=LOOK),
     "console:tenant-key-new": Page(NO, USE, of="tenants.tenant", by="console_name"),
     "console:tenant-key-revoke": Page(NO, USE, of="tenants.apikey", by="tenant.console_name,pk"),
     "console:tenant-suspend": Page(NO, NO, of="tenants.tenant", by="console_name"),
@@ -172,7 +175,7 @@ APPS: Final = {
     "billing": (LOOK, LOOK), "audit": (LOOK, LOOK),
 }  # fmt: skip
 
-READ_ONLY: Final = ("history", "index", "search", "autocomplete", "app_list")
+READ_ONLY: Final = ("history", "index", "home", "search", "autocomplete", "app_list", "console:tenants")
 """How the names of pages end that answer a POST as they answer a GET, since they never write."""
 
 NOTHING_THERE: Final = {"admin:view_on_site", "admin:"}

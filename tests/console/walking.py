@@ -82,8 +82,9 @@ def ways(everything: Everything, own: Belongings) -> list[Way]:
 
 def _page(name: str, page: Page, everything: Everything, own: Belongings) -> Way:
     row = everything.row(page.of, own) if page.of else None
-    args = [attrgetter(field)(row) for field in page.by.split(",")] if page.of else []
-    return Way(name, f"{reverse(name, args=[*args, *page.behind])}?{page.query}", page.viewer, page.tenant, of=page.of)
+    args = [attrgetter(field)(row) for field in page.by.split(",")] if page.of and page.by else []
+    url = f"{reverse(name, args=[*args, *page.behind])}?{page.query.format(pk=getattr(row, 'pk', ''))}"
+    return Way(name, url, page.viewer, page.tenant, page.operator, of=page.of)
 
 
 def _of_model(label: str, model: Model, everything: Everything, own: Belongings) -> Iterator[Way]:
