@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from django.urls import reverse_lazy
+
 UNFOLD = {
     "SITE_TITLE": "Opsite",
     "SITE_HEADER": "Opsite",
@@ -13,5 +15,11 @@ UNFOLD = {
     "SCRIPTS": [lambda _request: "/static/opsite/frame.js"],
     "COLORS": {"font": {"subtle-light": "var(--color-base-600)"}},  # the theme's own is too pale on grey
     "COMMAND": {"search_callback": "console.search.found"},
+    "ACCOUNT": {
+        "navigation": [
+            {"title": "Change password", "link": reverse_lazy("admin:password_change")},
+            {"title": "Second factor", "link": reverse_lazy("mfa_index")},
+        ]
+    },
     "SIDEBAR": {"show_search": True, "command_search": True, "navigation": "console.navigation.navigation"},
 }
