@@ -6,6 +6,7 @@ import io
 import os
 import tarfile
 import threading
+import time
 import uuid
 from collections.abc import Iterator
 from contextlib import closing, suppress
@@ -16,7 +17,7 @@ import pytest
 from django.conf import settings
 from docker.errors import ImageNotFound
 
-from console.overview.state import snapshot
+from console.overview.hour import last_hour
 from orchestrator import typical
 from orchestrator.credentials import Credentials
 from orchestrator.loop import Orchestrator
@@ -88,7 +89,7 @@ def test_it_is_pulled_when_a_pool_is_saved_and_a_start_waits_for_it(
         lambda: [reason for reason in site.reasons(pool) if refused in reason and " % of " in reason],
         what="it is said why no worker starts",
     )
-    (shown,) = [one["stock"] for one in snapshot()["pools"] if one["slug"] == pool.slug]
+    shown = last_hour(now=time.time())["pools"][pool.slug]["stock"]
     assert shown.startswith(refused)
     assert f"(host {settings.OPSITE_HOST})" in shown
     assert not Worker.objects.exists()

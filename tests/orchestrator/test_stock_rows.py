@@ -8,7 +8,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
-from console.overview.state import snapshot
+from console.overview.hour import last_hour
 from orchestrator.models import Pool
 from orchestrator.records import moment
 from orchestrator.revisions import note_edit
@@ -64,10 +64,11 @@ def test_a_pool_shows_what_it_waits_for_and_many_cost_no_more_queries(
     assert of_pools([one])[one.pk] == said
     assert of_pools([one], all_of_it=True)[one.pk] == f"image opsite-worker:1: present (host here). {said}"
     with CaptureQueriesContext(connection) as for_one:
-        assert snapshot()["pools"][0]["stock"] == said
+        assert last_hour(now=1.0)["pools"]["one"]["stock"] == said
     more = [made(f"pool-{number}", model=f"opsite/m{number}") for number in range(5)]
     with CaptureQueriesContext(connection) as for_many:
-        assert [pool["stock"] for pool in snapshot()["pools"]] == [said] + [""] * len(more)
+        shown = {slug: pool["stock"] for slug, pool in last_hour(now=1.0)["pools"].items()}
+    assert shown == {"one": said} | {pool.slug: "" for pool in more}
     assert len(for_many) == len(for_one)
     page = admin_client.get(reverse("admin:orchestrator_pool_change", args=[one.pk])).content.decode()
     assert said in page

@@ -96,7 +96,7 @@ def test_the_console_takes_a_value_and_shows_none(admin_client: Client, scene: S
     row = Secret.objects.for_tenant(scene.ann.tenant).get()
     change = reverse("admin:tenants_secret_change", args=[row.pk])
     pages += [admin_client.get(change), admin_client.get(reverse("admin:tenants_secret_changelist"))]
-    pages += [admin_client.get(reverse("admin:tenants_secret_history", args=[row.pk]))]
+    pages += [admin_client.get(reverse("admin:tenants_secret_history", args=[row.pk]), follow=True)]
     for page in pages:
         assert page.status_code == 200
         assert VALUE not in page.content.decode()
