@@ -25,6 +25,7 @@ from console.tenants.share import share_of
 from console.tenants.usage import OTHERS, SHOWN, Window, series
 from console.topics import TOPICS
 from staff.access import Access
+from staff.models import StaffRole
 from taskqueue import keys as queue_keys
 from taskqueue.buckets import Meter
 from taskqueue.messages import Submission, TurnBody
@@ -33,9 +34,10 @@ from taskqueue.use import read_use
 from tenants.models import ApiKey, Tenant
 from tenants.selectors import valid_key
 from tenants.services import create_tenant, issue_key
-from tests.console.people import Role, at_the_console
 from tests.scene import Party, Scene
+from tests.staff.members import at_the_console
 
+Role = StaffRole.Role
 ACTIONS = ("tenant.suspend", "tenant.reactivate", "key.create", "key.revoke")
 NOW = datetime(2026, 3, 10, 12, 30, tzinfo=UTC)
 
