@@ -27,16 +27,18 @@ from console.playground.live import cursors, stream
 from console.playground.results import result_of, tasks_of
 from console.playground.stream import Watched, follow
 from staff.access import Access
+from staff.models import StaffRole
 from taskqueue.sync_client import Queue
 from tenants.models import Tenant
-from tests.console.people import Role, at_the_console
 from tests.faces.conftest import HandWorker, live_scene, start, worker
 from tests.processes import Process
 from tests.scene import Party, Scene
+from tests.staff.members import at_the_console
 
 __all__ = ["live_scene", "start", "worker"]
 
 committed = pytest.mark.django_db(transaction=True)
+Role = StaffRole.Role
 OPERATOR = Access(Role.OPERATOR)
 
 
@@ -133,7 +135,7 @@ async def test_two_tasks_are_followed_as_one_stream_and_gone_on_with(
             texts[news.task] += msgspec.json.decode(event.data) if event.kind == "text" else ""
         if all(texts.values()):
             break
-    await first.aclose()  # type: ignore[attr-defined]
+    await first.aclose()
     for turn, words in zip(claimed, ("ses", "olets"), strict=True):
         await worker.say(turn, words)
         await worker.end(turn, texts[turn.task] + words)
@@ -148,6 +150,8 @@ async def test_two_tasks_are_followed_as_one_stream_and_gone_on_with(
                 texts[told["task"]] += told["data"]["text"]
             if told["kind"] == "recorded":
                 assert (told["data"]["state"], told["data"]["output"]) == ("succeeded", texts[told["task"]])
+    cut = [line async for line in stream(OPERATOR, watched, redis_url=redis_url, life_s=0.0)]
+    assert cut == [b"retry: 1000\n\n"], "it ends for the page to come back, and be asked anew"
     assert sorted(texts.values()) == ["Roses", "Violets"]
     assert sorted(kinds) == sorted((task, kind) for task in ids for kind in ("text", "outcome", "recorded"))
     assert line == b"event: done\ndata: {}\n\n"
