@@ -21,6 +21,9 @@ class NotFound(LookupError):
 
 View = Callable[..., HttpResponseBase]
 
+STREAM_LIFE_S = 300.0
+"""A stream for staff ends after so long: its reader comes back with a cursor, and is asked anew who that is."""
+
 
 class StaffRequest(HttpRequest):
     """A request of somebody with a role."""

@@ -17,9 +17,9 @@ urlpatterns: list[URLPattern | URLResolver] = [
     *pools,
     path("workers/", include(workers)),
     path("tasks/<uuid:task_id>/", tasks.task, name="task"),
-    path("tasks/<uuid:task_id>/curl/", tasks.curl, name="task-curl"),
-    path("tasks/<uuid:task_id>/cancel/", tasks.cancel, name="task-cancel"),
-    path("tasks/<uuid:task_id>/retry/", tasks.retry, name="task-retry"),
+    path("tasks/<uuid:task_id>/curl/", tasks.curl, name="task_curl"),
+    path("tasks/<uuid:task_id>/cancel/", tasks.cancel, name="task_cancel"),
+    path("tasks/<uuid:task_id>/retry/", tasks.retry, name="task_retry"),
     path("playground/", include(playground)),
     path("tenants/", include(tenants)),
 ]

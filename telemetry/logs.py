@@ -26,7 +26,6 @@ _SECRET = re.compile(r"\b(ops|whsec)_[A-Za-z0-9_\-+/=]{8,}|(?<=[Bb]earer )[^\s'\
 _QUOTED_ROW = re.compile(
     r"^(DETAIL|CONTEXT):.*(?:\n(?! {2}File |Traceback |[\w.]+(?:Error|Exception)\b).*)*", re.MULTILINE
 )
-_TRACE_CHARS = 55
 
 _about: ContextVar[dict[str, Any] | None] = ContextVar("about", default=None)
 

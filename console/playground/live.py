@@ -6,12 +6,14 @@ import asyncio
 import re
 import uuid
 from collections.abc import AsyncIterator, Mapping
+from contextlib import aclosing
 from typing import Any
 
 import msgspec
 from channels.db import database_sync_to_async
 
 from agents.faces.requests import CURSOR_MAX
+from console.frame import STREAM_LIFE_S
 from console.playground.results import result_of, tasks_of
 from console.playground.stream import Watched, follow
 from staff.access import Access
@@ -31,25 +33,33 @@ def cursors(last_event_id: str) -> dict[str, int]:
     return {task: min(int(seen), CURSOR_MAX) for task, seen in _CURSOR.findall(last_event_id)}
 
 
-async def stream(access: Access, watched: Mapping[str, Watched], *, redis_url: str) -> AsyncIterator[bytes]:
+async def stream(
+    access: Access, watched: Mapping[str, Watched], *, redis_url: str, life_s: float = STREAM_LIFE_S
+) -> AsyncIterator[bytes]:
     """All events of these tasks, live, each task's recorded result behind its last one, and then `done`.
 
-    Where Redis has lost a log, or Postgres has no outcome yet, it ends without `done`: the page comes again by itself.
+    Where Redis has lost a log, Postgres has no outcome yet, or `life_s` are over, it ends without `done`: the page comes again by
+    itself.
     """
+    clock = asyncio.get_running_loop().time
+    until = clock() + life_s
     seen = {task: one.after for task, one in watched.items()}
     yield f"retry: {AGAIN_MS}\n\n".encode()
-    async for news in follow(watched, redis_url=redis_url):
-        if news is None:
-            yield b": keep-alive\n\n"
-            continue
-        for event in news.events:
-            seen[news.task] = event.seq
-            yield _line(seen, news.task, event.kind, _data(event))
-        if news.ended:
-            result = await _recorded(access, news.task)
-            yield _line(seen, news.task, "recorded", msgspec.json.encode(result).decode())
-            if not result["ended"]:
+    async with aclosing(follow(watched, redis_url=redis_url)) as told:
+        async for news in told:
+            if clock() >= until:
                 return
+            if news is None:
+                yield b": keep-alive\n\n"
+                continue
+            for event in news.events:
+                seen[news.task] = event.seq
+                yield _line(seen, news.task, event.kind, _data(event))
+            if news.ended:
+                result = await _recorded(access, news.task)
+                yield _line(seen, news.task, "recorded", msgspec.json.encode(result).decode())
+                if not result["ended"]:
+                    return
     yield b"event: done\ndata: {}\n\n"
 
 

@@ -8,11 +8,11 @@ from console.playground import views
 
 urlpatterns = [
     path("", views.page, name="playground"),
-    path("runs/", views.run, name="playground-run"),
-    path("events/", views.events, name="playground-events"),
-    path("stop/", views.stop, name="playground-stop"),
-    path("inputs/", views.save, name="playground-save"),
-    path("tenants/", views.suggest_tenants, name="playground-tenants"),
-    path("tenants/<slug:slug>/agents/", views.suggest_agents, name="playground-agents"),
-    path("tenants/<slug:slug>/agents/<slug:agent_slug>/", views.agent, name="playground-agent"),
+    path("runs/", views.run, name="playground_run"),
+    path("events/", views.events, name="playground_events"),
+    path("stop/", views.stop, name="playground_stop"),
+    path("inputs/", views.save, name="playground_save"),
+    path("tenants/", views.suggest_tenants, name="playground_tenants"),
+    path("tenants/<slug:slug>/agents/", views.suggest_agents, name="playground_agents"),
+    path("tenants/<slug:slug>/agents/<slug:agent_slug>/", views.agent, name="playground_agent"),
 ]

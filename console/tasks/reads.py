@@ -12,6 +12,7 @@ from agents.tool_models import ToolCall
 from batches.identifiers import BATCH, row_of
 from batches.models import Batch
 from comparisons.models import ComparisonRun
+from console.frame import NotFound
 from orchestrator.models import Worker
 from schedules.models import Firing
 from staff.access import Access
@@ -19,10 +20,6 @@ from staff.access import Access
 TURNS_MAX = 100
 CALLS_MAX = 400
 """A page shows so many of the first; it says so if there are more."""
-
-
-class NotFound(LookupError):
-    """There is no such task, or it is not this viewer's to see."""
 
 
 @dataclass(slots=True)
@@ -67,7 +64,7 @@ def find(access: Access, task: uuid.UUID) -> Task:
     )
     found = access.rows(known.defer(*_long("rerun"))).filter(pk=task).first()
     if found is None:
-        raise NotFound
+        raise NotFound("There is no such task.")
     return found
 
 

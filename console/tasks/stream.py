@@ -2,8 +2,8 @@
 
 It is a hot route, as the tenant's own (`agents.faces.tasks.get_events`): pushed through the process's one inbox of the pool, with
 the cursor as `Last-Event-ID`, so that a reader who comes back misses nothing and gets nothing twice. It differs in who may read: a
-session of the console. That is asked for at the beginning; since a stream may last as long as a task, it ends after `LIFE_S`, and
-the browser comes back by itself with its cursor, and is asked anew.
+session of the console. That is asked for at the beginning; since a stream may last as long as a task, it ends after
+`STREAM_LIFE_S`, and the browser comes back by itself with its cursor, and is asked anew.
 """
 
 from __future__ import annotations
@@ -23,10 +23,9 @@ from agents.faces.context import Context
 from agents.faces.database import TASK_BY_ID
 from agents.faces.tasks import events_of
 from agents.problems import Problem, not_found
-from console.tasks.reads import NotFound, find
+from console.frame import STREAM_LIFE_S, NotFound
+from console.tasks.reads import find
 from staff.access import Access, access_of
-
-LIFE_S = 300.0
 
 
 async def events(context: Context, request: Request) -> Response:
@@ -39,7 +38,7 @@ async def events(context: Context, request: Request) -> Response:
     row = await context.db.one(TASK_BY_ID, tenant, task)
     if row is None:
         raise not_found("task")
-    return await events_of(context, request, row, life_s=LIFE_S)
+    return await events_of(context, request, row, life_s=STREAM_LIFE_S)
 
 
 def _tenant_of(cookies: Mapping[str, str], task: uuid.UUID) -> uuid.UUID:

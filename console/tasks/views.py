@@ -14,10 +14,10 @@ from django.views.decorators.http import require_GET, require_POST
 
 from agents.models import Task
 from agents.replays import REFUSALS
-from console.frame import StaffRequest, render_page, staff_page
+from console.frame import NotFound, StaffRequest, render_page, staff_page
 from console.tasks import actions
 from console.tasks.page import commands_of, page_of
-from console.tasks.reads import NotFound, find, rows_of
+from console.tasks.reads import find, rows_of
 from taskqueue.failures import QueueUnavailable
 
 
@@ -27,8 +27,8 @@ def task(request: StaffRequest, task_id: uuid.UUID) -> HttpResponse:
     """What it is, was and said."""
     try:
         rows = rows_of(request.access, task_id)
-    except NotFound:
-        raise Http404("There is no such task.") from None
+    except NotFound as missing:
+        raise Http404(str(missing)) from None
     return render_page(
         request,
         "console/tasks/task.html",
@@ -89,5 +89,5 @@ def _to_change(request: StaffRequest, task_id: uuid.UUID) -> Task:
 def _found(request: StaffRequest, task_id: uuid.UUID) -> Task:
     try:
         return find(request.access, task_id)
-    except NotFound:
-        raise Http404("There is no such task.") from None
+    except NotFound as missing:
+        raise Http404(str(missing)) from None

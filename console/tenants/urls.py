@@ -12,9 +12,9 @@ register_converter(TenantName, "tenant")
 urlpatterns = [
     path("", home.tenants, name="tenants"),
     path("<tenant:name>/", views.page, name="tenant"),
-    path("<tenant:name>/usage/", views.usage_figures, name="tenant-usage"),
-    path("<tenant:name>/keys/new/", key_views.new_key, name="tenant-key-new"),
-    path("<tenant:name>/keys/<uuid:key_id>/revoke/", key_views.revoke, name="tenant-key-revoke"),
-    path("<tenant:name>/suspend/", standing_views.suspend, name="tenant-suspend"),
-    path("<tenant:name>/reactivate/", standing_views.reactivate, name="tenant-reactivate"),
+    path("<tenant:name>/usage/", views.usage_figures, name="tenant_usage"),
+    path("<tenant:name>/keys/new/", key_views.new_key, name="tenant_key_new"),
+    path("<tenant:name>/keys/<uuid:key_id>/revoke/", key_views.revoke, name="tenant_key_revoke"),
+    path("<tenant:name>/suspend/", standing_views.suspend, name="tenant_suspend"),
+    path("<tenant:name>/reactivate/", standing_views.reactivate, name="tenant_reactivate"),
 ]

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import secrets
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
 import pytest
-from django.contrib.auth.models import Permission, User
 from django.db import connection
 from django.db.models import QuerySet
 from django.test import Client
@@ -20,9 +18,9 @@ from agents.models import Task, Turn
 from agents.money import cost_of
 from agents.task_columns import money, seconds
 from billing.models import Price
-from staff.models import StaffRole
 from tenants.models import ApiKey
 from tests.scene import Party, Scene
+from tests.staff.members import member
 
 
 def ended(party: Party, state: str = "succeeded", **more: Any) -> Task:
@@ -149,10 +147,7 @@ def test_an_index_serves_each_filter_in_the_order_of_time(scene: Scene, narrowed
 
 
 def test_a_tenant_administrator_sees_nothing_of_others(scene: Scene, client: Client) -> None:
-    user = User.objects.create_user(f"staff-{secrets.token_hex(4)}", is_staff=True)
-    user.user_permissions.set(Permission.objects.filter(codename="view_task"))
-    StaffRole.objects.create(user=user, role="tenant_administrator", tenant=scene.ann.tenant)
-    client.force_login(user)
+    client.force_login(member("tenant_administrator", scene.ann.tenant))
     mine = ended(scene.ann)
     ended(scene.bob)
     scene.bob.agent.slug = "very-secret"

@@ -5,13 +5,11 @@ from __future__ import annotations
 import random
 import re
 import time
-import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
 import httpx
-from django.contrib.auth.models import User
 from django.utils import timezone
 from playwright.sync_api import expect
 
@@ -28,9 +26,9 @@ from orchestrator.rehearsal.scaler import Ours
 from orchestrator.rehearsal.speed import speed_of
 from orchestrator.replay import Inputs, decided, to_json
 from orchestrator.revisions import note_edit
-from staff.models import StaffRole
 from tests.browser.room import Room
 from tests.faces.conftest import Web
+from tests.staff.members import member
 
 GROWN = re.compile("0 → [12]")
 PAST_MIN = 330
@@ -208,9 +206,7 @@ def test_a_policy_is_tried_on_the_last_day(room: Room, enter: Callable[..., Room
     expect(page.get_by_text("The policy is saved")).to_be_visible()
     assert ScalingPolicy.objects.get(pool=pool).min_workers == 2
 
-    viewer = User.objects.create_user(f"viewer-{uuid.uuid4().hex[:6]}", is_staff=True)
-    StaffRole.objects.create(user=viewer, role="viewer")
-    other = enter(viewer)
+    other = enter(member("viewer"))
     open_pool(other, pool)
     expect(other.page.get_by_role("button", name="Try on the last day")).to_be_visible()
     assert other.page.get_by_role("button", name="Drain").count() == 0

@@ -21,9 +21,9 @@ from taskqueue.sync_client import Queue
 from tenants.models import ApiKey, Tenant
 from tenants.services import issue_key, revoke_key
 from tests.browser.room import Room
-from tests.console.people import member
 from tests.faces.conftest import Web
 from tests.scene import Party, Scene
+from tests.staff.members import member
 
 
 def month_of_usage(party: Party, scene: Scene) -> None:

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import re
 import threading
-import uuid
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 
 import httpx
 import pytest
-from django.contrib.auth.models import User
 from django.utils import timezone
 from playwright.sync_api import expect
 from redis import Redis
@@ -21,7 +19,6 @@ from orchestrator.models import Pool, Worker
 from orchestrator.placement.packing import Taken
 from orchestrator.revisions import note_edit
 from orchestrator.work_rows import WorkMinute
-from staff.models import StaffRole
 from taskqueue.looks import Gauge, Glimpse, Looks
 from taskqueue.messages import WorkerStatus
 from taskqueue.sync_client import Queue
@@ -29,6 +26,7 @@ from tests.browser.room import Room
 from tests.faces.conftest import Web
 from tests.orchestrator.conftest import wait_for
 from tests.scene import Scene
+from tests.staff.members import member
 
 TOKENS = 400
 
@@ -211,9 +209,7 @@ def busy(web: Web, redis: Redis) -> Iterator[Busy]:
 def test_gpus_and_the_last_hour_are_seen_by_all_and_a_viewer_can_end_nothing(
     enter: Callable[..., Room], busy: Busy
 ) -> None:
-    viewer = User.objects.create_user(f"viewer-{uuid.uuid4().hex[:6]}", is_staff=True)
-    StaffRole.objects.create(user=viewer, role=StaffRole.Role.VIEWER)
-    for room, ends in ((enter(), 1), (enter(viewer), 0)):
+    for room, ends in ((enter(), 1), (enter(member("viewer")), 0)):
         page, figures = room.page, room.page.locator("#figures")
         room.open(f"workers/{busy.row.pk}/")
         expect(page.get_by_role("status")).to_have_text("live")

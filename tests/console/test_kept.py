@@ -77,10 +77,8 @@ def test_only_ones_own_is_deleted(enter: Enter, scene: Scene) -> None:
     assert not SavedFilter.objects.exists()
 
 
-def test_who_may_not_look_keeps_nothing(db: None) -> None:
-    user = User.objects.create_user("nobody", is_staff=True)
-    client = Client()
-    client.force_login(user)
+def test_who_may_not_look_keeps_nothing(enter: Enter) -> None:
+    client = enter(None)
     assert save(client, "mine").status_code == 403
     assert client.post(f"{TURNS}export/", {"format": "csv"}).status_code == 403
     assert Client().post(SAVED, {"name": "x"}).status_code == 302

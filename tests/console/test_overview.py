@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import uuid
 from datetime import timedelta
 from typing import Any
 
 import pytest
-from django.contrib.auth.models import User
 from django.db import OperationalError, connection
-from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
@@ -33,10 +30,10 @@ from orchestrator.revisions import note_edit
 from orchestrator.stock_models import StockItem
 from orchestrator.turn_rows import TurnMinute
 from staff.access import Access
-from staff.models import StaffRole
 from taskqueue.connections import connect
 from tests.orchestrator.conftest import Site, leading, site
 from tests.scene import Scene
+from tests.staff.members import at_the_console
 
 __all__ = ["leading", "site"]
 
@@ -246,10 +243,7 @@ def test_what_changes_slowly_is_not_read_at_each_snapshot(django_assert_num_quer
 
 # -- who may open it -------------------------------------------------------------------------------
 def page_of(role: str, django_assert_max_num_queries: Any) -> str:
-    user = User.objects.create_user(f"u-{uuid.uuid4().hex[:6]}", password="x", is_staff=True)
-    StaffRole.objects.create(user=user, role=role)
-    client = Client()
-    client.force_login(user)
+    client = at_the_console(role)
     with django_assert_max_num_queries(8):
         return client.get(reverse("admin:index")).content.decode()
 

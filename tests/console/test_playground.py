@@ -27,16 +27,18 @@ from console.playground.live import cursors, stream
 from console.playground.results import result_of, tasks_of
 from console.playground.stream import Watched, follow
 from staff.access import Access
+from staff.models import StaffRole
 from taskqueue.sync_client import Queue
 from tenants.models import Tenant
-from tests.console.people import Role, at_the_console
 from tests.faces.conftest import HandWorker, live_scene, start, worker
 from tests.processes import Process
 from tests.scene import Party, Scene
+from tests.staff.members import at_the_console
 
 __all__ = ["live_scene", "start", "worker"]
 
 committed = pytest.mark.django_db(transaction=True)
+Role = StaffRole.Role
 OPERATOR = Access(Role.OPERATOR)
 
 
@@ -68,7 +70,7 @@ def test_two_sides_run_together_as_tasks_of_the_tenant_that_say_who_asked(room: 
     draft_revision(agent=agent, tenant=tenant, changes={"system_prompt": "Rhyme."}, created_by="test")
     operator = at_the_console(Role.OPERATOR)
     body = asked(room.ann, {"agent": "poet"}, {"agent": "poet", "revision": 2}, parameters={"temperature": 0})
-    sides = sent(operator, "playground-run", body).json()["sides"]
+    sides = sent(operator, "playground_run", body).json()["sides"]
     assert [side["revision"] for side in sides] == [1, 2]
     tasks = [Task.objects.for_tenant(tenant).get(pk=side["task"]) for side in sides]
     who = {task.submitted_by for task in tasks}
@@ -80,7 +82,7 @@ def test_two_sides_run_together_as_tasks_of_the_tenant_that_say_who_asked(room: 
     queue = Queue(redis_url, room.pool.slug)
     assert [queue.read_log(str(task.pk))[0].kind for task in tasks] == ["state", "state"]
     queue.close()
-    again = sent(operator, "playground-run", body).json()["sides"]  # the same press, sent twice
+    again = sent(operator, "playground_run", body).json()["sides"]  # the same press, sent twice
     assert [side["task"] for side in again] == [side["task"] for side in sides]
 
 
@@ -88,14 +90,14 @@ def test_two_sides_run_together_as_tasks_of_the_tenant_that_say_who_asked(room: 
 def test_the_tenants_limits_hold_and_each_side_says_why_it_was_refused(room: Scene) -> None:
     Tenant.objects.filter(pk=room.ann.tenant.pk).update(requests_per_minute=1)
     operator = at_the_console(Role.OPERATOR)
-    sides = sent(operator, "playground-run", asked(room.ann, {"agent": "poet"}, {"agent": "poet"})).json()["sides"]
+    sides = sent(operator, "playground_run", asked(room.ann, {"agent": "poet"}, {"agent": "poet"})).json()["sides"]
     (refused,) = [side["problem"] for side in sides if "problem" in side]
     assert (refused["code"], "1 requests per minute" in refused["detail"]) == ("rate_limit_exceeded", True)
     body = asked(room.bob, parameters={"temperature": 9})
-    (side,) = sent(operator, "playground-run", body).json()["sides"]
+    (side,) = sent(operator, "playground_run", body).json()["sides"]
     assert side["problem"]["errors"][0]["field"] == "parameters.temperature"
     Tenant.objects.filter(pk=room.bob.tenant.pk).update(is_active=False)
-    answer = sent(operator, "playground-run", asked(room.bob))
+    answer = sent(operator, "playground_run", asked(room.bob))
     assert (answer.status_code, answer.json()["code"]) == (409, "tenant_inactive")
     assert not Task.objects.for_tenant(room.bob.tenant).exists()
 
@@ -103,11 +105,11 @@ def test_the_tenants_limits_hold_and_each_side_says_why_it_was_refused(room: Sce
 @committed
 def test_stop_ends_what_waits(room: Scene) -> None:
     administrator = at_the_console(Role.TENANT_ADMINISTRATOR, room.ann.tenant)
-    (side,) = sent(administrator, "playground-run", asked(room.ann)).json()["sides"]
+    (side,) = sent(administrator, "playground_run", asked(room.ann)).json()["sides"]
     other = at_the_console(Role.TENANT_ADMINISTRATOR, room.bob.tenant)
-    assert sent(other, "playground-stop", {"tasks": [side["task"]]}).status_code == 404
-    assert sent(at_the_console(Role.VIEWER), "playground-stop", {"tasks": [side["task"]]}).status_code == 403
-    assert sent(administrator, "playground-stop", {"tasks": [side["task"]]}).json() == {"stopped": 1}
+    assert sent(other, "playground_stop", {"tasks": [side["task"]]}).status_code == 404
+    assert sent(at_the_console(Role.VIEWER), "playground_stop", {"tasks": [side["task"]]}).status_code == 403
+    assert sent(administrator, "playground_stop", {"tasks": [side["task"]]}).json() == {"stopped": 1}
     assert Entry.objects.filter(action="task.cancel", object_id=side["task"]).exists()
 
 
@@ -117,7 +119,7 @@ async def test_two_tasks_are_followed_as_one_stream_and_gone_on_with(
 ) -> None:
     operator = await sync_to_async(at_the_console)(Role.OPERATOR)
     body = asked(room.ann, {"agent": "poet"}, {"agent": "poet"})
-    answer = await sync_to_async(sent)(operator, "playground-run", body)
+    answer = await sync_to_async(sent)(operator, "playground_run", body)
     ids = [side["task"] for side in answer.json()["sides"]]
     start("record")
     texts: dict[str, str] = dict.fromkeys(ids, "")
@@ -133,7 +135,7 @@ async def test_two_tasks_are_followed_as_one_stream_and_gone_on_with(
             texts[news.task] += msgspec.json.decode(event.data) if event.kind == "text" else ""
         if all(texts.values()):
             break
-    await first.aclose()  # type: ignore[attr-defined]
+    await first.aclose()
     for turn, words in zip(claimed, ("ses", "olets"), strict=True):
         await worker.say(turn, words)
         await worker.end(turn, texts[turn.task] + words)
@@ -148,6 +150,8 @@ async def test_two_tasks_are_followed_as_one_stream_and_gone_on_with(
                 texts[told["task"]] += told["data"]["text"]
             if told["kind"] == "recorded":
                 assert (told["data"]["state"], told["data"]["output"]) == ("succeeded", texts[told["task"]])
+    cut = [line async for line in stream(OPERATOR, watched, redis_url=redis_url, life_s=0.0)]
+    assert cut == [b"retry: 1000\n\n"], "it ends for the page to come back, and be asked anew"
     assert sorted(texts.values()) == ["Roses", "Violets"]
     assert sorted(kinds) == sorted((task, kind) for task in ids for kind in ("text", "outcome", "recorded"))
     assert line == b"event: done\ndata: {}\n\n"
@@ -178,26 +182,26 @@ def test_who_may_do_what(scene: Scene) -> None:
         text = at_the_console(role).get(page).content.decode()
         assert (">Run</button>" in text) is may
     viewer = at_the_console(Role.VIEWER)
-    assert sent(viewer, "playground-run", asked(scene.ann)).status_code == 403
+    assert sent(viewer, "playground_run", asked(scene.ann)).status_code == 403
     said = {
         "tenant": scene.ann.tenant.slug,
         "agent": "poet",
         "name": "a",
         "messages": [{"role": "user", "content": "x"}],
     }
-    assert sent(viewer, "playground-save", said).status_code == 403
+    assert sent(viewer, "playground_save", said).status_code == 403
     administrator = at_the_console(Role.TENANT_ADMINISTRATOR, scene.ann.tenant)
     assert f'value="{scene.ann.tenant.slug}"' in administrator.get(page).content.decode()
     other = scene.bob.tenant.slug
-    assert sent(administrator, "playground-run", asked(scene.bob)).status_code == 404
-    assert sent(administrator, "playground-save", {**said, "tenant": other}).status_code == 404
-    assert administrator.get(reverse("console:playground-agents", args=[other])).status_code == 404
-    assert administrator.get(reverse("console:playground-agent", args=[other, "poet"])).status_code == 404
-    found = administrator.get(reverse("console:playground-tenants")).json()["found"]
+    assert sent(administrator, "playground_run", asked(scene.bob)).status_code == 404
+    assert sent(administrator, "playground_save", {**said, "tenant": other}).status_code == 404
+    assert administrator.get(reverse("console:playground_agents", args=[other])).status_code == 404
+    assert administrator.get(reverse("console:playground_agent", args=[other, "poet"])).status_code == 404
+    found = administrator.get(reverse("console:playground_tenants")).json()["found"]
     assert [one["value"] for one in found] == [scene.ann.tenant.slug]
     task = scene.bob.task()
-    assert administrator.get(reverse("console:playground-events"), {"task": str(task.pk)}).status_code == 404
-    assert Client().post(reverse("console:playground-run")).status_code == 302
+    assert administrator.get(reverse("console:playground_events"), {"task": str(task.pk)}).status_code == 404
+    assert Client().post(reverse("console:playground_run")).status_code == 302
 
 
 @pytest.mark.django_db
@@ -205,7 +209,7 @@ def test_what_belongs_to_another_tenant_is_not_there(scene: Scene) -> None:
     operator = at_the_console(Role.OPERATOR)
     draft_revision(agent=scene.bob.agent, tenant=scene.bob.tenant, changes={"system_prompt": "x"}, created_by="test")
     for side in ({"agent": "nobody"}, {"agent": "poet", "revision": 2}):
-        assert sent(operator, "playground-run", asked(scene.ann, side)).status_code == 404
+        assert sent(operator, "playground_run", asked(scene.ann, side)).status_code == 404
     theirs = create_input_set(agent=scene.bob.agent, name="theirs", items=[{"input": "x"}], created_by="test")
     said = {
         "tenant": scene.ann.tenant.slug,
@@ -213,9 +217,9 @@ def test_what_belongs_to_another_tenant_is_not_there(scene: Scene) -> None:
         "name": "a",
         "messages": [{"role": "user", "content": "x"}],
     }
-    assert sent(operator, "playground-save", {**said, "base": str(theirs.pk)}).status_code == 404
+    assert sent(operator, "playground_save", {**said, "base": str(theirs.pk)}).status_code == 404
     for wrong, field in (({"run": "x"}, "run"), ({"sides": []}, "sides"), ({"what": 1}, "what")):
-        answer = sent(operator, "playground-run", {**asked(scene.ann), **wrong})
+        answer = sent(operator, "playground_run", {**asked(scene.ann), **wrong})
         assert (answer.status_code, answer.json()["errors"][0]["field"]) == (400, field)
 
 
@@ -224,16 +228,16 @@ def test_an_input_is_saved_alone_or_behind_those_of_a_set(scene: Scene) -> None:
     administrator = at_the_console(Role.TENANT_ADMINISTRATOR, scene.ann.tenant)
     messages = [{"role": "user", "content": "2 + 2?"}]
     said = {"tenant": scene.ann.tenant.slug, "agent": "poet", "name": "sums", "messages": messages}
-    assert sent(administrator, "playground-save", {**said, "checks": {"json": {"sum": 4}}}).json()["inputs"] == 1
+    assert sent(administrator, "playground_save", {**said, "checks": {"json": {"sum": 4}}}).json()["inputs"] == 1
     first = InputSet.objects.for_tenant(scene.ann.tenant).get(name="sums")
     assert first.created_by.startswith(Role.TENANT_ADMINISTRATOR)
-    answer = sent(administrator, "playground-save", said)
+    answer = sent(administrator, "playground_save", said)
     assert (answer.status_code, "choose another name" in answer.json()["detail"]) == (409, True)
-    more = sent(administrator, "playground-save", {**said, "name": "more sums", "base": str(first.pk)})
+    more = sent(administrator, "playground_save", {**said, "name": "more sums", "base": str(first.pk)})
     assert more.json()["inputs"] == 2
     longer = InputSet.objects.for_tenant(scene.ann.tenant).get(name="more sums")
     assert [item["checks"] for item in longer.items] == [{"json": {"sum": 4}}, {}]
-    known = administrator.get(reverse("console:playground-agent", args=[scene.ann.tenant.slug, "poet"])).json()
+    known = administrator.get(reverse("console:playground_agent", args=[scene.ann.tenant.slug, "poet"])).json()
     assert [(one["name"], one["inputs"]) for one in known["sets"]] == [("more sums", 2), ("sums", 1)]
 
 
@@ -249,11 +253,11 @@ def test_few_queries_however_many_there_are(scene: Scene, django_assert_max_num_
     with django_assert_max_num_queries(7):
         operator.get(reverse("console:playground"))
     with django_assert_max_num_queries(5):
-        found = operator.get(reverse("console:playground-tenants"), {"q": "many"}).json()["found"]
+        found = operator.get(reverse("console:playground_tenants"), {"q": "many"}).json()["found"]
     assert len(found) == 10
-    assert operator.get(reverse("console:playground-tenants"), {"q": "many\0"}).json()["found"] == found
+    assert operator.get(reverse("console:playground_tenants"), {"q": "many\0"}).json()["found"] == found
     with django_assert_max_num_queries(11):
-        known = operator.get(reverse("console:playground-agent", args=[scene.ann.tenant.slug, "poet"])).json()
+        known = operator.get(reverse("console:playground_agent", args=[scene.ann.tenant.slug, "poet"])).json()
     assert known["published"] == "published: r1 100 %"
     assert [(one["number"], one["serves"]) for one in known["revisions"]][-1] == (1, "100 %")
 

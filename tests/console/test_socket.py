@@ -27,6 +27,7 @@ from console.topics import TOPICS, Topic
 from staff.access import Access
 from staff.models import StaffRole
 from tenants.services import create_tenant
+from tests.staff import members
 
 pytestmark = pytest.mark.django_db(transaction=True)
 PATIENCE_S = 30.0
@@ -103,11 +104,8 @@ async def closed(socket: WebsocketCommunicator) -> int:
 @sync_to_async
 def member(name: str, role: str | None = None, **more: Any) -> User:
     """A member of staff, with a tenant of its own where the role has one."""
-    user = User.objects.create_user(name, password="x", is_staff=True, **more)
-    if role is not None:
-        tenant = create_tenant(slug=name, name=name) if role == "tenant_administrator" else None
-        StaffRole.objects.create(user=user, role=role, tenant=tenant)
-    return user
+    tenant = create_tenant(slug=name, name=name) if role == "tenant_administrator" else None
+    return members.member(role, tenant, name=name, **more)
 
 
 async def test_who_has_no_role_is_refused(source: Source, enter: Enter) -> None:

@@ -27,7 +27,7 @@ def queue(redis_url: str, scene: Scene) -> Iterator[Queue]:
 
 def press(client: Client, action: str, task: Task) -> str:
     """What the page says that comes after."""
-    return client.post(reverse(f"console:task-{action}", args=[task.pk]), follow=True).content.decode()
+    return client.post(reverse(f"console:task_{action}", args=[task.pk]), follow=True).content.decode()
 
 
 def ended(party: Party, **more: Any) -> Task:

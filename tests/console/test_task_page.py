@@ -174,7 +174,7 @@ def test_long_texts_are_folded_and_cut(enter: Enter, scene: Scene) -> None:
     assert "message 199 " in page
     assert "message 100 " not in page
     assert "They are too long to be shown here" in page
-    commands = enter("viewer").get(reverse("console:task-curl", args=[task.pk]))
+    commands = enter("viewer").get(reverse("console:task_curl", args=[task.pk]))
     assert commands["content-type"] == "text/plain; charset=utf-8"
     assert "message 100 " in commands.content.decode()
 

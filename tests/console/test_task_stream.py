@@ -1,4 +1,4 @@
-"""The stream of a task for enter: the tenant's own events, by the session of the console, from any cursor on."""
+"""The stream of a task for staff: the tenant's own events, by the session of the console, from any cursor on."""
 
 from __future__ import annotations
 
@@ -9,14 +9,13 @@ from typing import Any
 import httpx
 import pytest
 from asgiref.sync import sync_to_async
-from django.contrib.auth.models import User
 from django.contrib.sessions.models import Session
-from django.test import Client
 
-from staff.models import StaffRole
+from tenants.models import Tenant
 from tests.faces.conftest import HandWorker, Web, live_scene, start, web, worker
 from tests.faces.test_tasks import events_of
 from tests.scene import Party, Scene
+from tests.staff.members import at_the_console
 
 __all__ = ["live_scene", "start", "web", "worker"]
 
@@ -29,14 +28,10 @@ def server() -> str:
 
 
 @sync_to_async
-def cookies(role: str | None, **more: Any) -> dict[str, str]:
+def cookies(role: str | None, tenant: Tenant | None = None) -> dict[str, str]:
     """Those of somebody who is logged in; `role` None: without a role."""
-    user = User.objects.create_user(f"staff-{secrets.token_hex(4)}", is_staff=True)
-    if role is not None:
-        StaffRole.objects.create(user=user, role=role, **more)
-    client = Client()
-    client.force_login(user)
-    return {"Cookie": "; ".join(f"{name}={morsel.value}" for name, morsel in client.cookies.items())}
+    known = at_the_console(role, tenant).cookies
+    return {"Cookie": "; ".join(f"{name}={morsel.value}" for name, morsel in known.items())}
 
 
 async def submitted(client: httpx.AsyncClient, party: Party) -> str:
@@ -80,8 +75,8 @@ async def test_whose_task_it_is_not_reads_nothing(web: Web, worker: HandWorker) 
         async def status(known: dict[str, str], path: str = url) -> int:
             return (await client.get(path, headers=known)).status_code
 
-        own = await cookies("tenant_administrator", tenant=scene.bob.tenant)
-        foreign = await cookies("tenant_administrator", tenant=scene.ann.tenant)
+        own = await cookies("tenant_administrator", scene.bob.tenant)
+        foreign = await cookies("tenant_administrator", scene.ann.tenant)
         assert await status(own) == 200
         assert await status(foreign) == 404
         assert await status(await cookies(None)) == 403

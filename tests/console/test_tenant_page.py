@@ -25,6 +25,7 @@ from console.tenants.share import share_of
 from console.tenants.usage import OTHERS, SHOWN, Window, series
 from console.topics import TOPICS
 from staff.access import Access
+from staff.models import StaffRole
 from taskqueue import keys as queue_keys
 from taskqueue.buckets import Meter
 from taskqueue.messages import Submission, TurnBody
@@ -33,9 +34,10 @@ from taskqueue.use import read_use
 from tenants.models import ApiKey, Tenant
 from tenants.selectors import valid_key
 from tenants.services import create_tenant, issue_key
-from tests.console.people import Role, at_the_console
 from tests.scene import Party, Scene
+from tests.staff.members import at_the_console
 
+Role = StaffRole.Role
 ACTIONS = ("tenant.suspend", "tenant.reactivate", "key.create", "key.revoke")
 NOW = datetime(2026, 3, 10, 12, 30, tzinfo=UTC)
 
@@ -62,7 +64,7 @@ def test_who_sees_which_tenant(scene: Scene) -> None:
     own_key = ApiKey.objects.for_tenant(ann).get()
     assert Client().get(reverse("console:tenant", args=[ann.slug])).status_code == 302
     assert administrator.get(reverse("console:home")).url == reverse("console:tenant", args=[ann.slug])
-    pages = ("tenant", "tenant-usage", "tenant-key-new", "tenant-suspend", "tenant-reactivate")
+    pages = ("tenant", "tenant_usage", "tenant_key_new", "tenant_suspend", "tenant_reactivate")
     assert Client().get(reverse("console:home")).url.startswith(reverse("admin:login"))
     assert at_the_console(Role.VIEWER).get(reverse("console:home")).status_code == 200
     for role, expected in (
@@ -71,10 +73,10 @@ def test_who_sees_which_tenant(scene: Scene) -> None:
         (administrator, [404] * 5),
     ):
         assert [page_of(role, bob, name).status_code for name in pages] == expected
-        assert page_of(role, bob, "tenant-key-revoke", key.pk).status_code == expected[2]
+        assert page_of(role, bob, "tenant_key_revoke", key.pk).status_code == expected[2]
     assert [page_of(administrator, ann, name).status_code for name in pages] == [200, 200, 200, 403, 403]
-    assert page_of(administrator, ann, "tenant-key-revoke", own_key.pk).status_code == 200
-    assert page_of(administrator, ann, "tenant-key-revoke", key.pk).status_code == 404
+    assert page_of(administrator, ann, "tenant_key_revoke", own_key.pk).status_code == 200
+    assert page_of(administrator, ann, "tenant_key_revoke", key.pk).status_code == 404
     text = page_of(administrator, ann).content.decode()
     assert ("Make a key" in text, "Suspend…" in text, "Change limits" in text) == (True, False, False)
     text = page_of(at_the_console(Role.VIEWER), ann).content.decode()
@@ -89,8 +91,8 @@ def test_actions_of_others_are_refused(scene: Scene) -> None:
         (at_the_console(Role.VIEWER), 403),
         (at_the_console(Role.TENANT_ADMINISTRATOR, ann), 404),
     ):
-        for name, *args in (("suspend",), ("reactivate",), ("key-new",), ("key-revoke", key.pk)):
-            address = reverse(f"console:tenant-{name}", args=[bob.slug, *args])
+        for name, *args in (("suspend",), ("reactivate",), ("key_new",), ("key_revoke", key.pk)):
+            address = reverse(f"console:tenant_{name}", args=[bob.slug, *args])
             assert client.post(address, {"name": "x"}).status_code == expected
     bob.refresh_from_db()
     key.refresh_from_db()
@@ -117,7 +119,7 @@ def test_a_tenant_called_as_a_list_of_the_admin_has_its_page_by_its_id(admin_cli
 def test_a_key_is_shown_once_and_nowhere_else(scene: Scene, caplog: pytest.LogCaptureFixture) -> None:
     tenant = scene.ann.tenant
     administrator = at_the_console(Role.TENANT_ADMINISTRATOR, tenant)
-    address = reverse("console:tenant-key-new", args=[tenant.slug])
+    address = reverse("console:tenant_key_new", args=[tenant.slug])
     form = administrator.get(address).context["form"]
     asked = {"key_id": str(form["key_id"].value()), "name": "billing", "lifetime": "30", "scopes": ["usage:read"]}
     answer = administrator.post(address, asked)
@@ -150,7 +152,7 @@ def test_a_key_is_shown_once_and_nowhere_else(scene: Scene, caplog: pytest.LogCa
 def test_a_key_is_revoked_after_a_word_on_it(scene: Scene) -> None:
     tenant, operator = scene.ann.tenant, at_the_console(Role.OPERATOR)
     key = ApiKey.objects.for_tenant(tenant).get()
-    address = reverse("console:tenant-key-revoke", args=[tenant.slug, key.pk])
+    address = reverse("console:tenant_key_revoke", args=[tenant.slug, key.pk])
     assert "for ever" in operator.get(address).content.decode()
     assert valid_key(scene.ann.key) is not None
     for _ in range(2):
@@ -167,7 +169,7 @@ def test_a_suspended_tenant_keeps_what_runs_unless_it_is_cancelled(scene: Scene,
     other = scene.bob.task()
     queue = Queue(redis_url, scene.pool.slug)
     queue.enqueue([_turn(task) for task in (*tasks, other)])
-    address = reverse("console:tenant-suspend", args=[tenant.slug])
+    address = reverse("console:tenant_suspend", args=[tenant.slug])
     text = operator.get(address).content.decode()
     assert ("Its 1 valid API key is refused" in text, "(0 running, 3 waiting)" in text) == (True, True)
     assert "is suspended" in operator.post(address, follow=True).content.decode()
@@ -177,7 +179,7 @@ def test_a_suspended_tenant_keeps_what_runs_unless_it_is_cancelled(scene: Scene,
     assert "3 tasks were waiting or running and are ending" in answer.content.decode()
     assert [queue.read_log(str(task.pk))[-1].kind for task in (*tasks, other)] == ["outcome"] * 3 + ["state"]
     assert "This tenant is suspended" in page_of(operator, tenant).content.decode()
-    back = operator.post(reverse("console:tenant-reactivate", args=[tenant.slug]), follow=True)
+    back = operator.post(reverse("console:tenant_reactivate", args=[tenant.slug]), follow=True)
     assert "is active" in back.content.decode()
     assert valid_key(scene.ann.key) is not None
     assert list(Entry.objects.filter(action__in=ACTIONS).order_by("id").values_list("action", flat=True)) == [
@@ -293,7 +295,7 @@ def test_usage_has_a_line_for_each_of_the_largest_and_one_for_the_others(scene: 
     month = series(tenant, span="month", by="pool", now=NOW)
     assert [day for day, tokens in enumerate(month["groups"][0]["lines"]["prompt_tokens"]) if tokens] == [27, 29]
     assert Window.of("month", now=NOW).begin == datetime(2026, 2, 9, tzinfo=UTC)
-    answer = at_the_console(Role.OPERATOR).get(reverse("console:tenant-usage", args=[tenant.slug]), {"span": "year"})
+    answer = at_the_console(Role.OPERATOR).get(reverse("console:tenant_usage", args=[tenant.slug]), {"span": "year"})
     assert (answer.status_code, answer.json()["detail"]) == (400, "span: choose one of day, week, month")
 
 

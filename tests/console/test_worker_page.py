@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
 import pytest
-from django.contrib.auth.models import User
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
@@ -33,7 +31,8 @@ from staff.models import StaffRole
 from taskqueue.looks import Gauge, Glimpse, Looks
 from taskqueue.messages import WorkerStatus
 from taskqueue.sync_client import Queue
-from tests.scene import Party, Scene
+from tests.console.conftest import Enter
+from tests.scene import Scene
 
 Role = StaffRole.Role
 
@@ -53,22 +52,6 @@ def worker(scene: Scene) -> Worker:
         sums = {"busy_ms": 30_000 * minute, "steps": minute, "sequences": 600 * minute, "prefilled": 0}
         WorkMinute.objects.create(worker=row, minute=at.replace(second=0, microsecond=0), at=at, **sums)
     return row
-
-
-@pytest.fixture
-def client_of(db: None) -> Callable[..., Client]:
-    """A client of somebody with a role; None: a superuser."""
-
-    def client_of(role: str | None, party: Party | None = None) -> Client:
-        name = f"ann-{uuid.uuid4().hex[:6]}"
-        user = User.objects.create_user(name, is_staff=True, is_superuser=role is None)
-        if role is not None:
-            StaffRole.objects.create(user=user, role=role, tenant=party.tenant if party is not None else None)
-        client = Client()
-        client.force_login(user)
-        return client
-
-    return client_of
 
 
 def hold(scene: Scene, worker: Worker, redis: Redis, count: int) -> list[Turn]:
@@ -161,9 +144,9 @@ def test_what_is_secret_by_its_name_is_shown_nowhere() -> None:
 
 # -- what it costs -------------------------------------------------------------------------------
 def test_it_costs_the_same_however_much_the_worker_holds(
-    scene: Scene, worker: Worker, redis: Redis, django_assert_num_queries: Any, client_of: Any
+    scene: Scene, worker: Worker, redis: Redis, django_assert_num_queries: Any, enter: Enter
 ) -> None:
-    client, costs = client_of(Role.VIEWER), set[int]()
+    client, costs = enter(Role.VIEWER), set[int]()
     for more in (1, 39):
         held = len(hold(scene, worker, redis, more)) + (more > 1)
         with django_assert_num_queries(3):  # the row, the turns, the minutes
@@ -177,10 +160,10 @@ def test_it_costs_the_same_however_much_the_worker_holds(
 
 
 # -- who may what --------------------------------------------------------------------------------
-def test_operators_and_viewers_see_it_others_do_not(scene: Scene, worker: Worker, client_of: Any) -> None:
+def test_operators_and_viewers_see_it_others_do_not(scene: Scene, worker: Worker, enter: Enter) -> None:
     url = reverse("console:worker", args=[worker.pk])
     assert url == f"/console/workers/{worker.pk}/"
-    operator, viewer = client_of(Role.OPERATOR).get(url), client_of(Role.VIEWER).get(url)
+    operator, viewer = enter(Role.OPERATOR).get(url), enter(Role.VIEWER).get(url)
     assert (operator.status_code, viewer.status_code) == (200, 200)
     kill = reverse("console:worker_kill", args=[worker.pk])
     assert kill in operator.content.decode()
@@ -188,19 +171,19 @@ def test_operators_and_viewers_see_it_others_do_not(scene: Scene, worker: Worker
     for page in (operator, viewer):
         assert "hf_secret_word" not in page.content.decode()
         assert "HF_TOKEN" in page.content.decode()
-    assert client_of(Role.TENANT_ADMINISTRATOR, scene.ann).get(url).status_code == 403
+    assert enter(Role.TENANT_ADMINISTRATOR, scene.ann.tenant).get(url).status_code == 403
     assert Client().get(url).status_code == 302
-    assert client_of(None).get(reverse("console:worker", args=[uuid.uuid4()])).status_code == 404
+    assert enter(Role.OPERATOR).get(reverse("console:worker", args=[uuid.uuid4()])).status_code == 404
 
 
 @pytest.mark.parametrize("wish", ["drain", "kill"])
 def test_only_an_operator_ends_a_worker_and_the_audit_log_has_it(
-    scene: Scene, worker: Worker, client_of: Any, wish: str
+    scene: Scene, worker: Worker, enter: Enter, wish: str
 ) -> None:
     url = reverse(f"console:worker_{wish}", args=[worker.pk])
-    for refused in (client_of(Role.VIEWER), client_of(Role.TENANT_ADMINISTRATOR, scene.ann)):
+    for refused in (enter(Role.VIEWER), enter(Role.TENANT_ADMINISTRATOR, scene.ann.tenant)):
         assert (refused.get(url).status_code, refused.post(url).status_code) == (403, 403)
-    operator = client_of(Role.OPERATOR)
+    operator = enter(Role.OPERATOR)
     asked = operator.get(url)
     assert asked.status_code == 200
     assert "If the pool&#x27;s policy wants as many workers as before" in asked.content.decode()
@@ -221,20 +204,19 @@ def test_only_an_operator_ends_a_worker_and_the_audit_log_has_it(
     assert operator.get(url).status_code == 302
 
 
-def test_a_form_without_its_token_changes_nothing(worker: Worker, client_of: Any) -> None:
-    operator = client_of(Role.OPERATOR)
+def test_a_form_without_its_token_changes_nothing(worker: Worker, enter: Enter) -> None:
+    operator = enter(Role.OPERATOR)
     operator.handler.enforce_csrf_checks = True
     assert operator.post(reverse("console:worker_kill", args=[worker.pk])).status_code == 403
     worker.refresh_from_db()
     assert worker.wish == ""
 
 
-def test_the_list_leads_to_the_page_and_to_both_questions(worker: Worker, client_of: Any) -> None:
-    superuser = client_of(None)
-    listed = superuser.get(reverse("admin:orchestrator_worker_changelist")).content.decode()
+def test_the_list_leads_to_the_page_and_to_both_questions(worker: Worker, admin_client: Client, enter: Enter) -> None:
+    listed = admin_client.get(reverse("admin:orchestrator_worker_changelist")).content.decode()
     assert reverse("console:worker", args=[worker.pk]) in listed
     for wish in ("drain", "kill"):
         row_action = reverse(f"admin:orchestrator_worker_{wish}", args=[worker.pk])
         assert row_action in listed
-        assert superuser.get(row_action).url == reverse(f"console:worker_{wish}", args=[worker.pk])
-        assert client_of(Role.VIEWER).get(row_action).status_code == 403
+        assert admin_client.get(row_action).url == reverse(f"console:worker_{wish}", args=[worker.pk])
+        assert enter(Role.VIEWER).get(row_action).status_code == 403

@@ -16,9 +16,9 @@ from tests.console.table import ACTIONS, APPS, LOOK, MODELS, NO, NOTHING_THERE, 
 from tests.staff.members import member
 
 OF_A_MODEL = {"changelist": "look", "change": "look", "history": "look", "add": "add", "delete": "delete"}
+"""Pages that every `ModelAdmin` has, with the word in MODELS that opens them."""
 OF_A_LIST = ("export", "save_filter", "drop_filter")
 """What every list has for whoever may look at it; each takes a POST only, and changes nothing but what they kept for themselves."""
-"""Pages that every `ModelAdmin` has, with the word in MODELS that opens them."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Accounts of staff for tests."""
+"""Members of staff for tests, and their browsers."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import User
+    from django.test import Client
 
     from tenants.models import Tenant
 
@@ -21,3 +22,13 @@ def member(role: str | None, tenant: Tenant | None = None, *, name: str = "", **
     if role is not None:
         StaffRole.objects.create(user=user, role=role, tenant=tenant)
     return user
+
+
+def at_the_console(role: str | None, tenant: Tenant | None = None) -> Client:
+    """A browser in which such a member is logged in; `client.user` is who."""
+    from django.test import Client
+
+    client = Client()
+    client.user = member(role, tenant)  # type: ignore[attr-defined]
+    client.force_login(client.user)  # type: ignore[attr-defined]
+    return client
