@@ -5,9 +5,11 @@ from __future__ import annotations
 import pytest
 from django.contrib.auth.models import User
 from django.test import Client
+from django.utils import timezone
 
 from audit.models import Entry
-from orchestrator.models import Pool
+from orchestrator.models import Pool, PoolRevision, Rollout, Worker
+from orchestrator.revisions import note_edit
 from tests.console.conftest import Enter
 from tests.scene import Scene
 
@@ -59,3 +61,35 @@ def test_what_a_list_shows_can_be_asked_for(enter: Enter, scene: Scene) -> None:
     ):
         answer = viewer.get(url)
         assert answer.status_code == 200, (url, answer.status_code)
+
+
+def test_values_of_the_environment_are_for_who_may_change_them(
+    enter: Enter, operator: Client, everything_of: dict[str, str]
+) -> None:
+    viewer = enter("viewer")
+    for name, url in everything_of.items():
+        page = viewer.get(url).content.decode()
+        assert TOKEN not in page, name
+        assert ("HF_TOKEN" in page) == (name in ("pool", "revision", "live worker")), name
+        assert (TOKEN in operator.get(url).content.decode()) == (name == "pool"), name
+
+
+@pytest.fixture
+def everything_of(pool: Pool) -> dict[str, str]:
+    """The pages of a pool with a secret, which its worker has told."""
+    now, said = timezone.now(), f"bad token {TOKEN}"
+    note_edit(pool.pk, now=now)
+    Rollout.objects.update(log_tail=said)
+    revision = PoolRevision.objects.get()
+    worker = Worker.objects.create(
+        pool=pool, revision=revision, runtime="process", slots=1, started_at=now, stopped_at=now, state="failed",
+        error=said, log_tail=said,
+    )  # fmt: skip
+    return {
+        "pool": f"{POOLS}{pool.pk}/change/",
+        "revision": f"/console/orchestrator/poolrevision/{revision.pk}/change/",
+        "roll-out": f"/console/orchestrator/rollout/{Rollout.objects.get().pk}/change/",
+        "worker": f"/console/orchestrator/worker/{worker.pk}/change/",
+        "live worker": f"/console/workers/{worker.pk}/",
+        "workers": "/console/orchestrator/worker/",
+    }
