@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from typing import Any, ClassVar
 
@@ -15,7 +16,7 @@ from django.utils.html import format_html
 from unfold.admin import StackedInline
 from unfold.decorators import action, display
 
-from orchestrator import revisions, stock_rows, typical
+from orchestrator import masking, revisions, stock_rows, typical
 from orchestrator.history.words import in_words as demand_in_words
 from orchestrator.manual_rows import ManualSize
 from orchestrator.models import Pool, PoolRevision, Rollout, ScalingDecision, ScalingPolicy, Worker
@@ -31,6 +32,27 @@ from tenants.admin import Facts
 WORKER_COLOURS = {"starting": "warning", "ready": "success", "draining": "info", "failed": "danger", "stopped": ""}
 
 
+class ShownRecipe(ConsoleAdmin):
+    """What workers are made from, as those may see it who cannot change it: of the environment the names, of arguments no secret."""
+
+    INSTEAD: ClassVar = {"env": "env_names", "engine_args": "shown_args"}
+
+    @display(description="env")
+    def env_names(self, recipe: Any) -> str:
+        """The names alone: values are often secrets."""
+        return ", ".join(sorted(recipe.env))
+
+    @display(description="engine args")
+    def shown_args(self, recipe: Any) -> str:
+        """As JSON."""
+        return json.dumps(masking.arguments(recipe.engine_args)) if recipe.engine_args else ""
+
+
+def masked(text: str, revision: PoolRevision) -> str:
+    """What a worker said, without the secrets that it was given."""
+    return "\n".join(masking.lines(text.splitlines(), env=revision.env, engine_args=revision.engine_args))
+
+
 class PolicyInline(StackedInline):
     """A pool's policy, on the pool's page."""
 
@@ -39,7 +61,7 @@ class PolicyInline(StackedInline):
 
 
 @admin.register(Pool)
-class PoolAdmin(ConsoleAdmin):
+class PoolAdmin(ShownRecipe):
     """Models and the fleets that serve them."""
 
     list_display = (
@@ -83,6 +105,15 @@ class PoolAdmin(ConsoleAdmin):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Pool]:
         return super().get_queryset(request).annotate(live=Count("workers", filter=Q(workers__state__in=Worker.LIVE)))
+
+    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
+        fieldsets = super().get_fieldsets(request, obj)
+        if self.has_change_permission(request, obj):
+            return fieldsets
+        return [
+            (title, {**options, "fields": [self.INSTEAD.get(name, name) for name in options["fields"]]})
+            for title, options in fieldsets
+        ]
 
     @display(description="recorded demand")
     def demand(self, pool: Pool) -> str:
@@ -170,8 +201,11 @@ class ScalingPolicyAdmin(ConsoleAdmin):
 
 
 @admin.register(PoolRevision)
-class PoolRevisionAdmin(Facts):
+class PoolRevisionAdmin(Facts, ShownRecipe):
     """What workers are and were made from."""
+
+    exclude = tuple(ShownRecipe.INSTEAD)
+    readonly_fields = tuple(ShownRecipe.INSTEAD.values())
 
     list_display = ("__str__", "pool", "number", "engine", "model", "image", "created_by", "created_at", "ready_at")
     list_filter = ("pool",)
@@ -187,6 +221,13 @@ class RolloutAdmin(Facts):
     list_filter = ("state",)
     search_fields = ("pool__slug", "reason")
     list_select_related = ("pool", "current__pool", "target__pool")
+    exclude = ("log_tail",)
+    readonly_fields = ("last_words",)
+
+    @display(description="log tail")
+    def last_words(self, rollout: Rollout) -> str:
+        """Of the worker that failed last."""
+        return masked(rollout.log_tail, rollout.target or rollout.current)
 
 
 @admin.register(StockItem)
@@ -213,12 +254,12 @@ class WorkerAdmin(Facts):
         "started_at",
         "ready_at",
         "stopped_at",
-        "error",
+        "shown_error",
     )
     list_display_links = ("started_at",)
     actions_row: ClassVar = ["drain", "kill"]
-    exclude = ("start_phases",)
-    readonly_fields = ("phases",)
+    exclude = ("start_phases", "error", "log_tail")
+    readonly_fields = ("phases", "shown_error", "last_words")
     list_filter = ("started_at", "state", "pool", "runtime")
     search_fields = ("id", "runtime_ref", "error")
     list_select_related = ("pool", "revision")
@@ -258,6 +299,16 @@ class WorkerAdmin(Facts):
     def phases(self, worker: Worker) -> str:
         """What its start took, phase by phase."""
         return shown(worker.start_phases, runtime=worker.runtime)
+
+    @display(description="error")
+    def shown_error(self, worker: Worker) -> str:
+        """Why it ended."""
+        return masked(worker.error, worker.revision)
+
+    @display(description="log tail")
+    def last_words(self, worker: Worker) -> str:
+        """The end of its log."""
+        return masked(worker.log_tail, worker.revision)
 
     @display(description="state", ordering="state", label=WORKER_COLOURS)
     def shown_state(self, worker: Worker) -> str:

@@ -12,8 +12,8 @@ from django.conf import settings
 from django.utils import timezone
 
 from agents.models import Turn
-from console.workers import masking, reads
-from orchestrator import wishes
+from console.workers import reads
+from orchestrator import masking, wishes
 from orchestrator.models import Worker
 from orchestrator.signals.phases import PHASES
 from staff.access import Access
@@ -56,7 +56,7 @@ def _facts(row: Worker, *, is_live: bool) -> dict[str, Any]:
         "since": _moment(since),
         "started_because": row.reason,
         "ended_because": row.end_reason,
-        "error": row.error,
+        "error": "\n".join(_lines(row, [row.error])),
         "exit_code": row.exit_code,
         "wish": {"what": row.wish, "by": row.wished_by, "at": _moment(row.wished_at)} if pending else None,
         "may_drain": not wishes.refusal(row, Worker.Wish.DRAIN),

@@ -13,9 +13,9 @@ from django.utils import timezone
 from django.views.decorators.http import require_http_methods, require_safe
 
 from console.frame import NotFound, StaffRequest, render_page, staff_page
-from console.workers import masking, reads, state
+from console.workers import reads, state
 from console.workers.words import ASKED, DONE
-from orchestrator import wishes
+from orchestrator import masking, wishes
 from orchestrator.models import Worker
 from orchestrator.worker_actions import end
 

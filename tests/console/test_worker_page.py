@@ -19,10 +19,9 @@ from agents.models import Turn
 from audit.models import Entry
 from console.frame import NotFound
 from console.topics import TOPICS
-from console.workers import masking
 from console.workers.history import Word, rates
 from console.workers.state import snapshot
-from orchestrator import records
+from orchestrator import masking, records
 from orchestrator.models import Worker
 from orchestrator.revisions import note_edit
 from orchestrator.work_rows import WorkMinute
