@@ -98,14 +98,22 @@ GROUPS: tuple[tuple[str, tuple[Entry, ...]], ...] = (
 
 
 def navigation(request: HttpRequest) -> list[dict[str, Any]]:
-    """The groups with what this viewer may open, as the theme takes them. The page's own group is open, and the first."""
+    """The groups with what this viewer may open, as the theme takes them. The page's own group is open, and the first.
+
+    `here` of a group is its entry that the page belongs to: the one with the longest beginning of its address.
+    """
     groups = []
     for number, (title, entries) in enumerate(GROUPS):
         items = [] if number else _overview(request)
         items += [_item(request, entry) for entry in entries if _is_for(request, entry)]
         if items:
-            is_open = number == 0 or any(item["active"] for item in items)
-            groups.append({"title": title, "items": items, "is_open": is_open})
+            groups.append({"title": title, "items": items, "is_open": number == 0, "here": None})
+    every = [(item["fits"], group, item) for group in groups for item in group["items"]]
+    longest = max((fits for fits, _, _ in every), default=0)
+    for fits, group, item in every:
+        item["active"] = fits == longest > 0
+        if item["active"]:
+            group.update(here=item, is_open=True)
     return groups
 
 
@@ -136,7 +144,7 @@ def _item(request: HttpRequest, entry: Entry) -> dict[str, Any]:
         "title": entry.title,
         "icon": entry.icon,
         "link": link,
-        "active": request.path.startswith((link, *entry.also)),
+        "fits": max(len(start) if request.path.startswith(start) else 0 for start in (link, *entry.also)),
     }
 
 
@@ -146,4 +154,4 @@ def _overview(request: HttpRequest) -> list[dict[str, Any]]:
         return []
     title, icon = OVERVIEW
     link = reverse("admin:index")
-    return [{"title": title, "icon": icon, "link": link, "active": request.path == link}]
+    return [{"title": title, "icon": icon, "link": link, "fits": len(link) if request.path == link else 0}]

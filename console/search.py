@@ -32,7 +32,7 @@ TERM_MAX = 200
 class Kind:
     """What can be found: a model's label, what it is called, and the fields of which a part may be typed.
 
-    `page`: the name of the console's own page of it, by its key; else it is shown as the admin does.
+    `page`: the name of the console's own page of it, by the member `key`; else it is shown as the admin does.
     """
 
     label: str
@@ -40,13 +40,14 @@ class Kind:
     icon: str
     parts: tuple[str, ...] = ()
     page: str = ""
+    key: str = "pk"
 
 
 KINDS = (
     Kind("agents.task", "Task", "task", page="console:task"),
     Kind("orchestrator.worker", "Worker", "memory", page="console:worker"),
-    Kind("orchestrator.pool", "Pool", "dns", parts=("slug", "name")),
-    Kind("tenants.tenant", "Tenant", "apartment", parts=("slug", "name")),
+    Kind("orchestrator.pool", "Pool", "dns", parts=("slug", "name"), page="console:pool", key="slug"),
+    Kind("tenants.tenant", "Tenant", "apartment", parts=("slug", "name"), page="console:tenant", key="console_name"),
     Kind("agents.agent", "Agent", "smart_toy", parts=("slug", "name")),
     Kind("tenants.apikey", "API key", "key", parts=("prefix", "name")),
     Kind("agents.conversation", "Conversation", "forum"),
@@ -112,5 +113,5 @@ def _link(kind: Kind, row: Any) -> str:
     app, model = kind.label.split(".")
     with suppress(NoReverseMatch):
         if kind.page:
-            return reverse(kind.page, args=[row.pk])
+            return reverse(kind.page, args=[getattr(row, kind.key)])
     return reverse(f"admin:{app}_{model}_change", args=[row.pk])

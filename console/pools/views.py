@@ -60,7 +60,9 @@ def index(request: StaffRequest) -> HttpResponseBase:
     """All pools, shortly."""
     workers = Count("workers", filter=Q(workers__state__in=Worker.LIVE))
     pools = Pool.objects.select_related("rollout").annotate(live=workers).order_by("slug")[:LISTED]
-    return render_page(request, "console/pools/index.html", title="Pools", pools=pools)
+    return render_page(
+        request, "console/pools/index.html", title="Pools", pools=pools, may_act=request.access.is_operator
+    )
 
 
 @require_GET

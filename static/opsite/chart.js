@@ -28,9 +28,21 @@
       },
     }));
     const axis = { stroke: ink, grid: { stroke: () => ink() + "22", width: 1 }, ticks: { show: false }, font: "12px sans-serif" };
+    const time = {
+      ...axis,
+      values: (_, moments, _axis, _space, step) => {
+        let before = "";
+        return moments.map((moment) => {
+          const [day, clock] = opsite.when(new Date(moment * 1000)).split(" ");
+          const shown = step >= 86400 ? day.slice(5) : clock.slice(0, step < 60 ? 8 : 5) + (day === before ? "" : "\n" + day.slice(5));
+          before = day;
+          return shown;
+        });
+      },
+    };
     const range = (_, low, high) => [Math.min(0, low || 0), Math.max(asked.least || 1, high || 0) * 1.05];
     const right = asked.series.some((one) => one.right);
-    const axes = [axis, { ...axis, size: 56 }, ...(right ? [{ ...axis, scale: "right", side: 1, size: 40, grid: { show: false }, incrs: [1, 2, 5, 10, 20, 50, 100, 200, 500] }] : [])];
+    const axes = [time, { ...axis, size: 56 }, ...(right ? [{ ...axis, scale: "right", side: 1, size: 40, grid: { show: false }, incrs: [1, 2, 5, 10, 20, 50, 100, 200, 500] }] : [])];
     const bare = asked.sparkline
       ? { axes: [{ show: false }, { show: false }], legend: { show: false }, cursor: { show: false } }
       : { axes, cursor: asked.cursor || {} };
@@ -38,7 +50,8 @@
       {
         width: host.clientWidth || 300,
         height: asked.height || 200,
-        series: [{}, ...series],
+        series: [{ value: (_, at) => (at === null ? "–" : opsite.when(new Date(at * 1000))) }, ...series],
+        tzDate: (at) => uPlot.tzDate(new Date(at * 1000), opsite.zone()),
         scales: { y: { range }, ...(right ? { right: { range } } : {}) },
         hooks: asked.hooks || {},
         plugins: asked.plugins || [],

@@ -33,8 +33,9 @@
 
   function moment(at, words) {
     const date = new Date(at * 1000);
-    const today = date.toDateString() === new Date().toDateString();
-    const node = make("time", "", words || (today ? date.toLocaleTimeString() : date.toLocaleString()));
+    const [day, time] = opsite.when(date).split(" ");
+    const today = opsite.when(new Date()).startsWith(day);
+    const node = make("time", "", words || (today ? time : day + " " + time));
     node.dateTime = date.toISOString();
     node.title = date.toISOString().replace("T", " ").replace(/\.\d+Z/, " UTC");
     return node;

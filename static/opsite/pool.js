@@ -20,7 +20,7 @@
   }
 
   function time(seconds) {
-    const made = make("time", new Date(seconds * 1000).toLocaleString([], { dateStyle: "short", timeStyle: "medium" }));
+    const made = make("time", opsite.when(new Date(seconds * 1000)));
     made.dateTime = made.title = new Date(seconds * 1000).toISOString();
     return made;
   }

@@ -72,7 +72,7 @@
     made.type = "button";
     made.dataset.id = decision.id;
     made.decision = decision;
-    made.setAttribute("aria-label", new Date(decision.at * 1000).toLocaleTimeString() + ": " + change(decision) + " workers");
+    made.setAttribute("aria-label", opsite.when(new Date(decision.at * 1000)) + ": " + change(decision) + " workers");
     for (const event of ["pointerenter", "focus", "click"]) made.addEventListener(event, () => show(decision));
     return made;
   }

@@ -33,11 +33,11 @@
     }
   }
 
-  // -- times in the viewer's zone; the exact UTC stays in the title
+  // -- times in the console's zone; the exact UTC stays in the title
   function localTimes(root) {
     for (const time of root.querySelectorAll("time")) {
       const at = new Date(time.dateTime.replace(/(\.\d{3})\d*Z$/, "$1Z"));
-      time.textContent = at.toLocaleString(undefined, { dateStyle: "medium", timeStyle: "medium" });
+      time.textContent = opsite.when(at);
     }
   }
   const taken = new Map(); // section → what the server last said it holds

@@ -50,7 +50,7 @@
 
   for (const time of document.querySelectorAll("time[datetime]")) {
     time.title = new Date(time.dateTime).toISOString();
-    time.textContent = new Date(time.dateTime).toLocaleString(undefined, { dateStyle: "medium", timeStyle: "short" });
+    time.textContent = opsite.when(new Date(time.dateTime));
   }
   draw(JSON.parse(document.getElementById("state").textContent));
   opsite.follow("tenant", page.dataset.name, draw);

@@ -18,10 +18,10 @@ window.opsite = Object.assign(window.opsite || {}, (() => {
     return (s / 3600).toFixed(1) + " h";
   }
 
-  // A moment in the viewer's zone; the exact one, in UTC, is its title.
+  // A moment in the console's zone; the exact one, in UTC, is its title.
   function moment(iso) {
     const at = new Date(iso);
-    const made = element("time", at.toLocaleString());
+    const made = element("time", opsite.when(at));
     made.dateTime = iso;
     made.title = at.toISOString();
     return made;
