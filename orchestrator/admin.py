@@ -33,7 +33,7 @@ WORKER_COLOURS = {"starting": "warning", "ready": "success", "draining": "info",
 
 
 class ShownRecipe(ConsoleAdmin):
-    """What workers are made from, as those may see it who cannot change it: of the environment the names, of arguments no secret."""
+    """What workers are made from, as who cannot change it may see it: of the environment the names, of arguments no secret."""
 
     INSTEAD: ClassVar = {"env": "env_names", "engine_args": "shown_args"}
 
