@@ -55,9 +55,6 @@ class UserAdmin(PlainUserAdmin[User], ConsoleAdmin):  # type: ignore[misc]  # of
         ("Person", {"fields": ("first_name", "last_name", "email")}),
     )
 
-    class Media:
-        js = ("opsite/named_choices.js",)
-
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         codes = Authenticator.objects.filter(user=OuterRef("pk"), type=Authenticator.Type.TOTP)
         return super().get_queryset(request).annotate(second_factor=Exists(codes))

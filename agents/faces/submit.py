@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 import uuid
 from collections.abc import Sequence
 from contextlib import suppress
@@ -16,14 +15,13 @@ import msgspec
 from msgspec import UNSET
 
 from agents import measured
-from agents.faces import database
 from agents.faces.acceptance import Accepted, Candidate, ConversationMoved
 from agents.faces.as_response import AsResponse
 from agents.faces.asked import deadline_of, input_of, past_of, setting_of, split_key_of, texts_of
 from agents.faces.context import Context
 from agents.faces.database import Row
+from agents.faces.earlier import NoEarlier, all_earlier
 from agents.faces.engine_features import check_features, output_form
-from agents.faces.found import place_of, stream
 from agents.faces.idempotency import Idempotency, idempotency
 from agents.faces.leaving import ends_with_client
 from agents.faces.memory import Memory, due, remembered
@@ -32,7 +30,6 @@ from agents.faces.principals import AgentRef, Principal
 from agents.faces.prompts import preface
 from agents.faces.requests import TaskRequest
 from agents.faces.submitted import Submitted
-from agents.lifecycle import TaskState
 from agents.limits import bill, headers, refusal_of_spent
 from agents.money import allowance
 from agents.output_forms import stored
@@ -48,8 +45,7 @@ from tenants.identifiers import new_id
 log = logging.getLogger(__name__)
 
 EXPECT_S = 5.0
-"""How long a submission waits for this process's inbox in Redis (if it is followed), or for an equal one to be queued."""
-LOOK_AGAIN_S = 0.02
+"""How long a submission that is followed waits for this process's inbox in Redis."""
 MOVES_MAX = 10
 """How often a conversation may go on under a submission before its sender is told to come again."""
 WANTED_DEFAULTS: dict[str, Any] = {"max_tokens": 256}
@@ -182,12 +178,12 @@ async def _submit_once(
     except BaseException as error:
         _drop(context, followed)
         if keyed[0].key is not None and isinstance(error, Problem) and error.code in LIMIT_CODES:
-            with suppress(_NoEarlier):  # what was answered before is not refused now
-                return await _all_earlier(context, principal, agent, keyed, follow=follow)
+            with suppress(NoEarlier):  # what was answered before is not refused now
+                return await all_earlier(context, principal, agent, keyed, follow=follow)
         raise
     if any(one.created_at is None for one in accepted):
         _drop(context, followed)
-        return await _all_earlier(context, principal, agent, keyed, follow=follow)
+        return await all_earlier(context, principal, agent, keyed, follow=follow)
     measured.submitted(agent.pool, "accepted", count=len(accepted))
     logs.note(task=candidates[0].row["id"], tenant=principal.tenant)
     if log.isEnabledFor(logging.DEBUG):
@@ -339,50 +335,6 @@ async def _expected(context: Context, pool: str, task: str) -> Subscription:
     if not expecting.done():
         raise unavailable("The queue")
     return expecting.result()
-
-
-class _NoEarlier(Problem):
-    """409: the request that had the key was refused meanwhile."""
-
-    def __init__(self) -> None:
-        super().__init__(409, "conflict", "An equal request is just being refused; send it again.", retry_after_s=1)
-
-
-async def _all_earlier(
-    context: Context, principal: Principal, agent: AgentRef, keyed: Sequence[Idempotency], *, follow: bool
-) -> list[Submitted]:
-    """What the same call was answered before."""
-    earlier = [await _earlier(context, principal, *by, follow=follow) for by in keyed]
-    measured.submitted(agent.pool, "repeated", count=len(earlier))
-    return earlier
-
-
-async def _earlier(context: Context, principal: Principal, key: str | None, digest: str, *, follow: bool) -> Submitted:
-    """The task that the same idempotency key made before."""
-    row = await _in_the_queue(context, principal, key)
-    if row is None:
-        raise _NoEarlier
-    if row["idempotency_digest"] != digest:
-        raise Problem(
-            422,
-            "idempotency_key_reused",
-            f"The idempotency key {key!r} was used for another body; use a new key for a new task.",
-        )
-    followed = await stream(context, row) if follow else None
-    return Submitted(row["id"], row, followed, place=await place_of(context, row))
-
-
-async def _in_the_queue(context: Context, principal: Principal, key: str | None) -> Row | None:
-    """The key's task, once the queue cannot refuse it any more; one that Redis has lost is the sweep's to bring back."""
-    give_up_at = time.monotonic() + EXPECT_S
-    while True:
-        row = await context.db.one(database.TASK_BY_IDEMPOTENCY_KEY, principal.tenant, key)
-        if row is None or row["state"] != TaskState.QUEUED or time.monotonic() >= give_up_at:
-            return row
-        (known,) = await context.hub.queue(row["pool"]).known([str(row["turn"])])
-        if known:
-            return row
-        await asyncio.sleep(LOOK_AGAIN_S)
 
 
 def _fresh(row: Row, agent: AgentRef, accepted: Accepted) -> Row:

@@ -12,6 +12,7 @@ from django.urls import reverse
 from agents.models import Agent, AgentRevision, Immutable, Task
 from agents.services import agent_of_pool, revise_agent
 from agents.tool_models import McpServer, ToolCall
+from audit.models import Entry
 from orchestrator.models import Pool
 from tenants.models import ApiKey
 from tests.scene import Scene
@@ -158,6 +159,7 @@ def test_pause_and_cancel(staff: Client, scene: Scene) -> None:
     selected = {"_selected_action": [str(task.pk)]}
     shown = staff.post(reverse("admin:agents_task_changelist"), {"action": "cancel", **selected}, follow=True)
     assert "0 tasks were waiting or running" in shown.content.decode()  # Redis was never told of it
+    assert not Entry.objects.filter(action="task.cancel").exists()
 
 
 def test_the_overview_and_who_may_see_it(staff: Client, client: Client) -> None:
@@ -176,6 +178,7 @@ def test_an_agent_that_asks_is_answered_once(staff: Client, scene: Scene) -> Non
     assert staff.post(address, {"answer": "Blue"}).status_code == 302
     call.refresh_from_db()
     assert (call.state, call.result) == ("succeeded", "Blue")
+    assert Entry.objects.get(action="toolcall.answer").object_id == str(call.pk)
     assert staff.post(address, {"answer": "Red"}).status_code == 403
     call.refresh_from_db()
     assert call.result == "Blue"

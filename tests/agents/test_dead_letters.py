@@ -14,6 +14,7 @@ from django.utils import timezone
 
 from agents.dead_letters import RunAgainAlready, rerun_tasks
 from agents.models import Task, Turn
+from audit.models import Entry
 from taskqueue.sync_client import Queue
 from tenants.models import Tenant
 from tests.scene import Party, Scene
@@ -66,6 +67,8 @@ def test_it_runs_again_as_a_new_task_that_is_linked(
     said = press(admin_client, letter)
     again = Task.objects.for_tenant(scene.ann.tenant).get(rerun_of=letter)
     assert f"1 tasks are run again, as new tasks: {again.pk}." in said
+    (entry,) = Entry.objects.filter(action="task.retry")
+    assert (entry.actor, entry.object_id, entry.after) == ("admin", str(letter.pk), {"run_again_as": str(again.pk)})
     assert Task.objects.for_tenant(scene.ann.tenant).filter(pk=letter.pk).values().get() == before
     same = ("agent_id", "revision_id", "pool_id", "conversation_id", "input", "params", "priority", "metadata")
     assert [getattr(again, name) for name in same] == [before[name] for name in same]
@@ -78,6 +81,16 @@ def test_it_runs_again_as_a_new_task_that_is_linked(
     assert {task["id"]: task["rerun_of"] for task in listed} == {str(again.pk): str(letter.pk), str(letter.pk): None}
     left = admin_client.get(reverse(LIST), {"dead_letter": "left"}).content.decode()
     assert str(letter.pk) not in left
+
+
+def test_what_the_list_cancels_stands_in_the_audit_log(admin_client: Client, scene: Scene, queue: Queue) -> None:
+    letter = dead(scene.ann)
+    press(admin_client, letter)
+    again = Task.objects.for_tenant(scene.ann.tenant).get(rerun_of=letter)
+    form = {"action": "cancel", "_selected_action": [str(letter.pk), str(again.pk)]}
+    assert "1 tasks were waiting or running" in admin_client.post(reverse(LIST), form, follow=True).content.decode()
+    (entry,) = Entry.objects.filter(action="task.cancel")
+    assert (entry.object_id, entry.before) == (str(again.pk), {"state": "queued"})
 
 
 def test_it_goes_on_where_its_last_turn_was(scene: Scene, redis_url: str, queue: Queue) -> None:

@@ -48,7 +48,7 @@ def call(trace: str) -> ClaimedCall:
     number = "00000000-0000-0000-0000-000000000001"
     row = {
         "id": number, "tenant": number, "task": number, "call_id": "c", "name": "look", "arguments": "{}", "attempts": 1,
-        "key": None, "priority": 5, "trace": trace, "pool": "p", "agent": "a", "tools": [],
+        "key": None, "submitted_by": "", "priority": 5, "trace": trace, "pool": "p", "agent": "a", "tools": [],
     }  # fmt: skip
     return msgspec.convert(row, ClaimedCall)
 

@@ -13,6 +13,7 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
+from audit.models import Entry
 from opsite.jobs import retention
 from tenants.secrets import vault
 from tenants.vault import CannotOpen
@@ -64,9 +65,11 @@ def test_deliveries_are_shown_with_their_attempts_and_replayed(admin_client: Cli
     Delivery.objects.for_tenant(scene.ann.tenant).update(state="failed", finished_at=now)
     page = admin_client.get(reverse("admin:webhooks_delivery_change", args=[delivery.pk]))
     assert "it said no" in page.content.decode()
+    assert not Entry.objects.filter(action="delivery.replay").exists()
     admin_client.post(lists, asked)
     delivery.refresh_from_db()
     assert delivery.state == "pending"
+    assert Entry.objects.get(action="delivery.replay").object_id == str(delivery.pk)
 
 
 def test_old_deliveries_are_forgotten(scene: Scene, settings: Any) -> None:
