@@ -294,6 +294,9 @@ async def test_names_of_others_name_nothing_in_every_message(ann: Owner, web: We
             assert await client.hear("pong") == {"type": "pong", "ref": ref}
 
 
+WITHOUT_LOGIN = {"/console/login/", "/console/login/inactive/", "/console/logout/"}
+
+
 @only_daphne
 async def test_an_api_key_is_no_login_to_the_console(ann: Owner, web: Web) -> None:
     async with web.client(web.scene.ann.headers) as client:
@@ -302,7 +305,10 @@ async def test_an_api_key_is_no_login_to_the_console(ann: Owner, web: Web) -> No
         for path in pages:
             answer = await client.get(path.format_map(_Everywhere(ann.names.task)))
             refused = answer.status_code == 302 and answer.headers["location"].startswith("/console/login/")
-            assert refused or path in {"/console/login/", "/console/logout/"}, (path, answer.status_code)
+            assert refused or path in {"/console/login/", "/console/login/inactive/", "/console/logout/"}, (
+                path,
+                answer.status_code,
+            )
             assert SECRET not in answer.text
     with pytest.raises(websockets.InvalidStatus):
         async with (
