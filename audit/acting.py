@@ -7,6 +7,8 @@ that gives each transaction another connection.
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from django.db import Error, connection
 from django.http import HttpRequest
@@ -24,6 +26,17 @@ def begin(request: HttpRequest, kind: Entry.ActorKind, actor: str) -> None:
     told = {"kind": str(kind), "actor": actor[:200], "address": address_of(request)}
     request._audit_acting = True  # type: ignore[attr-defined]
     _set(json.dumps(told))
+
+
+@contextmanager
+def as_provider(request: HttpRequest, actor: str) -> Iterator[None]:
+    """What is written here is another service's word, which somebody who is not logged in yet has brought; whatever the method."""
+    told = {"kind": str(Entry.ActorKind.NOBODY), "actor": actor, "address": address_of(request)}
+    _set(json.dumps(told))
+    try:
+        yield
+    finally:
+        _set("")
 
 
 def end(request: HttpRequest) -> None:
