@@ -8,6 +8,7 @@ from django import forms
 from django.conf import settings
 from django.contrib import admin, messages
 from django.core.exceptions import ValidationError
+from django.db import transaction
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
@@ -17,6 +18,7 @@ from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextareaWidget, U
 
 import agents.tool_admin  # noqa: F401 - registers its pages
 from agents import dead_letters, services
+from agents.lifecycle import OUTCOMES
 from agents.models import Agent, AgentRevision, Conversation, Message, Task, Turn
 from agents.output_forms import given
 from agents.problems import Problem
@@ -26,6 +28,7 @@ from agents.sampling import validated
 from agents.summary_models import Summary
 from agents.task_columns import COLUMNS, EXPORTED, STATE_COLOURS, TaskColumns, listed
 from agents.task_filters import FILTERS
+from audit.recording import record
 from orchestrator.models import Pool
 from taskqueue.failures import QueueUnavailable
 from tenants.admin import AcrossTenants, OwnedForm, ReadOnly
@@ -301,7 +304,12 @@ class TaskAdmin(TaskColumns, ReadOnly):
 
     @admin.action(description="Run the selected dead letters again, as new tasks", permissions=["run_again"])
     def run_again(self, request: HttpRequest, queryset: QuerySet[Task]) -> None:
-        done = dead_letters.rerun_tasks(tasks=list(queryset), redis_url=settings.REDIS_URL, now=timezone.now())
+        def noted(again: Task) -> None:
+            record(request, "task.retry", again.rerun_of, after={"run_again_as": str(again.pk)})
+
+        done = dead_letters.rerun_tasks(
+            tasks=list(queryset), redis_url=settings.REDIS_URL, now=timezone.now(), noted=noted
+        )
         if done.accepted:
             self.message_user(
                 request, f"{len(done.accepted)} tasks are run again, as new tasks: {_listed(done.accepted)}."
@@ -313,8 +321,13 @@ class TaskAdmin(TaskColumns, ReadOnly):
 
     @admin.action(description="Cancel the selected tasks", permissions=["cancel"])
     def cancel(self, request: HttpRequest, queryset: QuerySet[Task]) -> None:
+        tasks = list(queryset)
         try:
-            asked = services.cancel_tasks(tasks=list(queryset), redis_url=settings.REDIS_URL)
+            with transaction.atomic():
+                for task in tasks:
+                    if task.state not in OUTCOMES:
+                        record(request, "task.cancel", task, before={"state": task.state})
+                asked = services.cancel_tasks(tasks=tasks, redis_url=settings.REDIS_URL)
         except QueueUnavailable:
             self.message_user(request, "Redis does not answer: nothing was cancelled.", messages.ERROR)
             return

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
@@ -46,17 +46,22 @@ class Reruns:
     refused: list[tuple[Task, Exception]] = field(default_factory=list)
 
 
-def rerun_tasks(*, tasks: Sequence[Task], redis_url: str, now: datetime) -> Reruns:
+def rerun_tasks(
+    *, tasks: Sequence[Task], redis_url: str, now: datetime, noted: Callable[[Task], object] | None = None
+) -> Reruns:
     """Run dead letters again. As with any acceptance the commit counts: what the queue did not hear the sweep tells it.
 
     No limit of the tenant's refuses them, and nothing is reserved of its budgets; what they are served counts when they end.
+    `noted` is called with each new task in the transaction that makes it.
     """
     done = Reruns()
     accepted: list[tuple[Task, Turn]] = []
     for task in tasks:
         try:
-            with tracing.begun("run again", **{"opsite.rerun_of": str(task.pk)}):
+            with tracing.begun("run again", **{"opsite.rerun_of": str(task.pk)}), transaction.atomic():
                 task_again, turn = accept(task, now=now)
+                if noted is not None:
+                    noted(task_again)
         except (NotDeadLetter, RunAgainAlready, TenantInactive) as refusal:
             done.refused.append((task, refusal))
         else:

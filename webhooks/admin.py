@@ -7,12 +7,14 @@ from typing import Any, ClassVar
 from django import forms
 from django.contrib import admin, messages
 from django.core.exceptions import ValidationError
+from django.db import transaction
 from django.db.models import QuerySet
 from django.forms import ModelForm
 from django.http import HttpRequest
 from unfold.admin import TabularInline
 from unfold.decorators import display
 
+from audit.recording import record
 from tenants.admin import AcrossTenants, OwnedForm, ReadOnly
 from webhooks import services
 from webhooks.events import EVENT_TYPES
@@ -107,7 +109,10 @@ class EndpointAdmin(AcrossTenants):
     def test(self, request: HttpRequest, queryset: QuerySet[Endpoint]) -> None:
         for endpoint in queryset:
             try:
-                self.message_user(request, f"A test is on its way: {services.ping(endpoint=endpoint).pk}.")
+                with transaction.atomic():
+                    sent = services.ping(endpoint=endpoint)
+                    record(request, "endpoint.test", endpoint, after={"delivery": str(sent.pk)})
+                self.message_user(request, f"A test is on its way: {sent.pk}.")
             except services.EndpointDisabled as refusal:
                 self.message_user(request, f"{endpoint}: {refusal}", messages.WARNING)
 
@@ -164,7 +169,9 @@ class DeliveryAdmin(ReadOnly):
     def replay(self, request: HttpRequest, queryset: QuerySet[Delivery]) -> None:
         for delivery in queryset:
             try:
-                services.replay(delivery=delivery)
+                with transaction.atomic():
+                    services.replay(delivery=delivery)
+                    record(request, "delivery.replay", delivery)
             except (services.EndpointDisabled, services.StillPending) as refusal:
                 self.message_user(request, f"{delivery}: {refusal}", messages.WARNING)
             else:
