@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import re
+import time
 import uuid
 from collections.abc import AsyncIterator, Mapping
+from contextlib import aclosing
 from typing import Any
 
 import msgspec
@@ -23,6 +25,8 @@ LOOK_EVERY_S = 0.2
 LOOKS_MAX = 75
 """How long the recorder may take to bring an outcome to Postgres before the page is told that it is not there yet."""
 AGAIN_MS = 1000
+LIFE_S = 300.0
+"""A task may take days, and a role may end meanwhile."""
 _CURSOR = re.compile(r"([0-9a-f-]{36})=(\d{1,16})")
 
 
@@ -34,21 +38,26 @@ def cursors(last_event_id: str) -> dict[str, int]:
 async def stream(access: Access, watched: Mapping[str, Watched], *, redis_url: str) -> AsyncIterator[bytes]:
     """All events of these tasks, live, each task's recorded result behind its last one, and then `done`.
 
-    Where Redis has lost a log, or Postgres has no outcome yet, it ends without `done`: the page comes again by itself.
+    Where Redis has lost a log, Postgres has no outcome yet, or `LIFE_S` is over, it ends without `done`: the page comes again by
+    itself, and is asked anew who it is.
     """
     seen = {task: one.after for task, one in watched.items()}
+    over_at = time.monotonic() + LIFE_S
     yield f"retry: {AGAIN_MS}\n\n".encode()
-    async for news in follow(watched, redis_url=redis_url):
-        if news is None:
-            yield b": keep-alive\n\n"
-            continue
-        for event in news.events:
-            seen[news.task] = event.seq
-            yield _line(seen, news.task, event.kind, _data(event))
-        if news.ended:
-            result = await _recorded(access, news.task)
-            yield _line(seen, news.task, "recorded", msgspec.json.encode(result).decode())
-            if not result["ended"]:
+    async with aclosing(follow(watched, redis_url=redis_url)) as told:
+        async for news in told:
+            if news is None:
+                yield b": keep-alive\n\n"
+            else:
+                for event in news.events:
+                    seen[news.task] = event.seq
+                    yield _line(seen, news.task, event.kind, _data(event))
+                if news.ended:
+                    result = await _recorded(access, news.task)
+                    yield _line(seen, news.task, "recorded", msgspec.json.encode(result).decode())
+                    if not result["ended"]:
+                        return
+            if time.monotonic() >= over_at:
                 return
     yield b"event: done\ndata: {}\n\n"
 

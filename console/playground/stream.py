@@ -10,7 +10,7 @@ import logging
 import os
 import secrets
 import socket
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from typing import NamedTuple
 
 from taskqueue.failures import QueueUnavailable
@@ -37,7 +37,7 @@ class News(NamedTuple):
     ended: bool = False
 
 
-async def follow(watched: Mapping[str, Watched], *, redis_url: str) -> AsyncIterator[News | None]:
+async def follow(watched: Mapping[str, Watched], *, redis_url: str) -> AsyncGenerator[News | None, None]:
     """The news of these tasks as they come, until all have ended; None where there was none for a while."""
     hub = EventHub(redis_url, f"console-{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}")
     news: asyncio.Queue[News] = asyncio.Queue()

@@ -23,6 +23,7 @@ from audit.models import Entry
 from billing.models import Price
 from comparisons.models import InputSet
 from comparisons.services import create_input_set
+from console.playground import live
 from console.playground.live import cursors, stream
 from console.playground.results import result_of, tasks_of
 from console.playground.stream import Watched, follow
@@ -109,6 +110,20 @@ def test_stop_ends_what_waits(room: Scene) -> None:
     assert sent(at_the_console(Role.VIEWER), "playground-stop", {"tasks": [side["task"]]}).status_code == 403
     assert sent(administrator, "playground-stop", {"tasks": [side["task"]]}).json() == {"stopped": 1}
     assert Entry.objects.filter(action="task.cancel", object_id=side["task"]).exists()
+
+
+@committed
+async def test_a_stream_ends_in_time_and_is_asked_for_anew(
+    room: Scene, worker: HandWorker, redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    operator = await sync_to_async(at_the_console)(Role.OPERATOR)
+    answer = await sync_to_async(sent)(operator, "playground-run", asked(room.ann))
+    (task,) = [side["task"] for side in answer.json()["sides"]]
+    (turn,) = await worker.claim(1)
+    await worker.say(turn, "Ro")
+    monkeypatch.setattr(live, "LIFE_S", 0.0)
+    lines = [line async for line in stream(OPERATOR, {task: Watched(room.pool.slug)}, redis_url=redis_url)]
+    assert b'"kind":"text"' in lines[-1], "the task goes on, and so will who comes again with this line's id"
 
 
 @committed
