@@ -7,7 +7,11 @@ that gives each transaction another connection.
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from ipaddress import ip_address
 
+from django.conf import settings
 from django.db import Error, connection
 from django.http import HttpRequest
 
@@ -26,6 +30,17 @@ def begin(request: HttpRequest, kind: Entry.ActorKind, actor: str) -> None:
     _set(json.dumps(told))
 
 
+@contextmanager
+def as_provider(request: HttpRequest, actor: str) -> Iterator[None]:
+    """What is written here is another service's word, which somebody who is not logged in yet has brought; whatever the method."""
+    told = {"kind": str(Entry.ActorKind.NOBODY), "actor": actor, "address": address_of(request)}
+    _set(json.dumps(told))
+    try:
+        yield
+    finally:
+        _set("")
+
+
 def end(request: HttpRequest) -> None:
     """Nobody's doing any more."""
     if not getattr(request, "_audit_acting", False):
@@ -37,8 +52,19 @@ def end(request: HttpRequest) -> None:
 
 
 def address_of(request: HttpRequest) -> str | None:
-    """Where a request came from, as the server saw it (behind a proxy: as the server was told to believe it)."""
-    return request.META.get("REMOTE_ADDR") or None
+    """Where a request came from: as the server saw it, or, behind proxies that are trusted, as the first of these did."""
+    proxies = settings.OPSITE_TRUSTED_PROXIES
+    passed = request.META.get("HTTP_X_FORWARDED_FOR", "").split(",")
+    told = passed[-proxies] if 0 < proxies <= len(passed) else ""
+    return _address(told) or _address(request.META.get("REMOTE_ADDR") or "")
+
+
+def _address(text: str) -> str | None:
+    """The address, if it is one that Postgres takes: without the link that it is of."""
+    try:
+        return str(ip_address(text.strip().partition("%")[0]))
+    except ValueError:
+        return None
 
 
 def _set(value: str) -> None:

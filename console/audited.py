@@ -12,6 +12,7 @@ from audit.watching import Watched, watch
 WATCHED = (
     Watched("auth.User", hidden=("password",), ignored=("last_login",)),
     Watched("auth.Group"),
+    Watched("mfa.Authenticator", hidden=("data",), ignored=("last_used_at",)),
     Watched("staff.StaffRole"),
     Watched("tenants.Tenant"),
     Watched("tenants.ApiKey", hidden=("digest",), ignored=("last_used_at",)),
@@ -25,6 +26,7 @@ WATCHED = (
     Watched("agents.Publication"),
     Watched("agents.McpServer", hidden=("headers",)),
     Watched("agents.Tool", hidden=("request.headers",)),
+    Watched("agents.ToolCall", hidden=("arguments", "result"), staff_only=True),  # who answered an agent that asked
     Watched("webhooks.Endpoint", hidden=("secret", "old_secret")),
     Watched("schedules.Schedule", ignored=("next_at", "lease_until")),
     Watched("comparisons.InputSet"),

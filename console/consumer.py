@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -75,11 +76,11 @@ class ConsoleConsumer(AsyncWebsocketConsumer):
     async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
         """Follow a topic, leave it, or go on; what is none of these is refused in words."""
         match _parsed(text_data):
-            case {"follow": str(name), **more} if isinstance(of := more.get("of", ""), str):
+            case {"follow": str(name), **more} if (of := _of(more)) is not None:
                 await self._follow(name, of, paced=more.get("paced") is True)
-            case {"leave": str(name), **more} if isinstance(of := more.get("of", ""), str):
+            case {"leave": str(name), **more} if (of := _of(more)) is not None:
                 self._leave((name, of))
-            case {"taken": str(name), **more} if isinstance(of := more.get("of", ""), str):
+            case {"taken": str(name), **more} if (of := _of(more)) is not None:
                 if (pushing := self._pushing.get((name, of))) is not None:
                     pushing.taken.set()
             case _:
@@ -134,6 +135,12 @@ class ConsoleConsumer(AsyncWebsocketConsumer):
                 self._leave_all()
                 await self.close(NOT_ALLOWED)
                 return
+
+
+def _of(message: Mapping[Any, Any]) -> str | None:
+    """The object that a message names, empty where it names none; None if that is no name: Postgres would take no NUL."""
+    of = message.get("of", "")
+    return of if isinstance(of, str) and of.isprintable() else None
 
 
 def _parsed(text: str | None) -> Any:

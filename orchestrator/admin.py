@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, ClassVar
+from uuid import UUID
 
 from django.contrib import admin
+from django.db import transaction
 from django.db.models import Count, Q, QuerySet
 from django.forms import ModelForm
 from django.http import HttpRequest, HttpResponseRedirect
@@ -16,9 +19,9 @@ from django.utils.html import format_html
 from unfold.admin import StackedInline
 from unfold.decorators import action, display
 
-from orchestrator import masking, revisions, stock_rows, typical
+from audit.recording import record
+from orchestrator import masking, revisions, steering, stock_rows, typical
 from orchestrator.history.words import in_words as demand_in_words
-from orchestrator.manual_rows import ManualSize
 from orchestrator.models import Pool, PoolRevision, Rollout, ScalingDecision, ScalingPolicy, Worker
 from orchestrator.replay import in_words
 from orchestrator.signals.phases import shown
@@ -171,14 +174,20 @@ class PoolAdmin(ShownRecipe):
 
     @admin.action(description="Pause scaling", permissions=["change"])
     def pause(self, request: HttpRequest, queryset: QuerySet[Pool]) -> None:
-        queryset.update(is_paused=True)
+        self._steer(request, queryset, "pause", steering.pause)
         self.message_user(request, "The fleets of these pools are left as they are.")
 
     @admin.action(description="Resume scaling", permissions=["change"])
     def resume(self, request: HttpRequest, queryset: QuerySet[Pool]) -> None:
-        queryset.update(is_paused=False)
-        ManualSize.objects.filter(pool__in=queryset.values("pk"), until__isnull=True).delete()  # drained ones, too
+        self._steer(request, queryset, "resume", steering.resume)  # drained ones, too
         self.message_user(request, "The fleets follow their policies again.")
+
+    def _steer(self, request: HttpRequest, queryset: QuerySet[Pool], name: str, say: Callable[[UUID], None]) -> None:
+        """Say it to those to which it is news, with an entry for each."""
+        for pool in list(queryset):
+            with suppress(steering.NotNow), transaction.atomic():
+                say(pool.pk)
+                record(request, f"pool.{name}", pool)
 
 
 @admin.register(ScalingPolicy)

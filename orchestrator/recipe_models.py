@@ -57,6 +57,7 @@ class Recipe(models.Model):
     )
     generation = models.PositiveIntegerField(
         default=0,
+        db_default=0,  # an orchestrator of the version before makes revisions, too, until it is replaced
         help_text="Raised to replace all workers by new ones that are made from the same.",
     )
 

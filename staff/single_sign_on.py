@@ -17,6 +17,7 @@ from django.contrib.auth.models import User
 from django.db import transaction
 from django.http import HttpRequest
 
+from audit.acting import as_provider
 from staff.accounts import LastOperator, give_role
 from staff.gate import refused
 from staff.models import StaffRole
@@ -45,7 +46,7 @@ class SingleSignOn(DefaultSocialAccountAdapter):
         if sociallogin.is_existing and not sociallogin.user.is_active:
             _refuse(request, "Your account was shut by an operator.")
         try:
-            with transaction.atomic():
+            with as_provider(request, "single sign-on"), transaction.atomic():
                 if not sociallogin.is_existing:
                     sociallogin.user = self._account(request, sociallogin.user, claims)
                     sociallogin.save(request, connect=True)

@@ -109,7 +109,10 @@ class EndpointAdmin(AcrossTenants):
     def test(self, request: HttpRequest, queryset: QuerySet[Endpoint]) -> None:
         for endpoint in queryset:
             try:
-                self.message_user(request, f"A test is on its way: {services.ping(endpoint=endpoint).pk}.")
+                with transaction.atomic():
+                    sent = services.ping(endpoint=endpoint)
+                    record(request, "endpoint.test", endpoint, after={"delivery": str(sent.pk)})
+                self.message_user(request, f"A test is on its way: {sent.pk}.")
             except services.EndpointDisabled as refusal:
                 self.message_user(request, f"{endpoint}: {refusal}", messages.WARNING)
 

@@ -40,6 +40,8 @@ def suspend(request: StaffRequest, name: str) -> HttpResponseBase:
                     before={"is_active": True},
                     after={"is_active": False, "cancel_open_tasks": cancel},
                 )
+            elif cancel:
+                record(request, "tenant.cancel_open_tasks", tenant)
         messages.success(request, f"{tenant.name} is suspended: its keys are refused from now on (within a second).")
         if cancel:
             _cancel(request, tenant)

@@ -14,12 +14,12 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='pool',
             name='generation',
-            field=models.PositiveIntegerField(default=0, help_text='Raised to replace all workers by new ones that are made from the same.'),
+            field=models.PositiveIntegerField(db_default=0, default=0, help_text='Raised to replace all workers by new ones that are made from the same.'),
         ),
         migrations.AddField(
             model_name='poolrevision',
             name='generation',
-            field=models.PositiveIntegerField(default=0, help_text='Raised to replace all workers by new ones that are made from the same.'),
+            field=models.PositiveIntegerField(db_default=0, default=0, help_text='Raised to replace all workers by new ones that are made from the same.'),
         ),
         migrations.CreateModel(
             name='ManualSize',

@@ -64,6 +64,24 @@ def test_a_form_that_is_saved_is_an_entry_with_before_and_after(staff: Client, s
     assert (entry.before, entry.after) == ({"is_paused": False}, {"is_paused": True})
 
 
+@pytest.mark.parametrize(
+    ("proxies", "passed", "peer", "address"),
+    [
+        (0, "10.9.9.9", "10.0.0.1", "10.0.0.1"),
+        (1, "10.9.9.9, 192.0.2.7", "10.0.0.1", "192.0.2.7"),
+        (2, "10.9.9.9, 192.0.2.7, 10.0.0.2", "10.0.0.1", "192.0.2.7"),
+        (2, "192.0.2.7", "10.0.0.1", "10.0.0.1"),
+        (1, "unknown", "fe80::1%eth0", "fe80::1"),
+        (1, "", "", None),
+    ],
+)
+def test_an_address_is_that_of_who_stands_before_trusted_proxies(
+    rf: RequestFactory, settings: Any, proxies: int, passed: str, peer: str, address: str | None
+) -> None:
+    settings.OPSITE_TRUSTED_PROXIES = proxies
+    assert acting.address_of(rf.post("/", headers={"x-forwarded-for": passed}, REMOTE_ADDR=peer)) == address
+
+
 def test_what_comes_after_the_request_is_nobodys(staff: Client, scene: Scene) -> None:
     staff.post(
         reverse("admin:orchestrator_pool_changelist"), {"action": "pause", "_selected_action": [str(scene.pool.pk)]}

@@ -189,7 +189,18 @@ async def test_bad_messages_are_refused_in_words(source: Source, enter: Enter) -
     await socket.connect(timeout=PATIENCE_S)
     await socket.send_to(bytes_data=b"\x00")
     assert await heard(socket) == {"error": BAD_MESSAGE}
-    bad = ["{", "[]", '"follow"', "{}", '{"follow": 1}', '{"follow": "all", "of": []}', "[" * 4000, "x" * 5000]
+    bad = [
+        "{",
+        "[]",
+        '"follow"',
+        "{}",
+        '{"follow": 1}',
+        '{"follow": "all", "of": []}',
+        '{"follow": "all", "of": "\\u0000"}',
+        "[" * 4000,
+        "x" * 5000,
+    ]
+    bad.append('{"follow": "all", "of": "\\ud800"}')
     for text in bad:
         await socket.send_to(text_data=text)
         assert await heard(socket) == {"error": BAD_MESSAGE}, text

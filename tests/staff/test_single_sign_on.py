@@ -12,6 +12,7 @@ from django.contrib.auth.models import User
 from django.http import HttpResponse
 from django.test import Client
 
+from audit.models import Entry
 from staff.models import StaffRole
 from staff.role_map import RoleMap
 from tests.scene import Scene
@@ -79,6 +80,16 @@ def test_who_has_no_mapped_group_gets_neither_access_nor_an_account(
     assert client.get("/console/").status_code == 302
     assert not User.objects.exists()
     assert not SocialAccount.objects.exists()
+
+
+def test_what_the_provider_s_word_changes_is_in_the_audit_log(provider: Provider, scene: Scene) -> None:
+    for groups in (("watch",), ("watch",), ("ops",)):
+        sign_on(provider, amy(*groups), Client())
+    by_provider = Entry.objects.filter(actor="single sign-on").order_by("id")
+    assert [entry.action for entry in by_provider] == ["user.add", "staffrole.add", "staffrole.change"]
+    assert (by_provider[2].before, by_provider[2].after) == ({"role": "viewer"}, {"role": "operator"})
+    assert by_provider[2].address == "127.0.0.1"
+    assert not Entry.objects.exclude(actor__in=["single sign-on", "amy"]).exists()
 
 
 def test_an_account_is_not_taken_over_by_its_name(provider: Provider) -> None:
