@@ -113,5 +113,5 @@ class ListAdmin(ModelAdmin):
                 "export": f"{self.list_url()}export/?{query}",
                 "save": f"{self.list_url()}saved-filters/",
             },
-            "export_rows": export.ROWS_AT_MOST,
+            "export_rows": f"{export.ROWS_AT_MOST:,}",
         }
