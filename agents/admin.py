@@ -278,6 +278,7 @@ class TaskAdmin(TaskColumns, ReadOnly):
     list_defer = ("input", "params", "options", "metadata", "output", "logprobs", "tool_calls", "context_use")
     list_filter = FILTERS
     search_fields = ("id", "agent__slug", "idempotency_key")
+    search_help_text = "id, idempotency key or agent"
     readonly_fields = ("trouble", "run_again_as")
     inlines: ClassVar = [TurnInline]
     actions: ClassVar = ["cancel", "run_again"]

@@ -23,6 +23,7 @@ STATE_COLOURS = {
 
 COLUMNS = (
     "page",
+    "created_at",
     "shown_state",
     "tenant",
     "agent_revision",
@@ -33,7 +34,6 @@ COLUMNS = (
     "cost",
     "trouble",
     "attempts",
-    "created_at",
 )
 EXPORTED = (
     "id", "state", "tenant", "agent_revision", "pool", "api_key", "created_at", "started_at", "first_token_at", "finished_at",

@@ -64,6 +64,7 @@ PoolAdmin.inlines = [*PoolAdmin.inlines, PriceInline]
 class PriceAdmin(Facts):
     """All prices there are and were; new ones are added on the pool's page."""
 
+    list_empty = "A price is added on the form of its pool, and holds from a moment on."
     list_display = ("pool", "valid_from", "input", "cached_input", "output", "gpu_second", "created_by")
     list_filter = ("pool",)
     list_select_related = ("pool",)

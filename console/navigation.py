@@ -102,7 +102,7 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
 
     `here` of a group is its entry that the page belongs to: the one with the longest beginning of its address.
     """
-    groups = []
+    groups: list[dict[str, Any]] = []
     for number, (title, entries) in enumerate(GROUPS):
         items = [] if number else _overview(request)
         items += [_item(request, entry) for entry in entries if _is_for(request, entry)]

@@ -20,7 +20,7 @@ from django.http import HttpRequest
 from django.urls import NoReverseMatch, reverse
 from unfold.dataclasses import SearchResult
 
-from console.navigation import may_open
+from console.navigation import may_open, navigation
 
 ID = re.compile(r"[0-9a-f]{8}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{12}")
 SHOWN = 6
@@ -61,17 +61,30 @@ KINDS = (
 
 
 def found(request: HttpRequest, term: str) -> list[SearchResult]:
-    """The objects that the term names, at most a few of each kind."""
+    """The pages that the menu calls so, and the objects that the term names, at most a few of each kind."""
     term = term.strip().replace("\x00", "")[:TERM_MAX]
     if not term:
         return []
     match = ID.search(term)
-    return [
+    objects = [
         _result(kind, row)
         for kind in KINDS
         if may_open(request, kind.label)
         for row in (_by_id(request, kind, uuid.UUID(match[0])) if match else _by_name(request, kind, term))
     ]
+    return objects if match else [*_pages(request, term), *objects]
+
+
+def _pages(request: HttpRequest, term: str) -> Iterator[SearchResult]:
+    """Entries of the menu, but those that are called as their model is: these the theme finds by itself."""
+    known = {str(model._meta.verbose_name_plural).lower() for model in admin.site._registry}
+    for group in navigation(request):
+        for item in group["items"]:
+            title = item["title"].lower()
+            if term.lower() in title and title not in known:
+                yield SearchResult(
+                    title=item["title"], description=group["title"], link=item["link"], icon=item["icon"]
+                )
 
 
 def _by_id(request: HttpRequest, kind: Kind, key: uuid.UUID) -> Iterator[Any]:

@@ -9,6 +9,7 @@ UNFOLD = {
     "SITE_HEADER": "Opsite",
     "SITE_SUBHEADER": "operations room",
     "SITE_URL": None,
+    "SITE_ICON": lambda _request: "/static/opsite/icon.svg",
     "SHOW_HISTORY": True,
     "SITE_FAVICONS": [{"rel": "icon", "type": "image/svg+xml", "href": lambda _request: "/static/opsite/icon.svg"}],
     "STYLES": [lambda _request: "/static/opsite/console.css", lambda _request: "/static/opsite/frame.css"],

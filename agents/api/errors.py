@@ -14,6 +14,7 @@ from rest_framework.response import Response
 
 from agents.problems import MEDIA_TYPE, FieldError, Problem, bad_key, no_route, unavailable
 from agents.problems import not_found as no_such
+from staff import refusals
 from taskqueue.failures import QueueUnavailable
 
 
@@ -76,7 +77,7 @@ def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
     """404 of an unknown URL: a problem for applications, a page for people."""
     if _is_api(request):
         return as_http(no_route(request.path))
-    return defaults.page_not_found(request, exception)
+    return refusals.not_found(request, exception)
 
 
 def server_error(request: HttpRequest) -> HttpResponse:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import time
 from contextlib import closing
+from datetime import datetime
 from typing import Any
 
 from django.conf import settings
 from django.urls import reverse
+from django.utils.timezone import localtime
 
 from console.frame import NotFound
 from console.pools.words import WORDS, in_line, spent
@@ -51,7 +53,7 @@ def snapshot(pool: Pool, *, now: float) -> dict[str, Any]:
         .defer("log_tail", "revision__env", "revision__engine_args", "revision__mounts")
         .order_by("started_at")
     )
-    last = pool.decisions.order_by("-at", "-pk").values("pk", "desired", "signals__refusals").first()
+    last = pool.decisions.order_by("-at", "-pk").values("pk", "at", "desired", "signals__refusals").first()
     refusals: dict[str, str] = (last and last["signals__refusals"]) or {}
     ready = [worker for worker in live if worker.state == Worker.State.READY]
     spent_h = hours.of_today(pool, live, now=now)
@@ -63,7 +65,7 @@ def snapshot(pool: Pool, *, now: float) -> dict[str, Any]:
         "starting": sum(worker.state == Worker.State.STARTING for worker in live),
         "draining": sum(worker.state == Worker.State.DRAINING for worker in live),
         "slots": sum(worker.slots for worker in ready),
-        "notices": _notices(pool, refusals, now=now),
+        "notices": _notices(pool, refusals, at=last and localtime(last["at"]), now=now),
         "may": _may(pool, now=now),
         "rollout": _rollout(pool),
         "start": typical.of_pool(pool) or "No start was measured on this runtime yet.",
@@ -74,12 +76,17 @@ def snapshot(pool: Pool, *, now: float) -> dict[str, Any]:
     }
 
 
-def _notices(pool: Pool, refusals: dict[str, str], *, now: float) -> list[str]:
-    """What keeps the fleet from being what the work alone would make it; what staff said first."""
+def _notices(pool: Pool, refusals: dict[str, str], *, at: datetime | None, now: float) -> list[str]:
+    """What keeps the fleet from being what the work alone would make it; what staff said first.
+
+    `at`: when these refusals were said; the work that they tell of is that moment's.
+    """
     said = ["Scaling is paused: the fleet is left as it is."] if pool.is_paused else []
     override = records.override_of(pool, now=now)
     said += [str(override)] if override is not None else []
-    return said + [sentence for kind, sentence in refusals.items() if kind not in SHOWN_OTHERWISE]
+    return said + [
+        f"At {at:%H:%M:%S}: {sentence}" for kind, sentence in refusals.items() if kind not in SHOWN_OTHERWISE
+    ]
 
 
 def _may(pool: Pool, *, now: float) -> list[str]:

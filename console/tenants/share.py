@@ -22,7 +22,11 @@ class Share(NamedTuple):
     def words(self, *, others: int) -> str:
         """The sentence of the page; `others`: so many other tenants wait in the pool."""
         part = "" if self.now is None else f" ({self.now:.0%})"
-        has = f"{self.running:,} of the {self.running_all:,} that run are its own{part}."
+        has = (
+            f"{self.running:,} of the {self.running_all:,} that run are its own{part}."
+            if self.running_all
+            else "Nothing runs."
+        )
         if self.by_weight is None:
             return f"Nobody waits: whoever asks is served at once. {has}"
         if not others:

@@ -26,13 +26,14 @@ class ListAdmin(ModelAdmin):
     """A model's list. `is_large`: it may come to hold millions of rows, so it is sorted by indexes alone, and a search finds what
     is exactly so in one of `search_fields`, each of which an index must answer. `list_defer`: fields that may be long, and that no
     column shows; the list does not read them. `export_columns`: what a file of the list has, where that is not the columns that
-    people look at.
+    people look at. `list_empty`: what a list without rows says of how they come.
 
     Filters that are named by their field become what holds for many rows: an object is found by typing, a time is a span.
     """
 
     tenant_lookup: ClassVar[str | None] = None
     list_defer: ClassVar[tuple[str, ...]] = ()
+    list_empty: ClassVar[str] = ""
     export_columns: ClassVar[tuple[str, ...]] = ()
     is_large: ClassVar[bool] = False
     list_per_page = 50
@@ -136,5 +137,5 @@ class ListAdmin(ModelAdmin):
                 "export": f"{self.list_url()}export/?{query}",
                 "save": f"{self.list_url()}saved-filters/",
             },
-            "export_rows": export.ROWS_AT_MOST,
+            "export_rows": f"{export.ROWS_AT_MOST:,}",
         }

@@ -30,7 +30,7 @@
       chart = opsite.chart(host, {
         label: `${form.elements.count.selectedOptions[0].textContent} by ${form.elements.by.value}, ${span.selectedOptions[0].textContent}; the table below has the totals`,
         unit: count === "cost" ? figures.currency : "",
-        least: count === "cost" ? 0.000001 : 1,
+        least: count === "cost" ? 0.01 : 1,
         height: 220,
         series: figures.groups.map((group) => ({ name: group.name, stepped: true, filled: figures.groups.length === 1 })),
       });

@@ -43,10 +43,13 @@ def test_the_present_page_is_marked_and_its_group_open(rf: RequestFactory, opera
         ("/console/agents/agentrevision/", "Revisions", "Agents"),
         ("/console/pools/demo/", "Pools", "Operate"),
         ("/console/orchestrator/pool/1/change/", "Pools", "Operate"),
+        ("/console/tenants/apikey/", "API keys", "Tenants"),
+        ("/console/tenants/demo/", "Tenants", "Tenants"),
     ):
         groups = navigation(asks(rf, operator, path))
         assert [item["title"] for one in groups for item in one["items"] if item["active"]] == [title]
         assert group in [one["title"] for one in groups if one["is_open"]]
+        assert [one["here"]["title"] for one in groups if one["here"]] == [title]
     page = operator.get("/console/agents/task/").content.decode()
     assert page.count('aria-current="page"') >= 1
     assert 'href="#content"' in page
@@ -92,6 +95,19 @@ def test_names_find_what_has_them(rf: RequestFactory, operator: Client, scene: S
     assert titles(found(request, scene.ann.tenant.slug.upper())) == [scene.ann.tenant.slug]
     assert titles(found(request, "poet")).count("poet") == 2
     assert found(request, "") == found(request, "  ") == found(request, "\x00") == []
+
+
+def test_pages_are_found_by_what_the_menu_calls_them(
+    rf: RequestFactory, operator: Client, enter: Enter, scene: Scene
+) -> None:
+    for term, title in (
+        ("webh", "Webhooks"),
+        ("Audit l", "Audit log"),
+        ("gpu bi", "GPU bill"),
+        ("playg", "Playground"),
+    ):
+        assert title in titles(found(asks(rf, operator), term))
+    assert "GPU bill" not in titles(found(asks(rf, enter("tenant_administrator", scene.ann.tenant)), "gpu bi"))
 
 
 def test_another_tenants_objects_are_not_found(rf: RequestFactory, enter: Enter, scene: Scene) -> None:

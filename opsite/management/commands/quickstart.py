@@ -7,7 +7,7 @@ from typing import Any
 from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand, CommandError, CommandParser
-from django.db import transaction
+from django.db import connection, transaction
 
 from agents.models import Agent
 from agents.services import create_agent
@@ -31,6 +31,8 @@ class Command(BaseCommand):
 
     @transaction.atomic
     def handle(self, *args: Any, **options: Any) -> None:
+        if Pool._meta.db_table not in connection.introspection.table_names():
+            raise CommandError("There is no service here yet: start it first (make up), with the same OPSITE_DATA_DIR.")
         pool, is_new = Pool.objects.get_or_create(
             slug=options["pool"],
             defaults={
