@@ -45,7 +45,7 @@ class Console:
 
     def __init__(self, url: str, *, user: str, password: str) -> None:
         self._client = httpx.Client(base_url=f"{url}/console/", timeout=60)
-        self.save("login/", username=user, password=password)
+        self.save("login/", login=user, password=password)
 
     def save(self, path: str, **changed: object) -> None:
         """Fill in the form at `path` and send it; it is taken."""
