@@ -1,9 +1,10 @@
 """A task that has ended is run again by staff: a new task with the same input, revision and pool, linked to it by `rerun_of`.
 
 A dead letter goes on where it was (`agents.dead_letters`). Any other begins anew with its input: its tools are called again, and it
-stands beside its conversation, where its answer is written already or a person went on without it. For all of them hold: one of
-each, by a unique constraint, so that a click twice runs nothing twice; who wants it once more runs the new one again. No limit of
-the tenant's refuses it, and nothing is reserved for it; what it is served counts when it ends.
+stands beside its conversation, where its answer is written already or a person went on without it; and a budget of money that is
+spent refuses it, as it would the tenant's own request. For all of them hold: one of each, by a unique constraint, so that a click
+twice runs nothing twice; who wants it once more runs the new one again. No other limit of the tenant's refuses it, and nothing is
+reserved for it; what it is served counts when it ends.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from django.db import transaction
 
 from agents import dead_letters
 from agents.dead_letters import RunAgainAlready, TenantInactive
+from agents.limits import refusal_of_spent
 from agents.models import Task, Turn
 
 
@@ -22,10 +24,15 @@ class NotEnded(Exception):
     """Only a task that has ended can be run again."""
 
 
+class BudgetSpent(Exception):
+    """The tenant, or the key that the task came with, has spent the month's money."""
+
+
 REFUSALS: dict[type[Exception], str] = {
     NotEnded: "The task has not ended: cancel it first, or wait.",
     RunAgainAlready: "The task was run again before: run the new one again, if that is wanted.",
     TenantInactive: "The tenant is inactive: nothing is run for it.",
+    BudgetSpent: "The month's budget of money is spent: raise it, or wait for the next month.",
 }
 """Why a task is not run again, in words."""
 
@@ -47,6 +54,11 @@ def _accept(task: Task, *, now: datetime) -> tuple[Task, Turn]:
     if ended.finished_at is None:
         raise NotEnded
     dead_letters.check_runs_again(ended)
+    key = ended.api_key
+    if refusal_of_spent(
+        tenant_until=ended.tenant.budget_spent_until, key_until=key.budget_spent_until if key else None, now=now
+    ):
+        raise BudgetSpent
     again = dead_letters.copy_of(ended, now=now, input=ended.input)
     turn = Turn.objects.create(
         tenant_id=ended.tenant_id,

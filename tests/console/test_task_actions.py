@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -93,6 +94,22 @@ def test_nothing_is_run_for_an_inactive_tenant(enter: Enter, scene: Scene, queue
     assert "The tenant is inactive" in press(enter("operator"), "retry", task)
     assert not Entry.objects.filter(action="task.retry").exists()
     assert queue.signals().waiting == 0
+
+
+def test_a_spent_budget_refuses_it_but_no_dead_letter(enter: Enter, scene: Scene, queue: Queue) -> None:
+    tenant = scene.ann.tenant
+    task, dead = ended(scene.ann), ended(scene.ann, state="failed", error={"code": "poison", "message": "It kills."})
+    tenant.budget_spent_until = timezone.now() + timedelta(days=1)
+    tenant.save()
+    client = enter("tenant_administrator", tenant)
+    assert "budget of money is spent" in press(client, "retry", task)
+    assert not Task.objects.for_tenant(tenant).filter(rerun_of=task).exists()
+    press(client, "retry", dead)
+    assert again_of(dead).state == "queued", "it was accepted while there was money"
+    tenant.budget_spent_until = timezone.now()
+    tenant.save()
+    press(client, "retry", task)
+    assert again_of(task).state == "queued"
 
 
 def test_a_waiting_task_is_cancelled(enter: Enter, scene: Scene, queue: Queue) -> None:
