@@ -41,15 +41,15 @@ def queue(redis_url: str, scene: Scene) -> Any:
 
 
 def test_tasks_that_a_list_cancels_or_runs_again(operator: Client, scene: Scene, queue: Queue) -> None:
-    waits, over = scene.ann.task(), scene.bob.task(state="cancelled", finished_at=timezone.now())
-    press(operator, "agents_task", "cancel", waits, over)
-    assert acts("task.cancel") == [(str(waits.pk), waits.tenant_id)]
+    over = scene.bob.task(state="cancelled", finished_at=timezone.now())
     dead = scene.bob.task(state="failed", finished_at=timezone.now(), error={"code": "poison", "message": "x"})
     assert dead.is_dead_letter
     press(operator, "agents_task", "run_again", dead, over)
     assert acts("task.retry") == [(str(dead.pk), dead.tenant_id)]
     again = Task.objects.for_tenant(dead.tenant_id).get(rerun_of=dead)
     assert Entry.objects.get(action="task.retry").after == {"run_again_as": str(again.pk)}
+    press(operator, "agents_task", "cancel", again, over)
+    assert acts("task.cancel") == [(str(again.pk), again.tenant_id)]
 
 
 def test_pools_that_a_list_pauses_or_resumes_drained_ones_too(operator: Client, scene: Scene) -> None:
@@ -94,7 +94,7 @@ def test_an_answer_to_an_agent_and_not_what_it_says(enter: Enter, scene: Scene, 
 
 
 def test_open_tasks_of_a_tenant_that_is_suspended_already(operator: Client, scene: Scene, queue: Queue) -> None:
-    url = reverse("console:tenant-suspend", args=[scene.ann.tenant.console_name])
+    url = reverse("console:tenant_suspend", args=[scene.ann.tenant.console_name])
     for asked in ({}, {}, {"cancel": "on"}):
         operator.post(url, asked)
     assert (
