@@ -8,6 +8,7 @@ from django.core.validators import MaxValueValidator
 from django.db import models
 from django.db.models import F, Q
 from django.db.models.fields.json import KeyTextTransform
+from django.db.models.lookups import In
 
 import agents.conversation_models
 import agents.revision_models  # Django looks for models from here
@@ -271,6 +272,14 @@ class Task(TenantOwned):
                 F("id").desc(),
                 name="task_by_error",
                 condition=Q(state=TaskState.FAILED.value),
+            ),
+            # Of two codes the index above has two orders by time, and not one.
+            models.Index(
+                fields=["-created_at", "-id"],
+                name="task_dead_letters",
+                condition=Q(
+                    In(KeyTextTransform("code", "error"), sorted(DEAD_LETTER_CODES)), state=TaskState.FAILED.value
+                ),
             ),
             models.Index(fields=["-created_at", "-id"], name="task_of_batches", condition=Q(metadata__has_key="batch")),
         ]

@@ -6,6 +6,7 @@ that is broken off, drop the index that Postgres calls invalid, and those that a
 
 import django.db.models.deletion
 import django.db.models.fields.json
+import django.db.models.lookups
 from django.contrib.postgres.operations import AddIndexConcurrently, RemoveIndexConcurrently
 from django.db import migrations, models
 
@@ -48,6 +49,10 @@ class Migration(migrations.Migration):
         AddIndexConcurrently(
             model_name='task',
             index=models.Index(django.db.models.fields.json.KeyTextTransform('code', 'error'), models.OrderBy(models.F('created_at'), descending=True), models.OrderBy(models.F('id'), descending=True), condition=models.Q(('state', 'failed')), name='task_by_error'),
+        ),
+        AddIndexConcurrently(
+            model_name='task',
+            index=models.Index(condition=models.Q(django.db.models.lookups.In(django.db.models.fields.json.KeyTextTransform('code', 'error'), ['attempts_exhausted', 'poison']), ('state', 'failed')), fields=['-created_at', '-id'], name='task_dead_letters'),
         ),
         AddIndexConcurrently(
             model_name='task',

@@ -17,6 +17,7 @@ from django.utils import timezone
 from agents.models import Task, Turn
 from agents.money import cost_of
 from agents.task_columns import money, seconds
+from agents.task_filters import dead_letters
 from billing.models import Price
 from tenants.models import ApiKey
 from tests.scene import Party, Scene
@@ -134,8 +135,9 @@ def test_queries_do_not_grow_with_the_rows(admin_client: Client, scene: Scene) -
         (lambda rows, scene: rows.filter(tenant=scene.ann.tenant), "task_by_tenant"),
         (lambda rows, scene: rows.filter(state="cancelled"), "task_ended_badly"),
         (lambda rows, scene: rows.filter(metadata__has_key="batch"), "task_of_batches"),
+        (lambda rows, scene: dead_letters(rows), "task_dead_letters"),
     ],
-    ids=["agent", "pool", "key", "tenant", "state", "batch"],
+    ids=["agent", "pool", "key", "tenant", "state", "batch", "dead letters"],
 )
 def test_an_index_serves_each_filter_in_the_order_of_time(scene: Scene, narrowed: Any, index: str) -> None:
     rows: QuerySet[Task] = narrowed(Task.objects.across_tenants().only("id", "created_at"), scene)
