@@ -82,7 +82,13 @@ def room(enter: Callable[..., Room]) -> Room:
 
 
 @pytest.fixture
-def fleet(start: Callable[..., Process], web: Web) -> None:
-    """The rest of the service beside the web process: orchestrator (workers as processes), recorder, effects."""
-    for command in ("orchestrate", "record", "effects"):
-        start(command)
+def fleet(start: Callable[..., Process], web: Web) -> Iterator[None]:
+    """The rest of the service beside the web process: orchestrator (workers as processes), recorder, effects.
+
+    Workers outlive their orchestrator, so they are ended after the test.
+    """
+    orchestrator, *_ = [start(command) for command in ("orchestrate", "record", "effects")]
+    yield
+    orchestrator.terminate()
+    orchestrator.wait(60)
+    assert start("stop_fleet").wait(60) == 0

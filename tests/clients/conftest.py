@@ -9,12 +9,12 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from django.core.management import call_command
 from django.db import connection
 from django.test.utils import setup_databases
 
 from tests.clients.service import ROOT, Service
 from tests.servers import ADDRESSES
+from tests.tables import empty_tables
 
 ADDRESS = urlsplit(ADDRESSES.database_url)
 
@@ -44,5 +44,5 @@ def service(
             yield service
         finally:
             service.end()
-            call_command("flush", verbosity=0, interactive=False, allow_cascade=False, inhibit_post_migrate=False)
+            empty_tables()
             connection.close()

@@ -91,7 +91,7 @@ FORMS: dict[type[Any], tuple[set[str], set[str]]] = {
     knowledge.DocumentFilter: ({"title"}, {"state"}),
     knowledge.UploadQuery: ({"title"}, set()),
     SearchRequest: (set(), {"query", "k", "metadata"}),
-    ClientMessage: ({"task", "key"}, {"type", "ref", "cursor", "follow"}),
+    ClientMessage: ({"task", "key"}, {"type", "ref", "cursor", "follow", "traceparent", "tracestate"}),
 }
 """Each form's fields: those that can name an object, and those that cannot."""
 

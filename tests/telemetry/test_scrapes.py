@@ -66,7 +66,7 @@ def test_a_task_is_seen_by_every_process(live_scene: Scene, start: Callable[...,
     command = ("serve", "--port", str(port), "--server", server, "--processes", str(processes))
     process = start(*command, OPSITE_METRICS_PORT=str(web))
     start("record", OPSITE_METRICS_PORT=str(recorder))
-    start("orchestrate", OPSITE_METRICS_PORT=str(orchestrator))
+    leader = start("orchestrate", OPSITE_METRICS_PORT=str(orchestrator))
     url = f"http://127.0.0.1:{port}"
     await_ready(url, process)
     with httpx.Client(base_url=url, headers=live_scene.ann.headers, timeout=PATIENCE_S) as client:
@@ -109,3 +109,6 @@ def test_a_task_is_seen_by_every_process(live_scene: Scene, start: Callable[...,
     for other in (recorder, orchestrator):
         ready_now = httpx.get(f"http://127.0.0.1:{other}/readyz")
         assert ready_now.status_code == 200, ready_now.text
+    leader.terminate()  # its workers outlive it
+    leader.wait(60)
+    assert start("stop_fleet").wait(60) == 0
