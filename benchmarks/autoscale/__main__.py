@@ -26,7 +26,7 @@ from benchmarks.autoscale.comparison import Case, Comparison, compared
 from benchmarks.autoscale.loads import GENERATED, VARIATIONS
 from benchmarks.autoscale.report import summary, table
 from orchestrator.policies.decide import POLICIES
-from orchestrator.rehearsal.fleet import Scene
+from orchestrator.rehearsal.scene import Scene
 
 TUNING = "tuning"
 HELD_OUT = 32

@@ -32,8 +32,8 @@ from dataclasses import dataclass
 
 from benchmarks.autoscale.foresight import TAIL_S, Known, best
 from benchmarks.autoscale.score import Score, judged
-from orchestrator.rehearsal.fleet import Sample, Scene
 from orchestrator.rehearsal.load import Load
+from orchestrator.rehearsal.scene import Sample, Scene
 
 PRICES = (0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0)
 """Of a late request, in worker-s. The dual is concave in it: the best is found around the best of these."""

@@ -11,8 +11,8 @@ from benchmarks.autoscale.loads import named
 from benchmarks.autoscale.rivals import contestants
 from benchmarks.autoscale.score import Score, judged
 from orchestrator.policies.demand import Policy
-from orchestrator.rehearsal.fleet import Scaler, Scene
 from orchestrator.rehearsal.scaler import Ours
+from orchestrator.rehearsal.scene import Scaler, Scene
 
 OURS = "Opsite"
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 from benchmarks.autoscale.clairvoyant import bound_hours, planned
 from benchmarks.autoscale.score import Score, judged
 from orchestrator.policies.demand import Policy
-from orchestrator.rehearsal.fleet import Scene
 from orchestrator.rehearsal.load import Load
 from orchestrator.rehearsal.scaler import Ours
+from orchestrator.rehearsal.scene import Scene
 
 WAIT_BOUNDS_S = (0.5, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0, 15.0, 20.0, 30.0)
 """Of our policy, tried in turn; whatever it is told, it is judged by the case's own."""

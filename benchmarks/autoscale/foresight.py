@@ -20,8 +20,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.autoscale.score import WARM_UP
-from orchestrator.rehearsal.fleet import Scene, cost_s
 from orchestrator.rehearsal.load import Load
+from orchestrator.rehearsal.scene import Scene, cost_s
 
 UNIT_S = 0.5
 SLOT_MEMORY_S = 120.0

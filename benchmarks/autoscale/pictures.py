@@ -15,8 +15,8 @@ from matplotlib.axes import Axes
 from benchmarks.autoscale.comparison import Case, Comparison
 from benchmarks.autoscale.loads import named
 from benchmarks.autoscale.score import frontier, judged
-from orchestrator.rehearsal.fleet import Outcome
 from orchestrator.rehearsal.scaler import Ours
+from orchestrator.rehearsal.scene import Outcome
 
 INK = "#1f2933"
 OURS = "#c2410c"

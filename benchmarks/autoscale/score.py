@@ -6,8 +6,9 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from orchestrator.rehearsal.fleet import Outcome, Pool, Scaler, Scene
+from orchestrator.rehearsal.fleet import Pool
 from orchestrator.rehearsal.load import Load
+from orchestrator.rehearsal.scene import Outcome, Scaler, Scene
 
 WARM_UP = 2
 """So many cold starts at a load's begin do not count: no policy could have served them."""

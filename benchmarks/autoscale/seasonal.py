@@ -22,9 +22,9 @@ from benchmarks.autoscale.loads import poisson
 from benchmarks.autoscale.score import Score, judged
 from orchestrator.history.seasons import STEP_S
 from orchestrator.policies.demand import Policy
-from orchestrator.rehearsal.fleet import Scene
 from orchestrator.rehearsal.load import Load
 from orchestrator.rehearsal.scaler import Ours
+from orchestrator.rehearsal.scene import Scene
 from orchestrator.rehearsal.with_forecast import WithForecast
 
 DAY_S, HOUR_S = 86_400.0, 3600.0

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from orchestrator.policies.decide import decide, remember
 from orchestrator.policies.demand import Decision, Demand, History, Policy, Signals
-from orchestrator.rehearsal.fleet import Sample
+from orchestrator.rehearsal.scene import Sample
 
 
 @dataclass

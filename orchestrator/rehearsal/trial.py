@@ -13,9 +13,10 @@ from dataclasses import dataclass, field, replace
 from orchestrator.history.minutes import MINUTE_S, Minute
 from orchestrator.policies.budget import day_of
 from orchestrator.policies.demand import Policy
-from orchestrator.rehearsal.fleet import Outcome, Pool, Sample, Scene
+from orchestrator.rehearsal.fleet import Pool
 from orchestrator.rehearsal.load import Load, load_of
 from orchestrator.rehearsal.scaler import Ours
+from orchestrator.rehearsal.scene import Outcome, Sample, Scene
 from orchestrator.rehearsal.speed import speed_of
 
 MOST_TURNS = 40_000

@@ -10,8 +10,8 @@ from orchestrator.history.curve import Curve
 from orchestrator.history.minutes import MINUTE_S, Reading, Tally, after
 from orchestrator.history.seasons import STEP_S, forecast, history_of
 from orchestrator.policies.demand import Signals
-from orchestrator.rehearsal.fleet import Sample
 from orchestrator.rehearsal.scaler import Ours
+from orchestrator.rehearsal.scene import Sample
 
 EVERY_S = 300.0
 """As often as production makes a forecast anew."""

@@ -15,9 +15,9 @@ from benchmarks.autoscale.report import summary, table
 from benchmarks.autoscale.rivals import Fixed
 from benchmarks.autoscale.rivals.keda import Keda
 from benchmarks.autoscale.score import Score, frontier, judged
-from orchestrator.rehearsal.fleet import Outcome, Sample, Scene, cost_s
 from orchestrator.rehearsal.load import Load, Request
 from orchestrator.rehearsal.scaler import Ours
+from orchestrator.rehearsal.scene import Outcome, Sample, Scene, cost_s
 
 SCENE = Scene(cold_start_s=20.0, max_workers=8)
 BURST = poisson("burst", lambda at: 12.0 if 200 <= at < 320 else 1.0, peak=12.0, ends_at=600.0)

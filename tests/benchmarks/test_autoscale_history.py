@@ -17,9 +17,9 @@ from orchestrator.history.minutes import Minute
 from orchestrator.history.seasons import STEP_S
 from orchestrator.models import Pool, ScalingPolicy
 from orchestrator.policies.demand import Policy
-from orchestrator.rehearsal.fleet import Scene
 from orchestrator.rehearsal.load import Load, load_of
 from orchestrator.rehearsal.scaler import Ours
+from orchestrator.rehearsal.scene import Scene
 from orchestrator.rehearsal.with_forecast import WithForecast
 
 BEGIN = 1_800_000_000 // 86_400 * 86_400

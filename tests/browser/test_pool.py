@@ -19,10 +19,10 @@ from orchestrator.history.minutes import Minute
 from orchestrator.manual_rows import ManualSize
 from orchestrator.models import Pool, PoolRevision, ScalingPolicy, Worker
 from orchestrator.policies.demand import Policy
-from orchestrator.rehearsal.fleet import Moment, Sample, Scene
 from orchestrator.rehearsal.fleet import Pool as Simulated
 from orchestrator.rehearsal.load import Load, load_of
 from orchestrator.rehearsal.scaler import Ours
+from orchestrator.rehearsal.scene import Moment, Sample, Scene
 from orchestrator.rehearsal.speed import speed_of
 from orchestrator.replay import Inputs, decided, to_json
 from orchestrator.revisions import note_edit

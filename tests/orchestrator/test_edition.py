@@ -15,8 +15,9 @@ from benchmarks.autoscale.loads import named
 from orchestrator.policies.decide import EDITION
 from orchestrator.policies.demand import Policy
 from orchestrator.policies.schedule import parse
-from orchestrator.rehearsal.fleet import Pool, Sample, Scene
+from orchestrator.rehearsal.fleet import Pool
 from orchestrator.rehearsal.scaler import Ours, signals_of
+from orchestrator.rehearsal.scene import Sample, Scene
 from orchestrator.replay import Inputs, decided, differences, to_json
 
 KEPT = Path(__file__).with_name("decisions.jsonl")

@@ -13,7 +13,7 @@ from benchmarks.autoscale.rivals.knative import Knative
 from benchmarks.autoscale.rivals.langgraph import LangGraph
 from benchmarks.autoscale.rivals.ray_serve import RayServe
 from benchmarks.autoscale.rivals.skyserve import SkyServe
-from orchestrator.rehearsal.fleet import Sample, Scaler, Scene
+from orchestrator.rehearsal.scene import Sample, Scaler, Scene
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ import math
 from dataclasses import dataclass, field
 
 from benchmarks.autoscale.rivals.windows import Window
-from orchestrator.rehearsal.fleet import Sample
+from orchestrator.rehearsal.scene import Sample
 
 
 @dataclass
