@@ -1,16 +1,14 @@
-"""Trials of a policy on a pool's last day: what they are made from, out of Postgres, and the processes that run them."""
+"""What trials of a policy on a pool's last day are made from, out of Postgres, and that day as it was, to hold them against."""
 
 from __future__ import annotations
 
-import asyncio
-import sys
-import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from statistics import fmean
+from uuid import UUID
 
 import msgspec
-from django.conf import settings
 from django.db.models import Q
 
 from orchestrator import records
@@ -21,10 +19,13 @@ from orchestrator.history.minutes import MINUTE_S, Minute
 from orchestrator.hours import span
 from orchestrator.models import Pool, Worker
 from orchestrator.policies.budget import day_of, hours
-from orchestrator.policies.demand import counted, seconds
+from orchestrator.policies.demand import Policy, counted, seconds
 from orchestrator.policies.schedule import BadSchedule
-from orchestrator.rehearsal.trial import Trial, Tried, last_turns, span_of
+from orchestrator.rehearsal.figures import Tried
+from orchestrator.rehearsal.recorded import Lived, Passed, came, happened, last_turns, span_of
+from orchestrator.rehearsal.trial import Starts, Trial
 from orchestrator.replay import turn_cost
+from orchestrator.signals.starts import WARM_S
 
 DAY_S = 86_400.0
 LEAST_TURNS = 20
@@ -32,10 +33,12 @@ LEAST_TURNS = 20
 LOOKED_THROUGH = 20
 """So many of the last decisions are searched for what a turn costs."""
 SUPPOSED_START_S = 60.0
-LIMIT_S = 60.0
-"""A trial that takes longer is ended."""
-AT_ONCE = 2
-"""Trials at a time in one web process: each keeps a core busy."""
+
+ENOUGH = 0.9
+"""Of the turns that came, so large a part must still be stored for the day as it was to be shown."""
+
+Turns = Callable[[UUID, float, float], Sequence[Passed]]
+"""A pool's turns that came from a moment until before another (Unix s) and are still stored."""
 
 
 class TooLittle(Exception):
@@ -46,84 +49,123 @@ class Unreadable(Exception):
     """The present policy's row is not what a policy must be: the message says what to correct."""
 
 
-class TooMuch(Exception):
-    """There is no time for it: the message says when to try again."""
-
-
 @dataclass(frozen=True, slots=True)
 class Material:
-    """What trials of one pool have in common: the present policy's, and in sentences what it covers and supposes."""
+    """What trials of one pool have in common: the present policy's, and in sentences what it covers and supposes.
+
+    `happened` is the same span as it was; None where its turns are not stored any more. `steered`: that something else than the
+    present policy decided within it; empty if nothing did.
+    """
 
     present: Trial
+    happened: Tried | None
+    steered: str
     notes: tuple[str, ...]
 
 
-def material_of(pool: Pool, *, now: float, hold_s: float | None, foresees: bool) -> Material:
+def material_of(
+    pool: Pool, *, now: float, bound_s: float, hold_s: float | None, foresees: bool, turns: Turns
+) -> Material:
     """Out of the last day that is recorded. Raises `TooLittle`, `Unreadable`.
 
     Args:
         pool: With its policy.
         now: Unix s.
-        hold_s: How long turns hold a slot, as the queue measured it: for pools none of whose decisions tells what a turn costs.
+        bound_s: A longer wait is too long.
+        hold_s: How long turns hold a slot, as the queue measured it: for pools of which nothing else tells it.
         foresees: Whether one of the policies goes by forecasts.
+        turns: Where stored turns are read.
     """
     rows = DemandMinute.objects.filter(pool=pool, minute__gte=records.moment(now - DAY_S - MINUTE_S)).order_by("minute")
     recorded = [minute_of(row) for row in rows]
-    turns = sum(minute.arrived for minute in recorded)
-    if turns < LEAST_TURNS:
-        found = f"In the last day {counted(turns, 'turn')} came in that {'is' if turns == 1 else 'are'} recorded"
+    count = sum(minute.arrived for minute in recorded)
+    if count < LEAST_TURNS:
+        found = f"In the last day {counted(count, 'turn')} came in that {'is' if count == 1 else 'are'} recorded"
         raise TooLittle(f"{found}: that is too little to tell policies apart by ({LEAST_TURNS} at least).")
-    turn_s = _turn_s(pool, hold_s)
+    minutes = last_turns(recorded)
+    begins_at, ends_at = span_of(minutes)
+    passed = turns(pool.pk, begins_at, ends_at)
+    turn_s = _turn_s(pool, passed, hold_s)
     if turn_s is None:
         raise TooLittle(
             "What a turn costs a worker was not measured yet, so no policy can be tried: let some be served first."
         )
-    minutes = last_turns(recorded)
-    begins_at, ends_at = span_of(minutes)
-    start_s = records.past_starts(pool).expected_s(pool.runtime, at=now)
-    first_workers, spent_h = _fleet_at(pool, begins_at)
     try:
         policy = records.policy_of(pool)
     except BadSchedule as error:
         raise Unreadable(f"The present policy cannot be read: {error}") from error
+    rows_of_workers = _workers(pool, begins_at, ends_at)
+    starts, measured = _starts(pool)
     present = Trial(
         policy=policy,
-        minutes=minutes,
+        turns=came(minutes, passed, hold_s=turn_s * pool.slots),
         begins_at=begins_at,
         ends_at=ends_at,
         slots=pool.slots,
         turn_s=turn_s,
-        start_s=SUPPOSED_START_S if start_s is None else start_s,
-        bound_s=policy.wait_bound_s,
-        first_workers=first_workers,
+        starts=starts,
+        bound_s=bound_s,
+        ready_in_s=_ready_in_s(rows_of_workers, begins_at),
         gpus=pool.gpus_per_worker * pool.gpu_share if pool.gpus_per_worker else 1.0,
-        spent_h=spent_h,
+        spent_h=hours([span(row) for row in rows_of_workers], begins_at),
         past=_past(pool, begins_at) if foresees else {},
     )
-    return Material(present, tuple(_notes(present, recorded, measured=start_s is not None)))
+    lives = [_lived(row) for row in rows_of_workers if row.stopped_at is None or row.stopped_at.timestamp() > begins_at]
+    is_known = len(passed) >= ENOUGH * len(present.turns)
+    return Material(
+        present=present,
+        happened=happened(passed, lives, since=begins_at, until=ends_at, now=now, bound_s=bound_s)
+        if is_known
+        else None,
+        steered=_steered(pool, policy, begins_at, ends_at),
+        notes=tuple(_notes(present, minutes, recorded, known=len(passed), measured=measured)),
+    )
 
 
-def _turn_s(pool: Pool, hold_s: float | None) -> float | None:
-    """As the newest decision tells it that knows; else by how long turns hold a slot."""
+# -- what is measured ------------------------------------------------------------------------------
+def _turn_s(pool: Pool, passed: Iterable[Passed], hold_s: float | None) -> float | None:
+    """What a turn costs a full worker (s), by the newest decision that knows; else by how long turns hold a slot."""
     last = pool.decisions.order_by("-at", "-pk").values_list("signals", flat=True)[:LOOKED_THROUGH]
     known = next((cost for stored in last if (cost := turn_cost(stored)) is not None), None)
-    return hold_s / pool.slots if known is None and hold_s is not None else known
+    if known is not None:
+        return known
+    held = [turn.finished_at - turn.claimed_at for turn in passed if turn.claimed_at and turn.finished_at]
+    usual_s = fmean(held) if held else hold_s
+    return None if usual_s is None else usual_s / pool.slots
 
 
-def _fleet_at(pool: Pool, at: float) -> tuple[int, float]:
-    """Workers that were ready at that moment, and the GPU-hours of its day (UTC) until then."""
-    moment = records.moment(at)
-    rows = Worker.objects.filter(pool=pool, started_at__lt=moment).filter(
-        Q(stopped_at__isnull=True) | Q(stopped_at__gt=records.moment(day_of(at)))
+def _starts(pool: Pool) -> tuple[Starts, bool]:
+    """What starts take on the pool's runtime, and whether that was measured."""
+    past = records.past_starts(pool)
+    cold_s, warm_s = (past.usual_s(pool.runtime, warm=warm) for warm in (False, True))
+    if cold_s is None or warm_s is None:
+        return Starts(cold_s=SUPPOSED_START_S, warm_s=SUPPOSED_START_S, keeps_warm_s=WARM_S), False
+    return Starts(cold_s=cold_s, warm_s=warm_s, keeps_warm_s=WARM_S), True
+
+
+def _workers(pool: Pool, begins_at: float, ends_at: float) -> list[Worker]:
+    """Those that lived within the span, or before it on its first day (UTC)."""
+    rows = Worker.objects.filter(pool=pool, started_at__lt=records.moment(ends_at)).filter(
+        Q(stopped_at__isnull=True) | Q(stopped_at__gt=records.moment(day_of(begins_at)))
     )
-    lives = list(rows.only("pool", "started_at", "ready_at", "draining_at", "stopped_at", "gpus", "gpu_share"))
-    ready = sum(
-        row.ready_at is not None
-        and row.ready_at <= moment
-        and all(end is None or end > moment for end in (row.draining_at, row.stopped_at))
-        for row in lives
-    )
-    return ready, hours([span(row) for row in lives], at)
+    return list(rows.only("pool", "started_at", "ready_at", "draining_at", "stopped_at", "gpus", "gpu_share"))
+
+
+def _ready_in_s(workers: Iterable[Worker], at: float) -> tuple[float, ...]:
+    """Of the workers that counted at that moment and served at some time: when that was, in s from then."""
+    lives = [_lived(row) for row in workers]
+    there = [
+        life
+        for life in lives
+        if life.started_at <= at and all(end is None or end > at for end in (life.draining_at, life.stopped_at))
+    ]
+    return tuple(sorted(max(0.0, life.ready_at - at) for life in there if life.ready_at is not None))
+
+
+def _lived(row: Worker) -> Lived:
+    moments = (row.ready_at, row.draining_at, row.stopped_at)
+    ready, draining, stopped = (None if at is None else at.timestamp() for at in moments)
+    return Lived(row.started_at.timestamp(), ready, draining, stopped, span(row).gpus)
 
 
 def _past(pool: Pool, begins_at: float) -> Mapping[int, float]:
@@ -133,25 +175,66 @@ def _past(pool: Pool, begins_at: float) -> Mapping[int, float]:
     return {step: rate for step, rate in steps.items() if (step + 1) * STEP_S <= begins_at}
 
 
-def _notes(trial: Trial, recorded: Sequence[Minute], *, measured: bool) -> list[str]:
+def _steered(pool: Pool, policy: Policy, begins_at: float, ends_at: float) -> str:
+    """The last decision of the span that another policy made, or that somebody's hand did."""
+    rows = pool.decisions.filter(
+        at__gt=records.moment(begins_at), at__lte=records.moment(ends_at), signals__has_key="policy"
+    )
+    other = rows.filter(~Q(signals__policy=msgspec.to_builtins(policy)) | Q(signals__code__in=("manual", "blind")))
+    at = other.order_by("-at").values_list("at", flat=True).first()
+    if at is None:
+        return ""
+    return f"Until {_clock(at)} UTC another policy decided, or the size was set by hand, or scaling was paused."
+
+
+# -- in sentences ----------------------------------------------------------------------------------
+def _notes(
+    trial: Trial, minutes: Sequence[Minute], recorded: Sequence[Minute], *, known: int, measured: bool
+) -> list[str]:
     span_s = trial.ends_at - trial.begins_at
     begin, end = (records.moment(at) for at in (trial.begins_at, trial.ends_at))
-    turns = sum(minute.arrived for minute in trial.minutes)
-    notes = [f"It covers {_long(span_s)}, {_clock(begin)} to {_clock(end)} UTC, with {counted(turns, 'turn')}."]
-    if len(trial.minutes) < len(recorded):
+    notes = [
+        f"It covers {_long(span_s)}, {_clock(begin)} to {_clock(end)} UTC, with {counted(len(trial.turns), 'turn')}."
+    ]
+    if drawn := len(trial.turns) - known:
+        notes.append(
+            f"{counted(drawn, 'turn')} of them {'is' if drawn == 1 else 'are'} not stored any more: only the minute is known in "
+            "which they came, so a rush within it may be missed."
+        )
+    if len(minutes) < len(recorded):
         notes.append("More came in within the day than is tried at once: these are the last ones.")
     elif span_s < DAY_S - 3600:
         notes.append("No more of the last day is recorded.")
-    if missing := round(span_s / MINUTE_S) - len(trial.minutes):
+    if missing := round(span_s / MINUTE_S) - len(minutes):
         notes.append(
-            f"{counted(missing, 'minute')} within it {'was' if missing == 1 else 'were'} not seen, and count as silent."
+            f"{counted(missing, 'minute')} within it {'was' if missing == 1 else 'were'} not seen: what came then is tried as far "
+            "as it is stored."
         )
-    start = f"a start takes {seconds(trial.start_s)}" + ("" if measured else " (supposed: none was measured yet)")
+    there = counted(len(trial.ready_in_s), "worker")
     notes.append(
-        f"A turn has a slot for {seconds(trial.turn_s * trial.slots)}, {start}; {counted(trial.first_workers, 'worker')} "
-        f"served at its begin. Other pools, room on the host and failures are not reckoned with."
+        f"{_held(trial)}, {_start(trial.starts, measured=measured)}; at its begin there {_were(trial)} {there}."
     )
+    notes.append("Other pools, room on the host, running limits and failures are not reckoned with.")
     return notes
+
+
+def _held(trial: Trial) -> str:
+    return f"A turn has a slot for {seconds(fmean(turn.hold_s for turn in trial.turns))} on average"
+
+
+def _start(starts: Starts, *, measured: bool) -> str:
+    if not measured:
+        return f"a start takes {seconds(starts.cold_s)} (supposed: none was measured yet)"
+    if starts.cold_s == starts.warm_s:
+        return f"a start takes {seconds(starts.cold_s)}"
+    return (
+        f"a start takes {seconds(starts.cold_s)}, or {seconds(starts.warm_s)} while a worker is ready or was within "
+        f"{starts.keeps_warm_s / 60:.0f} min"
+    )
+
+
+def _were(trial: Trial) -> str:
+    return "was" if len(trial.ready_in_s) == 1 else "were"
 
 
 def _long(span_s: float) -> str:
@@ -161,42 +244,3 @@ def _long(span_s: float) -> str:
 
 def _clock(at: datetime) -> str:
     return at.strftime("%d %b %H:%M")
-
-
-_running = threading.BoundedSemaphore(AT_ONCE)
-
-
-async def run(trials: Sequence[Trial]) -> list[Tried]:
-    """All at the same time, each in a process of its own, which ends with whoever waits for it. Raises `TooMuch`."""
-    if not _running.acquire(blocking=False):
-        raise TooMuch(f"{AT_ONCE} trials are being made: try again in some seconds.")
-    processes: list[asyncio.subprocess.Process] = []
-    try:
-        async with asyncio.timeout(LIMIT_S):
-            for _ in trials:
-                processes.append(await _process())  # noqa: PERF401 - one by one: none is left behind
-            said = await asyncio.gather(
-                *(one.communicate(msgspec.json.encode(trial)) for one, trial in zip(processes, trials, strict=True))
-            )
-    except TimeoutError:
-        raise TooMuch(
-            f"It took longer than {LIMIT_S:.0f} s and was ended: this machine has too much to do now."
-        ) from None
-    finally:
-        for process in processes:
-            if process.returncode is None:
-                process.kill()
-        await asyncio.shield(asyncio.gather(*(process.wait() for process in processes)))
-        _running.release()
-    return [msgspec.json.decode(out, type=Tried) for out, _ in said]
-
-
-async def _process() -> asyncio.subprocess.Process:
-    return await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "orchestrator.rehearsal",
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        cwd=settings.BASE_DIR,
-    )

@@ -11,9 +11,12 @@ from django.conf import settings
 from django.db import transaction
 
 from console.pools.forms import PolicyForm, policy_of
+from console.pools.turns import passed
 from orchestrator import records
 from orchestrator.models import Pool, ScalingPolicy
-from orchestrator.rehearsal.trial import Trial, Tried
+from orchestrator.policies.demand import seconds
+from orchestrator.rehearsal.figures import Figures, Tried
+from orchestrator.rehearsal.trial import Trial
 from orchestrator.trials import Material, material_of
 from taskqueue.connections import connect
 from taskqueue.failures import QueueUnavailable
@@ -33,16 +36,37 @@ def trials_of(pool: Pool, form: PolicyForm) -> tuple[Material, list[Trial]]:
     """
     candidate, present = form.instance, Pool.objects.select_related("policy").get(pk=pool.pk)
     foresees = FORESEES in (candidate.kind, policy_of(present).kind)
-    material = material_of(present, now=time.time(), hold_s=_hold_s(pool), foresees=foresees)
-    bound_s = candidate.wait_bound_s
-    trial = replace(material.present, bound_s=bound_s)
-    return material, [trial, replace(trial, policy=records.policy_value(candidate))]
+    material = material_of(
+        present,
+        now=time.time(),
+        bound_s=candidate.wait_bound_s,
+        hold_s=_hold_s(pool),
+        foresees=foresees,
+        turns=passed,
+    )
+    return material, [material.present, replace(material.present, policy=records.policy_value(candidate))]
 
 
 def compared(material: Material, trials: list[Trial], tried: list[Tried]) -> dict[str, Any]:
-    """Both results as plain values, ready for JSON."""
-    present, candidate = (asdict(one) for one in tried)
-    return {"notes": list(material.notes), "bound_s": trials[0].bound_s, "present": present, "candidate": candidate}
+    """Both results beside what happened, as plain values, ready for JSON."""
+    present, candidate = tried
+    happened = material.happened
+    return {
+        "notes": list(material.notes),
+        "trust": "" if happened is None else f"{trust(present.figures, happened.figures)} {material.steered}".strip(),
+        "bound_s": trials[0].bound_s,
+        "happened": None if happened is None else asdict(happened),
+        "present": asdict(present),
+        "candidate": asdict(candidate),
+    }
+
+
+def trust(rehearsed: Figures, happened: Figures) -> str:
+    """How far the present policy's rehearsal lies off what happened, in a sentence."""
+    said = [f"comes to {rehearsed.worker_hours:.2f} worker-hours where {happened.worker_hours:.2f} were used"]
+    if rehearsed.p95_s is not None and happened.p95_s is not None:
+        said.append(f"to a p95 wait of {seconds(rehearsed.p95_s)} where it was {seconds(happened.p95_s)}")
+    return f"How far to trust it: rehearsed, the present policy {' and '.join(said)}."
 
 
 @transaction.atomic

@@ -21,10 +21,11 @@ from console.pools import policies, state, timeline
 from console.pools.actions import ACTIONS, perform
 from console.pools.forms import PolicyForm, SizeForm
 from console.pools.policies import Changed
-from orchestrator import records, trials
+from orchestrator import records, trial_runs
 from orchestrator.models import Pool, ScalingDecision, Worker
 from orchestrator.steering import NotNow
-from orchestrator.trials import Material, TooLittle, TooMuch, Unreadable
+from orchestrator.trial_runs import TooMuch
+from orchestrator.trials import Material, TooLittle, Unreadable
 
 LISTED = 500
 
@@ -186,7 +187,7 @@ async def try_policy(request: HttpRequest, slug: str) -> HttpResponseBase:
         return prepared
     material, asked = prepared
     try:
-        tried = await trials.run(asked)
+        tried = await trial_runs.run(asked)
     except TooMuch as why:
         return JsonResponse({"error": str(why)}, status=503)
     return JsonResponse(policies.compared(material, asked, tried))

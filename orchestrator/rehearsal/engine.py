@@ -15,11 +15,15 @@ from orchestrator.rehearsal.speed import Speed
 
 @dataclass(slots=True, eq=False)
 class Turn:
-    """A request on its way. `streamed`: tokens that its client has; a turn that is handed over goes on behind them."""
+    """A request on its way. `streamed`: tokens that its client has; a turn that is handed over goes on behind them.
+
+    `held_s`: how long it had slots of workers that are gone, where that is what counts (`orchestrator.rehearsal.holds`).
+    """
 
     request: Request
     number: int
     streamed: int = 0
+    held_s: float = 0.0
     claimed_at: float | None = None
     first_token_at: float | None = None
     ended_at: float | None = None

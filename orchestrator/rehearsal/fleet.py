@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from orchestrator.rehearsal.engine import Engine, Turn
+from orchestrator.rehearsal.holds import Holds
 from orchestrator.rehearsal.load import Load
 from orchestrator.rehearsal.scene import Moment, Outcome, Sample, Scaler, Scene, cost_s
 
@@ -25,7 +26,7 @@ class _Worker:
     state: Literal["starting", "ready", "draining", "gone"]
     since: float
     changes_at: float
-    engine: Engine
+    engine: Engine | Holds
     lasts_s: float = math.inf
     fails_at: float = math.inf
     start_fails: bool = False
@@ -37,6 +38,10 @@ class _Worker:
     @property
     def next_at(self) -> float:
         return min(self.changes_at, self.engine.next_at, self.fails_at)
+
+
+CALM_AFTER = 20
+"""Ticks that changed nothing."""
 
 
 class Pool:
@@ -51,6 +56,10 @@ class Pool:
         self._arrived_prompt = self._ended_output = self._waiting_prompt = 0
         self._ended_cost_s = 0.0
         self._started = False
+        self._ready = 0
+        self._warm_until = -math.inf
+        self._next_tick = 0.0
+        self._unchanged = 0
         self._workers: list[_Worker] = []
         self._events: list[tuple[float, int, _Worker]] = []
         self._prepared_at = [scene.cold_start_s] * scene.standby
@@ -61,16 +70,15 @@ class Pool:
 
     def run(self) -> Outcome:
         """From the first arrival until all have ended, and at least `ends_after_s` past the load's end."""
-        for _ in range(self._scene.first_workers):
-            self._start(ready_at=0.0)
-        next_tick = 0.0
+        for ready_in_s in self._scene.ready_in_s:
+            self._start(ready_at=ready_in_s)
         stop_at = self._load.ends_at + self._scene.ends_after_s
         give_up_at = self._load.ends_at + self._scene.gives_up_after_s
         while (self._ended < len(self._turns) and self._now < give_up_at) or self._now < stop_at:
             arrival = self._turns[self._arrived].request.at if self._arrived < len(self._turns) else math.inf
             event = self._events[0][0] if self._events else math.inf
             back = self._stalled[0][0] if self._stalled else math.inf
-            self._now = min(arrival, event, next_tick, back)
+            self._now = min(arrival, event, self._next_tick, back)
             if self._now == arrival:
                 self._arrive()
             elif self._now == back:
@@ -79,7 +87,7 @@ class Pool:
                 self._happen()
             else:
                 self._tick()
-                next_tick += self._scene.tick_s
+                self._next_tick += self._pause_s()
         self._worker_s += self._scene.standby * self._now
         for worker in self._workers:
             self._worker_s += self._now - worker.since
@@ -100,12 +108,14 @@ class Pool:
 
     # -- the work ------------------------------------------------------------------------------
     def _arrive(self) -> None:
-        turn = self._turns[self._arrived]
+        turn, was_empty = self._turns[self._arrived], not self._queue
         self._arrived += 1
         self._arrived_prompt += turn.request.prompt_tokens
         self._waiting_prompt += turn.request.prompt_tokens
         self._queue.append(turn)
         self._claim()
+        if was_empty:
+            self._hasten()
 
     def _claim(self) -> None:
         """Waiting turns go to the worker with the most free slots."""
@@ -127,6 +137,7 @@ class Pool:
             self._queue.appendleft(turn)
             self._waiting_prompt += turn.request.prompt_tokens
         self._claim()
+        self._hasten()
 
     def _schedule(self, worker: _Worker) -> None:
         if worker.next_at < math.inf:
@@ -151,6 +162,7 @@ class Pool:
             self._end(worker)
         elif worker.state == "starting":
             worker.state, worker.changes_at = "ready", math.inf
+            self._ready += 1
             worker.fails_at = at + worker.lasts_s
             self._started = True
         else:
@@ -163,9 +175,22 @@ class Pool:
         self._claim()
 
     # -- the fleet -----------------------------------------------------------------------------
+    def _pause_s(self) -> float:
+        """Until the next tick."""
+        calm_s = self._scene.calm_tick_s
+        is_calm = calm_s is not None and (not self._queue or self._unchanged > CALM_AFTER)
+        return calm_s if calm_s is not None and is_calm else self._scene.tick_s
+
+    def _hasten(self) -> None:
+        """Somebody waits: the next tick is the next of those that are not calm."""
+        if self._queue and self._scene.calm_tick_s is not None:
+            tick_s, self._unchanged = self._scene.tick_s, 0
+            self._next_tick = min(self._next_tick, math.ceil(self._now / tick_s) * tick_s)
+
     def _tick(self) -> None:
         sample = self._sample()
         desired = min(max(0, self._scaler.desired(sample)), self._scene.max_workers)
+        self._unchanged = self._unchanged + 1 if desired == sample.current else 0
         self._timeline.append(Moment(self._now, sample.waiting, sample.running, sample.ready, sample.starting, desired))
         for _ in range(desired - sample.current):
             self._start(ready_at=self._now + self._take_start_s())
@@ -173,6 +198,7 @@ class Pool:
             if worker.state == "starting":
                 self._end(worker)
             else:
+                self._leaves(worker)
                 worker.state = "draining"
                 worker.changes_at = self._now + (self._scene.drain_s if worker.engine.held else 0.0)
                 self._schedule(worker)
@@ -200,11 +226,23 @@ class Pool:
 
     def _start_s(self) -> float:
         """What a start would take now."""
-        warm = any(at <= self._now for at in self._prepared_at)
+        warm = self._is_warm() or any(at <= self._now for at in self._prepared_at)
         return self._scene.warm_start_s if warm else self._scene.cold_start_s
+
+    def _is_warm(self) -> bool:
+        """Whether a worker is ready, or was not long ago."""
+        return self._scene.keeps_warm_s is not None and (self._ready > 0 or self._now <= self._warm_until)
+
+    def _leaves(self, worker: _Worker) -> None:
+        """It serves no more."""
+        if worker.state == "ready":
+            self._ready -= 1
+            self._warm_until = self._now + (self._scene.keeps_warm_s or 0.0)
 
     def _take_start_s(self) -> float:
         """What this start takes; the prepared worker that it takes is replaced."""
+        if self._is_warm():
+            return self._scene.warm_start_s
         for place, at in enumerate(self._prepared_at):
             if at <= self._now:
                 self._prepared_at[place] = self._now + self._scene.cold_start_s
@@ -221,7 +259,7 @@ class Pool:
             state="starting",
             since=self._now,
             changes_at=ready_at,
-            engine=Engine(self._scene.speed, self._scene.slots),
+            engine=Holds() if self._scene.by_holds else Engine(self._scene.speed, self._scene.slots),
             lasts_s=dice.expovariate(rate) if rate else math.inf,
             start_fails=start_fails,
         )
@@ -239,6 +277,7 @@ class Pool:
         return order[:count]
 
     def _end(self, worker: _Worker) -> None:
+        self._leaves(worker)
         worker.state = "gone"
         self._workers.remove(worker)
         self._worker_s += self._now - worker.since

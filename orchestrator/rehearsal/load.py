@@ -5,18 +5,30 @@ from __future__ import annotations
 import random
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from orchestrator.history.minutes import MINUTE_S, Minute
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One call of a model: when it comes (s from the load's begin), and its tokens."""
+    """One call of a model: when it comes (s from the load's begin), and its tokens.
+
+    `hold_s`: how long it has a slot, where workers go by that (`orchestrator.rehearsal.holds`) and not by its tokens.
+    """
 
     at: float
     prompt_tokens: int
     output_tokens: int
     tenant: str = "one"
+    hold_s: float = 0.0
+
+
+class Came(NamedTuple):
+    """A recorded turn: the moment at which it came (Unix s), and how long it has a slot (s)."""
+
+    at: float
+    hold_s: float
 
 
 @dataclass(frozen=True)

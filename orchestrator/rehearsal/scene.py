@@ -14,6 +14,11 @@ from orchestrator.rehearsal.speed import Speed
 class Scene:
     """The fleet's physics: times in s, the same for every scaler.
 
+    Turns take what `speed` says of their tokens, or with `by_holds` a slot for as long as their requests say. The scaler is asked
+    every `tick_s`; while nothing waits, or nothing has changed for long, every `calm_tick_s`, if that is set. `ready_in_s`: when
+    those workers are ready that are there at the begin. A start is warm while a worker is ready, and `keeps_warm_s` after, if that
+    is set.
+
     `standby` workers are kept prepared beside the fleet: one that is taken starts in `warm_start_s`, and the next is
     prepared in a cold start. Each costs as a worker does, all the time. `failures_per_hour` is per worker that is
     ready; `start_failure` is the share of starts that end in nothing when they should have been ready. What has not ended
@@ -25,13 +30,16 @@ class Scene:
     drain_s: float = 0.5
     max_workers: int = 32
     tick_s: float = 1.0
+    calm_tick_s: float | None = None
     speed: Speed = field(default_factory=Speed)
+    by_holds: bool = False
     standby: int = 0
     warm_start_s: float = 5.0
+    keeps_warm_s: float | None = None
     failures_per_hour: float = 0.0
     start_failure: float = 0.0
     lease_s: float = 5.0
-    first_workers: int = 0
+    ready_in_s: tuple[float, ...] = ()
     ends_after_s: float = 0.0
     gives_up_after_s: float = math.inf
     seed: int = 1
@@ -39,6 +47,8 @@ class Scene:
 
 def cost_s(scene: Scene, request: Request) -> float:
     """What a request costs a full worker, in s of its time: its part of every step that it is in, and its prompt."""
+    if scene.by_holds:
+        return request.hold_s / scene.slots
     speed = scene.speed
     step_s = speed.step_base_s / scene.slots + speed.step_per_sequence_s
     return request.output_tokens * step_s + request.prompt_tokens / speed.prefill_tokens_per_s

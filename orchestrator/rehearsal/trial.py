@@ -1,121 +1,86 @@
 """A policy on a pool's recorded demand: what it would have cost, and how long tasks would have waited. Deterministic.
 
-The pool is simulated alone: a start always goes well and takes what starts take, room on the host and other pools are not reckoned
-with, and each turn has a slot for as long as turns were measured to. Both policies of a comparison see the very same arrivals.
+The pool is simulated alone: a start always goes well and takes what starts take, room on the host, running limits and other pools
+are not reckoned with, and each turn has a slot for as long as it had one. Both policies of a comparison see the very same arrivals.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from orchestrator.history.minutes import MINUTE_S, Minute
 from orchestrator.policies.budget import day_of
 from orchestrator.policies.demand import Policy
+from orchestrator.rehearsal.figures import Tried, figures, grid, highest
 from orchestrator.rehearsal.fleet import Pool
-from orchestrator.rehearsal.load import Load, load_of
+from orchestrator.rehearsal.load import Came, Load, Request
 from orchestrator.rehearsal.scaler import Ours
 from orchestrator.rehearsal.scene import Outcome, Sample, Scene
-from orchestrator.rehearsal.speed import speed_of
 
-MOST_TURNS = 40_000
-"""Of more, the last ones are tried: so a trial takes seconds."""
-SHORT_S = 6 * 3600.0
-"""A span up to here is decided over every second, as production does; a longer one every three."""
-POINTS = 240
-"""Of the curves."""
-STEPS = 24
-"""Tokens of a simulated answer: more would cost nothing and say nothing."""
+TICK_S = 1.0
+"""As in production, while somebody waits."""
+CALM_TICK_S = 5.0
+"""Else a decision may come so late: it makes nobody wait, and costs a worker that may go for 5 s more."""
 GIVES_UP_S = 3600.0
 FORECAST_EVERY_S = 840.0
 """A forecast is good for 900 s."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Trial:
-    """What is tried. `minutes` are what was recorded from `begins_at` until `ends_at` (Unix s), in the order of time.
+class Starts:
+    """What a start takes (s): a cold one, and one while a worker is ready or was within `keeps_warm_s`."""
 
-    `turn_s` is what a turn costs a full worker, `start_s` what a start takes; at the begin `first_workers` are ready and `spent_h`
-    GPU-hours of that day (UTC) spent. `gpus` is what a worker has of them (1 without: then the unit is the worker-hour). A wait
-    beyond `bound_s` is too long. `past` are turns/s before the span, by step of Unix time: what a forecast may know.
+    cold_s: float
+    warm_s: float
+    keeps_warm_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trial:
+    """What is tried. `turns` came from `begins_at` until `ends_at` (Unix s), in the order of time.
+
+    `turn_s` is what the policy is told that a turn costs a full worker. At the begin there are workers that are ready in
+    `ready_in_s`, and `spent_h` GPU-hours of that day (UTC) are spent. `gpus` is what a worker has of them (1 without: then the unit
+    is the worker-hour). A wait beyond `bound_s` is too long. `past` are turns/s before the span, by step of Unix time: what a
+    forecast may know.
     """
 
     policy: Policy
-    minutes: tuple[Minute, ...]
+    turns: tuple[Came, ...]
     begins_at: float
     ends_at: float
     slots: int
     turn_s: float
-    start_s: float
+    starts: Starts
     bound_s: float
-    first_workers: int = 0
+    ready_in_s: tuple[float, ...] = ()
     gpus: float = 1.0
     spent_h: float = 0.0
     past: Mapping[int, float] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Figures:
-    """What it would have come to. Waits in s, over all tasks of the span; None: so many were never served.
-
-    `late`: the share that waited for longer than the bound; `gpu_hours`: until all were served.
-    """
-
-    gpu_hours: float
-    worker_hours: float
-    p50_s: float | None
-    p95_s: float | None
-    p99_s: float | None
-    late: float
-    most_workers: int
-    starts: int
-    turns: int
-    unserved: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Tried:
-    """Figures, and curves over `at` (Unix s): the most that waited and the most workers that were ready, around each moment."""
-
-    figures: Figures
-    at: list[float]
-    waiting: list[int]
-    ready: list[int]
-
-
-def last_turns(minutes: Sequence[Minute], *, most: int = MOST_TURNS) -> tuple[Minute, ...]:
-    """The last of the minutes that hold so many turns together, the last one at least."""
-    left, first = most, len(minutes)
-    while first and (left >= minutes[first - 1].arrived or first == len(minutes)):
-        first -= 1
-        left -= minutes[first].arrived
-    return tuple(minutes[first:])
-
-
 def tried(trial: Trial) -> Tried:
     """Run it."""
-    load = _load(trial)
     scene = Scene(
         slots=trial.slots,
-        cold_start_s=trial.start_s,
-        max_workers=max(trial.policy.max_workers, trial.policy.min_workers, trial.first_workers),
-        tick_s=1.0 if trial.ends_at - trial.begins_at <= SHORT_S else 3.0,
-        speed=speed_of(turn_s=trial.turn_s, slots=trial.slots, output_tokens=STEPS),
-        first_workers=trial.first_workers,
-        ends_after_s=0.0,
+        cold_start_s=trial.starts.cold_s,
+        warm_start_s=trial.starts.warm_s,
+        keeps_warm_s=trial.starts.keeps_warm_s,
+        max_workers=max(trial.policy.max_workers, trial.policy.min_workers, len(trial.ready_in_s)),
+        tick_s=TICK_S,
+        calm_tick_s=CALM_TICK_S,
+        by_holds=True,
+        ready_in_s=trial.ready_in_s,
         gives_up_after_s=GIVES_UP_S,
     )
-    outcome = Pool(load, scene, _scaler(trial)).run()
-    return _told(trial, outcome)
+    return _told(trial, Pool(_load(trial), scene, _scaler(trial)).run())
 
 
 def _load(trial: Trial) -> Load:
-    """From the span's begin on, which may be silent; answers of the same length, since the minute knows only their sum."""
-    found, first_at = load_of("recorded", trial.minutes, seed=1, answer_share=0.5)
-    off = first_at - trial.begins_at if found.requests else 0.0
-    moved = [replace(one, at=one.at + off, prompt_tokens=1, output_tokens=STEPS) for one in found.requests]
-    return Load("recorded", moved, trial.ends_at - trial.begins_at)
+    requests = [
+        Request(came.at - trial.begins_at, prompt_tokens=1, output_tokens=1, hold_s=came.hold_s) for came in trial.turns
+    ]
+    return Load("recorded", requests, trial.ends_at - trial.begins_at)
 
 
 @dataclass
@@ -138,7 +103,8 @@ class _Informed:
         self.spent_h += sample.current * trial.gpus * (now - self._counted_at) / 3600
         self._counted_at = now
         spent_h = self.spent_h if trial.policy.gpu_hours_per_day else None
-        return self.policy.desired(replace(sample, turn_s=trial.turn_s, start_s=trial.start_s, spent_h=spent_h))
+        start_s = trial.starts.cold_s if sample.start_s is None else sample.start_s
+        return self.policy.desired(replace(sample, turn_s=trial.turn_s, start_s=start_s, spent_h=spent_h))
 
 
 def _scaler(trial: Trial) -> _Informed:
@@ -151,40 +117,19 @@ def _scaler(trial: Trial) -> _Informed:
 
 
 def _told(trial: Trial, outcome: Outcome) -> Tried:
-    waits = sorted(outcome.waits_s)
     hours = outcome.worker_s / 3600
-    timeline = [one for one in outcome.timeline if one.at <= trial.ends_at - trial.begins_at]
-    size = max(1, -(-len(timeline) // POINTS))
-    parts = [timeline[first : first + size] for first in range(0, len(timeline), size)]
-    figures = Figures(
-        gpu_hours=hours * trial.gpus,
-        worker_hours=hours,
-        p50_s=_finite(quantile(waits, 0.5)),
-        p95_s=_finite(quantile(waits, 0.95)),
-        p99_s=_finite(quantile(waits, 0.99)),
-        late=outcome.late(trial.bound_s),
-        most_workers=outcome.peak,
-        starts=outcome.starts - trial.first_workers,
-        turns=len(waits),
-        unserved=sum(wait == math.inf for wait in waits),
-    )
+    at = grid(trial.begins_at, trial.ends_at)
+    within = [one for one in outcome.timeline if one.at < trial.ends_at - trial.begins_at]
     return Tried(
-        figures=figures,
-        at=[trial.begins_at + part[0].at for part in parts],
-        waiting=[max(moment.waiting for moment in part) for part in parts],
-        ready=[max(moment.ready for moment in part) for part in parts],
+        figures=figures(
+            outcome.waits_s,
+            bound_s=trial.bound_s,
+            worker_hours=hours,
+            gpu_hours=hours * trial.gpus,
+            most_workers=outcome.peak,
+            starts=outcome.starts - len(trial.ready_in_s),
+        ),
+        at=at,
+        waiting=highest(((trial.begins_at + one.at, one.waiting) for one in within), at),
+        ready=highest(((trial.begins_at + one.at, one.ready) for one in within), at),
     )
-
-
-def quantile(ordered: Sequence[float], share: float) -> float:
-    """The smallest value that `share` of them do not exceed; 0 of none."""
-    return ordered[max(0, math.ceil(share * len(ordered)) - 1)] if ordered else 0.0
-
-
-def span_of(minutes: Sequence[Minute]) -> tuple[float, float]:
-    """From the first minute's begin until the last one's end."""
-    return float(minutes[0].begins_at), float(minutes[-1].begins_at + MINUTE_S)
-
-
-def _finite(wait_s: float) -> float | None:
-    return None if wait_s == math.inf else wait_s

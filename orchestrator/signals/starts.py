@@ -12,6 +12,7 @@ import math
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from statistics import median_low
 
 REMEMBERED = 20
 QUANTILE = 0.8
@@ -63,6 +64,11 @@ class StartTimes:
         warm = self.is_warm(runtime, at=at)
         taken = self._taken.get((runtime, warm)) or self._taken.get((runtime, not warm))
         return quantile(taken) if taken else None
+
+    def usual_s(self, runtime: str, *, warm: bool) -> float | None:
+        """What the middle one of the last starts of that kind took, of the other kind where it was never seen; None of none."""
+        taken = self._taken.get((runtime, warm)) or self._taken.get((runtime, not warm))
+        return median_low(taken) if taken else None
 
     def taken(self, runtime: str) -> tuple[float, ...]:
         """What the last starts of that runtime took (s), cold ones first."""

@@ -1,4 +1,4 @@
-// The policy of a pool: what it would have done over the last day, beside the present one, before it is saved.
+// The policy of a pool: what it would have done over the last day, beside the present one and the day as it was, before it is saved.
 "use strict";
 (() => {
   const { byId, make, cell } = opsite.pool;
@@ -7,6 +7,7 @@
   let going = null;
   let charts = null;
 
+  const ranOf = (result) => [result.happened, result.present, result.candidate].filter(Boolean);
   const hours = (value) => value.toFixed(2) + " h";
   const wait = (value) => (value === null ? "never" : value < 10 ? value.toFixed(1) + " s" : Math.round(value) + " s");
   const percent = (value) => (100 * value).toFixed(2) + " %";
@@ -23,7 +24,7 @@
       ["starts", "starts", plain],
     ];
     if (hasGpus(result)) rows.unshift(["GPU-hours", "gpu_hours", hours]);
-    if (result.present.figures.unserved || result.candidate.figures.unserved) rows.push(["never served", "unserved", plain]);
+    if (ranOf(result).some((ran) => ran.figures.unserved)) rows.push(["never served", "unserved", plain]);
     return rows;
   }
 
@@ -40,24 +41,31 @@
       head.scope = "row";
       const [present, candidate] = [result.present.figures[name], result.candidate.figures[name]];
       row.append(head);
-      for (const text of [format(present), format(candidate), differing(present, candidate, format)]) cell(row, text, "n");
+      const shown = [...ranOf(result).map((ran) => format(ran.figures[name])), differing(present, candidate, format)];
+      for (const text of shown) cell(row, text, "n");
       return row;
     });
+    byId("as-it-was").hidden = !result.happened;
     byId("compared").replaceChildren(...rows);
+    byId("trial-trust").textContent = result.trust;
     byId("trial-notes").replaceChildren(...result.notes.map((note) => make("li", note)));
   }
 
   function drawCharts(result) {
     byId("trial-result").hidden = false;
-    const pair = (unit) => [
+    const lines = (unit) => [
+      { name: "as it was", stepped: true, colour: 3, unit, filled: true },
       { name: "present policy", stepped: true, colour: 6, unit, dash: [6, 3] },
       { name: "this one", stepped: true, colour: 1, unit, width: 2 },
     ];
     charts = charts || [
-      ["ready", opsite.chart(byId("trial-workers"), { label: "Workers ready over the day, under both policies", height: 150, series: pair("workers") })],
-      ["waiting", opsite.chart(byId("trial-waiting"), { label: "Tasks waiting over the day, under both policies", height: 130, series: pair("waiting") })],
+      ["ready", opsite.chart(byId("trial-workers"), { label: "Workers ready over the day, as it was and under both policies", height: 150, series: lines("workers") })],
+      ["waiting", opsite.chart(byId("trial-waiting"), { label: "Tasks waiting over the day, as it was and under both policies", height: 130, series: lines("waiting") })],
     ];
-    for (const [name, chart] of charts) chart.set([result.present.at, result.present[name], result.candidate[name]]);
+    const gap = result.present.at.map(() => null);
+    for (const [name, chart] of charts) {
+      chart.set([result.present.at, result.happened ? result.happened[name] : gap, result.present[name], result.candidate[name]]);
+    }
   }
 
   function mark(fields) {

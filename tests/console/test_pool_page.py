@@ -5,8 +5,6 @@ from __future__ import annotations
 import re
 import time
 import uuid
-from collections.abc import Iterator
-from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -16,86 +14,21 @@ from pytest_django import DjangoAssertNumQueries
 from audit.models import Entry
 from console.frame import NotFound
 from console.pools import state, timeline
-from console.pools.forms import FIELDS, version_of
-from orchestrator import records, steering, trials
-from orchestrator.demand_rows import DemandMinute
-from orchestrator.history.book import insert
-from orchestrator.history.minutes import Minute
+from console.pools.forms import version_of
+from orchestrator import records, steering
 from orchestrator.manual_rows import ManualSize
-from orchestrator.models import Pool, Rollout, ScalingDecision, ScalingPolicy, Worker
-from orchestrator.policies.demand import Demand, History, Policy, Signals
-from orchestrator.replay import Inputs, decided, to_json
-from orchestrator.revisions import note_edit
+from orchestrator.models import Pool, Rollout, ScalingDecision, ScalingPolicy
 from staff.access import Access
 from taskqueue.messages import SamplingParams, Submission, TurnBody
 from taskqueue.sync_client import Queue
 from tenants.services import create_tenant
 from tests.console.conftest import Enter
+from tests.console.pool_scene import decide, fields_of, lived, pool, queue, url_of, worker
+
+__all__ = ["pool", "queue"]
 
 OPERATOR = Access("operator")
 ACTIONS = ("pause", "resume", "size", "end_size", "drain", "roll", "go_on", "go_back", "try_again")
-
-
-@pytest.fixture
-def pool(db: None) -> Pool:
-    pool = Pool.objects.create(slug=f"pool-{uuid.uuid4().hex[:8]}", name="p", engine="simulated", slots=4)
-    ScalingPolicy.objects.create(pool=pool, max_workers=4, gpu_hours_per_day=10)
-    note_edit(pool.pk, now=timezone.now())
-    return pool
-
-
-@pytest.fixture
-def queue(pool: Pool, redis_url: str, settings: Any) -> Iterator[Queue]:
-    settings.REDIS_URL = redis_url
-    queue = Queue(redis_url, pool.slug)
-    yield queue
-    queue.close()
-
-
-def url_of(pool: Pool, rest: str = "") -> str:
-    return f"/console/pools/{pool.slug}/{rest}"
-
-
-def decide(pool: Pool, at: float, *, current: int = 0, waiting: int = 9, turn_s: float | None = 0.5) -> ScalingDecision:
-    signals = Signals(
-        slots=4, ready=current, demand=Demand(at=at, waiting=waiting, running=0), turn_s=turn_s, start_s=20.0
-    )
-    made_from = Inputs(policy=Policy(max_workers=4), signals=signals, history=History(), now=at)
-    records.keep_decision(
-        pool,
-        decided(made_from),
-        inputs=to_json(made_from),
-        current=current,
-        note="",
-        refusals={"room": "No room."},
-        now=at,
-    )
-    return pool.decisions.latest("at")
-
-
-def worker(pool: Pool, begun_at: float, ended_at: float | None = None) -> Worker:
-    return Worker.objects.create(
-        pool=pool,
-        revision=pool.revisions.get(),
-        runtime="process",
-        slots=4,
-        state="ready" if ended_at is None else "stopped",
-        started_at=records.moment(begun_at - 20),
-        ready_at=records.moment(begun_at),
-        stopped_at=None if ended_at is None else records.moment(ended_at),
-    )
-
-
-def lived(pool: Pool, *, minutes: int = 120, arrived: int = 12) -> float:
-    """A pool with a past of so many minutes; the moment of its end."""
-    now = time.time()
-    first = int(now // 60 - minutes) * 60
-    insert((pool.pk, Minute(first + 60 * n, arrived * (n % 20 < 10), 900, n % 7, 0, 0)) for n in range(minutes))
-    for n in range(6):
-        begun = now - 60 * minutes + 1100 * n
-        worker(pool, begun, begun + 300)
-        decide(pool, begun - 20)
-    return now
 
 
 # -- who -------------------------------------------------------------------------------------------
@@ -293,14 +226,6 @@ def test_what_is_said_to_a_pool_is_done_and_written_down(enter: Enter, pool: Poo
     assert size.after["size"]["workers"] == 3  # type: ignore[index]
 
 
-def fields_of(pool: Pool, **changes: Any) -> dict[str, Any]:
-    """What the form would send."""
-    policy = ScalingPolicy.objects.get(pool=pool)
-    shown = {name: getattr(policy, name) for name in FIELDS}
-    shown = {name: "" if value is None else value for name, value in shown.items()}
-    return {**shown, "schedule": "[]", "seen": version_of(policy), **changes}
-
-
 def test_a_policy_is_saved_unless_it_was_changed_meanwhile(enter: Enter, pool: Pool) -> None:
     client = enter("operator")
     shown = fields_of(pool, max_workers=7)
@@ -340,72 +265,3 @@ def test_a_pool_without_a_policy_gets_one(enter: Enter, pool: Pool) -> None:
     ScalingPolicy.objects.all().delete()
     assert enter("operator").post(url_of(pool, "policy/"), shown).status_code == 302
     assert ScalingPolicy.objects.get(pool=pool).max_workers == 3
-
-
-@pytest.mark.django_db(transaction=True)
-@pytest.mark.parametrize("role", ["operator", "viewer"])
-def test_what_a_policy_would_have_done(enter: Enter, pool: Pool, queue: Queue, role: str) -> None:
-    lived(pool)
-    answer = enter(role).post(url_of(pool, "policy/try/"), fields_of(pool, min_workers=3, wait_bound_s=2))
-    assert answer.status_code == 200
-    told = answer.json()
-    present, candidate = told["present"]["figures"], told["candidate"]["figures"]
-    assert told["bound_s"] == 2
-    assert present["turns"] == candidate["turns"] == 720
-    assert candidate["worker_hours"] > present["worker_hours"]
-    assert candidate["late"] <= present["late"]
-    assert max(told["candidate"]["ready"]) >= 3
-    assert told["notes"][0].startswith("It covers 2 h, ")
-    assert told["notes"][0].endswith("with 720 turns.")
-    assert "No more of the last day is recorded." in told["notes"]
-    assert "a start takes 20 s" in told["notes"][-1]
-    assert ScalingPolicy.objects.get(pool=pool).min_workers == 0
-
-
-def test_a_stored_policy_that_cannot_be_read_is_said_to_be_so(enter: Enter, pool: Pool, queue: Queue) -> None:
-    lived(pool)
-    shown = fields_of(pool)
-    ScalingPolicy.objects.update(schedule=[{"days": "mon"}])
-    assert state.read(OPERATOR, pool.slug)["ready"] == 0
-    client = enter("operator")
-    assert client.get(url_of(pool)).status_code == 200
-    answer = client.post(url_of(pool, "policy/try/"), shown)
-    assert answer.status_code == 409
-    assert answer.json()["error"].startswith("The present policy cannot be read: Row 1 of the schedule")
-
-
-def test_too_little_is_said_plainly(enter: Enter, pool: Pool, queue: Queue) -> None:
-    client = enter("viewer")
-    answer = client.post(url_of(pool, "policy/try/"), fields_of(pool))
-    assert answer.status_code == 409
-    assert answer.json()["error"].startswith("In the last day 0 turns came in that are recorded: that is too little")
-    insert([(pool.pk, Minute(int(time.time() // 60) * 60 - 120, 50, 900, 0, 0, 0))])
-    assert (
-        client.post(url_of(pool, "policy/try/"), fields_of(pool))
-        .json()["error"]
-        .startswith("What a turn costs a worker")
-    )
-    DemandMinute.objects.update(minute=timezone.now() - timedelta(days=3))
-    assert "too little" in client.post(url_of(pool, "policy/try/"), fields_of(pool)).json()["error"]
-
-
-@pytest.mark.django_db(transaction=True)
-def test_only_so_many_trials_at_a_time_and_none_for_ever(
-    enter: Enter, pool: Pool, queue: Queue, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    lived(pool)
-    client = enter("viewer")
-    monkeypatch.setattr(trials, "LIMIT_S", 0.01)
-    answer = client.post(url_of(pool, "policy/try/"), fields_of(pool))
-    assert (answer.status_code, answer.json()["error"][:19]) == (503, "It took longer than")
-    held = [trials._running.acquire(blocking=False) for _ in range(trials.AT_ONCE)]
-    try:
-        assert held == [True] * trials.AT_ONCE  # the one that was ended holds no place
-        assert (
-            client.post(url_of(pool, "policy/try/"), fields_of(pool))
-            .json()["error"]
-            .startswith("2 trials are being made")
-        )
-    finally:
-        for _ in held:
-            trials._running.release()

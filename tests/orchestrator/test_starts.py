@@ -39,6 +39,14 @@ def test_cold_and_warm_are_kept_apart() -> None:
     assert times.expected_s("process", at=210 + WARM_S) == 60
 
 
+def test_what_a_start_usually_takes_is_the_middle_one_of_its_kind() -> None:
+    times = remembered([life(0, 60), life(100_000, 100_040), life(200_000, 200_050), life(200_060, 200_068)])
+    assert times.usual_s("process", warm=False) == 50
+    assert times.usual_s("process", warm=True) == 8
+    assert remembered([life(0, 60)]).usual_s("process", warm=True) == 60
+    assert times.usual_s("docker", warm=False) is None
+
+
 def test_runtimes_are_kept_apart() -> None:
     times = remembered([life(0, 60), life(0, 5, runtime="docker")])
     assert (times.expected_s("process", at=61), times.expected_s("docker", at=61)) == (60, 5)

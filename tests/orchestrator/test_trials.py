@@ -9,10 +9,11 @@ from typing import Any
 import psutil
 import pytest
 
-from orchestrator import trials
+from orchestrator import trial_runs
 from orchestrator.history.minutes import Minute
 from orchestrator.policies.demand import Policy
-from orchestrator.rehearsal.trial import Trial
+from orchestrator.rehearsal.recorded import came
+from orchestrator.rehearsal.trial import Starts, Trial
 
 BEGIN = 1_800_000_000 // 86_400 * 86_400
 PATIENCE_S = 60.0
@@ -22,8 +23,8 @@ def long_one() -> Trial:
     """It takes seconds."""
     minutes = tuple(Minute(BEGIN + 60 * number, 25, 0, 0, 0, 0) for number in range(1440))
     return Trial(
-        policy=Policy(kind="target_wait", max_workers=8), minutes=minutes, begins_at=float(BEGIN), ends_at=float(BEGIN + 86_400),
-        slots=4, turn_s=1.0, start_s=30.0, bound_s=5.0,
+        policy=Policy(kind="target_wait", max_workers=8), turns=came(minutes, (), hold_s=4.0), begins_at=float(BEGIN),
+        ends_at=float(BEGIN + 86_400), slots=4, turn_s=1.0, starts=Starts(cold_s=30.0, warm_s=30.0, keeps_warm_s=0.0), bound_s=5.0,
     )  # fmt: skip
 
 
@@ -48,18 +49,18 @@ async def begun(asked: asyncio.Task[Any], count: int) -> None:
 
 
 async def test_who_gives_up_ends_the_trial() -> None:
-    asked = asyncio.create_task(trials.run([long_one(), long_one()]))
+    asked = asyncio.create_task(trial_runs.run([long_one(), long_one()]))
     await begun(asked, 2)
     asked.cancel()
     with pytest.raises(asyncio.CancelledError):
         await asked
     assert running() == []
-    assert trials._running.acquire(blocking=False)  # its place is free
-    trials._running.release()
+    assert trial_runs._running.acquire(blocking=False)  # its place is free
+    trial_runs._running.release()
 
 
 async def test_while_one_runs_the_loop_goes_on() -> None:
-    asked = asyncio.create_task(trials.run([long_one()]))
+    asked = asyncio.create_task(trial_runs.run([long_one()]))
     await begun(asked, 1)
     for _ in range(10):
         await asyncio.sleep(0)

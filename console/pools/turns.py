@@ -1,0 +1,32 @@
+"""The turns that came to a pool, as its trials take them: moments of them all, whosever they are, and nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from agents.models import Turn
+from orchestrator import records
+from orchestrator.rehearsal.recorded import MOST_TURNS, Passed
+
+LOOKED_BACK = timedelta(hours=1)
+"""Turns come to tasks that began before, by so much at most where the span begins."""
+
+
+def passed(pool: UUID, since: float, until: float) -> Sequence[Passed]:
+    """Those that came from `since` until before `until` (Unix s), the last ones of very many; one query, by an index of tasks."""
+    begin, end = records.moment(since), records.moment(until)
+    rows = Turn.objects.across_tenants().filter(
+        task__pool=pool,
+        task__created_at__gte=begin - LOOKED_BACK,
+        task__created_at__lt=end,
+        queued_at__gte=begin,
+        queued_at__lt=end,
+    )
+    moments = rows.order_by("-queued_at").values_list("queued_at", "claimed_at", "finished_at")[: 2 * MOST_TURNS]
+    return [Passed(queued.timestamp(), _unix(claimed), _unix(finished)) for queued, claimed, finished in moments]
+
+
+def _unix(at: datetime | None) -> float | None:
+    return None if at is None else at.timestamp()
