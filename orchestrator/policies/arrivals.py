@@ -13,7 +13,7 @@ moment is an argument.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 BUCKET_S = 5.0
 """Length of a count: no longer than the shortest bound that is usual, so that a burst is not spread out."""
@@ -74,9 +74,9 @@ def after(past: Arrivals | None, *, count: int, now: float, bound_s: float) -> A
     while now >= memory.bucket_at + BUCKET_S:
         end = memory.bucket_at + BUCKET_S
         share = min(came, per_s * (end - at))
-        memory = _closed(replace(memory, bucket=memory.bucket + share), bound_s)
+        memory = _closed(memory, memory.bucket + share, bound_s)
         came, at = came - share, end
-    return replace(memory, at=now, count=count, bucket=memory.bucket + came)
+    return Arrivals(now, count, memory.bucket_at, memory.bucket + came, memory.counts, memory.window, memory.needs)
 
 
 def need(counts: Sequence[float], *, bound_s: float, reach: int = REACH) -> float:
@@ -88,11 +88,11 @@ def need(counts: Sequence[float], *, bound_s: float, reach: int = REACH) -> floa
     return greatest
 
 
-def _closed(memory: Arrivals, bound_s: float) -> Arrivals:
-    """The present bucket is whole; with it, perhaps, the window."""
-    counts = (*memory.counts, round(memory.bucket, 2))[-REACH:]
+def _closed(memory: Arrivals, bucket: float, bound_s: float) -> Arrivals:
+    """The present bucket is whole, with so many turns; with it, perhaps, the window."""
+    counts = (*memory.counts, round(bucket, 2))[-REACH:]
     window = (*memory.window, round(need(counts, bound_s=bound_s), 3))
     needs = memory.needs
     if len(window) == WINDOW:
         needs, window = (*needs, max(window))[-WINDOWS:], ()
-    return replace(memory, bucket_at=memory.bucket_at + BUCKET_S, bucket=0.0, counts=counts, window=window, needs=needs)
+    return Arrivals(memory.at, memory.count, memory.bucket_at + BUCKET_S, 0.0, counts, window, needs)
