@@ -4,20 +4,19 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from django.conf import settings
-from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator, RegexValidator
 from django.db import models
 from django.db.models import F, Func, Q
 from django.db.models.lookups import Exact
 
+import orchestrator.demand_rows
 import orchestrator.manual_rows
 import orchestrator.stock_models
 import orchestrator.turn_rows
-import orchestrator.work_rows  # noqa: F401 - the same
-from orchestrator.demand_rows import LEAST_HISTORY_DAYS  # Django learns of those rows by it
+import orchestrator.work_rows  # noqa: F401 - Django learns of these rows by it
+from orchestrator.policy_rows import ScalingPolicy as ScalingPolicy  # noqa: PLC0414 - it is found here by all others
 from orchestrator.recipe_models import Recipe
-from orchestrator.validators import valid_params, valid_schedule, valid_zone
+from orchestrator.validators import valid_params
 from tenants.identifiers import new_id
 
 
@@ -187,88 +186,6 @@ class Rollout(models.Model):
 
     def __str__(self) -> str:
         return f"{self.pool}: {self.get_state_display()}"
-
-
-class ScalingPolicy(models.Model):
-    """How a pool's fleet follows its work."""
-
-    class Kind(models.TextChoices):
-        QUEUE_DEPTH = "queue_depth", "queue depth with cooldown"
-        TARGET_WAIT = "target_wait", "wait under a bound"
-        FORECAST = "forecast", "wait under a bound, with a floor by forecast"
-
-    id = models.UUIDField(primary_key=True, default=new_id, editable=False)
-    pool = models.OneToOneField(Pool, on_delete=models.CASCADE, related_name="policy")
-    kind = models.CharField(max_length=20, choices=Kind, default=Kind.QUEUE_DEPTH)
-    min_workers = models.PositiveSmallIntegerField(default=0)
-    max_workers = models.PositiveSmallIntegerField(default=2)
-    standby_workers = models.PositiveSmallIntegerField(
-        default=0, help_text="Workers kept free beyond those that the running tasks fill, up to the maximum."
-    )
-    waiting_per_worker = models.PositiveIntegerField(
-        default=8, validators=[MinValueValidator(1)], help_text="Waiting tasks that one worker more is worth."
-    )
-    up_cooldown_s = models.FloatField(default=5.0)
-    down_cooldown_s = models.FloatField(
-        null=True,
-        blank=True,
-        default=None,
-        help_text="For so long no more than the remaining workers must have been needed before one goes. Empty: wait "
-        "under a bound keeps a worker as long as a start was measured to take, queue depth for 60 s.",
-    )
-    idle_to_zero_s = models.FloatField(default=300.0, help_text="Without any work for so long, the last worker goes.")
-    gpu_hours_per_day = models.FloatField(
-        default=0.0,
-        help_text="When the day (UTC) has cost so many GPU-hours (without GPUs: worker-hours), the minimum is kept; 0: no bound.",
-    )
-    wait_bound_s = models.FloatField(
-        default=5.0,
-        validators=[MinValueValidator(0.1)],
-        help_text="Wait under a bound: what a task may wait for a slot.",
-    )
-    wait_share = models.FloatField(
-        default=0.99,
-        validators=[MinValueValidator(0.5), MaxValueValidator(0.999)],
-        help_text="Wait under a bound: the share of tasks to keep under it. A higher share keeps more workers in reserve.",
-    )
-    schedule = models.JSONField(
-        default=list,
-        blank=True,
-        validators=[valid_schedule],
-        help_text="At least so many workers at these hours, whatever the kind: "
-        '[{"days": ["mon", "tue"], "from": "08:00", "to": "18:00", "workers": 3}]. '
-        'A "to" that is not later than "from" is the next day\'s.',
-    )
-    time_zone = models.CharField(
-        max_length=64, default="UTC", validators=[valid_zone], help_text="Of the schedule: UTC, Europe/Berlin, ..."
-    )
-    created_at = models.DateTimeField(auto_now_add=True)
-
-    class Meta:
-        verbose_name_plural = "scaling policies"
-        constraints: ClassVar = [
-            models.CheckConstraint(condition=Q(min_workers__lte=F("max_workers")), name="policy_min_lte_max"),
-            models.CheckConstraint(condition=Q(waiting_per_worker__gt=0), name="policy_threshold_positive"),
-            models.CheckConstraint(
-                condition=Q(up_cooldown_s__gte=0, down_cooldown_s__gte=0, idle_to_zero_s__gte=0),
-                name="policy_durations_not_negative",
-            ),
-            models.CheckConstraint(condition=Q(gpu_hours_per_day__gte=0), name="policy_budget_not_negative"),
-            models.CheckConstraint(condition=Q(wait_bound_s__gte=0.1), name="policy_wait_bound_positive"),
-            models.CheckConstraint(condition=Q(wait_share__gte=0.5, wait_share__lte=0.999), name="policy_wait_share"),
-        ]
-
-    def __str__(self) -> str:
-        return f"{self.pool}: {self.min_workers} to {self.max_workers} by {self.get_kind_display()}"
-
-    def clean(self) -> None:
-        """An emptied schedule is an empty one: forms check no empty value, whatever its kind."""
-        self.schedule = self.schedule or []
-        if self.kind == self.Kind.FORECAST and settings.OPSITE_DEMAND_HISTORY_DAYS < LEAST_HISTORY_DAYS:
-            kept = f"OPSITE_DEMAND_HISTORY_DAYS keeps {settings.OPSITE_DEMAND_HISTORY_DAYS}"
-            raise ValidationError(
-                {"kind": f"A forecast needs {LEAST_HISTORY_DAYS} days of recorded demand at least; {kept}."}
-            )
 
 
 class Worker(models.Model):
