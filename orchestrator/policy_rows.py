@@ -28,37 +28,63 @@ class ScalingPolicy(models.Model):
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
     pool = models.OneToOneField("orchestrator.Pool", on_delete=models.CASCADE, related_name="policy")
-    kind = models.CharField(max_length=20, choices=Kind, default=Kind.QUEUE_DEPTH)
-    min_workers = models.PositiveSmallIntegerField(default=0)
-    max_workers = models.PositiveSmallIntegerField(default=2)
+    kind = models.CharField(
+        max_length=20, choices=Kind, default=Kind.QUEUE_DEPTH, help_text="What decides how many workers there are."
+    )
+    min_workers = models.PositiveSmallIntegerField(
+        "minimum workers", default=0, help_text="So many are kept whatever comes; 0: without work there is none."
+    )
+    max_workers = models.PositiveSmallIntegerField(
+        "maximum workers", default=2, help_text="More are never started, whatever waits."
+    )
     standby_workers = models.PositiveSmallIntegerField(
-        default=0, help_text="Workers kept free beyond those that the running tasks fill, up to the maximum."
+        "standby workers",
+        default=0,
+        help_text="Workers kept free beyond those that the running tasks fill, up to the maximum.",
+    )
+    wait_bound_s = models.FloatField(
+        "wait bound (s)",
+        default=5.0,
+        validators=[MinValueValidator(0.1)],
+        help_text="Wait under a bound: what a task may wait for a slot. Whatever the kind, what waits for longer is counted on "
+        "the pool's page and said on the overview.",
+    )
+    wait_share = models.FloatField(
+        "share of tasks under the bound",
+        default=0.99,
+        validators=[MinValueValidator(0.5), MaxValueValidator(0.999)],
+        help_text="Wait under a bound: the share of tasks to keep under it, 0.99 for 99 of 100. A higher share keeps more "
+        "workers in reserve.",
     )
     waiting_per_worker = models.PositiveIntegerField(
-        default=8, validators=[MinValueValidator(1)], help_text="Waiting tasks that one worker more is worth."
+        "waiting tasks per worker",
+        default=8,
+        validators=[MinValueValidator(1)],
+        help_text="Queue depth: waiting tasks that one worker more is worth. Wait under a bound goes by it until it has measured.",
     )
-    up_cooldown_s = models.FloatField(default=5.0)
+    up_cooldown_s = models.FloatField(
+        "cooldown before it grows (s)",
+        default=5.0,
+        help_text="Queue depth: between two growths, but from none. Wait under a bound grows at once.",
+    )
     down_cooldown_s = models.FloatField(
+        "cooldown before it shrinks (s)",
         null=True,
         blank=True,
         default=None,
         help_text="For so long no more than the remaining workers must have been needed before one goes. Empty: wait "
         "under a bound keeps a worker as long as a start was measured to take, queue depth for 60 s.",
     )
-    idle_to_zero_s = models.FloatField(default=300.0, help_text="Without any work for so long, the last worker goes.")
+    idle_to_zero_s = models.FloatField(
+        "idle until none is left (s)", default=300.0, help_text="Without any work for so long, the last worker goes."
+    )
     gpu_hours_per_day = models.FloatField(
+        "GPU-hours per day",
         default=0.0,
         help_text="When the day (UTC) has cost so many GPU-hours (without GPUs: worker-hours), the minimum is kept; 0: no bound.",
     )
-    wait_bound_s = models.FloatField(
-        default=5.0,
-        validators=[MinValueValidator(0.1)],
-        help_text="Wait under a bound: what a task may wait for a slot.",
-    )
-    wait_share = models.FloatField(
-        default=0.99,
-        validators=[MinValueValidator(0.5), MaxValueValidator(0.999)],
-        help_text="Wait under a bound: the share of tasks to keep under it. A higher share keeps more workers in reserve.",
+    time_zone = models.CharField(
+        max_length=64, default="UTC", validators=[valid_zone], help_text="Of the schedule: UTC, Europe/Berlin, ..."
     )
     schedule = models.JSONField(
         default=list,
@@ -68,21 +94,27 @@ class ScalingPolicy(models.Model):
         '[{"days": ["mon", "tue"], "from": "08:00", "to": "18:00", "workers": 3}]. '
         'A "to" that is not later than "from" is the next day\'s.',
     )
-    time_zone = models.CharField(
-        max_length=64, default="UTC", validators=[valid_zone], help_text="Of the schedule: UTC, Europe/Berlin, ..."
-    )
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
         verbose_name_plural = "scaling policies"
         constraints: ClassVar = [
-            models.CheckConstraint(condition=Q(min_workers__lte=F("max_workers")), name="policy_min_lte_max"),
+            models.CheckConstraint(
+                condition=Q(min_workers__lte=F("max_workers")),
+                name="policy_min_lte_max",
+                violation_error_message="The minimum of workers is above the maximum.",
+            ),
             models.CheckConstraint(condition=Q(waiting_per_worker__gt=0), name="policy_threshold_positive"),
             models.CheckConstraint(
                 condition=Q(up_cooldown_s__gte=0, down_cooldown_s__gte=0, idle_to_zero_s__gte=0),
                 name="policy_durations_not_negative",
+                violation_error_message="Cooldowns and the idle time are 0 s at least.",
             ),
-            models.CheckConstraint(condition=Q(gpu_hours_per_day__gte=0), name="policy_budget_not_negative"),
+            models.CheckConstraint(
+                condition=Q(gpu_hours_per_day__gte=0),
+                name="policy_budget_not_negative",
+                violation_error_message="GPU-hours per day are 0 at least (0: no bound).",
+            ),
             models.CheckConstraint(condition=Q(wait_bound_s__gte=0.1), name="policy_wait_bound_positive"),
             models.CheckConstraint(condition=Q(wait_share__gte=0.5, wait_share__lte=0.999), name="policy_wait_share"),
         ]

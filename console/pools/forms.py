@@ -29,23 +29,6 @@ FIELDS = (
 )
 
 
-LABELS = {
-    "kind": "Kind",
-    "min_workers": "Least workers",
-    "max_workers": "Most workers",
-    "standby_workers": "Workers in standby",
-    "wait_bound_s": "Wait bound (s)",
-    "wait_share": "Share of tasks under the bound",
-    "waiting_per_worker": "Waiting tasks per worker",
-    "up_cooldown_s": "Cooldown before it grows (s)",
-    "down_cooldown_s": "Cooldown before it shrinks (s)",
-    "idle_to_zero_s": "Idle until none is left (s)",
-    "gpu_hours_per_day": "GPU-hours per day",
-    "time_zone": "Time zone",
-    "schedule": "Schedule",
-}
-
-
 class PolicyForm(forms.ModelForm[ScalingPolicy]):
     """The pool's policy. `seen` is the version that the form was filled from: another one's change is not written over."""
 
@@ -54,7 +37,6 @@ class PolicyForm(forms.ModelForm[ScalingPolicy]):
     class Meta:
         model = ScalingPolicy
         fields = FIELDS
-        labels: ClassVar = LABELS
         widgets: ClassVar = {"schedule": forms.Textarea(attrs={"rows": 3, "spellcheck": "false"})}
 
     def __init__(self, pool: Pool, data: Any = None, *, stored: ScalingPolicy | None = None) -> None:

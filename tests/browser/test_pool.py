@@ -189,7 +189,7 @@ def test_a_policy_is_tried_on_the_last_day(room: Room, enter: Callable[..., Room
     pool.refresh_from_db()
     with_a_past(pool)
     open_pool(room, pool)
-    page.get_by_label("Least workers").fill("2")
+    page.get_by_label("Minimum workers").fill("2")
     page.get_by_role("button", name="Try on the last day").click()
     compared = page.get_by_role("table", name="What each policy would have come to")
     expect(compared).to_contain_text("worker-hours")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import re
 import time
 import uuid
@@ -9,12 +10,13 @@ from typing import Any
 
 import pytest
 from django.utils import timezone
+from django.utils.text import capfirst
 from pytest_django import DjangoAssertNumQueries
 
 from audit.models import Entry
 from console.frame import NotFound
 from console.pools import state, timeline
-from console.pools.forms import version_of
+from console.pools.forms import FIELDS, version_of
 from orchestrator import records, steering
 from orchestrator.manual_rows import ManualSize
 from orchestrator.models import Pool, Rollout, ScalingDecision, ScalingPolicy
@@ -258,6 +260,23 @@ def test_a_policy_that_is_not_right_is_neither_saved_nor_tried(
     assert tried.status_code == 400
     assert tried.json()["fields"]
     assert ScalingPolicy.objects.get(pool=pool).max_workers == 4
+
+
+def test_a_policys_fields_have_the_same_words_on_its_page_and_in_its_forms(enter: Enter, pool: Pool) -> None:
+    client = enter("operator")
+    shown = [url_of(pool), f"/console/orchestrator/pool/{pool.pk}/change/"]
+    shown.append(f"/console/orchestrator/scalingpolicy/{ScalingPolicy.objects.get().pk}/change/")
+    pages = [html.unescape(client.get(path).content.decode()) for path in shown]
+    for name in FIELDS:
+        field = ScalingPolicy._meta.get_field(name)
+        for words in (capfirst(field.verbose_name), field.help_text):
+            for path, page in zip(shown, pages, strict=True):
+                assert words in page, f"{path}: {words}"
+
+
+def test_a_minimum_above_the_maximum_is_refused_in_a_sentence(enter: Enter, pool: Pool) -> None:
+    answer = enter("operator").post(url_of(pool, "policy/try/"), fields_of(pool, min_workers=9))
+    assert answer.json()["fields"] == {"__all__": ["The minimum of workers is above the maximum."]}
 
 
 def test_a_pool_without_a_policy_gets_one(enter: Enter, pool: Pool) -> None:
