@@ -8,8 +8,7 @@ import pytest
 from django.db.models import F
 
 from agents.models import Turn
-from orchestrator.history.series import pool_series
-from orchestrator.history.waits import lower_s
+from orchestrator.history.waits import lower_s, quantile_s
 from orchestrator.turn_rows import TurnMinute
 from tests.scene import Scene
 
@@ -78,11 +77,9 @@ def test_claim_and_end_in_one_statement_are_both_counted(scene: Scene) -> None:
     assert [(row.claimed, row.ended, row.expired) for row in rows] == [(1, 0, 0), (0, 1, 1)]
 
 
-def test_the_series_of_a_pool_has_the_quantiles_of_its_turns(scene: Scene) -> None:
+def test_the_histogram_of_a_minute_has_the_quantiles_of_its_turns(scene: Scene) -> None:
     claimed(scene, *(0.1 * number for number in range(1, 101)))
-    since = BEGIN.timestamp()
-    found = pool_series(scene.pool, since, since + 120)
-    assert found["claimed"] == [100, None]
-    assert found["wait_p50_s"][0] == pytest.approx(5.0, rel=0.2)
-    assert found["wait_p95_s"][0] == pytest.approx(9.5, rel=0.2)
-    assert found["wait_max_s"] == [10.0, None]
+    row = TurnMinute.objects.get(pool=scene.pool)
+    assert (row.claimed, row.longest_wait_ms) == (100, 10_000)
+    for share, wait_s in ((0.5, 5.0), (0.95, 9.5)):
+        assert quantile_s(row.waits, share, longest_s=row.longest_wait_ms / 1000) == pytest.approx(wait_s, rel=0.2)
