@@ -17,7 +17,8 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
+from operator import mul
 from statistics import NormalDist
 
 LINE = 10
@@ -55,9 +56,16 @@ def _line(values: Sequence[float], ahead: int) -> float:
     if len(recent) < 3:
         return recent[-1]
     middle, mean = (len(recent) - 1) / 2, sum(recent) / len(recent)
-    spread = sum((place - middle) ** 2 for place in range(len(recent)))
-    slope = sum((place - middle) * value for place, value in enumerate(recent)) / spread
+    offsets, spread = _places(len(recent))
+    slope: float = sum(map(mul, offsets, recent)) / spread
     return max(0.0, mean + slope * (middle + ahead))
+
+
+@cache
+def _places(count: int) -> tuple[tuple[float, ...], float]:
+    """How far each of so many places lies off their middle, and the sum of the squares."""
+    offsets = tuple(place - (count - 1) / 2 for place in range(count))
+    return offsets, sum(offset**2 for offset in offsets)
 
 
 FORECASTERS: Mapping[str, Callable[[Sequence[float], int], float]] = {"last": _last, "mean": _mean, "trend": _line}
