@@ -40,7 +40,7 @@ class _Worker:
         return min(self.changes_at, self.engine.next_at, self.fails_at)
 
 
-CALM_AFTER = 20
+STUCK_AFTER = 20
 """Ticks that changed nothing."""
 
 
@@ -79,6 +79,8 @@ class Pool:
             event = self._events[0][0] if self._events else math.inf
             back = self._stalled[0][0] if self._stalled else math.inf
             self._now = min(arrival, event, self._next_tick, back)
+            if self._next_tick - self._now > self._scene.tick_s:
+                self._hasten()
             if self._now == arrival:
                 self._arrive()
             elif self._now == back:
@@ -108,14 +110,12 @@ class Pool:
 
     # -- the work ------------------------------------------------------------------------------
     def _arrive(self) -> None:
-        turn, was_empty = self._turns[self._arrived], not self._queue
+        turn = self._turns[self._arrived]
         self._arrived += 1
         self._arrived_prompt += turn.request.prompt_tokens
         self._waiting_prompt += turn.request.prompt_tokens
         self._queue.append(turn)
         self._claim()
-        if was_empty:
-            self._hasten()
 
     def _claim(self) -> None:
         """Waiting turns go to the worker with the most free slots."""
@@ -137,7 +137,6 @@ class Pool:
             self._queue.appendleft(turn)
             self._waiting_prompt += turn.request.prompt_tokens
         self._claim()
-        self._hasten()
 
     def _schedule(self, worker: _Worker) -> None:
         if worker.next_at < math.inf:
@@ -176,21 +175,25 @@ class Pool:
 
     # -- the fleet -----------------------------------------------------------------------------
     def _pause_s(self) -> float:
-        """Until the next tick."""
+        """From a tick to the next, should nothing happen meanwhile."""
         calm_s = self._scene.calm_tick_s
-        is_calm = calm_s is not None and (not self._queue or self._unchanged > CALM_AFTER)
-        return calm_s if calm_s is not None and is_calm else self._scene.tick_s
+        return self._scene.tick_s if calm_s is None or (self._queue and not self._is_stuck) else calm_s
 
     def _hasten(self) -> None:
-        """Somebody waits: the next tick is the next of those that are not calm."""
-        if self._queue and self._scene.calm_tick_s is not None:
-            tick_s, self._unchanged = self._scene.tick_s, 0
+        """Something happens: the next tick is the next of those that are not calm."""
+        if self._scene.calm_tick_s is not None and not self._is_stuck:
+            tick_s = self._scene.tick_s
             self._next_tick = min(self._next_tick, math.ceil(self._now / tick_s) * tick_s)
+
+    @property
+    def _is_stuck(self) -> bool:
+        """Whether somebody waits, and that has changed nothing for long: the fleet is as large as it may be."""
+        return bool(self._queue) and self._unchanged > STUCK_AFTER
 
     def _tick(self) -> None:
         sample = self._sample()
         desired = min(max(0, self._scaler.desired(sample)), self._scene.max_workers)
-        self._unchanged = self._unchanged + 1 if desired == sample.current else 0
+        self._unchanged = self._unchanged + 1 if self._queue and desired == sample.current else 0
         self._timeline.append(Moment(self._now, sample.waiting, sample.running, sample.ready, sample.starting, desired))
         for _ in range(desired - sample.current):
             self._start(ready_at=self._now + self._take_start_s())
@@ -205,23 +208,31 @@ class Pool:
         self._peak = max(self._peak, len(self._workers))
 
     def _sample(self) -> Sample:
-        ready = [worker for worker in self._workers if worker.state == "ready"]
+        running = starting = busy = 0
+        for worker in self._workers:
+            if worker.state == "ready":
+                running += worker.engine.held
+                busy += worker.engine.held > 0
+            elif worker.state == "starting":
+                starting += 1
+        told_s = self._scene.told_turn_s
+        measured_s = self._ended_cost_s / self._ended if self._ended else None
         return Sample(
             at=self._now,
             waiting=len(self._queue),
-            running=sum(worker.engine.held for worker in ready),
+            running=running,
             oldest_wait_s=self._now - self._queue[0].request.at if self._queue else 0.0,
-            starting=sum(worker.state == "starting" for worker in self._workers),
-            ready=len(ready),
+            starting=starting,
+            ready=self._ready,
             slots=self._scene.slots,
             arrived=self._arrived,
             ended=self._ended,
             waiting_prompt_tokens=self._waiting_prompt,
             arrived_prompt_tokens=self._arrived_prompt,
             ended_output_tokens=self._ended_output,
-            busy_workers=sum(worker.engine.held > 0 for worker in ready),
-            turn_s=self._ended_cost_s / self._ended if self._ended else None,
-            start_s=self._start_s() if self._started else None,
+            busy_workers=busy,
+            turn_s=measured_s if told_s is None else told_s,
+            start_s=None if told_s is None and not self._started else self._start_s(),
         )
 
     def _start_s(self) -> float:

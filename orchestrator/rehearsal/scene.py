@@ -15,9 +15,10 @@ class Scene:
     """The fleet's physics: times in s, the same for every scaler.
 
     Turns take what `speed` says of their tokens, or with `by_holds` a slot for as long as their requests say. The scaler is asked
-    every `tick_s`; while nothing waits, or nothing has changed for long, every `calm_tick_s`, if that is set. `ready_in_s`: when
+    every `tick_s`; while nothing happens, or nothing can change, every `calm_tick_s`, if that is set. `ready_in_s`: when
     those workers are ready that are there at the begin. A start is warm while a worker is ready, and `keeps_warm_s` after, if that
-    is set.
+    is set. `told_turn_s`: what scalers are told from the first tick on of what a turn costs a full worker, and then of what
+    starts take as well; None: only what the run has measured.
 
     `standby` workers are kept prepared beside the fleet: one that is taken starts in `warm_start_s`, and the next is
     prepared in a cold start. Each costs as a worker does, all the time. `failures_per_hour` is per worker that is
@@ -33,6 +34,7 @@ class Scene:
     calm_tick_s: float | None = None
     speed: Speed = field(default_factory=Speed)
     by_holds: bool = False
+    told_turn_s: float | None = None
     standby: int = 0
     warm_start_s: float = 5.0
     keeps_warm_s: float | None = None

@@ -15,12 +15,12 @@ from orchestrator.rehearsal.figures import Tried, figures, grid, highest
 from orchestrator.rehearsal.fleet import Pool
 from orchestrator.rehearsal.load import Came, Load, Request
 from orchestrator.rehearsal.scaler import Ours
-from orchestrator.rehearsal.scene import Outcome, Sample, Scene
+from orchestrator.rehearsal.scene import Outcome, Sample, Scaler, Scene
 
 TICK_S = 1.0
-"""As in production, while somebody waits."""
+"""As in production."""
 CALM_TICK_S = 5.0
-"""Else a decision may come so late: it makes nobody wait, and costs a worker that may go for 5 s more."""
+"""While nothing comes, ends or starts: what time alone decides may come so much later."""
 GIVES_UP_S = 3600.0
 FORECAST_EVERY_S = 840.0
 """A forecast is good for 900 s."""
@@ -70,6 +70,7 @@ def tried(trial: Trial) -> Tried:
         tick_s=TICK_S,
         calm_tick_s=CALM_TICK_S,
         by_holds=True,
+        told_turn_s=trial.turn_s,
         ready_in_s=trial.ready_in_s,
         gives_up_after_s=GIVES_UP_S,
     )
@@ -84,8 +85,8 @@ def _load(trial: Trial) -> Load:
 
 
 @dataclass
-class _Informed:
-    """A policy that knows from the first tick on what production knows: costs and starts were measured, hours are counted."""
+class _Metered:
+    """A policy that is told what is spent of the day's GPU-hours."""
 
     policy: Ours
     trial: Trial
@@ -97,23 +98,21 @@ class _Informed:
         return self.policy.name
 
     def desired(self, sample: Sample) -> int:
-        trial, now = self.trial, self.trial.begins_at + sample.at
+        now = self.trial.begins_at + sample.at
         if day_of(now) != day_of(self._counted_at):
             self.spent_h, self._counted_at = 0.0, day_of(now)
-        self.spent_h += sample.current * trial.gpus * (now - self._counted_at) / 3600
+        self.spent_h += sample.current * self.trial.gpus * (now - self._counted_at) / 3600
         self._counted_at = now
-        spent_h = self.spent_h if trial.policy.gpu_hours_per_day else None
-        start_s = trial.starts.cold_s if sample.start_s is None else sample.start_s
-        return self.policy.desired(replace(sample, turn_s=trial.turn_s, start_s=start_s, spent_h=spent_h))
+        return self.policy.desired(replace(sample, spent_h=self.spent_h))
 
 
-def _scaler(trial: Trial) -> _Informed:
+def _scaler(trial: Trial) -> Scaler:
     policy = Ours(trial.policy, begins_at=trial.begins_at)
     if trial.policy.kind == "forecast":
         from orchestrator.rehearsal.with_forecast import WithForecast  # which loads numpy
 
         policy = WithForecast(trial.policy, begins_at=trial.begins_at, past=trial.past, every_s=FORECAST_EVERY_S)
-    return _Informed(policy, trial, trial.spent_h, trial.begins_at)
+    return _Metered(policy, trial, trial.spent_h, trial.begins_at) if trial.policy.gpu_hours_per_day else policy
 
 
 def _told(trial: Trial, outcome: Outcome) -> Tried:
