@@ -10,6 +10,7 @@ from uuid import UUID
 
 import msgspec
 from django.db.models import Q
+from django.utils.timezone import localtime
 
 from orchestrator import records
 from orchestrator.demand_rows import DemandMinute
@@ -184,7 +185,7 @@ def _steered(pool: Pool, policy: Policy, begins_at: float, ends_at: float) -> st
     at = other.order_by("-at").values_list("at", flat=True).first()
     if at is None:
         return ""
-    return f"Until {_clock(at)} UTC another policy decided, or the size was set by hand, or scaling was paused."
+    return f"Until {_clock(at)} another policy decided, or the size was set by hand, or scaling was paused."
 
 
 # -- in sentences ----------------------------------------------------------------------------------
@@ -193,9 +194,7 @@ def _notes(
 ) -> list[str]:
     span_s = trial.ends_at - trial.begins_at
     begin, end = (records.moment(at) for at in (trial.begins_at, trial.ends_at))
-    notes = [
-        f"It covers {_long(span_s)}, {_clock(begin)} to {_clock(end)} UTC, with {counted(len(trial.turns), 'turn')}."
-    ]
+    notes = [f"It covers {_long(span_s)}, {_clock(begin)} to {_clock(end)}, with {counted(len(trial.turns), 'turn')}."]
     if drawn := len(trial.turns) - known:
         notes.append(
             f"{counted(drawn, 'turn')} of them {'is' if drawn == 1 else 'are'} not stored any more: only the minute is known in "
@@ -243,4 +242,4 @@ def _long(span_s: float) -> str:
 
 
 def _clock(at: datetime) -> str:
-    return at.strftime("%d %b %H:%M")
+    return localtime(at).strftime("%Y-%m-%d %H:%M")

@@ -64,9 +64,9 @@ def compared(material: Material, trials: list[Trial], tried: list[Tried]) -> dic
 def trust(rehearsed: Figures, happened: Figures) -> str:
     """How far the present policy's rehearsal lies off what happened, in a sentence."""
     said = [f"comes to {rehearsed.worker_hours:.2f} worker-hours where {happened.worker_hours:.2f} were used"]
-    if rehearsed.p95_s is not None and happened.p95_s is not None:
-        said.append(f"to a p95 wait of {seconds(rehearsed.p95_s)} where it was {seconds(happened.p95_s)}")
-    return f"How far to trust it: rehearsed, the present policy {' and '.join(said)}."
+    if rehearsed.p99_s is not None and happened.p99_s is not None:
+        said.append(f"to a p99 wait of {seconds(rehearsed.p99_s)} where it was {seconds(happened.p99_s)}")
+    return f"How far to trust it: rehearsed, the present policy {', and '.join(said)}."
 
 
 @transaction.atomic

@@ -19,7 +19,7 @@ from django.views.decorators.http import require_GET, require_POST
 from console.frame import NotFound, StaffRequest, render_page, staff_page
 from console.pools import policies, state, timeline
 from console.pools.actions import ACTIONS, perform
-from console.pools.forms import PolicyForm, SizeForm
+from console.pools.forms import PolicyForm, SizeForm, policy_of
 from console.pools.policies import Changed
 from orchestrator import records, trial_runs
 from orchestrator.models import Pool, ScalingDecision, Worker
@@ -60,7 +60,7 @@ def _pool(slug: str) -> Pool:
 def index(request: StaffRequest) -> HttpResponseBase:
     """All pools, shortly."""
     workers = Count("workers", filter=Q(workers__state__in=Worker.LIVE))
-    pools = Pool.objects.select_related("rollout").annotate(live=workers).order_by("slug")[:LISTED]
+    pools = Pool.objects.select_related("rollout", "policy").annotate(live=workers).order_by("slug")[:LISTED]
     return render_page(
         request, "console/pools/index.html", title="Pools", pools=pools, may_act=request.access.is_operator
     )
@@ -83,6 +83,7 @@ def _page(request: StaffRequest, pool: Pool, form: PolicyForm, *, status: int = 
         title=f"Pool {pool.slug}",
         trail=[("Pools", reverse("console:pools"))],
         pool=pool,
+        policy=policy_of(pool),
         form=form,
         size_form=SizeForm(),
         actions=ACTIONS,

@@ -3,7 +3,7 @@
 //   const chart = opsite.chart(host, { label: "Queue depth", unit: "tasks", series: [{ name: "waiting" }, { name: "ready", stepped: true }] });
 //   chart.set([[seconds…], [values…], …]);      // Unix seconds, then one list per series; null is a gap, never zero
 //
-// A series with `right` goes by an axis of its own, on the right; it may have a `unit` of its own.
+// A series with `right` goes by an axis of its own, on the right; it may have a `unit` of its own. `whole`: what is counted has no halves.
 // Colours are the custom properties --chart-1 … --chart-6 of console.css, which hold in light and dark.
 // `label` is what a screen reader says of it; the page gives the same figures in words or a table.
 "use strict";
@@ -42,7 +42,9 @@
     };
     const range = (_, low, high) => [Math.min(0, low || 0), Math.max(asked.least || 1, high || 0) * 1.05];
     const right = asked.series.some((one) => one.right);
-    const axes = [time, { ...axis, size: 56 }, ...(right ? [{ ...axis, scale: "right", side: 1, size: 40, grid: { show: false }, incrs: [1, 2, 5, 10, 20, 50, 100, 200, 500] }] : [])];
+    const whole = { incrs: [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10000, 20000, 50000, 100000] };
+    const left = { ...axis, size: 56, ...(asked.whole ? whole : {}) };
+    const axes = [time, left, ...(right ? [{ ...axis, scale: "right", side: 1, size: 40, grid: { show: false }, ...whole }] : [])];
     const bare = asked.sparkline
       ? { axes: [{ show: false }, { show: false }], legend: { show: false }, cursor: { show: false } }
       : { axes, cursor: asked.cursor || {} };

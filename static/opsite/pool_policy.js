@@ -59,8 +59,8 @@
       { name: "this one", stepped: true, colour: 1, unit, width: 2 },
     ];
     charts = charts || [
-      ["ready", opsite.chart(byId("trial-workers"), { label: "Workers ready over the day, as it was and under both policies", height: 150, series: lines("workers") })],
-      ["waiting", opsite.chart(byId("trial-waiting"), { label: "Tasks waiting over the day, as it was and under both policies", height: 130, series: lines("waiting") })],
+      ["ready", opsite.chart(byId("trial-workers"), { label: "Workers ready over the day, as it was and under both policies", height: 150, whole: true, series: lines("workers") })],
+      ["waiting", opsite.chart(byId("trial-waiting"), { label: "Tasks waiting over the day, as it was and under both policies", height: 130, whole: true, series: lines("waiting") })],
     ];
     const gap = result.present.at.map(() => null);
     for (const [name, chart] of charts) {
@@ -77,6 +77,13 @@
     return Object.entries(fields).map(([name, errors]) => (byId("wrong-" + name) ? "" : errors.join(" "))).join(" ");
   }
 
+  // What was tried before is not what the form says now.
+  function refuse(why) {
+    byId("trial").classList.add("pool-wrong");
+    byId("trial").textContent = why;
+    byId("trial-result").hidden = true;
+  }
+
   function busy(isBusy) {
     byId("try").disabled = isBusy;
     byId("stop").hidden = !isBusy;
@@ -88,13 +95,14 @@
     const told = byId("trial");
     going = new AbortController();
     busy(true);
+    told.classList.remove("pool-wrong");
     told.textContent = "Both policies are run over the last day…";
     try {
       const answer = await fetch(form.dataset.trial, { method: "POST", body: new FormData(form), signal: going.signal });
       const result = await answer.json();
       const rest = mark(result.fields || {});
       if (result.error) {
-        told.textContent = (result.error + " " + rest).trim();
+        refuse((result.error + " " + rest).trim());
         return;
       }
       told.textContent = "Tried. Nothing is saved by that.";
@@ -102,7 +110,8 @@
       compare(result);
       byId("trial-result").scrollIntoView({ block: "nearest" });
     } catch (error) {
-      told.textContent = error.name === "AbortError" ? "Stopped." : "It could not be tried: " + error.message;
+      if (error.name === "AbortError") told.textContent = "Stopped.";
+      else refuse("It could not be tried: " + error.message);
     } finally {
       going = null;
       busy(false);

@@ -8,11 +8,13 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from typing import Any
 
 import httpx
 from django.utils import timezone
 from playwright.sync_api import expect
 
+from agents.models import Task, Turn
 from orchestrator import records
 from orchestrator.history.book import insert
 from orchestrator.history.minutes import Minute
@@ -28,6 +30,7 @@ from orchestrator.replay import Inputs, decided, to_json
 from orchestrator.revisions import note_edit
 from tests.browser.room import Room
 from tests.faces.conftest import Web
+from tests.scene import Party
 from tests.staff.members import member
 
 GROWN = re.compile("0 → [12]")
@@ -56,8 +59,11 @@ class Keeper(Ours):
         return wanted
 
 
-def with_a_past(pool: Pool) -> None:
-    """Hours as they would have been recorded: quiet at first, then work, a rush, and work again; what the fleet did and why."""
+def with_a_past(pool: Pool, *, asked_by: Party | None = None) -> None:
+    """Hours as they would have been recorded: quiet at first, then work, a rush, and work again; what the fleet did and why.
+
+    The turns are stored as those of `asked_by`, if one is given.
+    """
     dice, first = random.Random(7), int(time.time() // 60 - PAST_MIN) * 60
     minutes = [
         Minute(first + 60 * n, max(0, round(dice.gauss(mean, mean / 5))), 900, 0, 0, 0)
@@ -70,7 +76,8 @@ def with_a_past(pool: Pool) -> None:
         slots=4, cold_start_s=45.0, speed=speed_of(turn_s=4.0, slots=4, output_tokens=20), max_workers=6, tick_s=5.0
     )
     keeper = Keeper(POLICY, begins_at=begins_at)
-    timeline = Simulated(load, scene, keeper).run().timeline
+    outcome = Simulated(load, scene, keeper).run()
+    timeline = outcome.timeline
     for made, current in keeper.kept:
         records.keep_decision(
             pool, decided(made), inputs=to_json(made), current=current, note="", refusals={}, now=made.now
@@ -80,6 +87,31 @@ def with_a_past(pool: Pool) -> None:
         for minute in minutes
     )
     Worker.objects.bulk_create(_lives(pool, timeline, begins_at))
+    if asked_by is not None:
+        _store(pool, asked_by, [begins_at + one.at for one in load.requests], outcome.waits_s, hold_s=16.0)
+
+
+def _store(pool: Pool, party: Party, came: list[float], waits_s: list[float], *, hold_s: float) -> None:
+    """A task of one turn for each that came."""
+    revision = party.agent.current_revision
+    assert revision is not None
+    asked: dict[str, Any] = {
+        "tenant": party.tenant,
+        "agent": party.agent,
+        "revision": revision,
+        "pool": pool,
+        "input": "hi",
+    }
+    ends = [records.moment(at + wait_s + hold_s) for at, wait_s in zip(came, waits_s, strict=True)]
+    tasks = Task.objects.bulk_create(Task(**asked, state="succeeded", finished_at=end) for end in ends)
+    for task, at in zip(tasks, came, strict=True):
+        task.created_at = records.moment(at)
+    Task.objects.across_tenants().bulk_update(tasks, ["created_at"], batch_size=1000)
+    turn: dict[str, Any] = {"tenant": party.tenant, "state": "succeeded"}
+    Turn.objects.bulk_create(
+        Turn(**turn, task=task, queued_at=task.created_at, claimed_at=end - timedelta(seconds=hold_s), finished_at=end)
+        for task, end in zip(tasks, ends, strict=True)
+    )
 
 
 def _most_waiting(timeline: list[Moment], since: float) -> int:
@@ -187,18 +219,30 @@ def test_a_policy_is_tried_on_the_last_day(room: Room, enter: Callable[..., Room
     Pool.objects.filter(pk=pool.pk).update(slots=4)
     ScalingPolicy.objects.filter(pool=pool).update(kind="target_wait", max_workers=6, idle_to_zero_s=900)
     pool.refresh_from_db()
-    with_a_past(pool)
+    with_a_past(pool, asked_by=web.scene.ann)
     open_pool(room, pool)
     page.get_by_label("Minimum workers").fill("2")
     page.get_by_role("button", name="Try on the last day").click()
     compared = page.get_by_role("table", name="What each policy would have come to")
     expect(compared).to_contain_text("worker-hours")
+    expect(compared.get_by_role("columnheader", name="as it was")).to_be_visible()
+    expect(page.locator("#trial-trust")).to_contain_text("How far to trust it: rehearsed, the present policy comes to")
     expect(page.locator("#trial-notes")).to_contain_text("It covers 5 h 30 min")
     expect(page.locator("#trial")).to_have_text("Tried. Nothing is saved by that.")
     assert ScalingPolicy.objects.get(pool=pool).min_workers == 0
     page.get_by_role("table", name="What each policy would have come to").scroll_into_view_if_needed()
     room.look("pool-policy")
 
+    page.get_by_label("Minimum workers").fill("")
+    page.get_by_role("button", name="Try on the last day").click()
+    expect(page.locator("#trial")).to_have_text("Some fields are not right.")
+    expect(page.locator("#wrong-min_workers")).to_have_text("This field is required.")
+    expect(compared).to_be_hidden()  # it is not what the form says now
+    assert [fault.split(": ", 1)[1] for fault in room.faults] == [
+        "error: Failed to load resource: the server responded with a status of 400 (Bad Request)"
+    ]
+    room.faults.clear()
+    page.get_by_label("Minimum workers").fill("2")
     page.get_by_role("button", name="Try on the last day").click()
     page.get_by_role("button", name="Stop").click()
     expect(page.locator("#trial")).to_have_text("Stopped.")

@@ -77,6 +77,15 @@ def test_what_is_not_there_is_404(enter: Enter, pool: Pool) -> None:
         state.read(OPERATOR, "nobody")
 
 
+def test_the_policy_is_told_in_the_list_and_on_top_of_the_page(enter: Enter, pool: Pool) -> None:
+    client = enter("viewer")
+    assert "queue depth with cooldown, 0 to 4" in client.get("/console/pools/").content.decode()
+    assert "policy: queue depth with cooldown, 0 to 4 workers" in client.get(url_of(pool)).content.decode()
+    ScalingPolicy.objects.all().delete()
+    assert "the defaults" in client.get("/console/pools/").content.decode()
+    assert "policy: queue depth with cooldown, 0 to 2 workers" in client.get(url_of(pool)).content.decode()
+
+
 def test_a_viewer_sees_no_buttons_that_act(enter: Enter, pool: Pool) -> None:
     page = enter("viewer").get(url_of(pool)).content.decode()
     assert "data-action=" not in page

@@ -71,7 +71,7 @@ def test_a_cold_start_that_made_tasks_wait_does_so_in_the_rehearsal(
     assert candidate["p95_s"] <= 3 * HELD_S  # a worker that is always there has no start to wait for
     assert told["happened"]["at"] == told["present"]["at"] == told["candidate"]["at"]
     assert told["trust"].startswith("How far to trust it: rehearsed, the present policy comes to 0.")
-    assert "to a p95 wait of 54 s where it was 54 s." in told["trust"]
+    assert "to a p99 wait of 54 s where it was 54 s." in told["trust"]
     assert "another policy decided" in told["trust"]  # `decide` went by one of its own
     assert "a start takes 45 s" in told["notes"][-2]
     assert not any("not stored" in note for note in told["notes"])
