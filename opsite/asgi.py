@@ -23,8 +23,7 @@ from console.routing import websocket_urlpatterns  # noqa: E402
 from console.tasks import stream as task_stream  # noqa: E402
 from knowledge import face as knowledge  # noqa: E402
 from telemetry import tracing  # noqa: E402
-from telemetry.asgi import Requests  # noqa: E402
-from telemetry.requests import Measured  # noqa: E402
+from telemetry.requests import RequestTelemetry  # noqa: E402
 
 tracing.configure("web")
 
@@ -45,4 +44,4 @@ faces = Faces(
         ("GET", "/console/tasks/{id}/events", task_stream.events),
     ],
 )
-application = Measured(Requests(faces, traced=faces.serves, access_log=settings.OPSITE_LOG_FORMAT == "json"))
+application = RequestTelemetry(faces, traced=faces.serves, access_log=settings.OPSITE_LOG_FORMAT == "json")
