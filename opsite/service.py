@@ -22,6 +22,8 @@ from opsite.supervisor import Supervisor
 
 READY_TIMEOUT_S = 60.0
 TEND_EVERY_S = 0.5
+CELERY = ("-W", "ignore", "-m", "celery", "--quiet", "-A", "opsite", "worker", "--beat", "--loglevel", "WARNING")
+"""Its banner, and its warning of root, say nothing that the reader of a terminal could use."""
 
 
 class PortTaken(RuntimeError):
@@ -57,27 +59,12 @@ class Service:
             "recorder": ["record"],
             "effects": ["effects"],
         }
+        commands = {name: [*manage, *command] for name, command in commands.items()}
+        if celery:
+            commands["celery"] = [sys.executable, *CELERY]
         first = settings.OPSITE_METRICS_PORT
         for number, (name, command) in enumerate(commands.items()):
-            own = {"OPSITE_METRICS_PORT": str(first + number if first else 0)}
-            self._supervisor.add(name, [*manage, *command], env=own)
-        if celery:
-            # Its banner, and its warning of root, say nothing that the reader of this terminal could use.
-            celery_command = [
-                sys.executable,
-                "-W",
-                "ignore",
-                "-m",
-                "celery",
-                "--quiet",
-                "-A",
-                "opsite",
-                "worker",
-                "--beat",
-            ]
-            self._supervisor.add(
-                "celery", [*celery_command, "--concurrency", "1", "--loglevel", "WARNING", "--pool", "solo"]
-            )
+            self._supervisor.add(name, command, env={"OPSITE_METRICS_PORT": str(first + number if first else 0)})
 
     @property
     def url(self) -> str:

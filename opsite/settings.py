@@ -178,8 +178,11 @@ CELERY_BROKER_URL = REDIS_URL.replace("unix://", "redis+socket://", 1)
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
+CELERY_WORKER_POOL = "solo"
+"""One task at a time, in the worker's own process: so that its metrics and its pulse are that process's."""
 CELERY_BEAT_SCHEDULE_FILENAME = str(OPSITE_DATA_DIR / "celerybeat")
 CELERY_BEAT_SCHEDULE = {
+    "heartbeat": {"task": "opsite.jobs.heartbeat", "schedule": 10.0, "options": {"expires": 10.0}},
     "retention": {"task": "opsite.jobs.retention", "schedule": 24 * 3600.0},
     "gpu_bill": {"task": "opsite.jobs.gpu_bill", "schedule": 120.0, "options": {"expires": 110.0}},
     "forecasts": {"task": "opsite.jobs.forecasts", "schedule": 300.0, "options": {"expires": 240.0}},
