@@ -183,7 +183,7 @@ CELERY_WORKER_POOL = "solo"
 CELERY_BEAT_SCHEDULE_FILENAME = str(OPSITE_DATA_DIR / "celerybeat")
 CELERY_BEAT_SCHEDULE = {
     "heartbeat": {"task": "opsite.jobs.heartbeat", "schedule": 10.0, "options": {"expires": 10.0}},
-    "retention": {"task": "opsite.jobs.retention", "schedule": 24 * 3600.0},
+    "retention": {"task": "opsite.jobs.retention", "schedule": 3600.0},
     "gpu_bill": {"task": "opsite.jobs.gpu_bill", "schedule": 120.0, "options": {"expires": 110.0}},
     "forecasts": {"task": "opsite.jobs.forecasts", "schedule": 300.0, "options": {"expires": 240.0}},
 }
