@@ -209,7 +209,7 @@ SPECTACULAR_SETTINGS = {
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "POSTPROCESSING_HOOKS": [
         "drf_spectacular.hooks.postprocess_schema_enums",
-        "agents.api.openapi.add_hot_routes",
+        "agents.api.openapi.document.add_hot_routes",
         "batches.openapi.add_routes",
         "knowledge.api.openapi.add_search",
     ],
