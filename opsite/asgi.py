@@ -16,12 +16,14 @@ from channels.auth import AuthMiddlewareStack  # noqa: E402 - Django must be set
 from channels.routing import ProtocolTypeRouter, URLRouter  # noqa: E402
 from channels.security.websocket import AllowedHostsOriginValidator  # noqa: E402
 from django.conf import settings  # noqa: E402
+from django.urls import reverse  # noqa: E402
 
 from agents.faces.app import ROUTES, Faces  # noqa: E402
 from batches.faces import routes as batches  # noqa: E402
 from console.routing import websocket_urlpatterns  # noqa: E402
 from console.tasks import stream as task_stream  # noqa: E402
 from knowledge import face as knowledge  # noqa: E402
+from opsite.garbage import leave_loaded_alone  # noqa: E402
 from telemetry import tracing  # noqa: E402
 from telemetry.requests import RequestTelemetry  # noqa: E402
 
@@ -45,3 +47,6 @@ faces = Faces(
     ],
 )
 application = RequestTelemetry(faces, traced=faces.serves, access_log=settings.OPSITE_LOG_FORMAT == "json")
+
+reverse("admin:index")  # loads all addresses and their views, which the first page would
+leave_loaded_alone()
