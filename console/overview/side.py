@@ -11,8 +11,7 @@ from django.db.models import Min, Q, QuerySet
 from django.utils import timezone
 
 from agents.lifecycle import DEAD_LETTER_CODES, CallState, TaskState
-from agents.models import Task
-from agents.tool_models import ToolCall
+from agents.models import Task, ToolCall
 from billing.models import BilledHour
 from console.overview import heartbeat
 from console.overview.facts import Hindrance, Overdue, SideFacts
