@@ -112,14 +112,17 @@ def material_of(
         past=_past(pool, begins_at) if foresees else {},
     )
     lives = [_lived(row) for row in rows_of_workers if row.stopped_at is None or row.stopped_at.timestamp() > begins_at]
-    is_known = len(passed) >= ENOUGH * len(present.turns)
+    given_up = sum(turn.given_up for turn in passed)
+    is_known = len(passed) - given_up >= ENOUGH * len(present.turns)
     return Material(
         present=present,
         happened=happened(passed, lives, since=begins_at, until=ends_at, now=now, bound_s=bound_s)
         if is_known
         else None,
         steered=_steered(pool, policy, begins_at, ends_at),
-        notes=tuple(_notes(present, minutes, recorded, known=len(passed), measured=measured)),
+        notes=tuple(
+            _notes(present, minutes, recorded, known=len(passed) - given_up, given_up=given_up, measured=measured)
+        ),
     )
 
 
@@ -177,7 +180,7 @@ def _past(pool: Pool, begins_at: float) -> Mapping[int, float]:
 
 
 def _steered(pool: Pool, policy: Policy, begins_at: float, ends_at: float) -> str:
-    """The last decision of the span that another policy made, or that somebody's hand did."""
+    """Until when, by the last decision of the span that the present policy did not make."""
     rows = pool.decisions.filter(
         at__gt=records.moment(begins_at), at__lte=records.moment(ends_at), signals__has_key="policy"
     )
@@ -185,12 +188,15 @@ def _steered(pool: Pool, policy: Policy, begins_at: float, ends_at: float) -> st
     at = other.order_by("-at").values_list("at", flat=True).first()
     if at is None:
         return ""
-    return f"Until {_clock(at)} another policy decided, or the size was set by hand, or scaling was paused."
+    return (
+        f"Until {_clock(at)} another policy decided, or the size was set by hand, or nothing was decided: scaling was paused, "
+        "or the queue away."
+    )
 
 
 # -- in sentences ----------------------------------------------------------------------------------
 def _notes(
-    trial: Trial, minutes: Sequence[Minute], recorded: Sequence[Minute], *, known: int, measured: bool
+    trial: Trial, minutes: Sequence[Minute], recorded: Sequence[Minute], *, known: int, given_up: int, measured: bool
 ) -> list[str]:
     span_s = trial.ends_at - trial.begins_at
     begin, end = (records.moment(at) for at in (trial.begins_at, trial.ends_at))
@@ -200,6 +206,8 @@ def _notes(
             f"{counted(drawn, 'turn')} of them {'is' if drawn == 1 else 'are'} not stored any more: only the minute is known in "
             "which they came, so a rush within it may be missed."
         )
+    if given_up:
+        notes.append(f"Left out: {counted(given_up, 'turn')} whose clients took them back before a worker did.")
     if len(minutes) < len(recorded):
         notes.append("More came in within the day than is tried at once: these are the last ones.")
     elif span_s < DAY_S - 3600:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from uuid import UUID
 
+from agents.lifecycle import TaskState
 from agents.models import Turn
 from orchestrator import records
 from orchestrator.rehearsal.recorded import MOST_TURNS, Passed
@@ -24,8 +25,12 @@ def passed(pool: UUID, since: float, until: float) -> Sequence[Passed]:
         queued_at__gte=begin,
         queued_at__lt=end,
     )
-    moments = rows.order_by("-queued_at").values_list("queued_at", "claimed_at", "finished_at")[: 2 * MOST_TURNS]
-    return [Passed(queued.timestamp(), _unix(claimed), _unix(finished)) for queued, claimed, finished in moments]
+    kept = rows.exclude(state=TaskState.WAITING)  # for its conversation: it has not come yet
+    moments = kept.order_by("-queued_at").values_list("queued_at", "claimed_at", "finished_at", "state")
+    return [
+        Passed(queued.timestamp(), _unix(claimed), _unix(finished), claimed is None and state == TaskState.CANCELLED)
+        for queued, claimed, finished, state in moments[: 2 * MOST_TURNS]
+    ]
 
 
 def _unix(at: datetime | None) -> float | None:

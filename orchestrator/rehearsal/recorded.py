@@ -22,11 +22,15 @@ MOST_TURNS = 40_000
 
 
 class Passed(NamedTuple):
-    """A turn as it went, in Unix seconds; None where that has not been."""
+    """A turn as it went, in Unix seconds; None where that has not been.
+
+    `given_up`: its client took it back before a worker did. Nobody knows how long it would have waited, so it counts for nothing.
+    """
 
     queued_at: float
     claimed_at: float | None
     finished_at: float | None
+    given_up: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +72,9 @@ def came(minutes: Iterable[Minute], passed: Iterable[Passed], *, hold_s: float, 
     A turn that is stored comes when it came, and has a slot for as long as it had one. In a minute of which no turn is stored as
     many come as were counted, at moments drawn by chance (a Poisson process of which it is known how many came), each for `hold_s`.
     """
-    turns = [Came(turn.queued_at, _held_s(turn, hold_s)) for turn in passed]
-    known = {turn.at // MINUTE_S for turn in turns}
+    stored = list(passed)
+    turns = [Came(turn.queued_at, _held_s(turn, hold_s)) for turn in stored if not turn.given_up]
+    known = {turn.queued_at // MINUTE_S for turn in stored}
     dice = random.Random(seed)
     for minute in minutes:
         if minute.begins_at // MINUTE_S not in known:
@@ -88,6 +93,7 @@ def happened(
 ) -> Tried:
     """What the span came to as it was. Who still waits has waited until now at least; who ended unclaimed was never served."""
     at = grid(since, until)
+    passed = [turn for turn in passed if not turn.given_up]
     return Tried(
         figures=_figures(passed, lives, since=since, until=until, now=now, bound_s=bound_s),
         at=at,

@@ -20,6 +20,8 @@ from orchestrator.replay import Inputs, decided, to_json
 from orchestrator.revisions import note_edit
 from taskqueue.sync_client import Queue
 
+ANOTHER = Policy(max_workers=4)
+
 
 @pytest.fixture
 def pool(db: None) -> Pool:
@@ -41,11 +43,20 @@ def url_of(pool: Pool, rest: str = "") -> str:
     return f"/console/pools/{pool.slug}/{rest}"
 
 
-def decide(pool: Pool, at: float, *, current: int = 0, waiting: int = 9, turn_s: float | None = 0.5) -> ScalingDecision:
+def decide(
+    pool: Pool,
+    at: float,
+    *,
+    current: int = 0,
+    waiting: int = 9,
+    turn_s: float | None = 0.5,
+    policy: Policy = ANOTHER,
+    hindrances: tuple[str, ...] = (),
+) -> ScalingDecision:
     signals = Signals(
         slots=4, ready=current, demand=Demand(at=at, waiting=waiting, running=0), turn_s=turn_s, start_s=20.0
     )
-    made_from = Inputs(policy=Policy(max_workers=4), signals=signals, history=History(), now=at)
+    made_from = Inputs(policy=policy, signals=signals, history=History(), now=at, hindrances=hindrances)
     records.keep_decision(
         pool,
         decided(made_from),

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from django.utils import timezone
+from django.utils.timezone import localtime
 from pytest_django import DjangoAssertNumQueries
 
 from agents.models import Task, Turn
@@ -18,6 +19,7 @@ from orchestrator.history.book import insert
 from orchestrator.history.minutes import Minute
 from orchestrator.models import Pool, ScalingPolicy
 from orchestrator.revisions import note_edit
+from orchestrator.trials import material_of
 from staff.access import Access
 from taskqueue.sync_client import Queue
 from tests.console.conftest import Enter
@@ -77,6 +79,25 @@ def test_a_cold_start_that_made_tasks_wait_does_so_in_the_rehearsal(
     assert not any("not stored" in note for note in told["notes"])
 
 
+def test_it_says_until_when_the_present_policy_did_not_decide(pool: Pool) -> None:
+    pool = Pool.objects.select_related("policy").get(pk=pool.pk)
+    ScalingPolicy.objects.update(schedule=[{"days": ["mon"], "from": "08:00", "to": "09:00", "workers": 1}])
+    pool.policy.refresh_from_db()
+    now, present = lived(pool), records.policy_of(pool)
+
+    def steered() -> str:
+        made = material_of(pool, now=now, bound_s=5.0, hold_s=1.0, foresees=False, turns=lambda *_: [])
+        return made.steered
+
+    assert "another policy decided" in steered()  # as `lived` has it
+    pool.decisions.all().delete()
+    decide(pool, now - 3000, policy=present)
+    assert steered() == ""
+    paused = decide(pool, now - 2000, policy=present, hindrances=("Scaling is paused.",))
+    decide(pool, now - 1000, policy=present)
+    assert steered().startswith(f"Until {localtime(paused.at):%Y-%m-%d %H:%M} another policy decided, or")
+
+
 def test_stored_turns_are_read_by_one_query_and_within_the_span(
     scene: Scene, django_assert_num_queries: DjangoAssertNumQueries
 ) -> None:
@@ -85,6 +106,14 @@ def test_stored_turns_are_read_by_one_query_and_within_the_span(
         found = turns.passed(scene.pool.pk, first, first + 80 * 60)
     assert len(found) == 2 * BURST
     assert {turn.finished_at - turn.claimed_at for turn in found if turn.finished_at and turn.claimed_at} == {HELD_S}
+    Turn.objects.across_tenants().filter(pk=Turn.objects.across_tenants().latest("queued_at").pk).update(
+        state="cancelled", claimed_at=None
+    )
+    Turn.objects.across_tenants().filter(pk=Turn.objects.across_tenants().earliest("queued_at").pk).update(
+        state="waiting", claimed_at=None, finished_at=None
+    )
+    found = turns.passed(scene.pool.pk, first, first + 180 * 60)
+    assert (len(found), sum(turn.given_up for turn in found)) == (3 * BURST - 1, 1)
     elsewhere = Pool.objects.create(slug="elsewhere", name="E", engine="simulated")
     assert turns.passed(elsewhere.pk, first, first + 80 * 60) == []
 

@@ -89,6 +89,13 @@ def test_who_still_waits_has_waited_until_now_and_who_ended_unclaimed_was_never_
     assert was.waiting[:4] == [3, 2, 2, 1]
 
 
+def test_who_took_it_back_before_it_was_taken_counts_for_nothing() -> None:
+    passed = [Passed(BEGIN, BEGIN + 1, BEGIN + 2), Passed(BEGIN + 61, None, BEGIN + 90, given_up=True)]
+    assert came([minute(0, 1), minute(1, 1)], passed, hold_s=1.0) == (Came(BEGIN, 1.0),)
+    was = happened(passed, [], since=BEGIN, until=BEGIN + 120, now=BEGIN + 120, bound_s=5.0)
+    assert (was.figures.turns, was.figures.p99_s, was.figures.unserved) == (1, 1.0, 0)
+
+
 # -- a trial of the policy that was there -----------------------------------------------------------
 def trial(passed: list[Passed], minutes: list[Minute], *, cold_s: float = COLD_S) -> Trial:
     return Trial(
