@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, timedelta
 from uuid import UUID
+
+from django.db.models import FloatField
+from django.db.models.functions import Cast, Extract
 
 from agents.lifecycle import TaskState
 from agents.models import Turn
@@ -25,13 +28,14 @@ def passed(pool: UUID, since: float, until: float) -> Sequence[Passed]:
         queued_at__gte=begin,
         queued_at__lt=end,
     )
-    kept = rows.exclude(state=TaskState.WAITING)  # for its conversation: it has not come yet
-    moments = kept.order_by("-queued_at").values_list("queued_at", "claimed_at", "finished_at", "state")
+    come = rows.exclude(state=TaskState.WAITING)  # for its conversation
+    moments = come.order_by("-queued_at").values_list(*map(_unix, ("queued_at", "claimed_at", "finished_at")), "state")
     return [
-        Passed(queued.timestamp(), _unix(claimed), _unix(finished), claimed is None and state == TaskState.CANCELLED)
+        Passed(queued, claimed, finished, given_up=claimed is None and state == TaskState.CANCELLED)
         for queued, claimed, finished, state in moments[: 2 * MOST_TURNS]
     ]
 
 
-def _unix(at: datetime | None) -> float | None:
-    return None if at is None else at.timestamp()
+def _unix(field: str) -> Cast:
+    """Made a number by Postgres: that many datetimes would keep the web process from its work."""
+    return Cast(Extract(field, "epoch", tzinfo=UTC), FloatField())

@@ -102,9 +102,10 @@ def test_stored_turns_are_read_by_one_query_and_within_the_span(
     scene: Scene, django_assert_num_queries: DjangoAssertNumQueries
 ) -> None:
     first = bursts(scene)
-    with django_assert_num_queries(1):
+    with django_assert_num_queries(1), timezone.override("Asia/Tokyo"):
         found = turns.passed(scene.pool.pk, first, first + 80 * 60)
     assert len(found) == 2 * BURST
+    assert {turn.queued_at for turn in found} == {first + 60 * 10 + 7.5, first + 60 * 70 + 7.5}
     assert {turn.finished_at - turn.claimed_at for turn in found if turn.finished_at and turn.claimed_at} == {HELD_S}
     Turn.objects.across_tenants().filter(pk=Turn.objects.across_tenants().latest("queued_at").pk).update(
         state="cancelled", claimed_at=None
