@@ -51,11 +51,6 @@ class ShownRecipe(ConsoleAdmin):
         return json.dumps(masking.arguments(recipe.engine_args)) if recipe.engine_args else ""
 
 
-def masked(text: str, revision: PoolRevision) -> str:
-    """What a worker said, without the secrets that it was given."""
-    return "\n".join(masking.lines(text.splitlines(), env=revision.env, engine_args=revision.engine_args))
-
-
 class PolicyInline(StackedInline):
     """A pool's policy, on the pool's page."""
 
@@ -230,13 +225,6 @@ class RolloutAdmin(Facts):
     list_filter = ("state",)
     search_fields = ("pool__slug", "reason")
     list_select_related = ("pool", "current__pool", "target__pool")
-    exclude = ("log_tail",)
-    readonly_fields = ("last_words",)
-
-    @display(description="log tail")
-    def last_words(self, rollout: Rollout) -> str:
-        """Of the worker that failed last."""
-        return masked(rollout.log_tail, rollout.target or rollout.current)
 
 
 @admin.register(StockItem)
@@ -263,12 +251,12 @@ class WorkerAdmin(Facts):
         "started_at",
         "ready_at",
         "stopped_at",
-        "shown_error",
+        "error",
     )
     list_display_links = ("started_at",)
     actions_row: ClassVar = ["drain", "kill"]
-    exclude = ("start_phases", "error", "log_tail")
-    readonly_fields = ("phases", "shown_error", "last_words")
+    exclude = ("start_phases",)
+    readonly_fields = ("phases",)
     list_filter = ("started_at", "state", "pool", "runtime")
     search_fields = ("id", "runtime_ref", "error")
     list_select_related = ("pool", "revision")
@@ -308,16 +296,6 @@ class WorkerAdmin(Facts):
     def phases(self, worker: Worker) -> str:
         """What its start took, phase by phase."""
         return shown(worker.start_phases, runtime=worker.runtime)
-
-    @display(description="error")
-    def shown_error(self, worker: Worker) -> str:
-        """Why it ended."""
-        return masked(worker.error, worker.revision)
-
-    @display(description="log tail")
-    def last_words(self, worker: Worker) -> str:
-        """The end of its log."""
-        return masked(worker.log_tail, worker.revision)
 
     @display(description="state", ordering="state", label=WORKER_COLOURS)
     def shown_state(self, worker: Worker) -> str:

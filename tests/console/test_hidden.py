@@ -8,7 +8,8 @@ from django.test import Client
 from django.utils import timezone
 
 from audit.models import Entry
-from orchestrator.models import Pool, PoolRevision, Rollout, Worker
+from orchestrator import records
+from orchestrator.models import Pool, PoolRevision, Rollout
 from orchestrator.revisions import note_edit
 from tests.console.conftest import Enter
 from tests.scene import Scene
@@ -79,12 +80,10 @@ def everything_of(pool: Pool) -> dict[str, str]:
     """The pages of a pool with a secret, which its worker has told."""
     now, said = timezone.now(), f"bad token {TOKEN}"
     note_edit(pool.pk, now=now)
-    Rollout.objects.update(log_tail=said)
     revision = PoolRevision.objects.get()
-    worker = Worker.objects.create(
-        pool=pool, revision=revision, runtime="process", slots=1, started_at=now, stopped_at=now, state="failed",
-        error=said, log_tail=said,
-    )  # fmt: skip
+    worker = records.new_worker(pool, revision, reason="Work waits.", now=now.timestamp())
+    records.end(worker, state="failed", now=now.timestamp(), exit_code=1, error=said, log_tail=said)
+    Rollout.objects.update(log_tail=worker.log_tail)
     return {
         "pool": f"{POOLS}{pool.pk}/change/",
         "revision": f"/console/orchestrator/poolrevision/{revision.pk}/change/",
