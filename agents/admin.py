@@ -8,7 +8,6 @@ from django import forms
 from django.conf import settings
 from django.contrib import admin, messages
 from django.core.exceptions import ValidationError
-from django.db import transaction
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
@@ -18,7 +17,7 @@ from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextareaWidget, U
 
 import agents.tool_admin  # noqa: F401 - registers its pages
 from agents import dead_letters, services
-from agents.lifecycle import OUTCOMES
+from agents.cancelling import cancel_for_staff
 from agents.models import Agent, AgentRevision, Conversation, Message, Task, Turn
 from agents.output_forms import given
 from agents.problems import Problem
@@ -30,7 +29,6 @@ from agents.task_columns import COLUMNS, EXPORTED, STATE_COLOURS, TaskColumns, l
 from agents.task_filters import FILTERS
 from audit.recording import record
 from orchestrator.models import Pool
-from taskqueue.failures import QueueUnavailable
 from tenants.admin import AcrossTenants, OwnedForm, ReadOnly
 
 REFUSED = {
@@ -321,19 +319,19 @@ class TaskAdmin(TaskColumns, ReadOnly):
 
     @admin.action(description="Cancel the selected tasks", permissions=["cancel"])
     def cancel(self, request: HttpRequest, queryset: QuerySet[Task]) -> None:
-        tasks = list(queryset)
-        try:
-            with transaction.atomic():
-                for task in tasks:
-                    if task.state not in OUTCOMES:
-                        record(request, "task.cancel", task, before={"state": task.state})
-                asked = services.cancel_tasks(tasks=tasks, redis_url=settings.REDIS_URL)
-                if not asked:
-                    transaction.set_rollback(True)  # nothing was done, and nothing is written down
-        except QueueUnavailable:
-            self.message_user(request, "Redis does not answer: nothing was cancelled.", messages.ERROR)
+        done = cancel_for_staff(request=request, tasks=list(queryset), redis_url=settings.REDIS_URL)
+        if done.ending or done.is_whole:
+            self.message_user(request, f"{len(done.ending)} tasks were waiting or running and are ending.")
+        if done.is_whole:
             return
-        self.message_user(request, f"{asked} tasks were waiting or running and are ending.")
+        said = ["Redis does not answer:"]
+        if not (done.ending or done.unsure):
+            said.append("nothing was cancelled.")
+        elif done.untried:
+            said.append(f"{len(done.untried)} tasks were not cancelled: {_listed(done.untried)}.")
+        if done.unsure:
+            said.append(f"Whether {len(done.unsure)} tasks are ending is not known: {_listed(done.unsure)}.")
+        self.message_user(request, f"{' '.join(said)} Cancel them again when it is back.", messages.ERROR)
 
 
 def _listed(tasks: list[Task]) -> str:

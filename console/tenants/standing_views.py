@@ -11,14 +11,13 @@ from django.shortcuts import redirect
 from django.utils import timezone
 from django.views.decorators.http import require_http_methods
 
-from agents.services import cancel_open_tasks
+from agents.cancelling import cancel_open_tasks
 from audit.recording import record
 from console.frame import StaffRequest, render_page, staff_page
 from console.tenants import reads
 from console.tenants.forms import SuspendForm
 from console.tenants.found import tenant_of
 from console.tenants.trail import trail
-from taskqueue.failures import QueueUnavailable
 from tenants.models import Tenant
 from tenants.services import reactivate_tenant, suspend_tenant
 
@@ -91,11 +90,13 @@ def _operated(request: StaffRequest, name: str) -> Tenant:
 
 
 def _cancel(request: StaffRequest, tenant: Tenant) -> None:
-    try:
-        asked = cancel_open_tasks(tenant=tenant, redis_url=settings.REDIS_URL)
-    except QueueUnavailable:
+    done = cancel_open_tasks(tenant=tenant, redis_url=settings.REDIS_URL)
+    if not done.is_whole:
+        record(request, "tenant.cancel_open_tasks", tenant, after={"ending": done.ending, "all": False})
         messages.error(
-            request, "Redis does not answer: not all of its tasks were cancelled. Suspend it again to retry."
+            request,
+            f"Redis does not answer: {done.ending:,} of its tasks are ending, others were not cancelled. "
+            "Suspend it again to retry.",
         )
         return
-    messages.success(request, f"{asked:,} tasks were waiting or running and are ending.")
+    messages.success(request, f"{done.ending:,} tasks were waiting or running and are ending.")
