@@ -9,7 +9,6 @@ from typing import Any, ClassVar
 from uuid import UUID
 
 from django.contrib import admin
-from django.db import transaction
 from django.db.models import Count, Q, QuerySet
 from django.forms import ModelForm
 from django.http import HttpRequest, HttpResponseRedirect
@@ -19,6 +18,7 @@ from django.utils.html import format_html
 from unfold.admin import StackedInline
 from unfold.decorators import action, display
 
+from audit.acting import one_act
 from audit.recording import record
 from orchestrator import masking, revisions, steering, stock_rows, typical
 from orchestrator.history.words import in_words as demand_in_words
@@ -151,20 +151,26 @@ class PoolAdmin(ShownRecipe):
 
     @admin.action(description="Roll-out: go on past the canaries", permissions=["change"])
     def go_on(self, request: HttpRequest, queryset: QuerySet[Pool]) -> None:
-        self._have_word(request, queryset, revisions.go_on)
+        self._have_word(request, queryset, "go_on", revisions.go_on)
 
     @admin.action(description="Roll-out: go back", permissions=["change"])
     def go_back(self, request: HttpRequest, queryset: QuerySet[Pool]) -> None:
-        self._have_word(request, queryset, revisions.go_back)
+        self._have_word(request, queryset, "go_back", revisions.go_back)
 
     @admin.action(description="Roll-out: try again", permissions=["change"])
     def try_again(self, request: HttpRequest, queryset: QuerySet[Pool]) -> None:
-        self._have_word(request, queryset, revisions.try_again)
+        self._have_word(request, queryset, "try_again", revisions.try_again)
 
-    def _have_word(self, request: HttpRequest, queryset: QuerySet[Pool], say: Callable[..., bool]) -> None:
-        rollouts = Rollout.objects.filter(pool__in=queryset.values("pk"))
-        by = request.user.get_username()
-        said = sum(say(rollout, now=timezone.now(), by=by) for rollout in rollouts)
+    def _have_word(self, request: HttpRequest, queryset: QuerySet[Pool], name: str, say: Callable[..., bool]) -> None:
+        by, said = request.user.get_username(), 0
+        for rollout in Rollout.objects.filter(pool__in=queryset.values("pk")).select_related("pool"):
+            with one_act(request):
+                if not say(rollout, now=timezone.now(), by=by):
+                    continue
+                state = Rollout.objects.values_list("state", flat=True).get(pk=rollout.pk)
+                told = {"before": {"rollout": rollout.state}, "after": {"rollout": state}}
+                record(request, f"pool.{name}", rollout.pool, **told)
+                said += 1
         self.message_user(request, f"{said} of {len(queryset)} pools had a roll-out that this could be said to.")
 
     @admin.action(description="Pause scaling", permissions=["change"])
@@ -180,9 +186,16 @@ class PoolAdmin(ShownRecipe):
     def _steer(self, request: HttpRequest, queryset: QuerySet[Pool], name: str, say: Callable[[UUID], None]) -> None:
         """Say it to those to which it is news, with an entry for each."""
         for pool in list(queryset):
-            with suppress(steering.NotNow), transaction.atomic():
+            with suppress(steering.NotNow), one_act(request):
                 say(pool.pk)
-                record(request, f"pool.{name}", pool)
+                is_paused = Pool.objects.values_list("is_paused", flat=True).get(pk=pool.pk)
+                record(
+                    request,
+                    f"pool.{name}",
+                    pool,
+                    before={"is_paused": pool.is_paused},
+                    after={"is_paused": is_paused},
+                )
 
 
 @admin.register(ScalingPolicy)

@@ -5,13 +5,13 @@ from __future__ import annotations
 from django.conf import settings
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied
-from django.db import transaction
 from django.http import HttpResponseBase
 from django.shortcuts import redirect
 from django.utils import timezone
 from django.views.decorators.http import require_http_methods
 
 from agents.cancelling import cancel_open_tasks
+from audit.acting import one_act
 from audit.recording import record
 from console.frame import StaffRequest, render_page, staff_page
 from console.tenants import reads
@@ -30,7 +30,7 @@ def suspend(request: StaffRequest, name: str) -> HttpResponseBase:
     form = SuspendForm(request.POST if request.method == "POST" else None)
     if form.is_valid():
         cancel = form.cleaned_data["cancel"]
-        with transaction.atomic():
+        with one_act(request):
             if suspend_tenant(tenant=tenant):
                 record(
                     request,
@@ -66,7 +66,7 @@ def reactivate(request: StaffRequest, name: str) -> HttpResponseBase:
     """Put it into service again."""
     tenant = _operated(request, name)
     if request.method == "POST":
-        with transaction.atomic():
+        with one_act(request):
             if reactivate_tenant(tenant=tenant):
                 record(request, "tenant.reactivate", tenant, before={"is_active": False}, after={"is_active": True})
         messages.success(request, f"{tenant.name} is active: its keys are accepted from now on (within a second).")
