@@ -11,7 +11,7 @@ from django.core.exceptions import ValidationError
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
-from unfold.admin import TabularInline
+from django.utils.safestring import SafeString
 from unfold.decorators import display
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextareaWidget, UnfoldBooleanWidget
 
@@ -29,6 +29,7 @@ from agents.task_columns import COLUMNS, EXPORTED, STATE_COLOURS, TaskColumns, l
 from agents.task_filters import FILTERS
 from audit.recording import record
 from orchestrator.models import Pool
+from staff.inlines import HistoryInline, link_to_all
 from tenants.admin import AcrossTenants, OwnedForm, ReadOnly
 
 REFUSED = {
@@ -40,26 +41,11 @@ SHOWN = 5
 """Tasks that a message names."""
 
 
-class ReadOnlyInline(TabularInline):
-    """Rows of an object's history on its page."""
-
-    extra = 0
-    can_delete = False
-
-    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
-        return self.model._default_manager.all().across_tenants()
-
-
-class RevisionInline(ReadOnlyInline):
-    """An agent's revisions."""
+class RevisionInline(HistoryInline):
+    """An agent's newest revisions."""
 
     model = AgentRevision
+    ordering = ("-number",)
     fk_name = "agent"
     fields = (
         "number",
@@ -134,6 +120,8 @@ class AgentForm(OwnedForm):
     def clean_params(self) -> dict[str, Any]:
         """Refuse parameters that the queue would not understand."""
         params: dict[str, Any] = self.cleaned_data["params"] or {}
+        if not isinstance(params, dict):
+            raise ValidationError('params is an object, {"name": value}.')
         try:
             validated(params, field="params")
         except Problem as problem:
@@ -157,10 +145,15 @@ class AgentAdmin(TrafficActions, AcrossTenants):
 
     def get_fields(self, request: HttpRequest, obj: Agent | None = None) -> tuple[str, ...]:
         asked = ("tenant", "slug", "name", "pool", "system_prompt", "params", "output", "limits")
-        return asked if obj is None else (*asked, "is_draft", "traffic")
+        return asked if obj is None else (*asked, "is_draft", "traffic", "all_revisions")
 
     def get_readonly_fields(self, request: HttpRequest, obj: Agent | None = None) -> tuple[str, ...]:
-        return () if obj is None else ("tenant", "slug", "traffic")
+        return () if obj is None else ("tenant", "slug", "traffic", "all_revisions")
+
+    @display(description="revisions")
+    def all_revisions(self, agent: Agent) -> SafeString:
+        """The newest stand below; the list has them all."""
+        return link_to_all(AgentRevision, "all in a list", agent__id__exact=agent.pk)
 
     def has_delete_permission(self, request: HttpRequest, obj: Agent | None = None) -> bool:
         return False
@@ -212,15 +205,16 @@ class AgentRevisionAdmin(PublishAction, ReadOnly):
     list_select_related = ("agent", "tenant", "pool")
 
 
-class MessageInline(ReadOnlyInline):
-    """A conversation's messages."""
+class MessageInline(HistoryInline):
+    """A conversation's newest messages."""
 
     model = Message
+    ordering = ("-number",)
     fields = ("number", "parent_number", "role", "content", "interrupted", "task", "created_at")
     readonly_fields = fields
 
 
-class SummaryInline(ReadOnlyInline):
+class SummaryInline(HistoryInline):
     """What stands for the beginning of a conversation in tasks that come after; the messages stay."""
 
     model = Summary
@@ -236,10 +230,15 @@ class ConversationAdmin(ReadOnly):
     ordering = ("-id",)
     list_display = ("id", "title", "tenant", "agent", "head_number", "when_busy", "created_at")
     list_filter = ("tenant", "agent", "when_busy")
-    readonly_fields = ("head_number",)
+    readonly_fields = ("head_number", "all_messages")
     search_fields = ("id", "agent__slug")
     list_select_related = ("tenant", "agent")
     inlines: ClassVar = [SummaryInline, MessageInline]
+
+    @display(description="messages")
+    def all_messages(self, conversation: Conversation) -> SafeString:
+        """The newest stand below; the list has them all."""
+        return link_to_all(Message, "all in a list", conversation__id__exact=conversation.pk)
 
 
 @admin.register(Message)
@@ -254,10 +253,11 @@ class MessageAdmin(ReadOnly):
     list_select_related = ("conversation", "tenant")
 
 
-class TurnInline(ReadOnlyInline):
-    """A task's model calls."""
+class TurnInline(HistoryInline):
+    """A task's first model calls."""
 
     model = Turn
+    ordering = ("number",)
     fields = (
         "number", "state", "attempts", "worker", "prompt_tokens", "context_use", "summarises", "queued_at", "claimed_at",
         "first_token_at", "finished_at",
@@ -277,7 +277,7 @@ class TaskAdmin(TaskColumns, ReadOnly):
     list_filter = FILTERS
     search_fields = ("id", "agent__slug", "idempotency_key")
     search_help_text = "id, idempotency key or agent"
-    readonly_fields = ("trouble", "run_again_as")
+    readonly_fields = ("trouble", "run_again_as", "all_turns")
     inlines: ClassVar = [TurnInline]
     actions: ClassVar = ["cancel", "run_again"]
 
@@ -292,6 +292,11 @@ class TaskAdmin(TaskColumns, ReadOnly):
     def run_again_as(self, task: Task) -> str:
         """The task that took the place of this dead letter."""
         return str(getattr(task, "rerun", ""))
+
+    @display(description="turns")
+    def all_turns(self, task: Task) -> SafeString:
+        """The first stand below; the list has them all."""
+        return link_to_all(Turn, "all in a list", task__id__exact=task.pk)
 
     def has_cancel_permission(self, request: HttpRequest) -> bool:
         """Whoever may change tasks may cancel them, though nobody edits one."""
