@@ -168,8 +168,8 @@ class PoolAdmin(ShownRecipe):
                 if not say(rollout, now=timezone.now(), by=by):
                     continue
                 state = Rollout.objects.values_list("state", flat=True).get(pk=rollout.pk)
-                told = {"before": {"rollout": rollout.state}, "after": {"rollout": state}}
-                record(request, f"pool.{name}", rollout.pool, **told)
+                before, after = {"rollout": rollout.state}, {"rollout": state}
+                record(request, f"pool.{name}", rollout.pool, before=before, after=after)
                 said += 1
         self.message_user(request, f"{said} of {len(queryset)} pools had a roll-out that this could be said to.")
 
