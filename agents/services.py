@@ -11,14 +11,12 @@ from django.db.models import Max, Q
 from django.utils import timezone
 
 from agents.context_settings import checked_context
-from agents.models import Agent, AgentRevision, Conversation
+from agents.models import Agent, AgentRevision, Conversation, Publication, Tool
 from agents.money import require_priced
 from agents.output_forms import checked, converted, given, require_guiding, stored
 from agents.problems import FieldError, Problem, bad_field, not_found
 from agents.publications import StandsForPool, lock_agent, record
-from agents.revision_models import Publication
 from agents.sampling import validated
-from agents.tool_models import Tool
 from agents.tools.chosen import checked_limits, checked_tools
 from agents.traffic import WHOLE
 from orchestrator.models import Pool
