@@ -160,7 +160,7 @@ def _may_run(request: StaffRequest) -> None:
 
 def _typed(request: StaffRequest) -> str:
     """What was typed so far; no name has a NUL, and Postgres would refuse it."""
-    return request.GET.get("q", "").replace("\0", "").strip()
+    return request.GET.get("q", "").strip()
 
 
 def _tasks(request: StaffRequest, ids: list[str]) -> list[Task]:
