@@ -55,8 +55,8 @@ def _addresses() -> tuple[str, str]:
     from opsite.embedded.stack import EmbeddedStack  # its servers come as packages, which take a while to import
 
     EMBEDDED_STACK = EmbeddedStack(OPSITE_DATA_DIR)
-    addresses = EMBEDDED_STACK.start()
     atexit.register(EMBEDDED_STACK.stop)
+    addresses = EMBEDDED_STACK.start()
     os.environ["DATABASE_URL"], os.environ["REDIS_URL"] = addresses  # for children
     return addresses
 

@@ -119,7 +119,8 @@ class Supervisor:
             self._say(f"{name:<12} | {line.rstrip()}" if self._shows_names else line.rstrip())
 
     def _end(self) -> None:
-        self._say("ending " + ", ".join(child.name for child in reversed(self._children) if child.process is not None))
+        if alive := [child.name for child in reversed(self._children) if child.process is not None]:
+            self._say(f"ending {', '.join(alive)}")
         for child in reversed(self._children):
             if child.process is not None and child.process.poll() is None:
                 child.process.terminate()

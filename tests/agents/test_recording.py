@@ -13,10 +13,10 @@ from asgiref.sync import sync_to_async
 from agents.models import AnswerLength, Message, Reply, Task, Turn
 from agents.output_forms import stored
 from agents.recorder import record_once
-from agents.recording import fold, storable
+from agents.recorder.changes import fold, storable
+from agents.recorder.sweep import Sweep
 from agents.submissions import body_of, estimated_tokens, reserved_tokens, submission
 from agents.summaries import Plan, summary_body
-from agents.sweep import Sweep
 from taskqueue import keys
 from taskqueue.async_budget import AsyncBudget
 from taskqueue.async_client import AsyncQueue

@@ -12,7 +12,7 @@ from django.utils import timezone
 from agents.faces.found import cancel_of
 from agents.models import Conversation, Reply, Task, Turn
 from agents.problems import Problem
-from agents.sweep import Sweep
+from agents.recorder.sweep import Sweep
 from taskqueue.keys import log, prefix
 from taskqueue.messages import Held, Submission
 from tenants.models import Tenant

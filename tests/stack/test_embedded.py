@@ -54,6 +54,13 @@ def hold(folder: Path) -> tuple[subprocess.Popen[str], list[str]]:
     return process, process.stdout.readline().split()
 
 
+def until_made(path: Path) -> None:
+    deadline = time.monotonic() + 60
+    while not path.exists():
+        assert time.monotonic() < deadline, f"there is no {path}"
+        time.sleep(0.005)
+
+
 def let_go(process: subprocess.Popen[str]) -> None:
     process.communicate("\n", timeout=60)
     assert process.returncode == 0
@@ -98,6 +105,23 @@ def test_one_owner_and_data_that_stays(folder: Path) -> None:
     assert client.get("kept") == b"yes"
     client.close()
     let_go(again)
+
+
+def test_a_first_start_that_was_broken_off_is_begun_anew(folder: Path) -> None:
+    owner = subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(folder)],
+        cwd=ROOT,
+        stdin=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
+    until_made(folder / "postgres" / "base")
+    owner.send_signal(signal.SIGINT)
+    owner.communicate(timeout=60)
+    assert not (folder / "postgres" / "postmaster.pid").exists()
+    heir, (database_url, redis_url, _) = hold(folder)
+    assert answers(database_url, redis_url) == (True, True)
+    let_go(heir)
 
 
 def test_servers_of_an_owner_that_was_killed_are_taken_over(folder: Path) -> None:

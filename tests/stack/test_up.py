@@ -137,6 +137,14 @@ def test_up_from_nothing_and_down(up: Up, folder: Path) -> None:
     assert not alive
 
 
+def test_ctrl_c_before_all_runs_leaves_no_traceback(up: Up, folder: Path) -> None:
+    up.said("starting; data under")  # an empty database is migrated now
+    assert up.end(signal.SIGINT) == 130
+    assert up.lines == [f"starting; data under {folder}"]
+    left = [one for one in psutil.process_iter(["cmdline"]) if str(folder) in " ".join(one.info["cmdline"] or ())]
+    assert left == []
+
+
 def test_children_do_not_outlive_a_killed_supervisor(up: Up, folder: Path) -> None:
     up.said("Ctrl-C")
     children = list(until(lambda: up.children() if len(up.children()) == 5 else None, up).values())

@@ -11,8 +11,8 @@ import pytest
 
 from agents.models import Task
 from agents.recorder import record_once
+from agents.recorder.traces import reader
 from agents.submissions import body_of, submission
-from agents.traces import reader
 from taskqueue.async_client import AsyncQueue
 from taskqueue.failures import QueueUnavailable
 from taskqueue.messages import Record

@@ -7,7 +7,7 @@ from typing import Any
 
 import psycopg
 
-from agents.recording import ROWS
+from agents.recorder.changes import ROWS
 from agents.submissions import CONVERSATIONS_CHANNEL
 
 _LOCK = f"""

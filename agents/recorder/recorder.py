@@ -1,8 +1,4 @@
-"""The recorder: brings what happened in Redis to Postgres, in bulk. Safe to kill, and safe to run twice.
-
-A record is acknowledged (and only then leaves Redis) after its commit. A record that comes again changes nothing: an outcome is
-written only over an open state, and so is its answer in a conversation.
-"""
+"""The recorder itself: it reads the records of all pools in batches, commits what they mean, and acknowledges them."""
 
 from __future__ import annotations
 
@@ -21,14 +17,14 @@ from psycopg.rows import namedtuple_row
 
 from agents import measured
 from agents.announcing import ASK_HUMAN, ENDED_COLUMNS, announcing, announcing_waits
-from agents.answers import write_answers
 from agents.lifecycle import OPEN
 from agents.limits import Bill, Limits, bill
 from agents.postgres import with_settings
-from agents.recording import ROWS, TurnChange, fold
+from agents.recorder.answers import write_answers
+from agents.recorder.changes import ROWS, TurnChange, fold
+from agents.recorder.lines import about_tasks
+from agents.recorder.sweep import Sweep
 from agents.submissions import TOOLS_CHANNEL
-from agents.sweep import Sweep
-from agents.task_lines import about_tasks
 from taskqueue.async_budget import AsyncBudget
 from taskqueue.async_client import AsyncQueue
 from taskqueue.failures import QueueUnavailable
@@ -208,7 +204,7 @@ def _spans(database_url: str) -> TaskSpans | None:
     """What exports the spans of tasks, where traces are on: only there OpenTelemetry is imported."""
     if (on := tracing.active()) is None:
         return None
-    from agents.traces import reader
+    from agents.recorder.traces import reader
     from telemetry.exporting import TaskSpans
 
     return TaskSpans(on, reader(on, partial(psycopg.AsyncConnection.connect, database_url, autocommit=True)))
