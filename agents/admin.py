@@ -8,17 +8,16 @@ from django import forms
 from django.conf import settings
 from django.contrib import admin, messages
 from django.core.exceptions import ValidationError
-from django.db import transaction
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
-from unfold.admin import TabularInline
+from django.utils.safestring import SafeString
 from unfold.decorators import display
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextareaWidget, UnfoldBooleanWidget
 
 import agents.tool_admin  # noqa: F401 - registers its pages
 from agents import dead_letters, services
-from agents.lifecycle import OUTCOMES
+from agents.cancelling import cancel_for_staff
 from agents.models import Agent, AgentRevision, Conversation, Message, Summary, Task, Turn
 from agents.output_forms import given
 from agents.problems import Problem
@@ -29,7 +28,7 @@ from agents.task_columns import COLUMNS, EXPORTED, STATE_COLOURS, TaskColumns, l
 from agents.task_filters import FILTERS
 from audit.recording import record
 from orchestrator.models import Pool
-from taskqueue.failures import QueueUnavailable
+from staff.inlines import HistoryInline, link_to_all
 from tenants.admin import AcrossTenants, OwnedForm, ReadOnly
 
 REFUSED = {
@@ -41,26 +40,11 @@ SHOWN = 5
 """Tasks that a message names."""
 
 
-class ReadOnlyInline(TabularInline):
-    """Rows of an object's history on its page."""
-
-    extra = 0
-    can_delete = False
-
-    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
-        return self.model._default_manager.all().across_tenants()
-
-
-class RevisionInline(ReadOnlyInline):
-    """An agent's revisions."""
+class RevisionInline(HistoryInline):
+    """An agent's newest revisions."""
 
     model = AgentRevision
+    ordering = ("-number",)
     fk_name = "agent"
     fields = (
         "number",
@@ -135,6 +119,8 @@ class AgentForm(OwnedForm):
     def clean_params(self) -> dict[str, Any]:
         """Refuse parameters that the queue would not understand."""
         params: dict[str, Any] = self.cleaned_data["params"] or {}
+        if not isinstance(params, dict):
+            raise ValidationError('params is an object, {"name": value}.')
         try:
             validated(params, field="params")
         except Problem as problem:
@@ -158,10 +144,15 @@ class AgentAdmin(TrafficActions, AcrossTenants):
 
     def get_fields(self, request: HttpRequest, obj: Agent | None = None) -> tuple[str, ...]:
         asked = ("tenant", "slug", "name", "pool", "system_prompt", "params", "output", "limits")
-        return asked if obj is None else (*asked, "is_draft", "traffic")
+        return asked if obj is None else (*asked, "is_draft", "traffic", "all_revisions")
 
     def get_readonly_fields(self, request: HttpRequest, obj: Agent | None = None) -> tuple[str, ...]:
-        return () if obj is None else ("tenant", "slug", "traffic")
+        return () if obj is None else ("tenant", "slug", "traffic", "all_revisions")
+
+    @display(description="revisions")
+    def all_revisions(self, agent: Agent) -> SafeString:
+        """The newest stand below; the list has them all."""
+        return link_to_all(AgentRevision, "all in a list", agent__id__exact=agent.pk)
 
     def has_delete_permission(self, request: HttpRequest, obj: Agent | None = None) -> bool:
         return False
@@ -213,15 +204,16 @@ class AgentRevisionAdmin(PublishAction, ReadOnly):
     list_select_related = ("agent", "tenant", "pool")
 
 
-class MessageInline(ReadOnlyInline):
-    """A conversation's messages."""
+class MessageInline(HistoryInline):
+    """A conversation's newest messages."""
 
     model = Message
+    ordering = ("-number",)
     fields = ("number", "parent_number", "role", "content", "interrupted", "task", "created_at")
     readonly_fields = fields
 
 
-class SummaryInline(ReadOnlyInline):
+class SummaryInline(HistoryInline):
     """What stands for the beginning of a conversation in tasks that come after; the messages stay."""
 
     model = Summary
@@ -237,10 +229,15 @@ class ConversationAdmin(ReadOnly):
     ordering = ("-id",)
     list_display = ("id", "title", "tenant", "agent", "head_number", "when_busy", "created_at")
     list_filter = ("tenant", "agent", "when_busy")
-    readonly_fields = ("head_number",)
+    readonly_fields = ("head_number", "all_messages")
     search_fields = ("id", "agent__slug")
     list_select_related = ("tenant", "agent")
     inlines: ClassVar = [SummaryInline, MessageInline]
+
+    @display(description="messages")
+    def all_messages(self, conversation: Conversation) -> SafeString:
+        """The newest stand below; the list has them all."""
+        return link_to_all(Message, "all in a list", conversation__id__exact=conversation.pk)
 
 
 @admin.register(Message)
@@ -255,10 +252,11 @@ class MessageAdmin(ReadOnly):
     list_select_related = ("conversation", "tenant")
 
 
-class TurnInline(ReadOnlyInline):
-    """A task's model calls."""
+class TurnInline(HistoryInline):
+    """A task's first model calls."""
 
     model = Turn
+    ordering = ("number",)
     fields = (
         "number", "state", "attempts", "worker", "prompt_tokens", "context_use", "summarises", "queued_at", "claimed_at",
         "first_token_at", "finished_at",
@@ -278,7 +276,7 @@ class TaskAdmin(TaskColumns, ReadOnly):
     list_filter = FILTERS
     search_fields = ("id", "agent__slug", "idempotency_key")
     search_help_text = "id, idempotency key or agent"
-    readonly_fields = ("trouble", "run_again_as")
+    readonly_fields = ("trouble", "run_again_as", "all_turns")
     inlines: ClassVar = [TurnInline]
     actions: ClassVar = ["cancel", "run_again"]
 
@@ -293,6 +291,11 @@ class TaskAdmin(TaskColumns, ReadOnly):
     def run_again_as(self, task: Task) -> str:
         """The task that took the place of this dead letter."""
         return str(getattr(task, "rerun", ""))
+
+    @display(description="turns")
+    def all_turns(self, task: Task) -> SafeString:
+        """The first stand below; the list has them all."""
+        return link_to_all(Turn, "all in a list", task__id__exact=task.pk)
 
     def has_cancel_permission(self, request: HttpRequest) -> bool:
         """Whoever may change tasks may cancel them, though nobody edits one."""
@@ -320,19 +323,19 @@ class TaskAdmin(TaskColumns, ReadOnly):
 
     @admin.action(description="Cancel the selected tasks", permissions=["cancel"])
     def cancel(self, request: HttpRequest, queryset: QuerySet[Task]) -> None:
-        tasks = list(queryset)
-        try:
-            with transaction.atomic():
-                for task in tasks:
-                    if task.state not in OUTCOMES:
-                        record(request, "task.cancel", task, before={"state": task.state})
-                asked = services.cancel_tasks(tasks=tasks, redis_url=settings.REDIS_URL)
-                if not asked:
-                    transaction.set_rollback(True)  # nothing was done, and nothing is written down
-        except QueueUnavailable:
-            self.message_user(request, "Redis does not answer: nothing was cancelled.", messages.ERROR)
+        done = cancel_for_staff(request=request, tasks=list(queryset), redis_url=settings.REDIS_URL)
+        if done.ending or done.is_whole:
+            self.message_user(request, f"{len(done.ending)} tasks were waiting or running and are ending.")
+        if done.is_whole:
             return
-        self.message_user(request, f"{asked} tasks were waiting or running and are ending.")
+        said = ["Redis does not answer:"]
+        if not (done.ending or done.unsure):
+            said.append("nothing was cancelled.")
+        elif done.untried:
+            said.append(f"{len(done.untried)} tasks were not cancelled: {_listed(done.untried)}.")
+        if done.unsure:
+            said.append(f"Whether {len(done.unsure)} tasks are ending is not known: {_listed(done.unsure)}.")
+        self.message_user(request, f"{' '.join(said)} Cancel them again when it is back.", messages.ERROR)
 
 
 def _listed(tasks: list[Task]) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import secrets
 import uuid
-from collections.abc import Sequence
 from typing import Any
 
 from django.db import IntegrityError, transaction
@@ -12,8 +11,7 @@ from django.db.models import Max, Q
 from django.utils import timezone
 
 from agents.context_settings import checked_context
-from agents.lifecycle import TaskState
-from agents.models import Agent, AgentRevision, Conversation, Publication, Task, Tool, Turn
+from agents.models import Agent, AgentRevision, Conversation, Publication, Tool
 from agents.money import require_priced
 from agents.output_forms import checked, converted, given, require_guiding, stored
 from agents.problems import FieldError, Problem, bad_field, not_found
@@ -22,13 +20,11 @@ from agents.sampling import validated
 from agents.tools.chosen import checked_limits, checked_tools
 from agents.traffic import WHOLE
 from orchestrator.models import Pool
-from taskqueue.sync_client import Queue
 from tenants.models import Tenant
 
 AGENT_SLUG_MAX = 63
 DRAFTED = ("pool", "system_prompt", "params", "tools", "limits", "context")
 """What a draft has as the current revision has it; its form of output aside."""
-CANCELLED_AT_ONCE = 500
 
 
 def check_params(params: dict[str, Any], *, field: str = "params") -> dict[str, Any]:
@@ -215,37 +211,6 @@ def archive_agent(*, agent: Agent) -> None:
     Agent.objects.for_tenant(agent.tenant_id).filter(pk=agent.pk, archived_at__isnull=True).update(
         archived_at=timezone.now()
     )
-
-
-def cancel_tasks(*, tasks: Sequence[Task], redis_url: str) -> int:
-    """Ask the queues to end these tasks; returns how many were waiting or running. Each ends when its recorder says so."""
-    by_pool: dict[str, dict[str, str]] = {}
-    by_id = {str(task.pk): task for task in tasks}
-    turns = Turn.objects.across_tenants().filter(task__in=[task.pk for task in tasks]).select_related("task__pool")
-    for turn in turns.order_by("number"):
-        by_pool.setdefault(turn.task.pool.slug, {})[str(turn.task_id)] = str(turn.pk)  # the last one of each task
-    asked = 0
-    for pool, last in by_pool.items():
-        queue = Queue(redis_url, pool)
-        try:
-            for (task, turn_id), answer in zip(last.items(), queue.cancel(list(last.values())), strict=True):
-                if answer in {"ended", "stopping"}:
-                    asked += 1
-                elif answer == "over" or by_id[task].state == TaskState.WAITING:
-                    asked += queue.end_task(task, turn=turn_id, state="cancelled")
-        finally:
-            queue.close()
-    return asked
-
-
-def cancel_open_tasks(*, tenant: Tenant, redis_url: str) -> int:
-    """Ask the queues to end all that waits or runs for a tenant; returns how many were. What comes meanwhile is left alone."""
-    asked, last = 0, uuid.UUID(int=0)
-    open_tasks = Task.objects.for_tenant(tenant).filter(finished_at__isnull=True).order_by("pk")
-    while some := list(open_tasks.filter(pk__gt=last)[:CANCELLED_AT_ONCE]):
-        asked += cancel_tasks(tasks=some, redis_url=redis_url)
-        last = some[-1].pk
-    return asked
 
 
 def delete_conversation(*, conversation: Conversation) -> None:

@@ -7,7 +7,6 @@ from typing import Any, ClassVar
 from django import forms
 from django.conf import settings
 from django.contrib import admin, messages
-from django.db import transaction
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
@@ -19,6 +18,7 @@ from agents.lifecycle import CallState
 from agents.models import McpServer, Tool, ToolCall
 from agents.problems import Problem
 from agents.tool_admin_forms import McpServerForm, OpenApiForm, ToolForm
+from audit.acting import one_act
 from audit.recording import record
 from tenants.admin import AcrossTenants, Facts
 
@@ -182,7 +182,7 @@ class ToolCallAdmin(Facts, AcrossTenants):
 
     def save_model(self, request: HttpRequest, obj: ToolCall, form: Any, change: bool) -> None:
         try:
-            with transaction.atomic():
+            with one_act(request):
                 record(request, "toolcall.answer", obj)
                 tool_services.answer_call(call=obj, answer=form.cleaned_data["answer"], redis_url=settings.REDIS_URL)
         except Problem as problem:

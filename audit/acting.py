@@ -7,12 +7,14 @@ that gives each transaction another connection.
 from __future__ import annotations
 
 import json
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from ipaddress import ip_address
 
 from django.conf import settings
-from django.db import Error, connection
+from django.db import Error, connection, transaction
 from django.http import HttpRequest
 
 from audit.models import Entry
@@ -21,13 +23,51 @@ SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
 SETTING = "opsite.acting"
 
 
+class Unrecorded(RuntimeError):
+    """An act has changed rows, and nobody has recorded it: its parts would stand under nothing."""
+
+
+@dataclass(slots=True)
+class Act:
+    """One that is under way."""
+
+    id: uuid.UUID
+    is_recorded: bool = False
+
+
 def begin(request: HttpRequest, kind: Entry.ActorKind, actor: str) -> None:
     """From here on what is written is this actor's doing, until `end`; nothing for a method that may change nothing."""
     if request.method in SAFE_METHODS:
         return
     told = {"kind": str(kind), "actor": actor[:200], "address": address_of(request)}
-    request._audit_acting = True  # type: ignore[attr-defined]
+    request._audit_acting = told  # type: ignore[attr-defined]
     _set(json.dumps(told))
+
+
+@contextmanager
+def one_act(request: HttpRequest) -> Iterator[None]:
+    """A transaction that is one act of the request's: changes of rows are parts of what `audit.recording.record` adds in it.
+
+    Raises `Unrecorded`, and undoes all, where rows were changed and nothing was recorded.
+    """
+    act, told = Act(uuid.uuid4()), getattr(request, "_audit_acting", None)
+    with transaction.atomic():  # which takes the setting back, too
+        request._audit_act = act  # type: ignore[attr-defined]
+        if told is not None:
+            _set(json.dumps({**told, "act": str(act.id)}))
+        try:
+            yield
+        finally:
+            request._audit_act = None  # type: ignore[attr-defined]
+        if told is not None:
+            _set(json.dumps(told))
+        if not act.is_recorded and Entry.objects.filter(act=act.id).exists():
+            raise Unrecorded
+
+
+def act_of(request: HttpRequest) -> Act | None:
+    """The act of the request's that is under way."""
+    return getattr(request, "_audit_act", None)
 
 
 @contextmanager
@@ -43,7 +83,7 @@ def as_provider(request: HttpRequest, actor: str) -> Iterator[None]:
 
 def end(request: HttpRequest) -> None:
     """Nobody's doing any more."""
-    if not getattr(request, "_audit_acting", False):
+    if getattr(request, "_audit_acting", None) is None:
         return
     try:
         _set("")

@@ -11,7 +11,8 @@ from django.utils import timezone
 class Entry(models.Model):
     """One thing that somebody did. It names its actor and object in words, so that it outlives both.
 
-    Secrets never stand in it: columns that hold them are hidden where rows are watched (`audit.watching`).
+    Secrets never stand in it: columns that hold them are hidden where rows are watched (`audit.watching`). An act that changes rows
+    is one entry, under which the rows' changes stand as its parts (`audit.acting.one_act`).
     """
 
     class ActorKind(models.TextChoices):
@@ -30,14 +31,24 @@ class Entry(models.Model):
     before = models.JSONField(null=True, blank=True)
     after = models.JSONField(null=True, blank=True)
     address = models.GenericIPAddressField(null=True, blank=True, help_text="From where.")
+    act = models.UUIDField(null=True, blank=True, help_text="What was done in one act has one of these.")
+    is_part = models.BooleanField(
+        default=False, db_default=False, help_text="A row's change that stands under the entry of its act."
+    )
 
     class Meta:
-        ordering: ClassVar = ["-id"]
+        ordering: ClassVar = ["-at", "-id"]
         verbose_name_plural = "entries"
         indexes: ClassVar = [
-            models.Index(fields=["object_kind", "object_id", "-id"]),
-            models.Index(fields=["tenant_id", "-id"]),
-            models.Index(fields=["actor", "-id"]),
+            models.Index(fields=["-at", "-id"], name="entry_by_time"),
+            models.Index(fields=["actor_kind", "-at", "-id"], name="entry_by_actor_kind"),
+            models.Index(fields=["actor", "-at", "-id"], name="entry_by_actor"),
+            models.Index(fields=["action", "-at", "-id"], name="entry_by_action"),
+            models.Index(fields=["object_kind", "-at", "-id"], name="entry_by_object_kind"),
+            models.Index(fields=["object_id", "-at", "-id"], name="entry_by_object"),
+            models.Index(fields=["object_name", "-at", "-id"], name="entry_by_object_name"),
+            models.Index(fields=["tenant_id", "-at", "-id"], name="entry_by_tenant"),
+            models.Index(fields=["act"], condition=models.Q(act__isnull=False), name="entry_by_act"),
         ]
 
     def __str__(self) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 from django.db.models import Model
 from django.http import HttpRequest
 
-from audit.acting import address_of
+from audit.acting import act_of, address_of
 from audit.models import Entry
 
 
@@ -20,6 +20,7 @@ def record(
     *,
     before: Mapping[str, Any] | None = None,
     after: Mapping[str, Any] | None = None,
+    tenant_id: uuid.UUID | None = None,
 ) -> Entry:
     """Write down what the request's user did, in the transaction that does it.
 
@@ -29,7 +30,11 @@ def record(
         target: The object; its `tenant_id`, where it has one, says whose log it belongs to as well.
         before: What of it was otherwise before, as plain values.
         after: The same after.
+        tenant_id: Whose log it belongs to, where no object says it.
     """
+    act = act_of(request)
+    if act is not None:
+        act.is_recorded = True
     return Entry.objects.create(
         actor_kind=Entry.ActorKind.STAFF if request.user.is_authenticated else Entry.ActorKind.NOBODY,
         actor=request.user.get_username() or "nobody",
@@ -37,10 +42,11 @@ def record(
         object_kind=target._meta.label_lower if target is not None else "",
         object_id=str(target.pk) if target is not None else "",
         object_name=str(target)[:300] if target is not None else "",
-        tenant_id=_tenant_of(target),
+        tenant_id=tenant_id or _tenant_of(target),
         before=dict(before) if before is not None else None,
         after=dict(after) if after is not None else None,
         address=address_of(request),
+        act=None if act is None else act.id,
     )
 
 

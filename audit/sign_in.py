@@ -1,9 +1,10 @@
-"""Log-ins, those that failed, and log-outs."""
+"""Log-ins, those that failed (by password or by the second factor's code), and log-outs."""
 
 from __future__ import annotations
 
 from typing import Any
 
+from allauth.mfa.signals import authentication_failed
 from django.contrib.auth import get_user_model
 from django.contrib.auth.signals import user_logged_in, user_logged_out, user_login_failed
 from django.dispatch import receiver
@@ -35,6 +36,13 @@ def login_failed(credentials: dict[str, Any], request: HttpRequest | None = None
     name = str(credentials.get("username") or "")
     known = bool(name) and get_user_model().objects.filter(username=name).exists()
     _write(request, "staff.login_failed", Entry.ActorKind.NOBODY, name if known else UNKNOWN)
+
+
+@receiver(authentication_failed)
+def code_failed(request: HttpRequest, user: Any, reauthentication: bool = False, **signal: Any) -> None:
+    """A code of the second factor was wrong: of somebody whose password was right, or who is logged in."""
+    kind = Entry.ActorKind.STAFF if reauthentication else Entry.ActorKind.NOBODY
+    _write(request, "staff.code_failed", kind, user.get_username())
 
 
 def _write(request: HttpRequest | None, action: str, kind: Entry.ActorKind, actor: str) -> None:

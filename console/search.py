@@ -15,17 +15,23 @@ from typing import Any
 
 from django.apps import apps
 from django.contrib import admin
+from django.contrib.admin import AdminSite
+from django.core.paginator import Paginator
 from django.db.models import Q, QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
 from django.urls import NoReverseMatch, reverse
+from django.views.decorators.cache import never_cache
 from unfold.dataclasses import SearchResult
 
+from console.frame import StaffRequest, staff_page
 from console.navigation import may_open, navigation
 
 ID = re.compile(r"[0-9a-f]{8}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{12}")
 SHOWN = 6
 """Objects of one kind."""
 TERM_MAX = 200
+PALETTE_ROWS = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +68,7 @@ KINDS = (
 
 def found(request: HttpRequest, term: str) -> list[SearchResult]:
     """The pages that the menu calls so, and the objects that the term names, at most a few of each kind."""
-    term = term.strip().replace("\x00", "")[:TERM_MAX]
+    term = term.strip()[:TERM_MAX]
     if not term:
         return []
     match = ID.search(term)
@@ -73,6 +79,36 @@ def found(request: HttpRequest, term: str) -> list[SearchResult]:
         for row in (_by_id(request, kind, uuid.UUID(match[0])) if match else _by_name(request, kind, term))
     ]
     return objects if match else [*_pages(request, term), *objects]
+
+
+@never_cache
+@staff_page(for_tenant_administrators=True)
+def palette(request: StaffRequest) -> HttpResponse:
+    """What the palette (`extended`) and the menu's own field show for `s`, in the theme's templates.
+
+    The theme's own view keeps what it found for five minutes under account and term, whatever role the account has by then.
+    """
+    term = request.GET.get("s", "").strip()[:TERM_MAX]
+    if not term:
+        return HttpResponse()
+    extended = "extended" in request.GET
+    site: Any = admin.site
+    results = site._search_apps(AdminSite.get_app_list(site, request), term.lower())
+    if extended:
+        results += found(request, term)
+    pages = Paginator(results, PALETTE_ROWS)
+    page = pages.get_page(request.GET.get("page"))
+    return TemplateResponse(
+        request,
+        f"unfold/helpers/{'command' if extended else 'search'}_results.html",
+        {
+            "page_obj": pages,
+            "results": page,
+            "page_counter": (page.number - 1) * PALETTE_ROWS,
+            "command_show_history": False,
+        },
+        headers={"HX-Trigger": "search"},
+    )
 
 
 def _pages(request: HttpRequest, term: str) -> Iterator[SearchResult]:

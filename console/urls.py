@@ -6,6 +6,7 @@ from django.urls import URLPattern, URLResolver, include, path
 
 from console.playground.urls import urlpatterns as playground
 from console.pools.urls import urlpatterns as pools
+from console.search import palette
 from console.tasks import views as tasks
 from console.tenants.home import home
 from console.tenants.urls import urlpatterns as tenants
@@ -14,6 +15,7 @@ from console.workers.urls import urlpatterns as workers
 app_name = "console"
 urlpatterns: list[URLPattern | URLResolver] = [
     path("", home, name="home"),
+    path("search/", palette, name="search"),  # in the place of the theme's, `admin:search`
     *pools,
     path("workers/", include(workers)),
     path("tasks/<uuid:task_id>/", tasks.task, name="task"),

@@ -15,7 +15,6 @@ UNFOLD = {
     "STYLES": [lambda _request: "/static/opsite/console.css", lambda _request: "/static/opsite/frame.css"],
     "SCRIPTS": [lambda _request: "/static/opsite/frame.js"],
     "COLORS": {"font": {"subtle-light": "var(--color-base-600)"}},  # the theme's own is too pale on grey
-    "COMMAND": {"search_callback": "console.search.found"},
     "ACCOUNT": {
         "navigation": [
             {"title": "Change password", "link": reverse_lazy("admin:password_change")},

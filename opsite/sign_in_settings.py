@@ -26,6 +26,8 @@ if OPSITE_OIDC_ISSUER and not OPSITE_OIDC_ISSUER.startswith(("https://", "http:/
     raise SystemExit("opsite: OPSITE_OIDC_ISSUER must begin with https://, since it says who may do what here")
 OPSITE_OIDC_NAME = os.environ.get("OPSITE_OIDC_NAME", "single sign-on")
 """What its button says: Log in with …"""
+OPSITE_OIDC_SESSION_MINUTES = float(os.environ.get("OPSITE_OIDC_SESSION_MINUTES", "60"))
+"""How long a session lasts that single sign-on began: so long may somebody stay whose groups were taken away at the provider."""
 OPSITE_OIDC_CLAIM = os.environ.get("OPSITE_OIDC_CLAIM", "groups")
 """The claim whose values OPSITE_OIDC_ROLES maps to roles."""
 OPSITE_OIDC_ROLES = RoleMap.parse(os.environ.get("OPSITE_OIDC_ROLES", ""))

@@ -9,7 +9,6 @@ from typing import Any, ClassVar
 from uuid import UUID
 
 from django.contrib import admin
-from django.db import transaction
 from django.db.models import Count, Q, QuerySet
 from django.forms import ModelForm
 from django.http import HttpRequest, HttpResponseRedirect
@@ -20,6 +19,7 @@ from django.utils.safestring import SafeString
 from unfold.admin import StackedInline
 from unfold.decorators import action, display
 
+from audit.acting import one_act
 from audit.recording import record
 from orchestrator import masking, revisions, steering, stock_rows, typical
 from orchestrator.history.words import in_words as demand_in_words
@@ -50,11 +50,6 @@ class ShownRecipe(ConsoleAdmin):
     def shown_args(self, recipe: Any) -> str:
         """As JSON."""
         return json.dumps(masking.arguments(recipe.engine_args)) if recipe.engine_args else ""
-
-
-def masked(text: str, revision: PoolRevision) -> str:
-    """What a worker said, without the secrets that it was given."""
-    return "\n".join(masking.lines(text.splitlines(), env=revision.env, engine_args=revision.engine_args))
 
 
 class PolicyInline(StackedInline):
@@ -157,20 +152,26 @@ class PoolAdmin(ShownRecipe):
 
     @admin.action(description="Roll-out: go on past the canaries", permissions=["change"])
     def go_on(self, request: HttpRequest, queryset: QuerySet[Pool]) -> None:
-        self._have_word(request, queryset, revisions.go_on)
+        self._have_word(request, queryset, "go_on", revisions.go_on)
 
     @admin.action(description="Roll-out: go back", permissions=["change"])
     def go_back(self, request: HttpRequest, queryset: QuerySet[Pool]) -> None:
-        self._have_word(request, queryset, revisions.go_back)
+        self._have_word(request, queryset, "go_back", revisions.go_back)
 
     @admin.action(description="Roll-out: try again", permissions=["change"])
     def try_again(self, request: HttpRequest, queryset: QuerySet[Pool]) -> None:
-        self._have_word(request, queryset, revisions.try_again)
+        self._have_word(request, queryset, "try_again", revisions.try_again)
 
-    def _have_word(self, request: HttpRequest, queryset: QuerySet[Pool], say: Callable[..., bool]) -> None:
-        rollouts = Rollout.objects.filter(pool__in=queryset.values("pk"))
-        by = request.user.get_username()
-        said = sum(say(rollout, now=timezone.now(), by=by) for rollout in rollouts)
+    def _have_word(self, request: HttpRequest, queryset: QuerySet[Pool], name: str, say: Callable[..., bool]) -> None:
+        by, said = request.user.get_username(), 0
+        for rollout in Rollout.objects.filter(pool__in=queryset.values("pk")).select_related("pool"):
+            with one_act(request):
+                if not say(rollout, now=timezone.now(), by=by):
+                    continue
+                state = Rollout.objects.values_list("state", flat=True).get(pk=rollout.pk)
+                before, after = {"rollout": rollout.state}, {"rollout": state}
+                record(request, f"pool.{name}", rollout.pool, before=before, after=after)
+                said += 1
         self.message_user(request, f"{said} of {len(queryset)} pools had a roll-out that this could be said to.")
 
     @admin.action(description="Pause scaling", permissions=["change"])
@@ -186,9 +187,16 @@ class PoolAdmin(ShownRecipe):
     def _steer(self, request: HttpRequest, queryset: QuerySet[Pool], name: str, say: Callable[[UUID], None]) -> None:
         """Say it to those to which it is news, with an entry for each."""
         for pool in list(queryset):
-            with suppress(steering.NotNow), transaction.atomic():
+            with suppress(steering.NotNow), one_act(request):
                 say(pool.pk)
-                record(request, f"pool.{name}", pool)
+                is_paused = Pool.objects.values_list("is_paused", flat=True).get(pk=pool.pk)
+                record(
+                    request,
+                    f"pool.{name}",
+                    pool,
+                    before={"is_paused": pool.is_paused},
+                    after={"is_paused": is_paused},
+                )
 
 
 @admin.register(ScalingPolicy)
@@ -231,13 +239,6 @@ class RolloutAdmin(Facts):
     list_filter = ("state",)
     search_fields = ("pool__slug", "reason")
     list_select_related = ("pool", "current__pool", "target__pool")
-    exclude = ("log_tail",)
-    readonly_fields = ("last_words",)
-
-    @display(description="log tail")
-    def last_words(self, rollout: Rollout) -> str:
-        """Of the worker that failed last."""
-        return masked(rollout.log_tail, rollout.target or rollout.current)
 
 
 @admin.register(StockItem)
@@ -264,12 +265,12 @@ class WorkerAdmin(Facts):
         "started_at",
         "ready_at",
         "stopped_at",
-        "shown_error",
+        "error",
     )
     list_display_links = ("started_at",)
     actions_row: ClassVar = ["drain", "kill"]
-    exclude = ("start_phases", "error", "log_tail")
-    readonly_fields = ("phases", "shown_error", "last_words")
+    exclude = ("start_phases",)
+    readonly_fields = ("phases",)
     list_filter = ("started_at", "state", "pool", "runtime")
     search_fields = ("id", "runtime_ref", "error")
     list_select_related = ("pool", "revision")
@@ -309,16 +310,6 @@ class WorkerAdmin(Facts):
     def phases(self, worker: Worker) -> str:
         """What its start took, phase by phase."""
         return shown(worker.start_phases, runtime=worker.runtime)
-
-    @display(description="error")
-    def shown_error(self, worker: Worker) -> str:
-        """Why it ended."""
-        return masked(worker.error, worker.revision)
-
-    @display(description="log tail")
-    def last_words(self, worker: Worker) -> str:
-        """The end of its log."""
-        return masked(worker.log_tail, worker.revision)
 
     @display(description="state", ordering="state", label=WORKER_COLOURS)
     def shown_state(self, worker: Worker) -> str:

@@ -1,6 +1,6 @@
 """The end of a worker's log as a page may show it: bounded, and nothing in it but text. Pure.
 
-What a worker prints is not ours: a model's words, a library's colours and progress bars, an address with a password in it.
+What a worker prints is not ours: a model's words, a library's colours and progress bars. Secrets are hidden before (`masking`).
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ LINE_CHARS = 400
 _ESCAPES = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|\x1b[@-_]")
 _UNSEEN = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]")
 """Control characters, and those that make text look other than it is (its direction, nothing at all)."""
-_CREDENTIALS = re.compile(r"([a-z][a-z0-9+.-]*://)[^\s/@]*@", re.IGNORECASE)
 
 
 def shown(raw: str) -> tuple[str, ...]:
@@ -26,5 +25,5 @@ def shown(raw: str) -> tuple[str, ...]:
 
 def _line(line: str) -> str:
     line = _ESCAPES.sub("", line.rstrip("\r").rpartition("\r")[2])
-    line = _CREDENTIALS.sub(r"\1…@", _UNSEEN.sub("", line).expandtabs(4)).rstrip()
+    line = _UNSEEN.sub("", line).expandtabs(4).rstrip()
     return line if len(line) <= LINE_CHARS else line[: LINE_CHARS - 1] + "…"

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from orchestrator.log_lines import shown
+from orchestrator.masking import Mask
 from orchestrator.runtimes import Peek, Runtime, RuntimeUnavailable
 from taskqueue.failures import QueueUnavailable
 from taskqueue.looks import Gauge, Glimpse, Looks
@@ -28,11 +29,12 @@ FRESH_S = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """Where a living worker is to be looked at."""
+    """Where a living worker is to be looked at, and what of its log is not shown."""
 
     runtime: str
     ref: str
     gpus: tuple[str, ...] = ()
+    mask: Mask = field(default_factory=Mask)
 
 
 @dataclass(slots=True)
@@ -144,7 +146,7 @@ class Lookout:
             cpus=self._cpus(worker, peek.cpu_s),
             memory_bytes=peek.memory_bytes,
             gpus=self._gauges.of(known.gpus),
-            lines=shown(peek.log),
+            lines=shown(known.mask.hide(peek.log)),
             error=error,
         )
 

@@ -10,7 +10,7 @@ import logging
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 
 from django.conf import settings
@@ -32,6 +32,8 @@ from orchestrator.journal import Journal
 from orchestrator.leader import Leadership
 from orchestrator.local import host_of_settings
 from orchestrator.lookout import Known, Lookout
+from orchestrator.mask_rows import Masks
+from orchestrator.masking import Mask
 from orchestrator.measured import FleetMetrics
 from orchestrator.models import Pool, Worker
 from orchestrator.needs import needed_by
@@ -76,6 +78,7 @@ class Orchestrator:
             host=self._host.stock.host,
             read_gauges=gauges_by_nvml,
         )
+        self._masks = Masks()
         self._blind: set[str] = set()
         self._controls: dict[uuid.UUID, PoolControl] = {}
         self._meter = Meter()
@@ -148,7 +151,7 @@ class Orchestrator:
         self._first = False
         capacity = self._host.capacity()
         write_down(rows, sight, capacity.names)
-        self._lookout.watch(known_of(rows, sight))
+        self._lookout.watch(known_of(rows, sight, self._masks.of(rows)))
         self._host.access.tend(living(rows, pools, sight))
         of_pool = records.by_pool(rows)
         demand = self.queues.signals([pool.slug for pool in pools], records.running_limits())
@@ -318,13 +321,13 @@ def living(rows: Iterable[Worker], pools: Iterable[Pool], sight: Sight) -> dict[
     return known | {worker: slug for worker, slug in seen.items() if is_pool_name(slug)}
 
 
-def known_of(rows: Iterable[Worker], sight: Sight) -> dict[str, Known]:
+def known_of(rows: Iterable[Worker], sight: Sight, masks: Mapping[uuid.UUID, Mask]) -> dict[str, Known]:
     """The workers that can be shown to who looks at them: those that are there."""
     seen = {str(row.pk): (row, sight.instances.get(str(row.pk))) for row in rows}
     return {
-        worker: Known(row.runtime, instance.ref, tuple(str(name) for name in row.gpus))
+        worker: Known(row.runtime, instance.ref, tuple(str(name) for name in row.gpus), masks[row.revision_id])
         for worker, (row, instance) in seen.items()
-        if instance is not None
+        if instance is not None and row.revision_id in masks
     }
 
 

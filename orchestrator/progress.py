@@ -141,10 +141,10 @@ class Progress:
     def _log_tail(self, those: list[Observed]) -> str:
         try:
             tails = [
-                self.host.fleet.runtimes[one.row.runtime].log_tail(one.instance.ref)
+                records.without_secrets(one.row, self.host.fleet.runtimes[one.row.runtime].log_tail(one.instance.ref))
                 for one in those
                 if one.instance is not None
             ]
         except RuntimeUnavailable:
             return ""
-        return "".join(tails).replace("\x00", "")
+        return "".join(tails)

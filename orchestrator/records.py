@@ -10,6 +10,7 @@ from uuid import UUID
 
 from orchestrator.backoff import Backoff, Ending, replayed
 from orchestrator.manual_rows import ManualSize
+from orchestrator.masking import mask_of
 from orchestrator.models import Pool, PoolRevision, Rollout, ScalingDecision, ScalingPolicy, Worker
 from orchestrator.placement.packing import WHOLE, Taken
 from orchestrator.policies.demand import Decision, Policy
@@ -22,6 +23,9 @@ NOTHING = Taken()
 REMEMBERED_ENDINGS = 12
 REMEMBERED_STARTS = 4 * REMEMBERED
 """Enough for two runtimes, cold and warm."""
+
+SAID = ("error", "log_tail")
+"""Fields of a worker's row that may hold its own words."""
 
 OF_COST = ("pool", "started_at", "stopped_at", "gpus", "gpu_share")
 """Of a worker that has ended: not its log, of which there may be thousands."""
@@ -121,8 +125,15 @@ def new_worker(pool: Pool, revision: PoolRevision, *, reason: str, now: float, t
     )
 
 
+def without_secrets(worker: Worker, said: str) -> str:
+    """What a worker said, as it may be stored: without its secrets, and without what Postgres takes in no text."""
+    said = said.replace("\x00", "")
+    return mask_of(worker.revision.env, worker.revision.engine_args).hide(said) if said else said
+
+
 def change(worker: Worker, **fields: Any) -> None:
-    """Write some fields of a live worker's row, unless it has ended meanwhile."""
+    """Write some fields of a live worker's row, unless it has ended meanwhile. What a worker has said is masked."""
+    fields |= {name: without_secrets(worker, fields[name]) for name in SAID if name in fields}
     for name, value in fields.items():
         setattr(worker, name, value)
     Worker.objects.filter(pk=worker.pk, state__in=Worker.LIVE).update(**fields)
@@ -138,14 +149,17 @@ def end(
     log_tail: str,
     counts: bool = True,
 ) -> None:
-    """A worker's last change. One that does not count is no failure of its pool, after a restart neither."""
+    """A worker's last change; its row says afterwards what may be told of it.
+
+    One that does not count is no failure of its pool, after a restart neither.
+    """
     change(
         worker,
         state=state,
         stopped_at=moment(now),
         exit_code=exit_code,
-        error=error.replace("\x00", ""),
-        log_tail=log_tail.replace("\x00", ""),
+        error=error,
+        log_tail=log_tail,
         end_counts=counts,
     )
 

@@ -252,7 +252,7 @@ class Watch:
             )
         WORKER_ENDS.labels(self.slug, state).inc()
         say = log.warning if state == "failed" else log.info
-        say("worker %s %s%s", row.pk, state, f": {error}" if error else "")
+        say("worker %s %s%s", row.pk, state, f": {row.error}" if row.error else "")
 
 
 def _base(row: Worker) -> str:

@@ -6,7 +6,6 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin
-from django.contrib.admin.widgets import AutocompleteSelect
 from django.contrib.auth.models import User
 from django.forms import ModelForm
 from unfold.forms import UserChangeForm, UserCreationForm
@@ -14,6 +13,7 @@ from unfold.widgets import UnfoldAdminSelectWidget
 
 from staff.accounts import role_of
 from staff.models import StaffRole
+from staff.widgets import ObjectSelect
 
 Role = StaffRole.Role
 
@@ -25,7 +25,7 @@ class RoleFields(ModelForm[User]):
     tenant: Any = forms.ModelChoiceField(
         None,
         required=False,
-        widget=AutocompleteSelect(StaffRole._meta.get_field("tenant"), admin.site),
+        widget=ObjectSelect(StaffRole._meta.get_field("tenant"), admin.site),
         help_text="A tenant administrator's; others have none.",
     )
 

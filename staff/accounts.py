@@ -58,6 +58,15 @@ def give_role(*, user: User, role: str, tenant_id: uuid.UUID | None = None) -> S
     return given
 
 
+def take_role(*, user: User) -> None:
+    """Leave the account without a role, so that all of its sessions end. A superuser stays one.
+
+    Raises `LastOperator`.
+    """
+    with an_operator_stays():
+        StaffRole.objects.filter(user=user).delete()
+
+
 def role_of(user: User) -> StaffRole | None:
     """The role that the account has, a superuser's included; None: none was given."""
     given = StaffRole.objects.filter(user=user).select_related("tenant").first()

@@ -18,6 +18,7 @@ from unfold.dataclasses import ActionDialog
 from unfold.decorators import action, display
 from unfold.forms import AdminPasswordChangeForm, BaseDialogForm
 
+from audit.acting import one_act
 from audit.recording import record
 from staff.account_forms import AccountForm, NewAccountForm
 from staff.accounts import LastOperator, an_operator_stays, give_role
@@ -119,8 +120,10 @@ class UserAdmin(PlainUserAdmin[User], ConsoleAdmin):  # type: ignore[misc]  # of
     def reset_second_factor(self, request: HttpRequest, form: BaseDialogForm, object_id: str) -> HttpResponse:
         user = self.get_object(request, object_id)
         assert user is not None
-        if forget_second_factor(user):
-            record(request, "staff.reset_second_factor", user)
+        with one_act(request):
+            if forgotten := forget_second_factor(user):
+                record(request, "staff.reset_second_factor", user)
+        if forgotten:
             messages.success(request, f"{user} logs in by password alone until a new second factor is set up.")
         else:
             messages.warning(request, f"{user} has no second factor.")

@@ -14,6 +14,7 @@ from django.utils.http import urlencode
 from staff.access import access_of
 from staff.lists.admin import ListAdmin
 from staff.own_rows import OwnRows
+from staff.widgets import ObjectSelect
 
 
 class ConsoleAdmin(OwnRows, ListAdmin):
@@ -30,6 +31,11 @@ class ConsoleAdmin(OwnRows, ListAdmin):
 
     def log_deletions(self, request: HttpRequest, queryset: QuerySet[Any]) -> Any:
         """The same."""
+
+    def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        if "widget" not in kwargs and db_field.name in self.get_autocomplete_fields(request):
+            kwargs["widget"] = ObjectSelect(db_field, self.admin_site, using=kwargs.get("using"))
+        return super().formfield_for_foreignkey(db_field, request, **kwargs)
 
     def history_view(self, request: HttpRequest, object_id: str, extra_context: Any = None) -> HttpResponseBase:
         """What the audit log knows of it."""

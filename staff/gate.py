@@ -1,4 +1,4 @@
-"""The gate before all of /console/: who has no role, or no second factor where all must have one, stays out."""
+"""The gate before all of /console/: who has no role, or no second factor where all must have one, stays out, and so does a NUL."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 from asgiref.sync import iscoroutinefunction, sync_to_async
 from django.contrib.auth.views import redirect_to_login
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import render
 from django.urls import reverse
 from django.utils.decorators import sync_and_async_middleware
@@ -16,6 +16,8 @@ from staff.access import access_of, lacks_second_factor
 from staff.frame import bare_frame
 
 CONSOLE = "/console/"
+NUL = "\x00"
+FORMS = ("application/x-www-form-urlencoded", "multipart/form-data")
 OPEN = tuple(f"{CONSOLE}{part}/" for part in ("login", "logout", "sso", "second-factor", "password_change", "jsi18n"))
 """What anybody may ask for: signing in and out, and one's own password and second factor (these ask for a login by themselves)."""
 
@@ -26,13 +28,13 @@ def gate(get_response: Callable[..., Any]) -> Callable[..., Any]:
     if iscoroutinefunction(get_response):
 
         async def asked_async(request: HttpRequest) -> HttpResponse:
-            refusal = await sync_to_async(refusal_of)(request) if _is_guarded(request) else None
+            refusal = await sync_to_async(refusal_of)(request) if request.path.startswith(CONSOLE) else None
             return refusal if refusal is not None else await get_response(request)
 
         return asked_async
 
     def asked(request: HttpRequest) -> HttpResponse:
-        refusal = refusal_of(request) if _is_guarded(request) else None
+        refusal = refusal_of(request) if request.path.startswith(CONSOLE) else None
         response: HttpResponse = refusal if refusal is not None else get_response(request)
         return response
 
@@ -40,7 +42,13 @@ def gate(get_response: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def refusal_of(request: HttpRequest) -> HttpResponse | None:
-    """The answer instead of the page; None where the page is to answer."""
+    """The answer instead of the page; None where the page is to answer. Raises `Http404` for an address that none can have."""
+    if NUL in request.path:
+        raise Http404("No address holds a NUL character.")
+    if _holds_nul(request):
+        return not_text(request)
+    if request.path.startswith(OPEN):
+        return None
     user: Any = request.user
     if not user.is_authenticated:
         return redirect_to_login(request.get_full_path(), "admin:login")
@@ -52,13 +60,22 @@ def refusal_of(request: HttpRequest) -> HttpResponse | None:
     return None
 
 
+def not_text(request: HttpRequest) -> HttpResponse:
+    """400, in the console's frame: Postgres takes no NUL character in a text, so none is looked for or kept."""
+    return render(request, "staff/not_text.html", bare_frame(request, title="Not a text"), status=400)
+
+
+def _holds_nul(request: HttpRequest) -> bool:
+    """In its query, or in a field of a form."""
+    sent = [request.GET]
+    if request.method == "POST" and request.content_type in FORMS:
+        sent.append(request.POST)
+    return any(NUL in text for fields in sent for name, values in fields.lists() for text in (name, *values))
+
+
 def refused(request: HttpRequest, why: str) -> HttpResponse:
     """403, in the console's frame."""
     return render(request, "staff/refused.html", {**bare_frame(request, title="No access"), "why": why}, status=403)
-
-
-def _is_guarded(request: HttpRequest) -> bool:
-    return request.path.startswith(CONSOLE) and not request.path.startswith(OPEN)
 
 
 def _to_second_factor(request: HttpRequest) -> HttpResponse:

@@ -45,6 +45,7 @@ class CodeForm(AuthenticateForm):
     def clean_code(self) -> str:
         code: str = super().clean_code()
         if not cache.add(f"second-factor:{self.user.pk}:{code}", "used", timeout=VALID_S):
+            self._emit_authentication_failed(self.authenticator)
             raise get_adapter().validation_error("incorrect_code")
         return code
 

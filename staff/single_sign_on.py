@@ -1,24 +1,31 @@
 """Single sign-on by OpenID Connect: the provider says who somebody is and in which groups, a setting says what these may do.
 
-The role is given anew at each login, so that the provider's word counts. Who has no mapped group gets no access, and no account.
+The role is given anew at each login, so that the provider's word counts. Who has no mapped group gets no access, and no account;
+who had a role before loses it. Sessions are short, since only a login asks the provider: they end at a moment, whatever is done in
+them.
 """
 
 from __future__ import annotations
 
 import logging
 import uuid
+from contextlib import suppress
+from datetime import timedelta
 from typing import Any, NoReturn
 
 from allauth.account.adapter import get_adapter as account_adapter
+from allauth.account.signals import user_logged_in
 from allauth.core.exceptions import ImmediateHttpResponse
 from allauth.socialaccount.adapter import DefaultSocialAccountAdapter
 from django.conf import settings
 from django.contrib.auth.models import User
 from django.db import transaction
+from django.dispatch import receiver
 from django.http import HttpRequest
+from django.utils import timezone
 
 from audit.acting import as_provider
-from staff.accounts import LastOperator, give_role
+from staff.accounts import LastOperator, give_role, take_role
 from staff.gate import refused
 from staff.models import StaffRole
 from staff.role_map import Grant
@@ -39,6 +46,7 @@ class SingleSignOn(DefaultSocialAccountAdapter):
         claims = _claims(sociallogin.account.extra_data)
         grant = settings.OPSITE_OIDC_ROLES.grant_for(claims.get(settings.OPSITE_OIDC_CLAIM))
         if grant is None:
+            self._take_role(request, sociallogin)
             _refuse(
                 request, "None of your groups has a role in this console. An operator can map one of them to a role."
             )
@@ -61,6 +69,12 @@ class SingleSignOn(DefaultSocialAccountAdapter):
         log.warning("single sign-on failed: %s %s", error, type(exception).__name__ if exception else "")
         _refuse(request, "The provider did not confirm who you are. Try again, or ask an operator to look at the log.")
 
+    def _take_role(self, request: HttpRequest, sociallogin: Any) -> None:
+        """Of an account whose groups are gone, so that its other sessions end, too."""
+        if sociallogin.is_existing:
+            with suppress(LastOperator), as_provider(request, "single sign-on"), transaction.atomic():
+                take_role(user=sociallogin.user)
+
     def _account(self, request: HttpRequest, user: User, claims: dict[str, Any]) -> User:
         """A new account, under a name that nobody has: an account that is there is never taken over by its name."""
         names = [claims.get("preferred_username"), claims.get("email"), claims.get("name"), "staff"]
@@ -68,6 +82,14 @@ class SingleSignOn(DefaultSocialAccountAdapter):
         user.is_staff = True
         user.set_unusable_password()
         return user
+
+
+@receiver(user_logged_in)
+def short_session(request: HttpRequest, sociallogin: Any = None, **signal: Any) -> None:
+    """A session that the provider's word began ends so soon that its word is asked for again."""
+    if sociallogin is not None:
+        lasts = timedelta(minutes=min(settings.OPSITE_OIDC_SESSION_MINUTES, settings.OPSITE_SESSION_HOURS * 60))
+        request.session.set_expiry(timezone.now() + lasts)
 
 
 def _claims(extra_data: dict[str, Any]) -> dict[str, Any]:

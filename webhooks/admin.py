@@ -11,10 +11,10 @@ from django.db import transaction
 from django.db.models import QuerySet
 from django.forms import ModelForm
 from django.http import HttpRequest
-from unfold.admin import TabularInline
 from unfold.decorators import display
 
 from audit.recording import record
+from staff.inlines import HistoryInline
 from tenants.admin import AcrossTenants, OwnedForm, ReadOnly
 from webhooks import services
 from webhooks.events import EVENT_TYPES
@@ -125,23 +125,13 @@ class EndpointAdmin(AcrossTenants):
         )
 
 
-class AttemptInline(TabularInline):
-    """A delivery's attempts."""
+class AttemptInline(HistoryInline):
+    """A delivery's newest attempts."""
 
     model = Attempt
-    extra = 0
-    can_delete = False
+    ordering = ("-number",)
     fields = ("number", "at", "duration_ms", "status", "error", "excerpt")
     readonly_fields = fields
-
-    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
-        return Attempt.objects.across_tenants()
 
 
 @admin.register(Delivery)

@@ -13,9 +13,9 @@ from django.http import HttpResponseBase
 from django.urls import reverse
 from django.views.decorators.http import require_GET, require_POST
 
+from agents.cancelling import cancel_for_staff
 from agents.models import Task
-from agents.problems import bad_field, not_found
-from agents.services import cancel_tasks
+from agents.problems import bad_field, not_found, unavailable
 from audit.recording import record
 from comparisons.models import InputSet
 from comparisons.services import create_input_set, extend_input_set
@@ -112,10 +112,10 @@ def stop(request: StaffRequest) -> dict[str, Any]:
     tasks = _tasks(request, asked(request, Stopped).tasks)
     if not all(request.access.may_change(task.tenant_id) for task in tasks):
         raise PermissionDenied
-    asked_to_end = cancel_tasks(tasks=tasks, redis_url=settings.REDIS_URL)
-    for task in tasks:
-        record(request, "task.cancel", task)
-    return {"stopped": asked_to_end}
+    done = cancel_for_staff(request=request, tasks=tasks, redis_url=settings.REDIS_URL)
+    if not done.is_whole:
+        raise unavailable("The queue")
+    return {"stopped": len(done.ending)}
 
 
 @for_all_staff
@@ -160,7 +160,7 @@ def _may_run(request: StaffRequest) -> None:
 
 def _typed(request: StaffRequest) -> str:
     """What was typed so far; no name has a NUL, and Postgres would refuse it."""
-    return request.GET.get("q", "").replace("\0", "").strip()
+    return request.GET.get("q", "").strip()
 
 
 def _tasks(request: StaffRequest, ids: list[str]) -> list[Task]:

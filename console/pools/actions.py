@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from django.db import transaction
 from django.http import HttpRequest
 from django.utils import timezone
 
+from audit.acting import one_act
 from audit.recording import record
 from orchestrator import revisions, steering
 from orchestrator.models import Pool, Rollout
@@ -34,7 +34,7 @@ class Action:
 
 def perform(request: HttpRequest, pool: Pool, name: str, said: Said) -> str:
     """Do it and write it down, both or none; what happened, in a sentence. Raises `NotNow`."""
-    with transaction.atomic():
+    with one_act(request):
         before = _standing(pool.pk)
         told = ACTIONS[name].act(pool, timezone.now(), request.user.get_username(), said)
         record(request, f"pool.{name}", pool, before=before, after={**_standing(pool.pk), **said})

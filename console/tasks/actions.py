@@ -5,13 +5,12 @@ from __future__ import annotations
 from datetime import datetime
 
 from django.conf import settings
-from django.db import transaction
 from django.http import HttpRequest
 
 from agents import replays
+from agents.cancelling import cancel_for_staff
 from agents.lifecycle import OUTCOMES
 from agents.models import Task
-from agents.services import cancel_tasks
 from audit.recording import record
 
 
@@ -19,16 +18,23 @@ class NothingToCancel(Exception):
     """The task has ended already, or the queue does not know it just now."""
 
 
+class NotAnswered(Exception):
+    """Redis did not answer."""
+
+
 def cancel(*, request: HttpRequest, task: Task) -> None:
-    """Ask for the task's end. Raises `NothingToCancel`, with the reason in words, and `QueueUnavailable`: then nothing was done."""
+    """Ask for the task's end. Raises `NothingToCancel` and `NotAnswered`, with the reason in words."""
     if task.state in OUTCOMES:
         raise NothingToCancel(f"The task has ended already: {task.state}.")
-    with transaction.atomic():
-        record(request, "task.cancel", task, before={"state": task.state})
-        if not cancel_tasks(tasks=[task], redis_url=settings.REDIS_URL):
-            raise NothingToCancel(
-                "The queue does not know the task at this moment: it has just ended, or is brought back within seconds. Look again."
-            )
+    done = cancel_for_staff(request=request, tasks=[task], redis_url=settings.REDIS_URL)
+    if done.idle:
+        raise NothingToCancel(
+            "The queue does not know the task at this moment: it has just ended, or is brought back within seconds. Look again."
+        )
+    if done.untried:
+        raise NotAnswered("Redis does not answer: nothing was cancelled.")
+    if done.unsure:
+        raise NotAnswered("Redis went away before it answered: whether the task is ending is not known. Look again.")
 
 
 def retry(*, request: HttpRequest, task: Task, now: datetime) -> Task:

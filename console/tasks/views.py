@@ -18,7 +18,6 @@ from console.frame import NotFound, StaffRequest, render_page, staff_page
 from console.tasks import actions
 from console.tasks.page import commands_of, page_of
 from console.tasks.reads import find, rows_of
-from taskqueue.failures import QueueUnavailable
 
 
 @staff_page(for_tenant_administrators=True)
@@ -57,8 +56,8 @@ def cancel(request: StaffRequest, task_id: uuid.UUID) -> HttpResponse:
         actions.cancel(request=request, task=found)
     except actions.NothingToCancel as refusal:
         messages.warning(request, str(refusal))
-    except QueueUnavailable:
-        messages.error(request, "Redis does not answer: nothing was cancelled.")
+    except actions.NotAnswered as failure:
+        messages.error(request, str(failure))
     else:
         messages.success(request, "The task is being cancelled: it ends when its worker has let it go.")
     return redirect("console:task", task_id=task_id)

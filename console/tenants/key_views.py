@@ -6,13 +6,13 @@ import uuid
 
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied
-from django.db import transaction
 from django.http import Http404, HttpResponseBase
 from django.shortcuts import redirect
 from django.utils import timezone
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods
 
+from audit.acting import one_act
 from audit.recording import record
 from console.frame import StaffRequest, render_page, staff_page
 from console.tenants.forms import KeyForm
@@ -32,7 +32,7 @@ def new_key(request: StaffRequest, name: str) -> HttpResponseBase:
     if form.is_valid():
         now, asked = timezone.now(), form.cleaned_data
         try:
-            with transaction.atomic():
+            with one_act(request):
                 issued = issue_key(
                     tenant=tenant,
                     name=asked["name"],
@@ -72,7 +72,7 @@ def revoke(request: StaffRequest, name: str, key_id: uuid.UUID) -> HttpResponseB
     if key is None:
         raise Http404("This tenant has no such key.")
     if request.method == "POST":
-        with transaction.atomic():
+        with one_act(request):
             was = key.revoked_at
             revoke_key(key=key)
             if was is None:

@@ -5,20 +5,19 @@ from __future__ import annotations
 from django.conf import settings
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied
-from django.db import transaction
 from django.http import HttpResponseBase
 from django.shortcuts import redirect
 from django.utils import timezone
 from django.views.decorators.http import require_http_methods
 
-from agents.services import cancel_open_tasks
+from agents.cancelling import cancel_open_tasks
+from audit.acting import one_act
 from audit.recording import record
 from console.frame import StaffRequest, render_page, staff_page
 from console.tenants import reads
 from console.tenants.forms import SuspendForm
 from console.tenants.found import tenant_of
 from console.tenants.trail import trail
-from taskqueue.failures import QueueUnavailable
 from tenants.models import Tenant
 from tenants.services import reactivate_tenant, suspend_tenant
 
@@ -31,7 +30,7 @@ def suspend(request: StaffRequest, name: str) -> HttpResponseBase:
     form = SuspendForm(request.POST if request.method == "POST" else None)
     if form.is_valid():
         cancel = form.cleaned_data["cancel"]
-        with transaction.atomic():
+        with one_act(request):
             if suspend_tenant(tenant=tenant):
                 record(
                     request,
@@ -67,7 +66,7 @@ def reactivate(request: StaffRequest, name: str) -> HttpResponseBase:
     """Put it into service again."""
     tenant = _operated(request, name)
     if request.method == "POST":
-        with transaction.atomic():
+        with one_act(request):
             if reactivate_tenant(tenant=tenant):
                 record(request, "tenant.reactivate", tenant, before={"is_active": False}, after={"is_active": True})
         messages.success(request, f"{tenant.name} is active: its keys are accepted from now on (within a second).")
@@ -91,11 +90,13 @@ def _operated(request: StaffRequest, name: str) -> Tenant:
 
 
 def _cancel(request: StaffRequest, tenant: Tenant) -> None:
-    try:
-        asked = cancel_open_tasks(tenant=tenant, redis_url=settings.REDIS_URL)
-    except QueueUnavailable:
+    done = cancel_open_tasks(tenant=tenant, redis_url=settings.REDIS_URL)
+    if not done.is_whole:
+        record(request, "tenant.cancel_open_tasks", tenant, after={"ending": done.ending, "all": False})
         messages.error(
-            request, "Redis does not answer: not all of its tasks were cancelled. Suspend it again to retry."
+            request,
+            f"Redis does not answer: {done.ending:,} of its tasks are ending, others were not cancelled. "
+            "Suspend it again to retry.",
         )
         return
-    messages.success(request, f"{asked:,} tasks were waiting or running and are ending.")
+    messages.success(request, f"{done.ending:,} tasks were waiting or running and are ending.")

@@ -13,7 +13,7 @@ from django.utils import timezone
 
 from agents.models import Turn
 from console.workers import reads
-from orchestrator import masking, wishes
+from orchestrator import wishes
 from orchestrator.models import Worker
 from orchestrator.signals.phases import PHASES
 from staff.access import Access
@@ -34,12 +34,12 @@ def snapshot(row: Worker, *, now: datetime) -> dict[str, Any]:
     is_live = row.state in Worker.LIVE
     facts = _facts(row, is_live=is_live) | {"history": reads.last_hour(row, now=now)._asdict(), "turns": []}
     if not is_live:
-        return {**facts, "tokens_heard": reads.tokens_heard(row), "log": _lines(row, row.log_tail.splitlines())}
+        return {**facts, "tokens_heard": reads.tokens_heard(row), "log": row.log_tail.splitlines()}
     try:
         seen = _look(row)
     except QueueUnavailable:
         return {**facts, "blind": "Redis does not answer: what the worker does now is not known."}
-    return {**facts, **_heard(row, seen), **_shown(row, seen.glimpse)}
+    return {**facts, **_heard(row, seen), **_shown(seen.glimpse)}
 
 
 def phases(of: Mapping[Any, float]) -> list[dict[str, Any]]:
@@ -56,7 +56,7 @@ def _facts(row: Worker, *, is_live: bool) -> dict[str, Any]:
         "since": _moment(since),
         "started_because": row.reason,
         "ended_because": row.end_reason,
-        "error": "\n".join(_lines(row, [row.error])),
+        "error": row.error,
         "exit_code": row.exit_code,
         "wish": {"what": row.wish, "by": row.wished_by, "at": _moment(row.wished_at)} if pending else None,
         "may_drain": not wishes.refusal(row, Worker.Wish.DRAIN),
@@ -106,15 +106,11 @@ def _turn(turn: Turn) -> dict[str, Any]:
     }
 
 
-def _shown(row: Worker, glimpse: Glimpse | None) -> dict[str, Any]:
+def _shown(glimpse: Glimpse | None) -> dict[str, Any]:
     if glimpse is None:
         return {"glimpse": None}
     shown = msgspec.to_builtins(msgspec.structs.replace(glimpse, lines=()))
-    return {"glimpse": shown, "log": _lines(row, list(glimpse.lines))}
-
-
-def _lines(row: Worker, lines: list[str]) -> list[str]:
-    return masking.lines(lines, env=row.revision.env, engine_args=row.revision.engine_args)
+    return {"glimpse": shown, "log": list(glimpse.lines)}
 
 
 def _moment(at: datetime | None) -> str | None:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import msgspec
 
+from orchestrator.masking import mask_of
 from orchestrator.stock.items import Item, Status
 
 LOOK_S = 0.5
@@ -79,7 +80,7 @@ class Weights:
             errors.seek(0)
             words = errors.read().decode(errors="replace").strip().rpartition("\n")[2]
         ended = f"The weights of {item.name} are not here, and what fetches them ended with code {code}: {words}"
-        return Status("failed", error=last.error or ended)
+        return Status("failed", error=mask_of(way).hide(last.error or ended))
 
 
 def _end_when(stop: threading.Event, child: subprocess.Popen[bytes]) -> None:

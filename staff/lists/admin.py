@@ -85,7 +85,7 @@ class ListAdmin(ModelAdmin):
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
     ) -> tuple[QuerySet[Any], bool]:
-        term = search_term.strip().replace("\x00", "")
+        term = search_term.strip()
         if not term or not self.is_large:
             return super().get_search_results(request, queryset, term)
         return exactly(queryset, self.get_search_fields(request), term), False

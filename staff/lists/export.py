@@ -1,11 +1,15 @@
-"""A list as a file: CSV or JSON lines, row by row from a server-side cursor, so that its length takes no memory here."""
+"""A list as a file: CSV or JSON lines, read by key in pages, so that its length takes no memory here.
+
+Between two pages nothing is held in Postgres, no cursor and no transaction: who takes the file slowly keeps no old row from being
+vacuumed. What comes or goes meanwhile in the part that was not read yet is in the file, or is not.
+"""
 
 from __future__ import annotations
 
 import csv
 import io
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import date, datetime, time
 from decimal import Decimal
 from typing import Any
@@ -13,10 +17,11 @@ from uuid import UUID
 
 from django.contrib.admin.utils import lookup_field
 from django.core.exceptions import ObjectDoesNotExist
-from django.db import transaction
 from django.db.models import Model, QuerySet
 from django.utils.html import strip_tags
 from django.utils.safestring import SafeString
+
+from staff.lists import keyset
 
 ROWS_AT_MOST = 100_000
 """Rows of one file; narrow the list by a filter to have the others."""
@@ -26,19 +31,15 @@ FORMULA = ("=", "+", "-", "@", "\t", "\r")
 TYPES = {"csv": "text/csv; charset=utf-8", "jsonl": "application/jsonl"}
 
 
-def lines(rows: QuerySet[Any], columns: Sequence[str], *, model_admin: Any, kind: str) -> Iterator[bytes]:
-    """The file of these rows in pieces of many lines; the columns are the list's own."""
+def lines(
+    rows: QuerySet[Any], columns: Sequence[str], *, ordering: Iterable[Any], at_most: int, model_admin: Any, kind: str
+) -> Iterator[bytes]:
+    """The file of these rows in this order, in pieces of many lines; the columns are the list's own."""
     if kind == "csv":
         yield _csv_line(columns)
-    with transaction.atomic():  # a cursor that holds without one is first written out whole by Postgres
-        piece: list[bytes] = []
-        for row in rows.iterator(chunk_size=CHUNK_ROWS):
-            values = [value_of(row, column, model_admin) for column in columns]
-            piece.append(_csv_line(values) if kind == "csv" else _json_line(columns, values))
-            if len(piece) == CHUNK_ROWS:
-                yield b"".join(piece)
-                piece = []
-        yield b"".join(piece)
+    for page in keyset.pages(rows, ordering, size=CHUNK_ROWS, at_most=at_most):
+        values = ([value_of(row, column, model_admin) for column in columns] for row in page)
+        yield b"".join(_csv_line(one) if kind == "csv" else _json_line(columns, one) for one in values)
 
 
 def value_of(row: Model, column: str, model_admin: Any) -> Any:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -92,6 +92,20 @@ def beyond(terms: Sequence[Term], place: Sequence[Any]) -> Q:
     for term, value in reversed(list(zip(terms, place, strict=True))):
         condition = term.behind(value) | (term.equal(value) & condition)
     return terms[0].reach(place[0]) & condition
+
+
+def pages(rows: QuerySet[Any], ordering: Iterable[Any], *, size: int, at_most: int) -> Iterator[list[Any]]:
+    """The first `at_most` rows in this order, in pages of `size`, each by a query of its own when it is asked for."""
+    rows, terms = ordered(rows, ordering)
+    behind = rows
+    while at_most > 0:
+        page = list(behind[: min(size, at_most)])
+        if page:
+            yield page
+        if len(page) < size:
+            return
+        at_most -= len(page)
+        behind = rows.filter(beyond(terms, [getattr(page[-1], term.read) for term in terms]))
 
 
 def cursor_of(terms: Sequence[Term], row: Model) -> str:

@@ -44,6 +44,8 @@ def save(*, user: Any, list_label: str, name: str, query: str, is_shared: bool) 
     if not name or len(name) > NAME_MAX:
         raise CannotSave(f"Name: give the filter one of 1 to {NAME_MAX} characters.")
     kept = lasting(query)
+    if "%00" in kept:
+        raise CannotSave("This filter holds a NUL character, which no text here can have: take it out.")
     if len(kept) > QUERY_MAX:
         raise CannotSave(
             f"This filter is longer than the {QUERY_MAX} characters that can be kept: leave something out."

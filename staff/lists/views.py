@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import AsyncIterator, Iterator
+from contextlib import suppress
 from typing import Any
 
 from asgiref.sync import sync_to_async
@@ -18,6 +20,9 @@ from django.views.decorators.http import require_POST
 from audit.recording import record
 from staff.access import access_of
 from staff.lists import export, saved
+
+NAMES_A_TENANT = ("", "__exact", "__id", "__id__exact", "__pk", "__pk__exact")
+"""How a filter's parameter ends that names a tenant, behind the way to it."""
 
 
 @require_POST
@@ -67,12 +72,20 @@ def export_list(request: HttpRequest, model_admin: Any) -> HttpResponse | Stream
         return _back(model_admin, f"{ERROR_FLAG}=1")
     shown = [column for column in change_list.list_display if column != "action_checkbox"]
     columns = list(model_admin.export_columns) or shown
-    rows = change_list.queryset.defer(*model_admin.list_defer)[: export.ROWS_AT_MOST]
+    rows = change_list.queryset
     name = f"{model_admin.opts.model_name}-{timezone.now():%Y%m%dT%H%M%SZ}.{kind}"
-    count = rows.count()
+    count = rows.order_by().values("pk")[: export.ROWS_AT_MOST].count()
     kept = {"filter": request.GET.urlencode(), "format": kind, "rows": count, "columns": columns}
-    record(request, f"{model_admin.opts.model_name}.export", after=kept)
-    pieces = export.lines(rows[:count], columns, model_admin=model_admin, kind=kind)
+    tenant_id = _tenant_of(request, model_admin)
+    record(request, f"{model_admin.opts.model_name}.export", after=kept, tenant_id=tenant_id)
+    pieces = export.lines(
+        rows.defer(*model_admin.list_defer),
+        columns,
+        ordering=rows.query.order_by,
+        at_most=count,
+        model_admin=model_admin,
+        kind=kind,
+    )
     return StreamingHttpResponse(
         _asynchronous(pieces) if isinstance(request, ASGIRequest) else pieces,
         content_type=export.TYPES[kind],
@@ -92,7 +105,20 @@ async def _asynchronous(pieces: Iterator[bytes]) -> AsyncIterator[bytes]:
         while (piece := await sync_to_async(_next)(pieces)) is not None:
             yield piece
     finally:
-        await sync_to_async(pieces.close)()  # type: ignore[attr-defined]  # a generator: ends its transaction
+        await sync_to_async(pieces.close)()  # type: ignore[attr-defined]  # a generator
+
+
+def _tenant_of(request: HttpRequest, model_admin: Any) -> uuid.UUID | None:
+    """Whose rows the list has, if they are one tenant's: the viewer's own, or the one that the filter names."""
+    access = access_of(request.user)
+    if access is not None and access.tenant_id is not None:
+        return access.tenant_id
+    if not (way := model_admin.tenant_lookup):
+        return None
+    named = {given for name in NAMES_A_TENANT for given in request.GET.getlist(f"{way}{name}")}
+    with suppress(ValueError):
+        return uuid.UUID(named.pop()) if len(named) == 1 else None
+    return None
 
 
 def _may_look(request: HttpRequest, model_admin: Any) -> None:

@@ -136,6 +136,7 @@ PAGES: Final = {
     "admin:orchestrator_worker_drain": Page(NO, NO, of="orchestrator.worker"),
     "admin:orchestrator_worker_kill": Page(NO, NO, of="orchestrator.worker"),
     "console:home": Page(LOOK, LOOK),
+    "console:search": Page(LOOK, LOOK, query="s=a&extended=1", operator=LOOK),
     "console:pools": Page(LOOK, NO, operator=LOOK),
     "console:pool": Page(LOOK, NO, of="orchestrator.pool", by="slug", operator=LOOK),
     "console:pool_timeline": Page(LOOK, NO, of="orchestrator.pool", by="slug", operator=LOOK),

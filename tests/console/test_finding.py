@@ -94,7 +94,7 @@ def test_names_find_what_has_them(rf: RequestFactory, operator: Client, scene: S
     assert titles(found(request, scene.pool.slug)) == [scene.pool.slug]
     assert titles(found(request, scene.ann.tenant.slug.upper())) == [scene.ann.tenant.slug]
     assert titles(found(request, "poet")).count("poet") == 2
-    assert found(request, "") == found(request, "  ") == found(request, "\x00") == []
+    assert found(request, "") == found(request, "  ") == []
 
 
 def test_pages_are_found_by_what_the_menu_calls_them(
@@ -135,3 +135,27 @@ def test_a_search_is_bounded(
 def test_the_palette_answers(operator: Client, scene: Scene, path: str) -> None:
     page = operator.get(path).content.decode()
     assert "command-results-list" in page
+
+
+# -- the page of the search --------------------------------------------------------------------------
+def test_what_is_found_follows_the_role_of_the_moment(enter: Enter, scene: Scene) -> None:
+    client = enter("operator")
+    asked = f"/console/search/?s={scene.bob.tenant.slug}&extended=1"
+    answer = client.get(asked)
+    assert scene.bob.tenant.slug in answer.content.decode()
+    assert "no-store" in answer.headers["Cache-Control"]
+    role = client.user.staff_role  # type: ignore[attr-defined]
+    role.role, role.tenant = "tenant_administrator", scene.ann.tenant
+    role.save()
+    assert scene.bob.tenant.slug not in client.get(asked).content.decode().replace(asked, "")
+    role.delete()
+    assert client.get(asked).status_code == 403
+
+
+def test_its_pages_are_numbered_from_one_whatever_is_asked_for(operator: Client) -> None:
+    for page in ("1", "0", "-1", "x", "99999999999999999999"):
+        answer = operator.get("/console/search/", {"s": "a", "extended": "1", "page": page})
+        assert (answer.status_code, "Tasks" in answer.content.decode()) == (200, True), page
+    assert operator.get("/console/search/", {"s": " "}).content == b""
+    menu = operator.get("/console/search/", {"s": "agents"}).content.decode()
+    assert "/console/agents/agent/" in menu

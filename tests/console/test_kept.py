@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from django.contrib.auth.models import User
 from django.contrib.messages import get_messages
+from django.db import connection
 from django.test import AsyncClient, Client
 
 from agents.models import Turn
@@ -118,6 +119,36 @@ def test_exports_are_in_the_audit_log(operator: Client, scene: Scene) -> None:
     assert entry.actor == operator.user.username  # type: ignore[attr-defined]
     assert entry.after is not None
     assert (entry.after["filter"], entry.after["format"], entry.after["rows"]) == ("state__exact=queued", "csv", 1)
+    assert entry.tenant_id is None
+
+
+def test_an_export_of_one_tenant_s_rows_is_in_that_one_s_log(operator: Client, enter: Enter, scene: Scene) -> None:
+    ann, bob = scene.ann.tenant, scene.bob.tenant
+    file(operator, f"tenant__id__exact={ann.pk}")
+    file(enter("tenant_administrator", bob), "")
+    file(operator, f"tenant__id__exact={ann.pk}&tenant__id__exact={bob.pk}")
+    assert list(Entry.objects.filter(action="turn.export").order_by("id").values_list("tenant_id", flat=True)) == [
+        ann.pk, bob.pk, None,
+    ]  # fmt: skip
+
+
+@pytest.mark.django_db(transaction=True)
+def test_nothing_is_held_in_postgres_while_the_client_reads(operator: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    scene = Scene.make()
+    monkeypatch.setattr(export, "CHUNK_ROWS", 2)
+    tasks = [scene.ann.task() for _ in range(7)][::-1]
+    response = operator.post(f"{TURNS}export/", {"format": "jsonl"})
+    pieces = iter(response.streaming_content)  # type: ignore[call-overload]
+    read = [next(pieces)]
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT count(*) FROM pg_cursors WHERE name NOT LIKE '%%<unnamed>%%' AND name <> ''")
+        assert cursor.fetchone() == (0,)
+    assert not connection.in_atomic_block
+    scene.ann.task()  # it comes before those that were read
+    Turn.objects.for_tenant(scene.ann.tenant).filter(task=tasks[3]).delete()
+    read += pieces
+    found = [json.loads(line)["task"] for line in b"".join(read).splitlines()]
+    assert found == [str(task.pk) for task in tasks if task is not tasks[3]]
 
 
 def test_a_file_is_bounded(operator: Client, scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -183,7 +183,6 @@ def test_searches_of_long_lists_are_exact(operator: Client, scene: Scene) -> Non
         ("order", set()),
         ("poet", {one, other}),
         ("nobody", set()),
-        ("\x00", {one, other}),
     ):
         assert set(ids(operator.get(TASKS, {"q": term}))) == {str(task.pk) for task in found}, term
     turn = one.turns.get()

@@ -218,7 +218,7 @@ def test_few_queries_however_many_there_are(scene: Scene, django_assert_max_num_
     with django_assert_max_num_queries(5):
         found = operator.get(reverse("console:playground_tenants"), {"q": "many"}).json()["found"]
     assert len(found) == 10
-    assert operator.get(reverse("console:playground_tenants"), {"q": "many\0"}).json()["found"] == found
+    assert operator.get(reverse("console:playground_tenants"), {"q": "many\0"}).status_code == 400
     with django_assert_max_num_queries(11):
         known = operator.get(reverse("console:playground_agent", args=[scene.ann.tenant.slug, "poet"])).json()
     assert known["published"] == "published: r1 100 %"

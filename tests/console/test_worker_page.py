@@ -21,7 +21,7 @@ from console.frame import NotFound
 from console.topics import TOPICS
 from console.workers.history import Word, rates
 from console.workers.state import snapshot
-from orchestrator import masking, records
+from orchestrator import records
 from orchestrator.models import Worker
 from orchestrator.revisions import note_edit
 from orchestrator.work_rows import WorkMinute
@@ -75,7 +75,7 @@ def hold(scene: Scene, worker: Worker, redis: Redis, count: int) -> list[Turn]:
 def test_a_living_worker_is_shown_with_all_that_is_known_of_it(scene: Scene, worker: Worker, redis: Redis) -> None:
     turns = hold(scene, worker, redis, 2)
     gpu = Gauge(device="GPU-a", name="H100", memory_used_mib=1024, memory_total_mib=81_559, utilisation=50)
-    lines = ("ready", "the token is hf_secret_word")
+    lines = ("ready", "the token is •••")
     Looks(redis).show(
         {str(worker.pk): Glimpse(host="here", pid=7, cpus=1.5, memory_bytes=1 << 30, gpus=(gpu,), lines=lines)}
     )
@@ -132,13 +132,6 @@ def test_gaps_and_sums_of_another_process_are_no_rates() -> None:
     assert rates(words).tokens_per_s == [10.0, None, None, 1.0]
     assert rates(words).busy_share == [50.0, None, None, 100.0]
     assert rates([]).at == []
-
-
-def test_what_is_secret_by_its_name_is_shown_nowhere() -> None:
-    args = {"hf_token": "abc", "max_num_batched_tokens": 8, "tokenizer": "org/model", "kv_cache_dtype": "fp8"}
-    assert masking.arguments(args) == {**args, "hf_token": "•••"}
-    env = {"API_KEY": "sesame", "PIN": "sesame", "SHORT_KEY": "abc"}
-    assert masking.lines(["sesame abc", "none"], env=env, engine_args={}) == ["••• abc", "none"]
 
 
 # -- what it costs -------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 import uuid
 from typing import Any
@@ -15,6 +16,7 @@ from django.http import HttpResponse
 from django.test import Client
 from django.urls import reverse
 
+from audit.models import Entry
 from staff.second_factor import SecondFactorAdapter
 from tests.staff.members import member
 
@@ -132,6 +134,23 @@ def test_a_code_lets_in_once_for_as_long_as_it_is_valid(client: Client, viewer: 
         assert client.post(reverse("mfa_authenticate"), {"code": now}).status_code == expected
         client.post(reverse("account_logout"))
         cache.delete(f"allauth.mfa.totp.used?user={viewer.pk}&code={now}")  # as if a step of its time had passed
+
+
+def test_wrong_codes_are_in_the_audit_log(client: Client, viewer: User) -> None:
+    now = code(with_second_factor(viewer))
+    for _ in range(2):
+        log_in(client, viewer.username, PASSWORD)
+        client.post(reverse("mfa_authenticate"), {"code": "000000"})
+        client.post(reverse("mfa_authenticate"), {"code": now})  # the second time it is used up
+        client.post(reverse("mfa_reauthenticate"), {"code": "000000"})
+        client.post(reverse("account_logout"))
+        cache.delete(f"allauth.mfa.totp.used?user={viewer.pk}&code={now}")
+    told = list(
+        Entry.objects.filter(action="staff.code_failed").order_by("id").values_list("actor", "actor_kind", "address")
+    )
+    nobody, staff = ((viewer.username, kind, client.defaults["REMOTE_ADDR"]) for kind in ("nobody", "staff"))
+    assert told == [nobody, staff, nobody, nobody]
+    assert "000000" not in json.dumps(list(Entry.objects.values()), default=str)
 
 
 def test_codes_are_throttled_as_passwords_are(client: Client, viewer: User) -> None:

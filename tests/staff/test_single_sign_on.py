@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import Any
 
 import httpx
 import pytest
 from allauth.socialaccount.models import SocialAccount
 from django.contrib.auth.models import User
+from django.contrib.sessions.models import Session
 from django.http import HttpResponse
 from django.test import Client
+from django.utils import timezone
 
 from audit.models import Entry
 from staff.models import StaffRole
@@ -131,3 +134,42 @@ def test_an_answer_that_nobody_asked_for_lets_nobody_in(provider: Provider) -> N
         assert client.get(f"{LOGIN}callback/", query).status_code == 403
     assert client.get(LOGIN).status_code == 405
     assert client.get("/console/").status_code == 302
+
+
+def test_a_session_of_it_ends_soon_at_a_moment_whatever_is_done_in_it(provider: Provider, settings: Any) -> None:
+    settings.OPSITE_OIDC_SESSION_MINUTES = 5
+    client, begun = Client(), timezone.now()
+    sign_on(provider, amy("watch"), client)
+    ends = Session.objects.get(pk=client.cookies["sessionid"].value).expire_date
+    assert timedelta(minutes=5) <= ends - begun <= timedelta(minutes=6)
+    assert client.get("/console/").status_code == 200
+    session = client.session
+    session["touched"] = True
+    session.save()
+    assert Session.objects.get(pk=session.session_key).expire_date == ends
+    Session.objects.update(expire_date=timezone.now())
+    assert client.get("/console/").headers["Location"].startswith("/console/login/")
+
+
+def test_who_logs_in_by_password_stays_as_long_as_ever(provider: Provider, settings: Any) -> None:
+    viewer = member("viewer", password="correct-horse-1")
+    client, begun = Client(), timezone.now()
+    assert client.post("/console/login/", {"login": viewer.username, "password": "correct-horse-1"}).status_code == 302
+    ends = Session.objects.get(pk=client.cookies["sessionid"].value).expire_date
+    assert ends - begun >= timedelta(hours=settings.OPSITE_SESSION_HOURS)
+
+
+def test_who_has_lost_the_groups_loses_the_role_and_all_sessions(provider: Provider) -> None:
+    keeper, there = member("operator"), Client()
+    sign_on(provider, amy("ops"), there)
+    assert there.get("/console/").status_code == 200
+    assert sign_on(provider, amy(), Client()).status_code == 403
+    assert there.get("/console/").status_code == 403
+    assert list(StaffRole.objects.values_list("user", flat=True)) == [keeper.pk]
+    assert Entry.objects.get(action="staffrole.delete").actor == "single sign-on"
+
+
+def test_the_last_operator_keeps_the_role_when_the_groups_are_gone(provider: Provider) -> None:
+    sign_on(provider, amy("ops"), Client())
+    assert sign_on(provider, amy(), Client()).status_code == 403
+    assert StaffRole.objects.get().role == "operator"
