@@ -14,6 +14,7 @@ from django.utils.decorators import sync_and_async_middleware
 
 from staff.access import access_of, lacks_second_factor
 from staff.frame import bare_frame
+from staff.models import StaffRole
 
 CONSOLE = "/console/"
 OPEN = tuple(f"{CONSOLE}{part}/" for part in ("login", "logout", "sso", "second-factor", "password_change", "jsi18n"))
@@ -53,8 +54,11 @@ def refusal_of(request: HttpRequest) -> HttpResponse | None:
 
 
 def refused(request: HttpRequest, why: str) -> HttpResponse:
-    """403, in the console's frame."""
-    return render(request, "staff/refused.html", {**bare_frame(request, title="No access"), "why": why}, status=403)
+    """403, with the role of who asked and the way back. `why` says for whom it is."""
+    access = access_of(request.user)
+    role = StaffRole.Role(access.role).label.partition(":")[0] if access else ""
+    said = {**bare_frame(request, title="No access"), "why": why, "role": role}
+    return render(request, "staff/refused.html", said, status=403)
 
 
 def _is_guarded(request: HttpRequest) -> bool:

@@ -25,6 +25,7 @@ from orchestrator import records, trials
 from orchestrator.models import Pool, ScalingDecision, Worker
 from orchestrator.steering import NotNow
 from orchestrator.trials import Material, TooLittle, TooMuch, Unreadable
+from staff.access import NotForRole
 
 LISTED = 500
 
@@ -39,7 +40,7 @@ def pool_page(*, operators_only: bool = False) -> Callable[[Callable[..., Any]],
             if not request.access.sees_all_tenants:
                 raise Http404
             if operators_only and not request.access.is_operator:
-                return HttpResponse("Only operators may do this.", status=403, content_type="text/plain")
+                raise NotForRole("operators")
             return view(request, *args, **kwargs)
 
         return seen
