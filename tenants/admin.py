@@ -6,10 +6,10 @@ from contextlib import nullcontext
 from typing import Any, ClassVar
 
 from django import forms
-from django.contrib import admin, messages
+from django.contrib import admin
 from django.db.models import QuerySet
 from django.forms import ModelForm, ValidationError
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
@@ -17,6 +17,7 @@ from unfold.decorators import display
 from unfold.widgets import UnfoldAdminPasswordWidget
 
 from staff.console_admin import ConsoleAdmin
+from staff.shown_once import Made, shown_once
 from tenants import keys, secrets, services
 from tenants.models import ApiKey, Secret, Tenant
 from tenants.scoping import TenantOwned, tenant_scope
@@ -113,7 +114,10 @@ class ApiKeyAdmin(AcrossTenants):
         )
         obj.__dict__.update({name: value for name, value in issued.key.__dict__.items() if name != "_state"})
         obj._state.adding = False
-        self.message_user(request, f"The key, shown this once: {issued.secret}", messages.WARNING, extra_tags="api-key")
+        obj.shown_once = Made(obj.name, "key", issued.secret)  # type: ignore[attr-defined]  # until the answer
+
+    def response_add(self, request: HttpRequest, obj: ApiKey, post_url_continue: str | None = None) -> HttpResponse:
+        return shown_once(request, [obj.shown_once], title="A new key", back=self.list_url(), opts=self.opts)  # type: ignore[attr-defined]
 
     def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
         form = super().get_form(request, obj, change, **kwargs)

@@ -10,11 +10,12 @@ from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.db.models import QuerySet
 from django.forms import ModelForm
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from unfold.admin import TabularInline
 from unfold.decorators import display
 
 from audit.recording import record
+from staff.shown_once import Made, shown_once
 from tenants.admin import AcrossTenants, OwnedForm, ReadOnly
 from webhooks import services
 from webhooks.events import EVENT_TYPES
@@ -93,7 +94,10 @@ class EndpointAdmin(AcrossTenants):
         made = services.create_endpoint(tenant=obj.tenant, **said)
         obj.pk = made.endpoint.pk
         obj._state.adding = False
-        self._show(request, made)
+        obj.shown_once = _shown(made)  # type: ignore[attr-defined]  # until the answer
+
+    def response_add(self, request: HttpRequest, obj: Endpoint, post_url_continue: str | None = None) -> HttpResponse:
+        return self._show(request, [obj.shown_once], title="A new endpoint")  # type: ignore[attr-defined]
 
     @display(description="state", label={"enabled": "success", "disabled": "danger"})
     def shown_state(self, endpoint: Endpoint) -> str:
@@ -101,9 +105,10 @@ class EndpointAdmin(AcrossTenants):
         return "enabled" if endpoint.enabled else "disabled"
 
     @admin.action(description="Rotate the secrets of the selected endpoints", permissions=["change"])
-    def rotate(self, request: HttpRequest, queryset: QuerySet[Endpoint]) -> None:
-        for endpoint in queryset:
-            self._show(request, services.rotate_secret(endpoint=endpoint))
+    def rotate(self, request: HttpRequest, queryset: QuerySet[Endpoint]) -> HttpResponse:
+        with transaction.atomic():
+            made = [_shown(services.rotate_secret(endpoint=endpoint)) for endpoint in queryset]
+        return self._show(request, made, title="New signing secrets")
 
     @admin.action(description="Send a test to the selected endpoints", permissions=["change"])
     def test(self, request: HttpRequest, queryset: QuerySet[Endpoint]) -> None:
@@ -116,13 +121,12 @@ class EndpointAdmin(AcrossTenants):
             except services.EndpointDisabled as refusal:
                 self.message_user(request, f"{endpoint}: {refusal}", messages.WARNING)
 
-    def _show(self, request: HttpRequest, made: services.NewSecret) -> None:
-        self.message_user(
-            request,
-            f"The secret of {made.endpoint}, shown this once: {made.secret}",
-            messages.WARNING,
-            extra_tags="api-key",
-        )
+    def _show(self, request: HttpRequest, made: list[Made], *, title: str) -> HttpResponse:
+        return shown_once(request, made, title=title, back=self.list_url(), opts=self.opts)
+
+
+def _shown(made: services.NewSecret) -> Made:
+    return Made(str(made.endpoint), "signing secret", made.secret)
 
 
 class AttemptInline(TabularInline):
