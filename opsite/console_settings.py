@@ -13,7 +13,7 @@ UNFOLD = {
     "SHOW_HISTORY": True,
     "SITE_FAVICONS": [{"rel": "icon", "type": "image/svg+xml", "href": lambda _request: "/static/opsite/icon.svg"}],
     "STYLES": [lambda _request: "/static/opsite/console.css", lambda _request: "/static/opsite/frame.css"],
-    "SCRIPTS": [lambda _request: "/static/opsite/frame.js"],
+    "SCRIPTS": [lambda _request: "/static/opsite/parts.js", lambda _request: "/static/opsite/frame.js"],
     "COLORS": {"font": {"subtle-light": "var(--color-base-600)"}},  # the theme's own is too pale on grey
     "COMMAND": {"search_callback": "console.search.found"},
     "ACCOUNT": {
