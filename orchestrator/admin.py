@@ -15,7 +15,7 @@ from django.forms import ModelForm
 from django.http import HttpRequest, HttpResponseRedirect
 from django.urls import reverse
 from django.utils import timezone
-from django.utils.html import format_html
+from django.utils.html import format_html, format_html_join
 from unfold.admin import StackedInline
 from unfold.decorators import action, display
 
@@ -29,6 +29,7 @@ from orchestrator.specs import RECIPE
 from orchestrator.stock_models import StockItem
 from staff.access import access_of
 from staff.console_admin import ConsoleAdmin
+from staff.lists.columns import cut, line, moment, two_lines, way
 from staff.own_rows import bound_to_tenant
 from tenants.admin import Facts
 
@@ -254,18 +255,20 @@ class WorkerAdmin(Facts):
 
     list_display = (
         "live_page",
-        "pool",
-        "shown_revision",
+        "of_pool",
         "shown_state",
-        "runtime",
-        "slots",
+        "runs_as",
         "shown_gpus",
-        "started_at",
-        "ready_at",
-        "stopped_at",
-        "shown_error",
+        "lived",
+        "ready_after",
+        "trouble",
+        "form_page",
     )
-    list_display_links = ("started_at",)
+    list_display_links = None
+    export_columns = (
+        "id", "pool", "shown_revision", "state", "runtime", "slots", "shown_gpus", "started_at", "ready_at", "stopped_at",
+        "shown_error",
+    )  # fmt: skip
     actions_row: ClassVar = ["drain", "kill"]
     exclude = ("start_phases", "error", "log_tail")
     readonly_fields = ("phases", "shown_error", "last_words")
@@ -291,7 +294,27 @@ class WorkerAdmin(Facts):
     @display(description="worker", ordering="id")
     def live_page(self, worker: Worker) -> str:
         """A link to its live page."""
-        return format_html('<a href="{}">{}</a>', reverse("console:worker", args=[worker.pk]), str(worker.pk)[-8:])
+        return way(reverse("console:worker", args=[worker.pk]), str(worker.pk)[-8:], title=worker.pk)
+
+    @display(description="pool", ordering="pool")
+    def of_pool(self, worker: Worker) -> str:
+        """And which revision of it."""
+        return two_lines(worker.pool, self.shown_revision(worker))
+
+    @display(description="runtime", ordering="runtime")
+    def runs_as(self, worker: Worker) -> str:
+        """And how many turns at once."""
+        return two_lines(worker.runtime, f"{worker.slots} slots")
+
+    @display(description="started, stopped", ordering="started_at")
+    def lived(self, worker: Worker) -> str:
+        """From when to when."""
+        return two_lines(moment(worker.started_at), moment(worker.stopped_at))
+
+    @display(description="ready after")
+    def ready_after(self, worker: Worker) -> str:
+        """What its start took."""
+        return f"{(worker.ready_at - worker.started_at).total_seconds():.1f} s" if worker.ready_at else ""
 
     @display(description="revision", ordering="revision__number")
     def shown_revision(self, worker: Worker) -> str:
@@ -302,7 +325,8 @@ class WorkerAdmin(Facts):
     def shown_gpus(self, worker: Worker) -> str:
         """The devices that it was given, and the part of them that it has."""
         part = f" ({worker.gpu_share:g} of it)" if worker.gpu_share < 1 else ""
-        return ", ".join(worker.gpus) + part if worker.gpus else ""
+        devices = format_html_join(", ", "{}", ((line(gpu),) for gpu in worker.gpus))
+        return format_html("{}{}", devices, part) if worker.gpus else ""
 
     @display(description="phases of its start")
     def phases(self, worker: Worker) -> str:
@@ -313,6 +337,11 @@ class WorkerAdmin(Facts):
     def shown_error(self, worker: Worker) -> str:
         """Why it ended."""
         return masked(worker.error, worker.revision)
+
+    @display(description="error")
+    def trouble(self, worker: Worker) -> str:
+        """Two lines of it."""
+        return cut(self.shown_error(worker)) if worker.error else ""
 
     @display(description="log tail")
     def last_words(self, worker: Worker) -> str:

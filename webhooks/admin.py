@@ -15,6 +15,7 @@ from unfold.admin import TabularInline
 from unfold.decorators import display
 
 from audit.recording import record
+from staff.lists.columns import end_of, moment, two_lines
 from staff.shown_once import Made, shown_once
 from tenants.admin import AcrossTenants, OwnedForm, ReadOnly
 from webhooks import services
@@ -54,16 +55,8 @@ class EndpointAdmin(AcrossTenants):
     """Where tenants are told of events."""
 
     form = EndpointForm
-    list_display = (
-        "id",
-        "tenant",
-        "description",
-        "url",
-        "event_types",
-        "shown_state",
-        "disabled_reason",
-        "failing_since",
-    )
+    list_display = ("shown_id", "tenant", "description", "url", "event_types", "shown_state", "disabled_reason", "failing_since")
+    export_columns = ("id", *list_display[1:])
     list_filter = ("enabled", "tenant")
     search_fields = ("id", "url", "description", "tenant__slug")
     list_select_related = ("tenant",)
@@ -152,7 +145,8 @@ class AttemptInline(TabularInline):
 class DeliveryAdmin(ReadOnly):
     """What was sent, what came of it, and what is still to be."""
 
-    list_display = ("id", "tenant", "endpoint", "type", "shown_state", "claims", "due_at", "created_at", "finished_at")
+    list_display = ("shown_id", "tenant", "shown_endpoint", "type", "shown_state", "claims", "created_at", "shown_end")
+    export_columns = ("id", "tenant", "endpoint", "type", "state", "claims", "due_at", "created_at", "finished_at")
     list_filter = ("state", "type", "tenant")
     is_large = True
     search_fields = ("id", "endpoint__id")
@@ -164,6 +158,18 @@ class DeliveryAdmin(ReadOnly):
     def shown_state(self, delivery: Delivery) -> str:
         """The state in its colour."""
         return delivery.state
+
+    @display(description="endpoint")
+    def shown_endpoint(self, delivery: Delivery) -> str:
+        """What it is called, or the end of its id."""
+        return delivery.endpoint.description or end_of(delivery.endpoint_id)
+
+    @display(description="due, or ended at")
+    def shown_end(self, delivery: Delivery) -> str:
+        """When it is attempted next, or when that was over."""
+        if delivery.finished_at is None:
+            return two_lines(moment(delivery.due_at), "due")
+        return moment(delivery.finished_at)
 
     def has_replay_permission(self, request: HttpRequest) -> bool:
         """Whoever may change endpoints may replay to them."""

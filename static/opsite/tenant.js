@@ -22,7 +22,7 @@
     const part = make("div", "owner");
     if (one.name) part.append(make("h3", "", "Key " + one.name));
     if (one.stopped) part.append(make("p", "notice", one.stopped));
-    const list = make("ul", "plain limits");
+    const list = make("ul", "limits");
     list.setAttribute("aria-label", one.name ? "Limits of the key " + one.name : "Limits of the tenant");
     list.append(...one.bars.map(bar));
     part.append(list);
