@@ -55,7 +55,16 @@ class EndpointAdmin(AcrossTenants):
     """Where tenants are told of events."""
 
     form = EndpointForm
-    list_display = ("shown_id", "tenant", "description", "url", "event_types", "shown_state", "disabled_reason", "failing_since")
+    list_display = (
+        "shown_id",
+        "tenant",
+        "description",
+        "url",
+        "event_types",
+        "shown_state",
+        "disabled_reason",
+        "failing_since",
+    )
     export_columns = ("id", *list_display[1:])
     list_filter = ("enabled", "tenant")
     search_fields = ("id", "url", "description", "tenant__slug")

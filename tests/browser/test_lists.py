@@ -135,7 +135,10 @@ def furnished(web: Web) -> None:
     """A row of everything, and some with much to say."""
     Everything.make()
     now, pool = timezone.now(), web.scene.pool
-    why = {"code": "engine_error", "message": "The engine ended: CUDA out of memory. Tried to allocate 2.00 GiB on GPU 1."}
+    why = {
+        "code": "engine_error",
+        "message": "The engine ended: CUDA out of memory. Tried to allocate 2.00 GiB on GPU 1.",
+    }
     web.scene.ann.task(
         state="failed", error=why, attempts=3, prompt_tokens=112_345, completion_tokens=12_345, finished_at=now
     )
