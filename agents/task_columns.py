@@ -9,7 +9,6 @@ from typing import Any
 from django.conf import settings
 from django.db.models import Prefetch, QuerySet
 from django.utils import timezone
-from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from unfold.decorators import display
 
@@ -141,4 +140,4 @@ class TaskColumns:
         if not error:
             return attempts
         words = f"{error.get('code', '')}: {error.get('message', '')}"
-        return format_html('{}<div class="quiet">{}</div>', cut(words), attempts) if attempts else cut(words)
+        return two_lines(cut(words), attempts)

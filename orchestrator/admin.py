@@ -304,7 +304,7 @@ class WorkerAdmin(Facts):
     @display(description="runtime", ordering="runtime")
     def runs_as(self, worker: Worker) -> str:
         """And how many turns at once."""
-        return two_lines(worker.runtime, f"{worker.slots} slots")
+        return two_lines(worker.runtime, f"{worker.slots} slot{'' if worker.slots == 1 else 's'}")
 
     @display(description="started, stopped", ordering="started_at")
     def lived(self, worker: Worker) -> str:
@@ -326,7 +326,7 @@ class WorkerAdmin(Facts):
         """The devices that it was given, and the part of them that it has."""
         part = f" ({worker.gpu_share:g} of it)" if worker.gpu_share < 1 else ""
         devices = format_html_join(", ", "{}", ((line(gpu),) for gpu in worker.gpus))
-        return format_html("{}{}", devices, part) if worker.gpus else ""
+        return format_html("<div>{}{}</div>", devices, part) if worker.gpus else ""
 
     @display(description="phases of its start")
     def phases(self, worker: Worker) -> str:

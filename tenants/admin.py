@@ -83,11 +83,11 @@ class TenantAdmin(ConsoleAdmin):
         """With the way to its page."""
         return way(reverse("console:tenant", args=[tenant.console_name]), tenant.slug)
 
-    @display(description="waiting, most", ordering="max_waiting")
+    @display(description="most waiting", ordering="max_waiting")
     def waiting(self, tenant: Tenant) -> str:
         return _limit(tenant.max_waiting)
 
-    @display(description="running, most", ordering="max_running")
+    @display(description="most running", ordering="max_running")
     def running(self, tenant: Tenant) -> str:
         return _limit(tenant.max_running)
 

@@ -38,10 +38,10 @@ def way_to_task(task_id: Any) -> str | SafeString:
 
 def cut(words: str) -> SafeString:
     """Words of which the list shows two lines; their title has the whole."""
-    return format_html('<span class="cut" title="{}">{}</span>', words, words)
+    return format_html('<div class="cut" title="{}">{}</div>', words, words)
 
 
 def two_lines(first: object, second: object) -> SafeString:
     """One below the other; the second explains the first, and may be empty."""
     below = format_html('<div class="line quiet">{}</div>', second) if second else ""
-    return format_html('<div class="line">{}</div>{}', first, below)
+    return format_html('<div class="lines"><div class="line">{}</div>{}</div>', first, below)
