@@ -95,7 +95,7 @@ def cost_of_task(task: Task) -> Decimal:
 class TaskColumns:
     """What each column says."""
 
-    @display(description="task, accepted at", ordering="-created_at")
+    @display(description="task, accepted at", ordering="created_at")
     def page(self, task: Task) -> SafeString:
         """The task's own page, and since when it is."""
         return two_lines(way_to_task(task.pk), moment(task.created_at))
