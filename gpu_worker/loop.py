@@ -8,6 +8,7 @@ repeated with the same event numbers, which Redis refuses to store twice.
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import time
 from collections.abc import Iterable, Sequence
@@ -116,6 +117,8 @@ class WorkerLoop:
         await self._engine.start(self._phases)
         self._phases.enter("first_token")
         await make_first_token(self._engine, embeds=self._settings.engine == "embedding")
+        gc.collect()
+        gc.freeze()  # else each full collection walks the model and its libraries, and no stream moves meanwhile
         self._phases.end()
 
     # -- the three tasks -----------------------------------------------------------------------

@@ -16,6 +16,7 @@ from django.http import HttpRequest, HttpResponseRedirect
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString
 from unfold.admin import StackedInline
 from unfold.decorators import action, display
 
@@ -23,7 +24,7 @@ from audit.recording import record
 from orchestrator import masking, revisions, steering, stock_rows, typical
 from orchestrator.history.words import in_words as demand_in_words
 from orchestrator.models import Pool, PoolRevision, Rollout, ScalingDecision, ScalingPolicy, Worker
-from orchestrator.replay import in_words
+from orchestrator.replay import NotStored, differences, in_words, known_then
 from orchestrator.signals.phases import shown
 from orchestrator.specs import RECIPE
 from orchestrator.stock_models import StockItem
@@ -362,9 +363,40 @@ class ScalingDecisionAdmin(Facts):
     list_filter = ("at", "pool")
     search_fields = ("reason", "pool__slug")
     list_select_related = ("pool",)
-    readonly_fields = ("measured",)
+    readonly_fields = ("measured", "step", "known", "again", "timeline")
+    fieldsets = (
+        (None, {"fields": ("at", "timeline", "step", "reason", "known", "again")}),
+        ("What it was made from, to replay it", {"fields": ("signals",), "classes": ("collapse",)}),
+    )
 
     @display(description="measured")
     def measured(self, decision: ScalingDecision) -> str:
         """What the queue and the workers said beyond the counts that the reason names."""
         return in_words(decision.signals)
+
+    @display(description="workers")
+    def step(self, decision: ScalingDecision) -> str:
+        """Starting or ready when it was made, and wanted from then on."""
+        return f"{decision.current} → {decision.desired}"
+
+    @display(description="known then")
+    def known(self, decision: ScalingDecision) -> str:
+        """All signals, in a sentence."""
+        return known_then(decision.signals)
+
+    @display(description="made again now")
+    def again(self, decision: ScalingDecision) -> str:
+        """Whether today's code decides the same from the same signals, as `manage.py replay_decisions` asks of all."""
+        try:
+            found = differences(
+                decision.signals, current=decision.current, desired=decision.desired, reason=decision.reason
+            )
+        except NotStored as why:
+            return str(why)
+        return "The same signals give the same decision." if not found else "; ".join(found)
+
+    @display(description="pool")
+    def timeline(self, decision: ScalingDecision) -> SafeString:
+        """The pool's timeline, around it."""
+        page = reverse("console:pool", args=[decision.pool.slug])
+        return format_html('<a href="{}?decision={}">{}, on its timeline</a>', page, decision.pk, decision.pool.slug)

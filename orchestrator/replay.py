@@ -117,3 +117,15 @@ def in_words(stored: Mapping[str, Any]) -> str:
     if signals.forecast is not None:
         facts.append(f"{signals.forecast.turns_per_s:.2g} tasks per s foreseen")
     return "; ".join(facts)
+
+
+def known_then(stored: Mapping[str, Any]) -> str:
+    """The signals that it was made from, in a sentence."""
+    facts = []
+    if stored.get("waiting") is not None:
+        facts.append(f"{counted(stored['waiting'], 'task')} waiting, {stored.get('running') or 0} running")
+    if stored.get("oldest_wait_s"):
+        facts.append(f"the oldest for {seconds(stored['oldest_wait_s'])}")
+    if (needed := stored.get("needed")) is not None:
+        facts.append(f"the work alone would need {counted(needed, 'worker')}")
+    return "; ".join(filter(None, [*facts, in_words(stored)]))

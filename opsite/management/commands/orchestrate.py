@@ -8,6 +8,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
+from opsite.garbage import leave_loaded_alone
 from opsite.measured import metrics
 from orchestrator.loop import run
 from orchestrator.placement.gpus import BadInventory
@@ -24,6 +25,7 @@ class Command(BaseCommand):
             signal.signal(number, lambda *_: stop.set())
         try:
             with metrics():
+                leave_loaded_alone()
                 run(stop)
         except BadInventory as error:
             raise CommandError(str(error)) from None

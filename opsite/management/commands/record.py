@@ -10,6 +10,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand
 
 from agents.recorder import Recorder
+from opsite.garbage import leave_loaded_alone
 from opsite.measured import metrics
 from telemetry import tracing
 
@@ -22,6 +23,7 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         tracing.configure("recorder")
         with metrics():
+            leave_loaded_alone()
             asyncio.run(self._run())
 
     async def _run(self) -> None:
