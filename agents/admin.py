@@ -29,6 +29,7 @@ from agents.task_filters import FILTERS
 from audit.recording import record
 from orchestrator.models import Pool
 from staff.inlines import HistoryInline, link_to_all
+from staff.lists.columns import way_to_task
 from tenants.admin import AcrossTenants, OwnedForm, ReadOnly
 
 REFUSED = {
@@ -227,7 +228,8 @@ class ConversationAdmin(ReadOnly):
 
     is_large = True
     ordering = ("-id",)
-    list_display = ("id", "title", "tenant", "agent", "head_number", "when_busy", "created_at")
+    list_display = ("shown_id", "title", "tenant", "agent", "head_number", "when_busy", "created_at")
+    export_columns = ("id", *list_display[1:])
     list_filter = ("tenant", "agent", "when_busy")
     readonly_fields = ("head_number", "all_messages")
     search_fields = ("id", "agent__slug")
@@ -247,6 +249,7 @@ class MessageAdmin(ReadOnly):
     is_large = True
     ordering = ("-id",)
     list_display = ("conversation", "number", "role", "tenant", "content", "created_at")
+    list_display_links = ("number",)
     list_filter = ("role", "tenant")
     search_fields = ("id", "conversation__id", "task__id")
     list_select_related = ("conversation", "tenant")
@@ -348,10 +351,23 @@ class TurnAdmin(ReadOnly):
     """All model calls."""
 
     list_display = (
+        "shown_task",
+        "shown_number",
+        "tenant",
+        "shown_state",
+        "attempts",
+        "worker",
+        "queued_at",
+        "claimed_at",
+        "finished_at",
+    )
+    list_display_links = ("shown_number",)
+    export_columns = (
+        "id",
         "task",
         "number",
         "tenant",
-        "shown_state",
+        "state",
         "attempts",
         "worker",
         "queued_at",
@@ -378,3 +394,13 @@ class TurnAdmin(ReadOnly):
     def shown_state(self, turn: Turn) -> str:
         """The state in its colour."""
         return turn.state
+
+    @display(description="task")
+    def shown_task(self, turn: Turn) -> str:
+        """The way to the page of its task."""
+        return way_to_task(turn.task_id)
+
+    @display(description="turn")
+    def shown_number(self, turn: Turn) -> str:
+        """Which of the task's it is."""
+        return f"turn {turn.number}"

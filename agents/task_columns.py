@@ -4,37 +4,24 @@ from __future__ import annotations
 
 from datetime import datetime
 from decimal import Decimal
-from typing import Any, ClassVar
+from typing import Any
 
 from django.conf import settings
 from django.db.models import Prefetch, QuerySet
-from django.urls import reverse
 from django.utils import timezone
-from django.utils.html import format_html
+from django.utils.safestring import SafeString
 from unfold.decorators import display
 
 from agents.models import Task, Turn
 from agents.money import cost_of
+from staff.lists.columns import cut, line, moment, two_lines, way_to_task
 
 STATE_COLOURS = {
     "queued": "warning", "running": "info", "waiting": "info", "succeeded": "success", "failed": "danger", "cancelled": "",
     "expired": "danger",
 }  # fmt: skip
 
-COLUMNS = (
-    "page",
-    "created_at",
-    "shown_state",
-    "tenant",
-    "agent_revision",
-    "pool",
-    "wait",
-    "duration",
-    "tokens",
-    "cost",
-    "trouble",
-    "attempts",
-)
+COLUMNS = ("page", "shown_state", "whose", "pool", "lasts", "tokens", "cost", "trouble")
 EXPORTED = (
     "id", "state", "tenant", "agent_revision", "pool", "api_key", "created_at", "started_at", "first_token_at", "finished_at",
     "prompt_tokens", "cached_tokens", "completion_tokens", "cost", "error", "attempts",
@@ -108,51 +95,49 @@ def cost_of_task(task: Task) -> Decimal:
 class TaskColumns:
     """What each column says."""
 
-    class Media:
-        css: ClassVar = {"all": ("opsite/tasks.css",)}
-
-    @display(description="task", ordering="-created_at")
-    def page(self, task: Task) -> str:
-        """The task's own page, by the end of its id, which tells tasks of one time apart."""
-        return format_html(
-            '<a href="{}" title="{}">{}</a>', reverse("console:task", args=[task.pk]), task.pk, f"…{str(task.pk)[-12:]}"
-        )
+    @display(description="task, accepted at", ordering="created_at")
+    def page(self, task: Task) -> SafeString:
+        """The task's own page, and since when it is."""
+        return two_lines(way_to_task(task.pk), moment(task.created_at))
 
     @display(description="state", ordering="state", label=STATE_COLOURS)
     def shown_state(self, task: Task) -> str:
         """The state in its colour."""
         return task.state
 
+    @display(description="tenant, agent")
+    def whose(self, task: Task) -> SafeString:
+        """Whose it is, and which definition of it ran."""
+        return two_lines(task.tenant, self.agent_revision(task))
+
     @display(description="agent")
     def agent_revision(self, task: Task) -> str:
         """Which definition of it ran."""
         return f"{task.agent.slug} r{task.revision.number}"
 
-    @display(description="wait")
-    def wait(self, task: Task) -> str:
-        """From its acceptance until a worker first had it; of one that nobody has had yet, until now."""
-        return seconds(task.created_at, task.started_at or task.finished_at or timezone.now())
-
-    @display(description="duration")
-    def duration(self, task: Task) -> str:
-        """From its acceptance to its end, or until now."""
-        return seconds(task.created_at, task.finished_at or timezone.now())
+    @display(description="in all, waited")
+    def lasts(self, task: Task) -> SafeString:
+        """From its acceptance to its end, and until a worker first had it; of what has not come yet, until now."""
+        now = timezone.now()
+        waited = seconds(task.created_at, task.started_at or task.finished_at or now)
+        return two_lines(seconds(task.created_at, task.finished_at or now), f"{waited} waiting")
 
     @display(description="tokens")
     def tokens(self, task: Task) -> str:
         """Read and written."""
-        return f"{task.prompt_tokens:,} + {task.completion_tokens:,}"
+        return line(f"{task.prompt_tokens:,} + {task.completion_tokens:,}")
 
     @display(description=f"cost, {settings.OPSITE_CURRENCY}")
     def cost(self, task: Task) -> str:
         """So far."""
         return amount(cost_of_task(task))
 
-    @display(description="error")
+    @display(description="attempts, error")
     def trouble(self, task: Task) -> str:
-        """Why it failed: code and sentence, whole as the title of what is cut in the list."""
+        """How often it was begun, if more than once, and why it failed: code and sentence, whole as the title of what is cut."""
+        attempts = f"{task.attempts} attempts" if task.attempts > 1 else ""
         error: dict[str, Any] = task.error or {}
         if not error:
-            return ""
+            return attempts
         words = f"{error.get('code', '')}: {error.get('message', '')}"
-        return format_html('<span class="task-error" title="{}">{}</span>', words, words)
+        return two_lines(cut(words), attempts)

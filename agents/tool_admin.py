@@ -20,6 +20,7 @@ from agents.problems import Problem
 from agents.tool_admin_forms import McpServerForm, OpenApiForm, ToolForm
 from audit.acting import one_act
 from audit.recording import record
+from staff.lists.columns import way_to_task
 from tenants.admin import AcrossTenants, Facts
 
 IMPORT = "import"
@@ -160,7 +161,8 @@ class ToolCallAdmin(Facts, AcrossTenants):
     """Calls that agents made. One of `ask_human` that waits is answered here."""
 
     form = AnswerForm
-    list_display = ("name", "tenant", "task", "shown_state", "attempts", "created_at", "finished_at")
+    list_display = ("name", "tenant", "shown_task", "shown_state", "attempts", "created_at", "finished_at")
+    export_columns = ("id", "name", "tenant", "task", "state", "attempts", "created_at", "finished_at")
     is_large = True
     list_defer = ("arguments", "result", "task__input", "task__output")
     ordering = ("-created_at", "-id")
@@ -169,6 +171,11 @@ class ToolCallAdmin(Facts, AcrossTenants):
     list_select_related = ("tenant", "task")
     SHOWN: ClassVar = ("tenant", "task", "turn", "number", "call_id", "name", "arguments", "state", "attempts", "result",
                        "created_at", "started_at", "finished_at")  # fmt: skip
+
+    @display(description="task")
+    def shown_task(self, call: ToolCall) -> str:
+        """The way to the page of its task."""
+        return way_to_task(call.task_id)
 
     def has_change_permission(self, request: HttpRequest, obj: ToolCall | None = None) -> bool:
         asks = obj is not None and obj.name == "ask_human" and obj.state == CallState.WAITING

@@ -25,8 +25,9 @@ class BatchAdmin(ReadOnly):
     """Batches: how far they are, and who runs them."""
 
     list_display = (
-        "id", "tenant", "shown_state", "total", "completed", "failed", "endpoint", "created_at", "ended_at",
+        "shown_id", "tenant", "shown_state", "total", "completed", "failed", "endpoint", "created_at", "ended_at",
     )  # fmt: skip
+    export_columns = ("id", "tenant", "state", "total", "completed", "failed", "endpoint", "created_at", "ended_at")
     list_filter = ("state", "tenant", "created_at")
     search_fields = ("id", "tenant__slug")
     list_select_related = ("tenant",)
@@ -53,7 +54,18 @@ class BatchAdmin(ReadOnly):
 class FileAdmin(ReadOnly):
     """Files, without their content."""
 
-    list_display = ("id", "filename", "tenant", "purpose", "bytes", "state", "created_at", "expires_at", "deleted_at")
+    list_display = (
+        "shown_id",
+        "filename",
+        "tenant",
+        "purpose",
+        "bytes",
+        "state",
+        "created_at",
+        "expires_at",
+        "deleted_at",
+    )
+    export_columns = ("id", *list_display[1:])
     list_filter = ("purpose", "state", "tenant", ("deleted_at", admin.EmptyFieldListFilter))
     search_fields = ("id", "filename", "tenant__slug")
     list_select_related = ("tenant",)

@@ -10,6 +10,7 @@ from django.core.exceptions import ValidationError
 from django.db.models import OuterRef, QuerySet, Subquery, Sum
 from django.forms import ModelForm, SplitDateTimeField
 from django.http import HttpRequest
+from django.urls import reverse
 from django.utils import timezone
 from unfold.admin import TabularInline
 from unfold.decorators import display
@@ -19,6 +20,7 @@ from agents.limits import Month
 from billing import budgets, selectors
 from billing.models import BilledHour, Budget, BudgetNotice, GpuHour, Price, TenantUsage, UsageHour
 from orchestrator.admin import PoolAdmin
+from staff.lists.columns import two_lines, way
 from tenants.admin import AcrossTenants, Facts, ReadOnly
 
 
@@ -116,10 +118,31 @@ class BudgetNoticeAdmin(ReadOnly):
 class UsageHourAdmin(ReadOnly):
     """Tokens and tasks by the hour."""
 
-    list_display = ("hour", "tenant", "pool", "agent", "api_key", *UsageHour.COUNTS)
+    list_display = (
+        "hour",
+        "tenant",
+        "of_agent",
+        "api_key",
+        "requests",
+        "failed",
+        "prompt_tokens",
+        "completion_tokens",
+        "shown_cost",
+    )
+    export_columns = ("hour", "tenant", "pool", "agent", "api_key", *UsageHour.COUNTS)
     is_large = True
     list_filter = ("hour", "tenant", "pool")
     list_select_related = ("tenant", "pool", "agent", "api_key")
+
+    @display(description="agent, pool")
+    def of_agent(self, row: UsageHour) -> str:
+        """And where it ran."""
+        return two_lines(row.agent, row.pool)
+
+    @display(description="cost")
+    def shown_cost(self, row: UsageHour) -> str:
+        """Without idle zeros."""
+        return selectors.money(row.cost)
 
 
 @admin.register(TenantUsage)
@@ -195,10 +218,21 @@ class TenantUsageAdmin(Facts):
 class GpuHourAdmin(ReadOnly):
     """Who is charged for which worker's time."""
 
-    list_display = ("hour", "pool", "worker", "tenant", "kind", "gpu_ms", "cost")
+    list_display = ("hour", "pool", "shown_worker", "tenant", "kind", "gpu_ms", "shown_cost")
+    export_columns = ("hour", "pool", "worker", "tenant", "kind", "gpu_ms", "cost")
     is_large = True
     list_filter = ("hour", "kind", "pool", "tenant")
     list_select_related = ("pool", "tenant")
+
+    @display(description="worker")
+    def shown_worker(self, row: GpuHour) -> str:
+        """The way to its page."""
+        return way(reverse("console:worker", args=[row.worker]), str(row.worker)[-8:], title=row.worker)
+
+    @display(description="cost")
+    def shown_cost(self, row: GpuHour) -> str:
+        """Without idle zeros."""
+        return selectors.money(row.cost)
 
 
 @admin.register(BilledHour)
@@ -206,7 +240,8 @@ class BilledHourAdmin(Facts):
     """The whole bill, and whether it adds up: what workers' rows say beside what was charged."""
 
     list_display = ("hour", "pool", "wall", "charged", "difference", "starting", "busy", "idle", "operators", "unknown",
-                    "prompt_weight", "is_final")  # fmt: skip
+                    "is_final")  # fmt: skip
+    export_columns = (*list_display, "prompt_weight")
     list_filter = ("hour", "is_final", "pool")
     list_select_related = ("pool",)
 

@@ -8,11 +8,10 @@ from typing import Any
 
 from django.contrib import admin
 from django.contrib.auth.views import redirect_to_login
-from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponseBase
 from django.template.response import TemplateResponse
 
-from staff.access import Access, access_of
+from staff.access import Access, NotForRole, access_of
 
 
 class NotFound(LookupError):
@@ -45,11 +44,11 @@ def staff_page(*, for_tenant_administrators: bool = False, operators_only: bool 
                 return redirect_to_login(request.get_full_path(), "admin:login")
             access = access_of(request.user)
             if access is None:
-                raise PermissionDenied
+                raise NotForRole("staff with a role")
             if operators_only and not access.is_operator:
-                raise PermissionDenied
+                raise NotForRole("operators")
             if not (for_tenant_administrators or access.sees_all_tenants):
-                raise PermissionDenied
+                raise NotForRole("operators and viewers")
             request.access = access
             return view(request, *args, **kwargs)
 

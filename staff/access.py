@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 from allauth.mfa.models import Authenticator
 from django.conf import settings
+from django.core.exceptions import PermissionDenied
 from django.db.models import Model, QuerySet
 
 from staff.models import StaffRole
@@ -16,6 +17,13 @@ Role = StaffRole.Role
 M = TypeVar("M", bound=Model)
 _REMEMBERED = "_staff_access"
 _UNREAD: Any = object()
+
+
+class NotForRole(PermissionDenied):
+    """403 that says for whom it would be: `needed` is a role in the plural, `operators`."""
+
+    def __init__(self, needed: str) -> None:
+        super().__init__(f"This is for {needed}.")
 
 
 @dataclass(frozen=True, slots=True)

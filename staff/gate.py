@@ -14,6 +14,7 @@ from django.utils.decorators import sync_and_async_middleware
 
 from staff.access import access_of, lacks_second_factor
 from staff.frame import bare_frame
+from staff.models import StaffRole
 
 CONSOLE = "/console/"
 NUL = "\x00"
@@ -74,8 +75,11 @@ def _holds_nul(request: HttpRequest) -> bool:
 
 
 def refused(request: HttpRequest, why: str) -> HttpResponse:
-    """403, in the console's frame."""
-    return render(request, "staff/refused.html", {**bare_frame(request, title="No access"), "why": why}, status=403)
+    """403, with the role of who asked and the way back. `why` says for whom it is."""
+    access = access_of(request.user)
+    role = StaffRole.Role(access.role).label.partition(":")[0] if access else ""
+    said = {**bare_frame(request, title="No access"), "why": why, "role": role}
+    return render(request, "staff/refused.html", said, status=403)
 
 
 def _to_second_factor(request: HttpRequest) -> HttpResponse:

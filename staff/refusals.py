@@ -6,6 +6,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.views import defaults
 
+from staff.access import Access, access_of
 from staff.frame import bare_frame
 from staff.gate import CONSOLE, refused
 from staff.sign_in import too_many
@@ -15,7 +16,7 @@ def permission_denied(request: HttpRequest, exception: Exception) -> HttpRespons
     """403 of Django's pages; the API answers its own."""
     if not request.path.startswith(CONSOLE):
         return defaults.permission_denied(request, exception)
-    return refused(request, str(exception) or "Your role does not allow this.")
+    return refused(request, str(exception) or _for_whom(access_of(request.user)))
 
 
 def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
@@ -23,6 +24,15 @@ def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
     if not request.path.startswith(CONSOLE):
         return defaults.page_not_found(request, exception)
     return render(request, "staff/not_found.html", bare_frame(request, title="Not found"), status=404)
+
+
+def _for_whom(access: Access | None) -> str:
+    """What Django's own pages leave unsaid when they refuse."""
+    if access is None or access.is_operator:
+        return "Nobody may do this in the console."
+    if access.sees_all_tenants:
+        return "This is for operators, and for administrators of a tenant where it is their tenant's."
+    return "This is for operators. Administrators of a tenant reach what is their tenant's own."
 
 
 def too_many_requests(request: HttpRequest) -> HttpResponse:

@@ -66,6 +66,16 @@ def note(**known: Any) -> None:
         current.update(known)
 
 
+class RefusedRequests(logging.Filter):
+    """Of a request that was refused (4xx) Django logs a traceback, where an exception of its own said so: the line is enough."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Let all lines through, those of refusals without their exception."""
+        if 400 <= getattr(record, "status_code", 500) < 500:
+            record.exc_info = record.exc_text = None
+        return True
+
+
 class JsonFormatter(logging.Formatter):
     """One JSON object a line: time (UTC), level, logger, message, process, what it is about, and an exception as one field."""
 

@@ -6,17 +6,18 @@ from contextlib import nullcontext
 from typing import Any, ClassVar
 
 from django import forms
-from django.contrib import admin, messages
+from django.contrib import admin
 from django.db.models import QuerySet
 from django.forms import ModelForm, ValidationError
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
-from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from unfold.decorators import display
 from unfold.widgets import UnfoldAdminPasswordWidget
 
 from staff.console_admin import ConsoleAdmin
+from staff.lists.columns import way
+from staff.shown_once import Made, shown_once
 from tenants import keys, secrets, services
 from tenants.models import ApiKey, Secret, Tenant
 from tenants.scoping import TenantOwned, tenant_scope
@@ -38,6 +39,11 @@ class AcrossTenants(ConsoleAdmin):
         if issubclass(db_field.related_model, TenantOwned):
             kwargs.setdefault("queryset", db_field.related_model.objects.across_tenants())
         return super().formfield_for_foreignkey(db_field, request, **kwargs)
+
+
+def _limit(most: int) -> str:
+    """A limit as its list has it; 0 is none."""
+    return f"{most:,}" if most else "no limit"
 
 
 class Facts(ConsoleAdmin):
@@ -63,8 +69,11 @@ class TenantAdmin(ConsoleAdmin):
 
     tenant_lookup = "pk"
 
-    list_display = ("shown_slug", "name", "weight", *QUEUE_LIMITS, *LIMITS, "is_active", "created_at")
-    list_display_links = ("name",)
+    list_display = (
+        "shown_slug", "name", "weight", "waiting", "running", "requests", "tokens", "month", "is_active", "created_at", "form_page",
+    )  # fmt: skip
+    list_display_links = None
+    export_columns = ("slug", "name", "weight", *QUEUE_LIMITS, *LIMITS, "is_active", "created_at")
     list_filter = ("is_active",)
     search_fields = ("slug", "name")
     readonly_fields = ("id", "created_at")
@@ -72,7 +81,27 @@ class TenantAdmin(ConsoleAdmin):
     @display(description="slug", ordering="slug")
     def shown_slug(self, tenant: Tenant) -> SafeString:
         """With the way to its page."""
-        return format_html('<a href="{}">{}</a>', reverse("console:tenant", args=[tenant.console_name]), tenant.slug)
+        return way(reverse("console:tenant", args=[tenant.console_name]), tenant.slug)
+
+    @display(description="most waiting", ordering="max_waiting")
+    def waiting(self, tenant: Tenant) -> str:
+        return _limit(tenant.max_waiting)
+
+    @display(description="most running", ordering="max_running")
+    def running(self, tenant: Tenant) -> str:
+        return _limit(tenant.max_running)
+
+    @display(description="requests per minute", ordering="requests_per_minute")
+    def requests(self, tenant: Tenant) -> str:
+        return _limit(tenant.requests_per_minute)
+
+    @display(description="tokens per minute", ordering="tokens_per_minute")
+    def tokens(self, tenant: Tenant) -> str:
+        return _limit(tenant.tokens_per_minute)
+
+    @display(description="tokens per month", ordering="tokens_per_month")
+    def month(self, tenant: Tenant) -> str:
+        return _limit(tenant.tokens_per_month)
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
@@ -113,7 +142,10 @@ class ApiKeyAdmin(AcrossTenants):
         )
         obj.__dict__.update({name: value for name, value in issued.key.__dict__.items() if name != "_state"})
         obj._state.adding = False
-        self.message_user(request, f"The key, shown this once: {issued.secret}", messages.WARNING, extra_tags="api-key")
+        obj.shown_once = Made(obj.name, "key", issued.secret)  # type: ignore[attr-defined]  # until the answer
+
+    def response_add(self, request: HttpRequest, obj: ApiKey, post_url_continue: str | None = None) -> HttpResponse:
+        return shown_once(request, [obj.shown_once], title="A new key", back=self.list_url(), opts=self.opts)  # type: ignore[attr-defined]
 
     def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
         form = super().get_form(request, obj, change, **kwargs)

@@ -7,7 +7,6 @@ from functools import wraps
 from typing import Any, TypeVar
 
 import msgspec
-from django.core.exceptions import PermissionDenied
 from django.http import HttpResponseBase, JsonResponse
 
 from agents.faces.requests import decode
@@ -15,6 +14,7 @@ from agents.models import Agent
 from agents.problems import MEDIA_TYPE, Problem, bad_field, not_found, unavailable
 from console.frame import StaffRequest
 from console.playground import choices
+from staff.access import NotForRole
 from taskqueue.failures import QueueUnavailable
 from tenants.models import Tenant
 
@@ -48,7 +48,7 @@ def tenant_of(request: StaffRequest, slug: str, *, to_run: bool = False) -> Tena
     if tenant is None:
         raise not_found("tenant")
     if to_run and not request.access.may_change(tenant.pk):
-        raise PermissionDenied
+        raise NotForRole("operators and administrators of the tenant")
     return tenant
 
 

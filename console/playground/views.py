@@ -8,7 +8,6 @@ from typing import Any
 import msgspec
 from asgiref.sync import async_to_sync
 from django.conf import settings
-from django.core.exceptions import PermissionDenied
 from django.http import HttpResponseBase
 from django.urls import reverse
 from django.views.decorators.http import require_GET, require_POST
@@ -25,6 +24,7 @@ from console.playground.answering import agent_of, answers_json, asked, tenant_o
 from console.playground.asked import SIDES_MAX, Run, Saved
 from console.playground.results import result_of, tasks_of
 from console.playground.runs import submit_sides
+from staff.access import NotForRole
 
 for_all_staff = staff_page(for_tenant_administrators=True)
 
@@ -111,7 +111,7 @@ def stop(request: StaffRequest) -> dict[str, Any]:
     _may_run(request)
     tasks = _tasks(request, asked(request, Stopped).tasks)
     if not all(request.access.may_change(task.tenant_id) for task in tasks):
-        raise PermissionDenied
+        raise NotForRole("operators and administrators of the tenant")
     done = cancel_for_staff(request=request, tasks=tasks, redis_url=settings.REDIS_URL)
     if not done.is_whole:
         raise unavailable("The queue")
@@ -153,9 +153,9 @@ def save(request: StaffRequest) -> dict[str, Any]:
 
 
 def _may_run(request: StaffRequest) -> None:
-    """Whatever it is that they ask for. Raises `PermissionDenied` for viewers."""
+    """Whatever it is that they ask for. Raises `NotForRole` for viewers."""
     if not (request.access.is_operator or request.access.tenant_id):
-        raise PermissionDenied
+        raise NotForRole("operators and administrators of the tenant")
 
 
 def _typed(request: StaffRequest) -> str:

@@ -26,6 +26,7 @@ from orchestrator.models import Pool, ScalingDecision, Worker
 from orchestrator.steering import NotNow
 from orchestrator.trial_runs import TooMuch
 from orchestrator.trials import Material, TooLittle, Unreadable
+from staff.access import NotForRole
 
 LISTED = 500
 
@@ -40,7 +41,7 @@ def pool_page(*, operators_only: bool = False) -> Callable[[Callable[..., Any]],
             if not request.access.sees_all_tenants:
                 raise Http404
             if operators_only and not request.access.is_operator:
-                return HttpResponse("Only operators may do this.", status=403, content_type="text/plain")
+                raise NotForRole("operators")
             return view(request, *args, **kwargs)
 
         return seen

@@ -5,7 +5,6 @@ from __future__ import annotations
 import uuid
 
 from django.contrib import messages
-from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpResponse
 from django.shortcuts import redirect
 from django.urls import reverse
@@ -18,6 +17,7 @@ from console.frame import NotFound, StaffRequest, render_page, staff_page
 from console.tasks import actions
 from console.tasks.page import commands_of, page_of
 from console.tasks.reads import find, rows_of
+from staff.access import NotForRole
 
 
 @staff_page(for_tenant_administrators=True)
@@ -81,7 +81,7 @@ def _to_change(request: StaffRequest, task_id: uuid.UUID) -> Task:
     """The task, if the viewer sees it (else 404) and may change it (else 403)."""
     found = _found(request, task_id)
     if not request.access.may_change(found.tenant_id):
-        raise PermissionDenied
+        raise NotForRole("operators and administrators of its tenant")
     return found
 
 

@@ -6,7 +6,7 @@ import uuid
 
 from django.http import Http404
 
-from staff.access import Access
+from staff.access import Access, NotForRole
 from tenants.models import CONSOLE_LISTS, Tenant
 
 
@@ -32,6 +32,22 @@ def tenant_of(access: Access, name: str) -> Tenant:
         tenant = seen.filter(pk=known).first()
     if tenant is None:
         raise Http404("There is no such tenant.")
+    return tenant
+
+
+def tenant_to_change(access: Access, name: str) -> Tenant:
+    """The tenant, for who may change what is its own: 404 where it is not this viewer's to see, 403 where not to change."""
+    tenant = tenant_of(access, name)
+    if not access.may_change(tenant.pk):
+        raise NotForRole("operators and administrators of the tenant")
+    return tenant
+
+
+def tenant_to_operate(access: Access, name: str) -> Tenant:
+    """The tenant, for operators: 404 where it is not this viewer's to see, 403 for all others."""
+    tenant = tenant_of(access, name)
+    if not access.is_operator:
+        raise NotForRole("operators")
     return tenant
 
 

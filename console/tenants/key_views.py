@@ -5,29 +5,29 @@ from __future__ import annotations
 import uuid
 
 from django.contrib import messages
-from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpResponseBase
 from django.shortcuts import redirect
+from django.urls import reverse
 from django.utils import timezone
-from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods
 
 from audit.acting import one_act
 from audit.recording import record
+from console.confirming import confirm
 from console.frame import StaffRequest, render_page, staff_page
 from console.tenants.forms import KeyForm
-from console.tenants.found import tenant_of
+from console.tenants.found import tenant_to_change
 from console.tenants.trail import trail
-from tenants.models import ApiKey, Tenant
+from staff.shown_once import Made, shown_once
+from tenants.models import ApiKey
 from tenants.services import MadeAlready, issue_key, revoke_key
 
 
-@never_cache
 @staff_page(for_tenant_administrators=True)
 @require_http_methods(["GET", "POST"])
 def new_key(request: StaffRequest, name: str) -> HttpResponseBase:
     """Make a key. The answer to the form is the one page that ever shows it, and nobody keeps that page."""
-    tenant = _changed(request, name)
+    tenant = tenant_to_change(request.access, name)
     form = KeyForm(request.POST if request.method == "POST" else None)
     if form.is_valid():
         now, asked = timezone.now(), form.cleaned_data
@@ -44,15 +44,9 @@ def new_key(request: StaffRequest, name: str) -> HttpResponseBase:
         except MadeAlready:
             messages.error(request, "This key was made already and cannot be shown again. Revoke it if nobody has it.")
             return redirect("console:tenant", tenant.console_name)
-        return render_page(
-            request,
-            "console/tenants/key_made.html",
-            title="A new key",
-            trail=trail(request, tenant),
-            tenant=tenant,
-            key=issued.key,
-            secret=issued.secret,
-        )
+        back = reverse("console:tenant", args=[tenant.console_name])
+        made = Made(issued.key.name, "key", issued.secret)
+        return shown_once(request, [made], title="A new key", back=back, trail=trail(request, tenant))
     return render_page(
         request,
         "console/tenants/key_form.html",
@@ -67,34 +61,29 @@ def new_key(request: StaffRequest, name: str) -> HttpResponseBase:
 @require_http_methods(["GET", "POST"])
 def revoke(request: StaffRequest, name: str, key_id: uuid.UUID) -> HttpResponseBase:
     """Revoke a key, after a word on what that does."""
-    tenant = _changed(request, name)
+    tenant = tenant_to_change(request.access, name)
     key = ApiKey.objects.for_tenant(tenant).filter(pk=key_id).first()
     if key is None:
         raise Http404("This tenant has no such key.")
-    if request.method == "POST":
+
+    def do() -> None:
         with one_act(request):
             was = key.revoked_at
             revoke_key(key=key)
             if was is None:
                 record(request, "key.revoke", key, before={"revoked_at": None}, after=_facts(key))
         messages.success(request, f"The key {key} is refused from now on (within a second).")
-        return redirect("console:tenant", tenant.console_name)
-    return render_page(
+
+    return confirm(
         request,
         "console/tenants/revoke.html",
         title=f"Revoke {key.name}",
         trail=trail(request, tenant),
-        tenant=tenant,
+        does="Revoke the key",
+        do=do,
+        back=reverse("console:tenant", args=[tenant.console_name]),
         key=key,
     )
-
-
-def _changed(request: StaffRequest, name: str) -> Tenant:
-    """The tenant whose keys are to change: 404 where it is not this viewer's to see, 403 where not to change."""
-    tenant = tenant_of(request.access, name)
-    if not request.access.may_change(tenant.pk):
-        raise PermissionDenied
-    return tenant
 
 
 def _facts(key: ApiKey) -> dict[str, object]:

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 from django.conf import settings
 from django.contrib import messages
-from django.core.exceptions import PermissionDenied
 from django.http import HttpResponseBase
-from django.shortcuts import redirect
+from django.urls import reverse
 from django.utils import timezone
 from django.views.decorators.http import require_http_methods
 
 from agents.cancelling import cancel_open_tasks
 from audit.acting import one_act
 from audit.recording import record
-from console.frame import StaffRequest, render_page, staff_page
+from console.confirming import confirm
+from console.frame import StaffRequest, staff_page
 from console.tenants import reads
 from console.tenants.forms import SuspendForm
-from console.tenants.found import tenant_of
+from console.tenants.found import tenant_to_operate
 from console.tenants.trail import trail
 from tenants.models import Tenant
 from tenants.services import reactivate_tenant, suspend_tenant
@@ -26,37 +29,31 @@ from tenants.services import reactivate_tenant, suspend_tenant
 @require_http_methods(["GET", "POST"])
 def suspend(request: StaffRequest, name: str) -> HttpResponseBase:
     """Put a tenant out of service."""
-    tenant = _operated(request, name)
+    tenant = tenant_to_operate(request.access, name)
     form = SuspendForm(request.POST if request.method == "POST" else None)
-    if form.is_valid():
-        cancel = form.cleaned_data["cancel"]
+
+    def do() -> None:
+        cancel = form.is_valid() and form.cleaned_data["cancel"]
         with one_act(request):
             if suspend_tenant(tenant=tenant):
-                record(
-                    request,
-                    "tenant.suspend",
-                    tenant,
-                    before={"is_active": True},
-                    after={"is_active": False, "cancel_open_tasks": cancel},
-                )
+                after = {"is_active": False, "cancel_open_tasks": cancel}
+                record(request, "tenant.suspend", tenant, before={"is_active": True}, after=after)
             elif cancel:
                 record(request, "tenant.cancel_open_tasks", tenant)
         messages.success(request, f"{tenant.name} is suspended: its keys are refused from now on (within a second).")
         if cancel:
             _cancel(request, tenant)
-        return redirect("console:tenant", tenant.console_name)
+
     running, waiting = reads.open_of(tenant)
-    return render_page(
+    return _confirm(
         request,
-        "console/tenants/suspend.html",
-        title=f"Suspend {tenant.name}",
-        trail=trail(request, tenant),
-        tenant=tenant,
+        tenant,
+        "Suspend",
+        do=do,
         form=form,
         running=running,
         waiting=waiting,
         is_bounded=running + waiting >= reads.OPEN_COUNTED,
-        keys=reads.valid_keys_of(tenant, now=timezone.now()),
     )
 
 
@@ -64,29 +61,32 @@ def suspend(request: StaffRequest, name: str) -> HttpResponseBase:
 @require_http_methods(["GET", "POST"])
 def reactivate(request: StaffRequest, name: str) -> HttpResponseBase:
     """Put it into service again."""
-    tenant = _operated(request, name)
-    if request.method == "POST":
+    tenant = tenant_to_operate(request.access, name)
+
+    def do() -> None:
         with one_act(request):
             if reactivate_tenant(tenant=tenant):
                 record(request, "tenant.reactivate", tenant, before={"is_active": False}, after={"is_active": True})
         messages.success(request, f"{tenant.name} is active: its keys are accepted from now on (within a second).")
-        return redirect("console:tenant", tenant.console_name)
-    return render_page(
+
+    return _confirm(request, tenant, "Reactivate", do=do, kind="")
+
+
+def _confirm(
+    request: StaffRequest, tenant: Tenant, verb: str, *, do: Callable[[], None], **asked: Any
+) -> HttpResponseBase:
+    return confirm(
         request,
-        "console/tenants/reactivate.html",
-        title=f"Reactivate {tenant.name}",
+        f"console/tenants/{verb.lower()}.html",
+        title=f"{verb} {tenant.name}",
         trail=trail(request, tenant),
+        does=f"{verb} {tenant.name}",
+        do=do,
+        back=reverse("console:tenant", args=[tenant.console_name]),
         tenant=tenant,
         keys=reads.valid_keys_of(tenant, now=timezone.now()),
+        **asked,
     )
-
-
-def _operated(request: StaffRequest, name: str) -> Tenant:
-    """The tenant, for operators: 404 where it is not this viewer's to see, 403 for all others."""
-    tenant = tenant_of(request.access, name)
-    if not request.access.is_operator:
-        raise PermissionDenied
-    return tenant
 
 
 def _cancel(request: StaffRequest, tenant: Tenant) -> None:

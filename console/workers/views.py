@@ -12,6 +12,7 @@ from django.urls import reverse
 from django.utils import timezone
 from django.views.decorators.http import require_http_methods, require_safe
 
+from console.confirming import confirm
 from console.frame import NotFound, StaffRequest, render_page, staff_page
 from console.workers import reads, state
 from console.workers.words import ASKED, DONE
@@ -65,31 +66,30 @@ def kill(request: StaffRequest, worker: uuid.UUID) -> HttpResponseBase:
 
 def _end(request: StaffRequest, worker: uuid.UUID, wish: Worker.Wish) -> HttpResponseBase:
     row = _found(worker)
-    if request.method == "POST":
-        return _do(request, row, wish)
-    if refusal := wishes.refusal(row, wish):
+    if request.method != "POST" and (refusal := wishes.refusal(row, wish)):
         messages.error(request, refusal)
-        return _to(row)
-    return render_page(
+        return HttpResponseRedirect(_url(row))
+    return confirm(
         request,
         "console/workers/confirm.html",
         title=f"{wish.label} worker {_short(row)}?",
         trail=[*_trail(row), (f"Worker {_short(row)}", _url(row))],
-        worker=row,
-        wish=wish,
-        asked=ASKED[wish],
+        does=f"{wish.label} it",
+        do=lambda: _do(request, row, wish),
         back=_url(row),
+        kind="danger" if wish is Wish.KILL else "",
+        worker=row,
+        asked=ASKED[wish],
     )
 
 
-def _do(request: HttpRequest, row: Worker, wish: Worker.Wish) -> HttpResponseBase:
+def _do(request: HttpRequest, row: Worker, wish: Worker.Wish) -> None:
     try:
         end(request, row.pk, wish)
     except wishes.NotPossible as refusal:
         messages.error(request, str(refusal))
     else:
         messages.success(request, DONE[wish])
-    return _to(row)
 
 
 def _found(worker: uuid.UUID) -> Worker:
@@ -110,7 +110,3 @@ def _short(row: Worker) -> str:
 
 def _url(row: Worker) -> str:
     return reverse("console:worker", args=[row.pk])
-
-
-def _to(row: Worker) -> HttpResponseRedirect:
-    return HttpResponseRedirect(_url(row))

@@ -12,11 +12,14 @@ from django.core.exceptions import FieldDoesNotExist
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import URLPattern, path, reverse
+from django.utils.safestring import SafeString
 from unfold.admin import ModelAdmin
+from unfold.decorators import display
 
 from staff.access import Access, access_of
 from staff.lists import export, saved, views
 from staff.lists.change_list import SELECTED_AT_MOST, KeysetList, sortable
+from staff.lists.columns import end_of, way
 from staff.lists.filters import fitting
 from staff.lists.indexed import exactly
 from staff.lists.sizes import more_than
@@ -118,6 +121,17 @@ class ListAdmin(ModelAdmin):
             path("saved-filters/<int:pk>/delete/", self._view(views.drop_filter), name=f"{name}_drop_filter"),
         ]
         return [*own, *super().get_urls()]
+
+    @display(description="id", ordering="id")
+    def shown_id(self, row: Any) -> SafeString:
+        """Its end; the whole is a title, and stands on the row's own page."""
+        return end_of(row.pk)
+
+    @display(description="form")
+    def form_page(self, row: Any) -> SafeString:
+        """The way to the row's form, in lists whose first column leads to another page."""
+        name = f"admin:{self.opts.app_label}_{self.opts.model_name}_change"
+        return way(reverse(name, args=[row.pk]), "all fields")
 
     def list_url(self) -> str:
         """Where the list is."""

@@ -1,16 +1,5 @@
-// What every page has: how a moment is written, and what the theme's widgets leave out, names for the boxes that one types in.
+// What the theme's widgets leave out: names for the boxes that one types in.
 "use strict";
-
-// A moment as lists and logs write it, in the console's time zone (settings' TIME_ZONE), wherever the viewer is.
-window.opsite = Object.assign(window.opsite || {}, (() => {
-  const zone = () => document.getElementById("main")?.dataset.timeZone || "UTC";
-  let format = null;
-  function when(date) {
-    format ||= new Intl.DateTimeFormat("sv-SE", { timeZone: zone(), dateStyle: "short", timeStyle: "medium" });
-    return format.format(date);
-  }
-  return { when, zone };
-})());
 
 (() => {
   const labelOf = (select) => (select?.id ? document.querySelector(`label[for="${CSS.escape(select.id)}"]`) : null);

@@ -36,22 +36,14 @@
     form.addEventListener("submit", (event) => {
       if (form.dataset.confirmed) return;
       event.preventDefault();
-      const dialog = document.createElement("dialog");
-      dialog.className = "confirm";
-      dialog.setAttribute("aria-label", "Are you sure?");
-      const words = document.createElement("p");
-      words.textContent = form.dataset.confirm;
-      const yes = document.createElement("button");
-      const no = document.createElement("button");
+      const { make } = opsite;
+      const [no, yes] = [make("button", "button", "Keep it"), make("button", "button primary danger", "Delete")];
       yes.type = no.type = "button";
-      yes.className = "list-button is-main";
-      no.className = "list-button";
-      yes.textContent = "Delete";
-      no.textContent = "Keep it";
+      no.dataset.closes = "";
       yes.addEventListener("click", () => { form.dataset.confirmed = "yes"; form.submit(); });
-      no.addEventListener("click", () => dialog.close());
+      const dialog = make("dialog", "ask", make("p", "", form.dataset.confirm), make("div", "buttons", yes, no));
+      dialog.setAttribute("aria-label", "Are you sure?");
       dialog.addEventListener("close", () => dialog.remove());
-      dialog.append(words, no, yes);
       document.body.append(dialog);
       dialog.showModal();
     });

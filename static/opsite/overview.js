@@ -3,48 +3,13 @@
 (() => {
   const SEVERITIES = ["note", "warning", "trouble", "outage"];
   const STILL_MS = 10000; // rows keep their places for so long, that one can read them
-  const byId = (id) => document.getElementById(id);
+  const { byId, make, link, put, count, seconds, moment } = opsite;
   const rounded = (number) => (number < 10 ? number : Math.round(number));
-  const count = (number) => (number === null || number === undefined ? "–" : number.toLocaleString());
 
-  function make(tag, className, ...children) {
-    const node = document.createElement(tag);
-    if (className) node.className = className;
-    node.append(...children);
-    return node;
-  }
-
-  function link(href, text, className) {
-    const node = make("a", className, text);
-    node.href = href;
-    return node;
-  }
-
-  // What has not changed is left alone: focus, selection and screen readers stay where they are.
-  function put(node, text) {
-    if (node.textContent !== text) node.textContent = text;
-  }
-
-  function seconds(value) {
-    if (value === null || value === undefined) return "–";
-    if (value < 10) return value.toFixed(value < 1 ? 2 : 1) + " s";
-    return value < 120 ? Math.round(value) + " s" : Math.round(value / 60) + " min";
-  }
-
-  function moment(at, words) {
-    const date = new Date(at * 1000);
-    const [day, time] = opsite.when(date).split(" ");
-    const today = opsite.when(new Date()).startsWith(day);
-    const node = make("time", "", words || (today ? time : day + " " + time));
-    node.dateTime = date.toISOString();
-    node.title = date.toISOString().replace("T", " ").replace(/\.\d+Z/, " UTC");
-    return node;
-  }
-
-  function since(at, now) {
-    const s = Math.max(0, now - at);
-    const words = s < 120 ? Math.round(s) + " s" : s < 7200 ? Math.round(s / 60) + " min" : s < 172800 ? Math.round(s / 3600) + " h" : Math.round(s / 86400) + " days";
-    return moment(at, "for " + words);
+  // Of today the time alone.
+  function today(at) {
+    const [day, time] = opsite.when(new Date(at * 1000)).split(" ");
+    return moment(at, opsite.when(new Date()).startsWith(day) ? time : day + " " + time);
   }
 
   // -- what is wrong --------------------------------------------------------------------------
@@ -56,7 +21,7 @@
     const items = state.findings.map((one) => {
       const name = SEVERITIES[one.severity];
       const item = make("li", "finding " + name, make("span", "severity", name), link(one.url, one.sentence, "what"));
-      if (one.since) item.append(since(one.since, state.at || Date.now() / 1000));
+      if (one.since) item.append(moment(one.since, "for " + seconds(Math.round(Math.max(0, (state.at || Date.now() / 1000) - one.since)))));
       return item;
     });
     const list = byId("findings");
@@ -169,9 +134,9 @@
     row.bar.value = pool.running || 0;
     put(row.slots, count(pool.running) + " / " + count(pool.slots));
     drawFleet(row.workers, pool.workers);
-    put(row.tokens, pool.tokens_per_s === null || pool.tokens_per_s === undefined ? "–" : count(Math.round(pool.tokens_per_s)));
+    put(row.tokens, count(pool.tokens_per_s && Math.round(pool.tokens_per_s)));
     put(row.errors, pool.failed ? (100 * pool.failed / pool.ended).toFixed(1) + " % · " + count(pool.failed_per_min) + "/min" : "0");
-    row.errors.classList.toggle("bad", pool.failed > 0);
+    row.errors.classList.toggle("error", pool.failed > 0);
     drawDecision(row, pool);
   }
 
@@ -188,11 +153,11 @@
     const told = pool.error || (decision ? decision.url : "none");
     if (row.told === told) return;
     row.told = told;
-    if (pool.error) row.decided.replaceChildren(make("span", "bad", "Its queue cannot be read: " + pool.error));
+    if (pool.error) row.decided.replaceChildren(make("span", "error", "Its queue cannot be read: " + pool.error));
     else if (!decision) row.decided.replaceChildren(make("span", "quiet", "No decision yet: nothing had to change."), row.start);
     else {
       const why = link(decision.url, decision.current + " → " + decision.desired + ": " + decision.reason);
-      row.decided.replaceChildren(moment(decision.at), " ", why, row.start);
+      row.decided.replaceChildren(today(decision.at), " ", why, row.start);
     }
   }
 
@@ -238,7 +203,7 @@
     if (told === decided && decided) return;
     decided = told;
     const items = decisions.map((one) =>
-      make("li", "", moment(one.at), " ", link(one.pool_url, one.pool, "name"), " ", link(one.url, one.current + " → " + one.desired + ": " + one.reason)),
+      make("li", "", today(one.at), " ", link(one.pool_url, one.pool, "name"), " ", link(one.url, one.current + " → " + one.desired + ": " + one.reason)),
     );
     byId("decisions").replaceChildren(...(items.length ? items : [make("li", "quiet", "No decision yet: nothing had to change.")]));
   }

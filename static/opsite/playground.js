@@ -1,7 +1,8 @@
 // The playground: runs one agent, or two at once, and follows each by its task's stream of server-sent events.
 "use strict";
 (() => {
-  const form = document.getElementById("playground");
+  const { byId, link, row, count } = opsite;
+  const form = byId("playground");
   const base = form.dataset.base;
   const token = form.querySelector("[name=csrfmiddlewaretoken]").value;
   const field = (name) => form.elements[name];
@@ -13,8 +14,7 @@
   let running = []; // [pane, task] of the last run
 
   function say(words, url, name) {
-    told.textContent = words + (url ? " " : "");
-    if (url) told.append(Object.assign(opsite.make("a", "", name), { href: url }));
+    told.replaceChildren(words, ...(url ? [" ", link(url, name)] : []));
   }
 
   async function answered(response) {
@@ -41,7 +41,7 @@
   const sections = [...form.querySelectorAll(".pane")];
   const panes = sections.map((section, side) => opsite.pane(section, { side, title: side ? "Right" : "Left", ask, tenant }));
   const shown = () => (field("compare").checked ? panes : panes.slice(0, 1));
-  opsite.suggest(field("tenant"), document.getElementById("tenants-found"), (typed) => ask("tenants/?q=" + encodeURIComponent(typed)));
+  opsite.suggest(field("tenant"), byId("tenants-found"), (typed) => ask("tenants/?q=" + encodeURIComponent(typed)));
 
   function layout() {
     const two = field("compare").checked;
@@ -66,16 +66,10 @@
       ["prompt tokens", "prompt_tokens", "", 0], ["answer tokens", "completion_tokens", "", 0], ["model calls", "model_calls", "", 0],
       ["cost", "cost", " " + left.currency, 12],
     ];
-    const shownAs = (value, unit) => (value === null ? "–" : (typeof value === "number" ? value.toLocaleString() : value) + unit);
+    const said = (value, unit) => (typeof value === "number" ? count(value) : value ?? "–") + (value === null ? "" : unit);
     place.querySelector("tbody").replaceChildren(
-      ...rows.map(([name, key, unit, digits]) => {
-        const row = opsite.make("tr");
-        const head = opsite.make("th", "", name);
-        head.scope = "row";
-        row.append(head, opsite.make("td", "n", shownAs(left[key], unit)), opsite.make("td", "n", shownAs(right[key], unit)));
-        row.append(opsite.make("td", "n", against(left[key], right[key], unit, digits)));
-        return row;
-      }),
+      ...rows.map(([name, key, unit, digits]) =>
+        row(name, [said(left[key], unit), "n"], [said(right[key], unit), "n"], [against(left[key], right[key], unit, digits), "n"])),
     );
   }
 
@@ -200,7 +194,7 @@
     say("");
     differences();
   });
-  const dialog = document.getElementById("save-input");
+  const dialog = byId("save-input");
   if (dialog) {
     const open = opsite.saveDialog(dialog, { send, said: say });
     on("save", async () => {

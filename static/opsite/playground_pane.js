@@ -7,16 +7,8 @@ window.opsite = Object.assign(window.opsite || {}, (() => {
   const ENDED = new Set(["succeeded", "failed", "cancelled", "expired"]);
   const CHARS_PER_TOKEN = 4; // a guess, until the model's own count is there
 
-  function make(tag, className, text) {
-    const one = document.createElement(tag);
-    if (className) one.className = className;
-    if (text !== undefined) one.textContent = text;
-    return one;
-  }
-
-  const seconds = (value) => (value === null || value === undefined ? "–" : value.toFixed(2) + " s");
-  const count = (value) => (value === null || value === undefined ? "–" : value.toLocaleString());
-  const money = (value, currency) => (value === null || value === undefined ? "no price" : value + " " + currency);
+  const { make, link, option, count, seconds } = opsite;
+  const money = (value, currency) => (value === null ? "no price" : value + " " + currency);
 
   // Fills a datalist with suggestions while somebody types, one question at a time.
   function suggest(input, list, ask) {
@@ -25,7 +17,7 @@ window.opsite = Object.assign(window.opsite || {}, (() => {
       const mine = ++asked;
       const answer = await ask(input.value.trim());
       if (mine !== asked || !answer) return;
-      list.replaceChildren(...answer.found.map((one) => Object.assign(make("option"), { value: one.value, label: one.label })));
+      list.replaceChildren(...answer.found.map((one) => Object.assign(option(one.value), { label: one.label })));
     };
     let wait = null;
     input.addEventListener("input", () => {
@@ -52,9 +44,9 @@ window.opsite = Object.assign(window.opsite || {}, (() => {
 
     async function choose(wanted) {
       known = agent.value ? await ask(`tenants/${encodeURIComponent(tenant())}/agents/${encodeURIComponent(agent.value)}/`) : null;
-      const options = [Object.assign(make("option", "", known ? known.published : "published"), { value: "" })];
+      const options = [option("", known ? known.published : "published")];
       for (const one of known ? known.revisions : [])
-        options.push(Object.assign(make("option", "", `r${one.number} on ${one.pool} (${one.serves})`), { value: String(one.number) }));
+        options.push(option(String(one.number), `r${one.number} on ${one.pool} (${one.serves})`));
       revision.replaceChildren(...options);
       if (wanted) revision.value = wanted;
       agent.setCustomValidity(agent.value && !known ? "This tenant has no such agent; choose one of those that are suggested." : "");
@@ -63,8 +55,7 @@ window.opsite = Object.assign(window.opsite || {}, (() => {
     suggest(agent, list, (typed) => (tenant() ? ask(`tenants/${encodeURIComponent(tenant())}/agents/?q=${encodeURIComponent(typed)}`) : null));
 
     function line(who, words, className) {
-      const item = make("li", className || who);
-      item.append(make("span", "who", who), make("div", "words", words));
+      const item = make("li", className || who, make("span", "who", who), make("div", "words", words));
       said.append(item);
       item.scrollIntoView({ block: "nearest" });
       return item.lastChild;
@@ -77,13 +68,7 @@ window.opsite = Object.assign(window.opsite || {}, (() => {
     }
 
     function figures(rows) {
-      find(".figures").replaceChildren(
-        ...rows.map(([name, value]) => {
-          const pair = make("div");
-          pair.append(make("dt", "", name), make("dd", "", value));
-          return pair;
-        }),
-      );
+      find(".figures").replaceChildren(...rows.map(([name, value]) => make("div", "", make("dt", "", name), make("dd", "", value))));
     }
 
     function live() {
@@ -174,9 +159,7 @@ window.opsite = Object.assign(window.opsite || {}, (() => {
     return {
       choose, begin, refuse,
       page(url) {
-        const link = make("a", "", "the task");
-        link.href = url;
-        find(".state").append(" ", link);
+        find(".state").append(" ", link(url, "the task"));
       },
       kinds: Object.keys(takes),
       take: (kind, data) => takes[kind](data),
@@ -203,5 +186,5 @@ window.opsite = Object.assign(window.opsite || {}, (() => {
     };
   }
 
-  return { pane, make, suggest };
+  return { pane, suggest };
 })());

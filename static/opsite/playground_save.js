@@ -6,12 +6,9 @@
 window.opsite = Object.assign(window.opsite || {}, {
   saveDialog(dialog, { send, said }) {
     const form = dialog.querySelector("form"), told = dialog.querySelector(".told");
+    const { option } = opsite;
     const field = (name) => form.elements[name];
     let asked = null;
-
-    function option(value, text) {
-      return Object.assign(document.createElement("option"), { value, textContent: text });
-    }
 
     function sets() {
       const one = asked.choices.find((choice) => choice.agent === field("agent").value);
@@ -36,7 +33,6 @@ window.opsite = Object.assign(window.opsite || {}, {
 
     field("agent").addEventListener("change", sets);
     field("check").addEventListener("change", expected);
-    dialog.querySelector("[data-action=close]").addEventListener("click", () => dialog.close());
     form.addEventListener("submit", async (event) => {
       event.preventDefault();
       const one = asked.choices.find((choice) => choice.agent === field("agent").value);

@@ -1,7 +1,7 @@
 // The policy of a pool: what it would have done over the last day, beside the present one and the day as it was, before it is saved.
 "use strict";
 (() => {
-  const { byId, make, cell } = opsite.pool;
+  const { byId, make, row, count, seconds } = opsite;
   const form = byId("policy-form");
   const hasGpus = (result) => result.candidate.figures.gpu_hours !== result.candidate.figures.worker_hours;
   let going = null;
@@ -9,9 +9,8 @@
 
   const ranOf = (result) => [result.happened, result.present, result.candidate].filter(Boolean);
   const hours = (value) => value.toFixed(2) + " h";
-  const wait = (value) => (value === null ? "never" : value < 10 ? value.toFixed(1) + " s" : Math.round(value) + " s");
+  const wait = (value) => (value === null ? "never" : seconds(value));
   const percent = (value) => (100 * value).toFixed(2) + " %";
-  const plain = (value) => value.toLocaleString();
 
   function rowsOf(result) {
     const rows = [
@@ -20,11 +19,11 @@
       ["wait, p95", "p95_s", wait],
       ["wait, p99", "p99_s", wait],
       ["waited over " + result.bound_s + " s", "late", percent],
-      ["most workers", "most_workers", plain],
-      ["starts", "starts", plain],
+      ["most workers", "most_workers", count],
+      ["starts", "starts", count],
     ];
     if (hasGpus(result)) rows.unshift(["GPU-hours", "gpu_hours", hours]);
-    if (ranOf(result).some((ran) => ran.figures.unserved)) rows.push(["never served", "unserved", plain]);
+    if (ranOf(result).some((ran) => ran.figures.unserved)) rows.push(["never served", "unserved", count]);
     return rows;
   }
 
@@ -36,19 +35,14 @@
 
   function compare(result) {
     const rows = rowsOf(result).map(([label, name, format]) => {
-      const row = make("tr");
-      const head = make("th", label);
-      head.scope = "row";
       const [present, candidate] = [result.present.figures[name], result.candidate.figures[name]];
-      row.append(head);
       const shown = [...ranOf(result).map((ran) => format(ran.figures[name])), differing(present, candidate, format)];
-      for (const text of shown) cell(row, text, "n");
-      return row;
+      return row(label, ...shown.map((text) => [text, "n"]));
     });
     byId("as-it-was").hidden = !result.happened;
     byId("compared").replaceChildren(...rows);
     byId("trial-trust").textContent = result.trust;
-    byId("trial-notes").replaceChildren(...result.notes.map((note) => make("li", note)));
+    byId("trial-notes").replaceChildren(...result.notes.map((note) => make("li", "", note)));
   }
 
   function drawCharts(result) {

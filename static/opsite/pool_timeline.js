@@ -4,7 +4,8 @@
 // snapshot of the topic `pool` is one moment more. Decisions are buttons in one group: one stop for Tab, arrow keys within.
 "use strict";
 (() => {
-  const { page, byId, make, cell, time, fill, hear } = opsite.pool;
+  const { byId, make, link, across, fill, moment } = opsite;
+  const { page, hear } = opsite.pool;
   const AGAIN_S = 60;
   const MANY = 40; // decisions that are drawn large
   const LONG_S = { "1h": 3600, "6h": 21600, "24h": 86400, "7d": 604800 };
@@ -50,15 +51,12 @@
   }
 
   const change = (decision) => decision.current + " → " + decision.desired;
-  const linkTo = (decision) => "?decision=" + decision.id;
+  const address = (decision) => "?decision=" + decision.id;
 
   function show(decision) {
     open = decision.id;
-    const head = make("p");
-    const link = make("a", "link to it", "pool-link");
-    link.href = linkTo(decision);
-    head.append(time(decision.at), ": ", make("strong", change(decision) + " workers"), " · ", link);
-    byId("card").replaceChildren(head, make("p", decision.reason), make("p", decision.signals, "pool-quiet"));
+    const head = make("p", "", moment(decision.at), ": ", make("strong", "", change(decision) + " workers"), " · ", link(address(decision), "link to it"));
+    byId("card").replaceChildren(head, make("p", "", decision.reason), make("p", "quiet", decision.signals));
     for (const marked of document.querySelectorAll("[data-id]")) {
       if (marked.dataset.id === open) marked.setAttribute("aria-current", "true");
       else marked.removeAttribute("aria-current");
@@ -68,7 +66,7 @@
   const shape = ({ current, desired }) => (desired > current ? "up" : desired < current ? "down" : "same");
 
   function marker(decision) {
-    const made = make("button", null, "pool-marker " + shape(decision));
+    const made = make("button", "pool-marker " + shape(decision));
     made.type = "button";
     made.dataset.id = decision.id;
     made.decision = decision;
@@ -99,15 +97,9 @@
   });
 
   function drawRow(decision) {
-    const row = make("tr");
+    const why = make("td", "wrap", make("div", "", decision.reason), make("div", "quiet", decision.signals));
+    const row = make("tr", "", make("td", "", link(address(decision), moment(decision.at))), make("td", "", change(decision)), why);
     row.dataset.id = decision.id;
-    const link = make("a", null, "pool-link");
-    link.href = linkTo(decision);
-    link.append(time(decision.at));
-    cell(row).append(link);
-    cell(row, change(decision));
-    const why = cell(row, null, "why");
-    why.append(make("div", decision.reason), make("div", decision.signals, "quiet"));
     return row;
   }
 
@@ -117,15 +109,14 @@
     redraw();
     drawMarkers(told.decisions);
     const rows = told.decisions.map(drawRow);
-    if (told.more_decisions) cell(rows[rows.push(make("tr")) - 1], told.more_decisions + " more in this span: choose a shorter one.").colSpan = 3;
-    fill("decisions", rows, 3, "No decision in this span: nothing had to change.");
+    if (told.more_decisions) rows.push(across(byId("decisions").closest("table"), told.more_decisions + " more in this span: choose a shorter one."));
+    fill("decisions", rows, "No decision in this span: nothing had to change.");
     place(chart.plot);
     const chosen = told.decisions.find((one) => one.id === open);
     if (chosen) show(chosen);
     if (sought && chosen) byId("decisions").querySelector("[aria-current]").scrollIntoView({ block: "nearest" });
     sought = false;
-    const parts = [time(told.since), " to ", until ? time(told.until) : "now"];
-    byId("span-told").replaceChildren(...parts);
+    byId("span-told").replaceChildren(moment(told.since), " to ", until ? moment(told.until) : "now");
   }
 
   async function read() {

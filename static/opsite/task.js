@@ -1,48 +1,19 @@
-// The page of one task: its stream while it runs, its dialogs, its commands to copy.
+// The page of one task: its stream while it runs.
 //
 // The stream is server-sent events of the task's own log. The browser comes back by itself with the id of the last event that it
 // has, so nothing is missed and nothing comes twice. All else on the page is the server's: when something happened but text, the
 // sections with `data-live` are taken anew from the same page.
 "use strict";
 (() => {
-  const page = document.getElementById("task");
+  const { byId, make, put } = opsite;
+  const page = byId("task");
   const SHOWN_MAX = 400000; // characters of one answer that the page keeps
   const ANEW_MS = 1000;
   const TRIES_MAX = 30;
   let ended = page.dataset.ended === "true";
 
-  // -- dialogs and copying
-  document.addEventListener("click", async (event) => {
-    const pressed = event.target.closest("[data-opens], [data-closes], [data-copy]");
-    if (!pressed) return;
-    if (pressed.dataset.opens) document.getElementById(pressed.dataset.opens).showModal();
-    else if (pressed.dataset.copy) await copy(pressed.dataset.copy);
-    else pressed.closest("dialog").close();
-  });
-
-  async function copy(address) {
-    const said = document.getElementById("copied");
-    const source = document.getElementById("curl"); // long ones are not on the page
-    try {
-      await navigator.clipboard.writeText(source ? source.textContent : await (await fetch(address)).text());
-      said.textContent = "Copied.";
-    } catch {
-      if (!source) return location.assign(address);
-      getSelection().selectAllChildren(source); // without the right to the clipboard the text is ready to be copied by hand
-      said.textContent = "Press Ctrl+C: the commands are selected below.";
-    }
-  }
-
-  // -- times in the console's zone; the exact UTC stays in the title
-  function localTimes(root) {
-    for (const time of root.querySelectorAll("time")) {
-      const at = new Date(time.dateTime.replace(/(\.\d{3})\d*Z$/, "$1Z"));
-      time.textContent = opsite.when(at);
-    }
-  }
   const taken = new Map(); // section → what the server last said it holds
   for (const section of page.querySelectorAll("[data-live]")) taken.set(section.dataset.live, section.innerHTML);
-  localTimes(page);
 
   // -- the sections anew
   let waiting = null;
@@ -68,7 +39,6 @@
         const open = [...section.querySelectorAll("details")].map((one) => one.open);
         section.replaceChildren(...document.adoptNode(place).childNodes);
         [...section.querySelectorAll("details")].forEach((one, i) => (one.open = open[i] ?? one.open));
-        localTimes(section);
       }
       page.dataset.ended = known.dataset.ended;
       if (ended && !isOver && tries++ < TRIES_MAX) anew(ANEW_MS); // the recorder has yet to write the end
@@ -78,9 +48,9 @@
   }
 
   // -- the stream
-  const list = document.getElementById("stream");
+  const list = byId("stream");
   if (ended || !list) return;
-  const state = document.getElementById("stream-state");
+  const state = byId("stream-state");
   let turn = 1;
   let text = null; // where the answer's text goes on
 
@@ -88,23 +58,12 @@
 
   function say(name, words) {
     state.dataset.state = name;
-    if (state.textContent !== words) state.textContent = words;
+    put(state, words);
   }
 
   function entry(kind, words, body) {
     const near = list.scrollHeight - list.scrollTop - list.clientHeight < 80;
-    const item = document.createElement("li");
-    item.className = kind;
-    const who = document.createElement("p");
-    who.className = "who";
-    who.textContent = words;
-    item.append(who);
-    if (body !== undefined) {
-      const pre = document.createElement("pre");
-      pre.className = "words";
-      pre.append(body);
-      item.append(pre);
-    }
+    const item = make("li", kind, make("p", "who", words), body === undefined ? null : make("pre", "words", body));
     list.append(item);
     if (near) list.scrollTop = list.scrollHeight;
     return item;

@@ -1,14 +1,7 @@
-// A tenant's page: the bars of its limits, live, and times in the viewer's zone.
+// A tenant's page: the bars of its limits, live.
 "use strict";
 (() => {
-  const page = document.getElementById("tenant");
-
-  function make(tag, className, text) {
-    const one = document.createElement(tag);
-    if (className) one.className = className;
-    if (text !== undefined) one.textContent = text;
-    return one;
-  }
+  const { byId, make } = opsite;
 
   function bar(one) {
     const row = make("li", "limit " + one.level);
@@ -28,8 +21,8 @@
   function owner(one) {
     const part = make("div", "owner");
     if (one.name) part.append(make("h3", "", "Key " + one.name));
-    if (one.stopped) part.append(make("p", "warning", one.stopped));
-    const list = make("ul", "plain limits");
+    if (one.stopped) part.append(make("p", "notice", one.stopped));
+    const list = make("ul", "limits");
     list.setAttribute("aria-label", one.name ? "Limits of the key " + one.name : "Limits of the tenant");
     list.append(...one.bars.map(bar));
     part.append(list);
@@ -37,21 +30,13 @@
   }
 
   function draw(state) {
-    const place = document.getElementById("limits");
-    if (state.error) place.replaceChildren(make("p", "warning", state.error));
+    const place = byId("limits");
+    if (state.error) place.replaceChildren(make("p", "notice", state.error));
     else place.replaceChildren(...state.owners.map(owner));
-    const shares = state.shares.map((one) => {
-      const item = make("li");
-      item.append(make("strong", "", one.pool), ": " + one.text);
-      return item;
-    });
-    document.getElementById("shares").replaceChildren(...(shares.length ? shares : [make("li", "", "None of its agents has a pool yet.")]));
+    const shares = state.shares.map((one) => make("li", "", make("strong", "", one.pool), ": " + one.text));
+    byId("shares").replaceChildren(...(shares.length ? shares : [make("li", "", "None of its agents has a pool yet.")]));
   }
 
-  for (const time of document.querySelectorAll("time[datetime]")) {
-    time.title = new Date(time.dateTime).toISOString();
-    time.textContent = opsite.when(new Date(time.dateTime));
-  }
-  draw(JSON.parse(document.getElementById("state").textContent));
-  opsite.follow("tenant", page.dataset.name, draw);
+  draw(JSON.parse(byId("state").textContent));
+  opsite.follow("tenant", byId("tenant").dataset.name, draw);
 })();

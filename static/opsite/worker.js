@@ -1,20 +1,13 @@
 // A worker's page: draws the state that came with the page, and each snapshot of the topic `worker` while it lives.
 "use strict";
 (() => {
-  const byId = (id) => document.getElementById(id);
-  const { element, seconds, moment, figure } = opsite;
+  const { byId, make, link, row, fill, count, seconds, moment, figure } = opsite;
   const first = JSON.parse(byId("worker-state").textContent);
   const RATE_OVER_MS = 5000; // tokens a second over so long: a heartbeat a second makes shorter ones jump
   const words = []; // [now_ms, tokens_total] of the last seconds
   let charts = null;
 
-  function labelled(name, value, bad) {
-    const row = element("div", null, bad ? "bad" : "");
-    const said = element("dd");
-    said.append(value);
-    row.append(element("dt", name), said);
-    return row;
-  }
+  const labelled = (name, value, bad) => make("div", bad ? "error" : "", make("dt", "", name), make("dd", "", value));
 
   function drawWhy(state) {
     const rows = [];
@@ -65,12 +58,12 @@
       if (state.running !== undefined) made.push(figure({ name: "slots", value: state.running + " of " + state.slots, more: "running", share: state.slots ? state.running / state.slots : 0 }));
       const rate = tokensPerSecond(state);
       if (state.tokens_total !== undefined)
-        made.push(figure({ name: "tokens a second", value: rate === null ? "…" : rate < 10 ? rate.toFixed(1) : Math.round(rate).toLocaleString(), more: state.tokens_per_s_of_life === null ? "" : state.tokens_per_s_of_life.toLocaleString() + " on average since it was ready" }));
-      if (state.tokens_total !== undefined) made.push(figure({ name: "tokens made", value: state.tokens_total.toLocaleString(), more: "since its start" }));
+        made.push(figure({ name: "tokens a second", value: rate === null ? "…" : rate < 10 ? rate.toFixed(1) : count(Math.round(rate)), more: state.tokens_per_s_of_life === null ? "" : count(state.tokens_per_s_of_life) + " on average since it was ready" }));
+      if (state.tokens_total !== undefined) made.push(figure({ name: "tokens made", value: count(state.tokens_total), more: "since its start" }));
     } else {
       const lived = (Date.parse(state.since) - Date.parse(state.started_at)) / 1000;
       made.push(figure({ name: "lived", value: seconds(lived), more: state.ready_at ? "ready after " + seconds((Date.parse(state.ready_at) - Date.parse(state.started_at)) / 1000) : "it was never ready" }));
-      if (state.tokens_heard !== null) made.push(figure({ name: "tokens made", value: state.tokens_heard.toLocaleString(), more: "as its last recorded heartbeat said" }));
+      if (state.tokens_heard !== null) made.push(figure({ name: "tokens made", value: count(state.tokens_heard), more: "as its last recorded heartbeat said" }));
     }
     const shown = state.glimpse;
     if (shown) {
@@ -88,22 +81,11 @@
   function drawTurns(state) {
     byId("turns-part").hidden = !state.is_live;
     const rows = state.turns.map((turn) => {
-      const row = element("tr");
-      const link = element("a", turn.task.slice(-12));
-      link.href = "/console/tasks/" + turn.task + "/";
-      link.title = turn.task;
-      row.append(element("td"), element("td", turn.tenant), element("td", turn.agent), element("td", turn.number, "n"), element("td", turn.attempt, "n"));
-      row.firstChild.append(link);
-      const held_s = turn.claimed_at && state.now_ms ? (state.now_ms - Date.parse(turn.claimed_at)) / 1000 : null;
-      row.append(element("td", held_s === null ? "–" : seconds(Math.max(0, held_s)), "n"));
-      return row;
+      const held_s = turn.claimed_at && state.now_ms ? Math.max(0, (state.now_ms - Date.parse(turn.claimed_at)) / 1000) : null;
+      const task = Object.assign(link("/console/tasks/" + turn.task + "/", turn.task.slice(-12)), { title: turn.task });
+      return row(task, turn.tenant, turn.agent, [turn.number, "n"], [turn.attempt, "n"], [seconds(held_s), "n"]);
     });
-    if (!rows.length) {
-      rows.push(element("tr"));
-      rows[0].append(element("td", state.held ? "They are not recorded yet." : "None: it waits for work."));
-      rows[0].firstChild.colSpan = 6;
-    }
-    byId("turns").replaceChildren(...rows);
+    fill("turns", rows, state.held ? "They are not recorded yet." : "None: it waits for work.");
     byId("held").textContent = state.held > state.turns.length ? state.turns.length + " of " + state.held : "";
   }
 
@@ -126,9 +108,9 @@
     const longest = Math.max(length(state.phases), length(usual)) || 1;
     const parts = [];
     if (state.phases.length) parts.push(opsite.phases(state.ready_at ? "This start" : "This start, so far", state.phases, longest));
-    if (state.start_phase) parts.push(element("p", "It is at: " + opsite.phaseName(state.start_phase) + "."));
+    if (state.start_phase) parts.push(make("p", "", "It is at: " + opsite.phaseName(state.start_phase) + "."));
     if (usual.length) parts.push(opsite.phases("Usual in this pool", usual, longest));
-    if (!parts.length) parts.push(element("p", "Nothing was measured of its start.", "quiet"));
+    if (!parts.length) parts.push(make("p", "quiet", "Nothing was measured of its start."));
     byId("start").replaceChildren(...parts);
   }
 

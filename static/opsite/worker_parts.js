@@ -1,36 +1,15 @@
-// What the worker's page is made of: figures, bars of a start's phases, moments. Text goes in by textContent only.
+// What the worker's page is made of: figures, and bars of a start's phases.
 "use strict";
 window.opsite = Object.assign(window.opsite || {}, (() => {
   const NAMES = { runtime: "runtime", interpreter: "Python", import: "import", engine: "engine", load: "weights", compile: "compile", first_token: "first token", heard: "heard of" };
   const ORDER = Object.keys(NAMES);
 
-  function element(name, text, className) {
-    const made = document.createElement(name);
-    if (text !== undefined && text !== null) made.textContent = text;
-    if (className) made.className = className;
-    return made;
-  }
-
-  function seconds(s) {
-    if (s < 10) return s.toFixed(1) + " s";
-    if (s < 120) return Math.round(s) + " s";
-    if (s < 7200) return Math.round(s / 60) + " min";
-    return (s / 3600).toFixed(1) + " h";
-  }
-
-  // A moment in the console's zone; the exact one, in UTC, is its title.
-  function moment(iso) {
-    const at = new Date(iso);
-    const made = element("time", opsite.when(at));
-    made.dateTime = iso;
-    made.title = at.toISOString();
-    return made;
-  }
+  const { make, seconds } = opsite;
 
   function gauge(share) {
-    const made = element("div", null, "gauge");
+    const made = make("div", "gauge");
     made.setAttribute("aria-hidden", "true"); // the figures beside it say the same
-    const filled = element("span");
+    const filled = make("span");
     filled.style.width = Math.max(0, Math.min(100, share * 100)) + "%";
     made.append(filled);
     return made;
@@ -38,12 +17,12 @@ window.opsite = Object.assign(window.opsite || {}, (() => {
 
   // One figure: name, value, and what explains it. `bars` are more of them, [[words, share], …], each drawn as well.
   function figure({ name, value, more, share, bars, warn }) {
-    const made = element("div", null, [warn ? "warn" : "", bars ? "wide" : ""].join(" ").trim());
-    made.append(element("dt", name));
-    if (value !== undefined) made.append(element("dd", value, "value"));
-    if (more) made.append(element("dd", more, "more"));
+    const made = make("div", [warn ? "warn" : "", bars ? "wide" : ""].join(" ").trim());
+    made.append(make("dt", "", name));
+    if (value !== undefined) made.append(make("dd", "value", value));
+    if (more) made.append(make("dd", "more", more));
     for (const [words, part] of bars || (share === undefined ? [] : [["", share]])) {
-      const bar = element("dd", words, words ? "said" : "");
+      const bar = make("dd", words ? "said" : "", words);
       bar.append(gauge(part));
       made.append(bar);
     }
@@ -52,19 +31,19 @@ window.opsite = Object.assign(window.opsite || {}, (() => {
 
   function phases(title, of, longest_s) {
     const total = of.reduce((sum, phase) => sum + phase.s, 0);
-    const made = element("div", null, "phases");
-    made.append(element("p", title + ": " + seconds(total)));
-    const strip = element("div", null, "strip");
+    const made = make("div", "phases");
+    made.append(make("p", "", title + ": " + seconds(total)));
+    const strip = make("div", "strip");
     strip.setAttribute("aria-hidden", "true");
-    const legend = element("ul", null, "legend");
+    const legend = make("ul", "legend");
     for (const phase of of) {
       const colour = "var(--phase-" + ORDER.indexOf(phase.name) + ")";
-      const part = element("span");
+      const part = make("span");
       part.style.width = (100 * phase.s) / longest_s + "%";
       part.style.background = colour;
       part.title = NAMES[phase.name] + ", " + seconds(phase.s);
       strip.append(part);
-      const item = element("li", NAMES[phase.name] + " " + seconds(phase.s));
+      const item = make("li", "", NAMES[phase.name] + " " + seconds(phase.s));
       item.style.setProperty("--of", colour);
       legend.append(item);
     }
@@ -72,5 +51,5 @@ window.opsite = Object.assign(window.opsite || {}, (() => {
     return made;
   }
 
-  return { element, seconds, moment, figure, phases, phaseName: (name) => NAMES[name] || name };
+  return { figure, phases, phaseName: (name) => NAMES[name] || name };
 })());

@@ -134,3 +134,7 @@ def test_a_tenant_administrator_begins_on_the_own_page_and_makes_a_key(enter: Ca
     expect(page.get_by_role("status")).to_have_text(re.compile("Copied|It is selected"))
     page.get_by_label("The key").evaluate("field => (field.value = 'ops_' + '•'.repeat(43))")  # not for the picture
     room.look("tenant-key")
+    page.reload()  # sends the form no second time
+    expect(page.get_by_role("heading", name="Ann", level=1)).to_be_visible()
+    expect(page.get_by_role("row", name="kiosk")).to_have_count(1)
+    assert page.get_by_label("The key").count() == 0

@@ -238,7 +238,7 @@ def test_nothing_is_made_in_another_tenants_name(everything: Everything, label: 
     assert state() == before
     with transaction.atomic():
         made = client.post(address, form(bob))
-        assert made.status_code == 302
+        assert made.status_code == 302 or "This is the only time" in made.content.decode()  # that it is shown
         assert state() != before
         transaction.set_rollback(True)
 
