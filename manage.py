@@ -12,6 +12,9 @@ def main() -> None:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "opsite.settings")
     from django.core.management import execute_from_command_line
 
+    from audit.shell import note_command
+
+    note_command(sys.argv)
     execute_from_command_line(sys.argv)
 
 
