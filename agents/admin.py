@@ -19,13 +19,12 @@ from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextareaWidget, U
 import agents.tool_admin  # noqa: F401 - registers its pages
 from agents import dead_letters, services
 from agents.lifecycle import OUTCOMES
-from agents.models import Agent, AgentRevision, Conversation, Message, Task, Turn
+from agents.models import Agent, AgentRevision, Conversation, Message, Summary, Task, Turn
 from agents.output_forms import given
 from agents.problems import Problem
 from agents.publications import StandsForPool
 from agents.revision_admin import PublishAction, TrafficActions
 from agents.sampling import validated
-from agents.summary_models import Summary
 from agents.task_columns import COLUMNS, EXPORTED, STATE_COLOURS, TaskColumns, listed
 from agents.task_filters import FILTERS
 from audit.recording import record

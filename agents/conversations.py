@@ -11,9 +11,8 @@ from django.db.models import Exists, Max, OuterRef, QuerySet
 from django.db.models.expressions import RawSQL
 
 from agents.branches import Busy, Standing, WhenBusy, at_head
-from agents.conversation_models import Reply
 from agents.message_paths import NUMBERS
-from agents.models import Conversation, Message
+from agents.models import Conversation, Message, Reply
 from agents.problems import bad_field, conversation_busy
 
 HEAD = object()

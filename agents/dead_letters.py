@@ -14,8 +14,7 @@ import msgspec
 from django.db import transaction
 from django.db.models import Max
 
-from agents.conversation_models import Reply
-from agents.models import Conversation, Task, Turn
+from agents.models import Conversation, Reply, Task, Turn
 from agents.money import allowance
 from agents.submissions import body_of, submission
 from taskqueue.failures import QueueUnavailable

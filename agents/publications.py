@@ -11,9 +11,8 @@ from collections.abc import Mapping
 from django.db import transaction
 from django.db.models import Max
 
-from agents.models import Agent, AgentRevision
+from agents.models import Agent, AgentRevision, Publication, TrafficShare
 from agents.problems import Problem, bad_field, not_found
-from agents.revision_models import Publication, TrafficShare
 from agents.traffic import WHOLE
 
 SHARES_MAX = 10

@@ -18,9 +18,8 @@ from unfold.forms import BaseDialogForm
 from unfold.widgets import UnfoldAdminTextInputWidget
 
 from agents import publications
-from agents.models import Agent, AgentRevision
+from agents.models import Agent, AgentRevision, Publication, TrafficShare
 from agents.problems import Problem
-from agents.revision_models import Publication, TrafficShare
 from agents.traffic import WHOLE
 from tenants.admin import ReadOnly
 

@@ -13,14 +13,12 @@ from django.utils import timezone
 
 from agents.context_settings import checked_context
 from agents.lifecycle import TaskState
-from agents.models import Agent, AgentRevision, Conversation, Task, Turn
+from agents.models import Agent, AgentRevision, Conversation, Publication, Task, Tool, Turn
 from agents.money import require_priced
 from agents.output_forms import checked, converted, given, require_guiding, stored
 from agents.problems import FieldError, Problem, bad_field, not_found
 from agents.publications import StandsForPool, lock_agent, record
-from agents.revision_models import Publication
 from agents.sampling import validated
-from agents.tool_models import Tool
 from agents.tools.chosen import checked_limits, checked_tools
 from agents.traffic import WHOLE
 from orchestrator.models import Pool

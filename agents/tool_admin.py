@@ -16,9 +16,9 @@ from unfold.widgets import UnfoldAdminTextareaWidget
 
 from agents import tool_services
 from agents.lifecycle import CallState
+from agents.models import McpServer, Tool, ToolCall
 from agents.problems import Problem
 from agents.tool_admin_forms import McpServerForm, OpenApiForm, ToolForm
-from agents.tool_models import McpServer, Tool, ToolCall
 from audit.recording import record
 from tenants.admin import AcrossTenants, Facts
 

@@ -18,8 +18,8 @@ from unfold.widgets import (
 
 from agents import tool_services
 from agents.bodies import refuse_nul
+from agents.models import McpServer, Tool
 from agents.problems import Problem
-from agents.tool_models import McpServer, Tool
 from agents.tools.openapi_document import Imported, tools_of
 from tenants.admin import OwnedForm
 from tenants.references import names_in

@@ -18,10 +18,9 @@ from django.utils import timezone
 
 from agents.bodies import refuse_nul
 from agents.lifecycle import CallState
-from agents.models import Agent, AgentRevision
+from agents.models import TOOL_NAME, Agent, AgentRevision, McpServer, Tool, ToolCall
 from agents.problems import FieldError, Problem, bad_field
 from agents.submissions import TOOLS_CHANNEL
-from agents.tool_models import TOOL_NAME, McpServer, Tool, ToolCall
 from agents.tools.arguments import checked_schema
 from agents.tools.builtins import BUILTINS
 from agents.tools.http_request import checked_request, secret_names

@@ -6,8 +6,8 @@ from typing import Any
 
 import msgspec
 
-from agents.api.openapi import ALWAYS, JSON, REFUSALS, SECURITY
-from agents.api.openapi_forms import Schema, ref
+from agents.api.openapi.forms import Schema, ref
+from agents.api.openapi.operations import ALWAYS, JSON, REFUSALS, SECURITY
 from batches.endpoints import ENDPOINTS
 from batches.faces.batches import BatchRequest
 from batches.faces.files import PURPOSES

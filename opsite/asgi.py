@@ -25,8 +25,7 @@ from console.tasks import stream as task_stream  # noqa: E402
 from knowledge import face as knowledge  # noqa: E402
 from opsite.garbage import leave_loaded_alone  # noqa: E402
 from telemetry import tracing  # noqa: E402
-from telemetry.asgi import Requests  # noqa: E402
-from telemetry.requests import Measured  # noqa: E402
+from telemetry.requests import RequestTelemetry  # noqa: E402
 
 tracing.configure("web")
 
@@ -47,7 +46,7 @@ faces = Faces(
         ("GET", "/console/tasks/{id}/events", task_stream.events),
     ],
 )
-application = Measured(Requests(faces, traced=faces.serves, access_log=settings.OPSITE_LOG_FORMAT == "json"))
+application = RequestTelemetry(faces, traced=faces.serves, access_log=settings.OPSITE_LOG_FORMAT == "json")
 
 reverse("admin:index")  # loads all addresses and their views, which the first page would
 leave_loaded_alone()

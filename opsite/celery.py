@@ -23,3 +23,4 @@ def keep_logging(loglevel: int | str, **_: Any) -> None:
     logging.getLogger("celery").setLevel(loglevel)
     if (of_children := get_multiprocessing_logger()) is not None:  # it passes nothing on to the root
         of_children.handlers = logging.getLogger().handlers
+        of_children.setLevel(loglevel)

@@ -13,6 +13,7 @@ from django.utils import timezone
 from batches.retention import forget_batches, forget_files
 from billing import gpu_bill
 from billing.models import ServedHour
+from opsite import job_telemetry  # noqa: F401 - its signals are those of the worker that runs these
 from orchestrator.demand_rows import DemandMinute
 from orchestrator.history.forecasts import renew
 from orchestrator.models import ScalingDecision, Worker
@@ -70,6 +71,11 @@ def _forget_billed(*, now: datetime, oldest: datetime) -> dict[str, int]:
     work, _ = WorkMinute.objects.filter(minute__lt=final).delete()
     served, _ = ServedHour.objects.across_tenants().filter(hour__lt=final).delete()
     return {"workers": workers, "work_minutes": work, "served_hours": served}
+
+
+@shared_task(name="opsite.jobs.heartbeat")
+def heartbeat() -> None:
+    """Nothing: that it ran is what is told (`opsite.job_telemetry`)."""
 
 
 @shared_task(name="opsite.jobs.forecasts")

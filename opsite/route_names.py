@@ -12,7 +12,7 @@ from django.core.handlers.asgi import ASGIRequest
 from django.http import HttpRequest
 from django.utils.deprecation import MiddlewareMixin
 
-from telemetry.requests import named
+from telemetry.requests import name_route
 
 
 class RouteNameMiddleware(MiddlewareMixin):
@@ -20,7 +20,7 @@ class RouteNameMiddleware(MiddlewareMixin):
 
     def process_view(self, request: HttpRequest, view: Callable[..., Any], args: Any, kwargs: Any) -> None:
         if isinstance(request, ASGIRequest) and request.resolver_match is not None:
-            named(request.scope, template(request.resolver_match.route))
+            name_route(request.scope, template(request.resolver_match.route))
 
 
 @cache

@@ -22,6 +22,8 @@ from opsite.supervisor import Supervisor
 
 READY_TIMEOUT_S = 60.0
 TEND_EVERY_S = 0.5
+CELERY = ("-W", "ignore", "-m", "celery", "--quiet", "-A", "opsite", "worker", "--beat", "--loglevel", "WARNING")
+"""Its banner, and its warning of root, say nothing that the reader of a terminal could use."""
 
 
 class PortTaken(RuntimeError):
@@ -33,7 +35,7 @@ class NotReady(RuntimeError):
 
 
 def prepare(say: Callable[[str], None]) -> None:
-    """Migrate, and make the admin account if there is no staff yet; its password is said once."""
+    """Migrate, and make the account `admin` if there is no staff yet; its password is said once."""
     call_command("migrate", verbosity=0)
     user_model = get_user_model()
     if not user_model.objects.filter(is_staff=True).exists():
@@ -57,32 +59,24 @@ class Service:
             "recorder": ["record"],
             "effects": ["effects"],
         }
+        commands = {name: [*manage, *command] for name, command in commands.items()}
+        if celery:
+            commands["celery"] = [sys.executable, *CELERY]
         first = settings.OPSITE_METRICS_PORT
         for number, (name, command) in enumerate(commands.items()):
             own = {"OPSITE_METRICS_PORT": str(first + number if first else 0)}
-            self._supervisor.add(name, [*manage, *command], env=own)
-        if celery:
-            # Its banner, and its warning of root, say nothing that the reader of this terminal could use.
-            celery_command = [
-                sys.executable,
-                "-W",
-                "ignore",
-                "-m",
-                "celery",
-                "--quiet",
-                "-A",
-                "opsite",
-                "worker",
-                "--beat",
-            ]
-            self._supervisor.add(
-                "celery", [*celery_command, "--concurrency", "1", "--loglevel", "WARNING", "--pool", "solo"]
-            )
+            # Celery logs to its standard error; on the other stand its words on a signal, past all logging.
+            self._supervisor.add(name, command, env=own, errors_only=name == "celery")
 
     @property
     def url(self) -> str:
         """Where it is served."""
         return f"http://{self.host}:{self.port}"
+
+    @property
+    def processes(self) -> list[str]:
+        """What runs, by name, in the order of their ports for metrics."""
+        return self._supervisor.names
 
     def stop(self) -> None:
         """Ask for the end."""

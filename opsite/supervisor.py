@@ -30,6 +30,7 @@ class Child:
     name: str
     command: Sequence[str]
     env: Mapping[str, str] = field(default_factory=dict)
+    errors_only: bool = False
     process: subprocess.Popen[str] | None = None
     started_at: float = 0.0
     deaths: int = 0
@@ -46,13 +47,20 @@ class Supervisor:
     """Runs children until `stop`. Without `names` their lines pass as they are."""
 
     def __init__(self, *, env: Mapping[str, str], say: Callable[[str], None], names: bool = True) -> None:
-        self._env, self._say, self._names = dict(env), say, names
+        self._env, self._say, self._shows_names = dict(env), say, names
         self._children: list[Child] = []
         self._stop = threading.Event()
 
-    def add(self, name: str, command: Sequence[str], *, env: Mapping[str, str] | None = None) -> None:
-        """A process to keep alive, with its own additions to the environment."""
-        self._children.append(Child(name, command, env or {}))
+    def add(
+        self, name: str, command: Sequence[str], *, env: Mapping[str, str] | None = None, errors_only: bool = False
+    ) -> None:
+        """A process to keep alive, with its own additions to the environment; of its lines perhaps those of standard error only."""
+        self._children.append(Child(name, command, env or {}, errors_only))
+
+    @property
+    def names(self) -> list[str]:
+        """Of all children, in the order in which they start."""
+        return [child.name for child in self._children]
 
     def stop(self) -> None:
         """End all (safe in a signal handler)."""
@@ -93,24 +101,25 @@ class Supervisor:
             child.command,
             env={**self._env, **child.env},
             stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
+            stdout=subprocess.DEVNULL if child.errors_only else subprocess.PIPE,
+            stderr=subprocess.PIPE if child.errors_only else subprocess.STDOUT,
             text=True,
             errors="replace",
             start_new_session=True,  # Ctrl-C in the terminal is for the parent, which ends the children in order
             preexec_fn=_die_with_parent,  # noqa: PLW1509 - one prctl call, nothing that could deadlock
         )
         child.started_at = time.monotonic()
-        if child.process.stdout is not None:
-            reader = threading.Thread(target=self._copy, args=(child.name, child.process.stdout), daemon=True)
+        if (output := child.process.stdout or child.process.stderr) is not None:
+            reader = threading.Thread(target=self._copy, args=(child.name, output), daemon=True)
             reader.start()
             child.readers.append(reader)
 
     def _copy(self, name: str, output: IO[str]) -> None:
         for line in output:
-            self._say(f"{name:<12} | {line.rstrip()}" if self._names else line.rstrip())
+            self._say(f"{name:<12} | {line.rstrip()}" if self._shows_names else line.rstrip())
 
     def _end(self) -> None:
+        self._say("ending " + ", ".join(child.name for child in reversed(self._children) if child.process is not None))
         for child in reversed(self._children):
             if child.process is not None and child.process.poll() is None:
                 child.process.terminate()

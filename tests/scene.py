@@ -55,8 +55,8 @@ class Party:
 
     def _ask(self, task: Task, conversation: Conversation) -> None:
         """The task's message stands in the conversation, and it answers it."""
-        from agents.conversation_models import Reply
         from agents.conversations import append_message
+        from agents.models import Reply
 
         after = conversation.messages.order_by("number").last()
         question = append_message(

@@ -7,9 +7,8 @@ from typing import Any
 from rest_framework import serializers
 
 from agents.api.serializers import AgentChange, Form, RevisionSerializer
-from agents.models import AgentRevision
+from agents.models import AgentRevision, Publication, TrafficShare
 from agents.publications import SHARES_MAX
-from agents.revision_models import Publication, TrafficShare
 
 NUMBER_MAX = 2**31 - 1
 

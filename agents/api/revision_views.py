@@ -18,9 +18,8 @@ from agents.api import revision_serializers as forms
 from agents.api.pagination import HighestNumberFirst
 from agents.api.serializers import QueryForm
 from agents.api.views import tenant_of
-from agents.models import Agent, AgentRevision
+from agents.models import Agent, AgentRevision, Publication, TrafficShare
 from agents.problems import not_found
-from agents.revision_models import Publication, TrafficShare
 from agents.services import draft_revision
 
 SLUG = OpenApiParameter("slug", str, OpenApiParameter.PATH)

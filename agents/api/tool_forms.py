@@ -7,8 +7,7 @@ from typing import Any
 from rest_framework import serializers
 
 from agents.api.serializers import ContextUseSerializer, Form, QueryForm
-from agents.models import Turn
-from agents.tool_models import McpServer, Tool, ToolCall
+from agents.models import McpServer, Tool, ToolCall, Turn
 
 
 class ToolSerializer(serializers.ModelSerializer[Tool]):

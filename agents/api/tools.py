@@ -14,7 +14,7 @@ from rest_framework.response import Response
 from agents import tool_services
 from agents.api import tool_forms as forms
 from agents.api.views import Listed, parsed, tenant_of
-from agents.tool_models import McpServer, Tool
+from agents.models import McpServer, Tool
 from agents.tools.openapi_document import tools_of
 
 

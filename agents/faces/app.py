@@ -23,7 +23,7 @@ from agents.faces.socket import Session
 from agents.problems import Problem, method_not_allowed, no_route, unavailable, websocket_only
 from taskqueue.failures import QueueUnavailable
 from telemetry import tracing
-from telemetry.requests import named
+from telemetry.requests import name_route
 
 log = logging.getLogger(__name__)
 
@@ -152,7 +152,7 @@ class Faces:
         async def endpoint(request: Request) -> Response:
             tracing.route(request.method, path)
             refuse = _refusal(request)
-            named(request.scope, path)
+            name_route(request.scope, path)
             try:
                 return await handlers["GET" if request.method == "HEAD" else request.method](
                     await self.context(), request
@@ -168,7 +168,7 @@ class Faces:
         return endpoint
 
     async def _websocket(self, websocket: WebSocket) -> None:
-        named(websocket.scope, SOCKET)
+        name_route(websocket.scope, SOCKET)
         await Session(await self.context(), websocket).run()
 
     async def _lifespan(self, receive: Receive, send: Send) -> None:

@@ -11,8 +11,7 @@ from urllib.parse import urlencode
 from django.contrib import admin
 from django.db.models import QuerySet
 
-from agents.models import Message, Task, Turn
-from agents.tool_models import ToolCall
+from agents.models import Message, Task, ToolCall, Turn
 from billing.models import UsageHour
 from staff.lists.change_list import AFTER
 from staff.lists.keyset import cursor_of, ordered

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
-from agents.models import Conversation, Message, Task, Turn
-from agents.tool_models import ToolCall
+from agents.models import Conversation, Message, Task, ToolCall, Turn
 from benchmarks.console.crowd import DAYS
 from benchmarks.console.pouring import pour, run
 

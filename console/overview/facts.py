@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import inf
+
 import msgspec
 
 
@@ -66,12 +68,15 @@ class Overdue(msgspec.Struct, frozen=True):
 class SideFacts(msgspec.Struct, frozen=True, kw_only=True):
     """What changes slowly, and is looked at less often.
 
-    `overdue` is what an `effects` process should have done. `billed_at`: the last GPU bill that celery made; `bill_due_since`:
-    since when there is something to bill. Of tenants and keys that have spent their budgets, of webhooks and dead letters there
+    `overdue` is what an `effects` process should have done. `celery_heard_at`: its last heartbeat, None where none is known;
+    `celery_due_at`: by when it should have been heard again. `billed_at`: the last GPU bill that it made; `bill_due_since`: since
+    when there is something to bill. Of tenants and keys that have spent their budgets, of webhooks and dead letters there
     may be many: some names, and the number.
     """
 
     overdue: tuple[Overdue, ...] = ()
+    celery_heard_at: float | None = None
+    celery_due_at: float = inf
     billed_at: float | None = None
     bill_due_since: float | None = None
     stock_errors: tuple[Hindrance, ...] = ()

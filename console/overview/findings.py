@@ -17,7 +17,7 @@ NO_WORKER_S = 5.0
 """A pool at zero may take so long to ask for its first worker."""
 RECORDS_S = 10.0
 RECORDS_LONG_S = 60.0
-CELERY_S = 600.0
+BILL_S = 600.0
 """The GPU bill is made every two minutes."""
 SILENT_S = 5.0
 TICK_S = 8.0
@@ -116,11 +116,17 @@ def _of_side(side: SideFacts, now: float) -> Iterator[Finding]:
             place="calls",
         )
     due = max(side.bill_due_since or now, side.billed_at or 0.0)
-    if side.bill_due_since is not None and now - due >= CELERY_S:
+    if now >= side.celery_due_at:
         yield Finding(
             severity=Severity.WARNING,
-            sentence="Celery is silent: no GPU bill was made; forecasts and retention stand still, too. "
-            "See whether its worker and beat run.",
+            sentence="Celery is silent: GPU bills, forecasts and retention stand still. See whether its worker and beat run.",
+            since=side.celery_heard_at,
+            place="bills",
+        )
+    elif side.bill_due_since is not None and now - due >= BILL_S:
+        yield Finding(
+            severity=Severity.WARNING,
+            sentence="No GPU bill is made, though celery is there: its log says why.",
             since=due,
             place="bills",
         )

@@ -11,9 +11,9 @@ from django.db.models import Min, Q, QuerySet
 from django.utils import timezone
 
 from agents.lifecycle import DEAD_LETTER_CODES, CallState, TaskState
-from agents.models import Task
-from agents.tool_models import ToolCall
+from agents.models import Task, ToolCall
 from billing.models import BilledHour
+from console.overview import heartbeat
 from console.overview.facts import Hindrance, Overdue, SideFacts
 from orchestrator.models import Worker
 from orchestrator.stock_models import StockItem
@@ -26,6 +26,8 @@ COUNTED_AT_MOST = 1000
 """What there may be more of is counted as far as this."""
 NAMED_AT_MOST = 100
 LETTERS_DAYS = 1
+CELERY_BEGINS_S = 60.0
+"""So long after the first look celery may take to be heard: it may start beside this process."""
 
 
 class Side:
@@ -35,25 +37,31 @@ class Side:
         self._clock = clock
         self._facts = SideFacts()
         self._read_at: float | None = None
+        self._since: datetime | None = None
 
     def facts(self) -> SideFacts:
         """At most `EVERY_S` seconds old."""
         now = self._clock()
         if self._read_at is None or now - self._read_at >= EVERY_S:
-            self._facts, self._read_at = read(timezone.now()), now
+            self._since = self._since or timezone.now()
+            self._facts, self._read_at = read(timezone.now(), since=self._since), now
         return self._facts
 
 
-def read(now: datetime) -> SideFacts:
-    """All of it anew."""
+def read(now: datetime, *, since: datetime) -> SideFacts:
+    """All of it anew; this process has looked after it `since` then."""
     failing = Endpoint.objects.across_tenants().filter(enabled=True, failing_since__isnull=False)
     failing_count, failing_since = _counted(failing, "failing_since")
     dead_count, dead_since = _counted(_dead_letters(now), "created_at")
     keys = ApiKey.objects.across_tenants().filter(budget_spent_until__gt=now, revoked_at__isnull=True)
     disabled = Endpoint.objects.across_tenants().exclude(disabled_reason="")
     due, billed = _billing()
+    heard = heartbeat.heard()
+    expected = since.timestamp() + CELERY_BEGINS_S
     return SideFacts(
         overdue=_overdue(now),
+        celery_heard_at=None if heard is None else heard.at,
+        celery_due_at=expected if heard is None else max(expected, heard.until),
         billed_at=billed,
         bill_due_since=due,
         stock_errors=tuple(

@@ -9,7 +9,7 @@ from console.playground import views
 urlpatterns = [
     path("", views.page, name="playground"),
     path("runs/", views.run, name="playground_run"),
-    path("events/", views.events, name="playground_events"),
+    path("results/<uuid:task>/", views.result, name="playground_result"),
     path("stop/", views.stop, name="playground_stop"),
     path("inputs/", views.save, name="playground_save"),
     path("tenants/", views.suggest_tenants, name="playground_tenants"),

@@ -9,7 +9,7 @@ import msgspec
 from asgiref.sync import async_to_sync
 from django.conf import settings
 from django.core.exceptions import PermissionDenied
-from django.http import HttpResponseBase, StreamingHttpResponse
+from django.http import HttpResponseBase
 from django.urls import reverse
 from django.views.decorators.http import require_GET, require_POST
 
@@ -20,10 +20,10 @@ from audit.recording import record
 from comparisons.models import InputSet
 from comparisons.services import create_input_set, extend_input_set
 from console.frame import StaffRequest, render_page, staff_page
-from console.playground import choices, live
+from console.playground import choices
 from console.playground.answering import agent_of, answers_json, asked, tenant_of
 from console.playground.asked import SIDES_MAX, Run, Saved
-from console.playground.results import tasks_of
+from console.playground.results import result_of, tasks_of
 from console.playground.runs import submit_sides
 
 for_all_staff = staff_page(for_tenant_administrators=True)
@@ -121,14 +121,10 @@ def stop(request: StaffRequest) -> dict[str, Any]:
 @for_all_staff
 @require_GET
 @answers_json
-def events(request: StaffRequest) -> HttpResponseBase:
-    """The live stream of tasks, `?task=<id>` each, as server-sent events; it goes on behind `Last-Event-ID`."""
-    tasks = _tasks(request, request.GET.getlist("task"))
-    seen = live.cursors(request.headers.get("Last-Event-ID", ""))
-    watched = {str(task.pk): live.Watched(task.pool.slug, seen.get(str(task.pk), 0)) for task in tasks}
-    stream = live.stream(request.access, watched, redis_url=settings.REDIS_URL)
-    headers = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
-    return StreamingHttpResponse(stream, content_type="text/event-stream", headers=headers)
+def result(request: StaffRequest, task: uuid.UUID) -> dict[str, Any]:
+    """What has come of a task, as Postgres has it: a moment after its stream told the outcome it has `ended` there, too."""
+    (found,) = _tasks(request, [str(task)])
+    return result_of(found)
 
 
 @for_all_staff
@@ -186,4 +182,8 @@ def _id(text: str, what: str) -> uuid.UUID:
 
 
 def _links(side: dict[str, Any]) -> dict[str, str]:
-    return {"page": reverse("console:task", args=[side["task"]])} if "task" in side else {}
+    """Where the task's page is, and its stream, which is one of the hot routes (`console.tasks.stream`)."""
+    if "task" not in side:
+        return {}
+    page = reverse("console:task", args=[side["task"]])
+    return {"page": page, "events": page + "events"}

@@ -6,9 +6,7 @@ import uuid
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from agents.conversation_models import Reply
-from agents.models import Task, Turn
-from agents.tool_models import ToolCall
+from agents.models import Reply, Task, ToolCall, Turn
 from batches.identifiers import BATCH, row_of
 from batches.models import Batch
 from comparisons.models import ComparisonRun

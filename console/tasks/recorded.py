@@ -7,8 +7,7 @@ from typing import Literal
 
 import msgspec
 
-from agents.models import Task, Turn
-from agents.tool_models import ToolCall
+from agents.models import Task, ToolCall, Turn
 from console.tasks.folding import Folded, folded
 from console.tasks.sent import pretty
 from console.tasks.times import attempts_of

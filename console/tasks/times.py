@@ -6,8 +6,7 @@ from collections.abc import Collection, Iterable
 from datetime import UTC, datetime, timedelta
 
 from agents.announcing import ASK_HUMAN
-from agents.models import Task, Turn
-from agents.tool_models import ToolCall
+from agents.models import Task, ToolCall, Turn
 from console.tasks.waterfall import AttemptTimes, CallTimes, TaskTimes, TurnTimes, WaitsFor
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

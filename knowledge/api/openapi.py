@@ -6,8 +6,8 @@ from typing import Any
 
 import msgspec
 
-from agents.api.openapi import content, operation
-from agents.api.openapi_forms import ref
+from agents.api.openapi.forms import ref
+from agents.api.openapi.operations import content, operation
 from knowledge.face import SearchRequest
 
 SEARCH = "/api/v1/collections/{slug}/search"

@@ -7,7 +7,7 @@ from typing import Any
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
-from agents.api.openapi_forms import ref
+from agents.api.openapi.forms import ref
 from agents.api.serializers import Form, QueryForm
 from schedules.models import Firing, Schedule
 

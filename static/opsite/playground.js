@@ -1,4 +1,4 @@
-// The playground: runs one agent, or two at once, and follows both by one stream of server-sent events.
+// The playground: runs one agent, or two at once, and follows each by its task's stream of server-sent events.
 "use strict";
 (() => {
   const form = document.getElementById("playground");
@@ -7,7 +7,9 @@
   const field = (name) => form.elements[name];
   const told = form.querySelector(".told");
   const tenant = () => field("tenant").value.trim();
-  let stream = null;
+  const LOOK_MS = 200; // until the recorder has brought an outcome to Postgres
+  const LOOKS_MAX = 75;
+  let streams = [];
   let running = []; // [pane, task] of the last run
 
   function say(words, url, name) {
@@ -135,24 +137,45 @@
     else busy(false);
   }
 
-  function follow() {
-    if (stream) stream.close();
-    const of = new Map(running.map(([pane, one]) => [one.task, [pane, one]]));
-    stream = new EventSource(base + "events/?" + [...of.keys()].map((task) => "task=" + task).join("&"));
-    stream.onmessage = (message) => {
-      const event = JSON.parse(message.data);
-      const [pane, one] = of.get(event.task);
-      pane.take(event);
-      if (event.kind === "recorded" && event.data.ended) pane.page(one.page);
-      differences();
-    };
-    stream.onerror = () => {
-      if (stream.readyState === EventSource.CLOSED) say("The stream was refused; the tasks go on. Reload the page.");
-    };
-    stream.addEventListener("done", () => {
-      stream.close();
-      busy(false);
+  async function follow() {
+    streams.forEach((stream) => stream.close());
+    streams = [];
+    const mine = running;
+    differences();
+    await Promise.all(running.map(([pane, one]) => toTheEnd(pane, one).then(() => recorded(pane, one, mine))));
+    if (mine === running) busy(false);
+  }
+
+  // The browser comes back with its cursor by itself, whether the connection was lost or the stream ended for us to be asked anew.
+  const toTheEnd = (pane, one) =>
+    new Promise((ended) => {
+      const stream = new EventSource(one.events);
+      streams.push(stream);
+      for (const kind of pane.kinds)
+        stream.addEventListener(kind, (event) => {
+          pane.take(kind, JSON.parse(event.data));
+          if (kind !== "outcome") return;
+          stream.close();
+          ended();
+        });
+      stream.onerror = () => {
+        if (stream.readyState === EventSource.CLOSED) say("The stream was refused; the tasks go on. Reload the page.");
+      };
     });
+
+  async function recorded(pane, one, mine) {
+    for (let looks = 0; looks < LOOKS_MAX && mine === running; looks++) {
+      const result = await ask(`results/${one.task}/`);
+      if (mine !== running) return;
+      if (result && result.ended) {
+        pane.take("recorded", result);
+        pane.page(one.page);
+        differences();
+        return;
+      }
+      await new Promise((waited) => setTimeout(waited, LOOK_MS));
+    }
+    if (mine === running) say("The outcome is not recorded yet; the task's page will have it.", one.page, "the task");
   }
 
   const asItCan = (action) => (event) => {

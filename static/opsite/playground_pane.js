@@ -1,7 +1,7 @@
 // One side of the playground: its agent and revision, what was said, the stream as it comes, and its figures.
 //
 //   const pane = opsite.pane(section, { title: "Left", ask });   // ask(path) → decoded JSON of the playground
-//   pane.begin(messages); pane.take(event); pane.refuse(problem);
+//   pane.begin(messages); pane.take(kind, data); pane.refuse(problem);
 "use strict";
 window.opsite = Object.assign(window.opsite || {}, (() => {
   const ENDED = new Set(["succeeded", "failed", "cancelled", "expired"]);
@@ -178,7 +178,8 @@ window.opsite = Object.assign(window.opsite || {}, (() => {
         link.href = url;
         find(".state").append(" ", link);
       },
-      take: (event) => takes[event.kind] && takes[event.kind](event.data),
+      kinds: Object.keys(takes),
+      take: (kind, data) => takes[kind](data),
       clear() {
         history = [];
         result = null;

@@ -9,9 +9,8 @@ from django.contrib import admin
 from django.test import Client, RequestFactory
 from django.urls import reverse
 
-from agents.models import Agent, AgentRevision, Immutable, Task
+from agents.models import Agent, AgentRevision, Immutable, McpServer, Task, ToolCall
 from agents.services import agent_of_pool, revise_agent
-from agents.tool_models import McpServer, ToolCall
 from audit.models import Entry
 from orchestrator.models import Pool
 from tenants.models import ApiKey

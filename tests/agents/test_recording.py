@@ -10,8 +10,7 @@ import psycopg
 import pytest
 from asgiref.sync import sync_to_async
 
-from agents.conversation_models import Reply
-from agents.models import AnswerLength, Message, Task, Turn
+from agents.models import AnswerLength, Message, Reply, Task, Turn
 from agents.output_forms import stored
 from agents.recorder import record_once
 from agents.recording import fold, storable

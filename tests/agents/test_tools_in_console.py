@@ -10,9 +10,8 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 from django.urls import reverse
 
-from agents.models import Agent
+from agents.models import Agent, McpServer, Tool
 from agents.services import change_agent
-from agents.tool_models import McpServer, Tool
 from tenants.secrets import put_secret
 from tests.billing.conftest import price
 from tests.scene import Scene

@@ -6,10 +6,9 @@ import pytest
 from django.test import Client
 from django.urls import reverse
 
-from agents.models import Agent, AgentRevision
+from agents.models import Agent, AgentRevision, Publication
 from agents.publications import traffic
 from agents.revision_admin import in_words
-from agents.revision_models import Publication
 from tests.scene import Scene
 from tests.staff.members import member
 

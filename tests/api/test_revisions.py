@@ -8,9 +8,8 @@ from typing import Any
 import pytest
 from django.db import DatabaseError, connection, transaction
 
-from agents.models import Agent, AgentRevision
+from agents.models import Agent, AgentRevision, AppendOnly, Publication, TrafficShare
 from agents.publications import publish, traffic
-from agents.revision_models import AppendOnly, Publication, TrafficShare
 from agents.services import agent_of_pool, draft_revision
 from tests.api.conftest import Application, refused
 from tests.scene import Party, Scene

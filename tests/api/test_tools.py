@@ -204,7 +204,7 @@ def test_a_key_without_the_scope_changes_nothing(scene: Scene) -> None:
 
 
 def test_the_steps_of_a_task(scene: Scene, ann: APIClient) -> None:
-    from agents.tool_models import ToolCall
+    from agents.models import ToolCall
 
     task = scene.ann.task()
     turn = task.turns.get()

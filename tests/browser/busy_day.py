@@ -14,6 +14,7 @@ from django.utils import timezone
 
 from benchmarks.heartbeats import beat
 from billing.models import BilledHour
+from console.overview import heartbeat
 from orchestrator import records
 from orchestrator.demand_rows import DemandMinute
 from orchestrator.history.waits import lower_s
@@ -184,8 +185,9 @@ def _workers(pool: Pool, scenery: Scenery) -> list[Worker]:
 
 
 def _bill(pool: Pool) -> None:
-    """Celery was there a minute ago."""
+    """Celery was there a minute ago, and need not come again soon."""
     now = timezone.now()
+    heartbeat.beat(now.timestamp() - 60, within_s=86400)
     BilledHour.objects.create(
         pool=pool, hour=now.replace(minute=0, second=0, microsecond=0), wall_ms=0, starting_ms=0, busy_ms=0, idle_ms=0,
         unknown_ms=0, prompt_weight=0, billed_at=now - timedelta(minutes=1),

@@ -12,10 +12,9 @@ from django.utils import timezone
 
 from agents.conversations import append_message
 from agents.lifecycle import CallState, TaskState
-from agents.models import Task, Turn
+from agents.models import Task, ToolCall, Turn
 from agents.publications import publish
 from agents.services import create_agent, draft_revision
-from agents.tool_models import ToolCall
 from agents.tool_services import save_http_tool, save_server
 from batches.models import Batch, File, FileChunk
 from comparisons.models import InputSet

@@ -11,8 +11,7 @@ from django.contrib import admin
 from django.contrib.auth.models import User
 from django.utils import timezone
 
-from agents.models import Message
-from agents.summary_models import Summary
+from agents.models import Message, Summary
 from audit.models import Entry
 from batches.models import Batch
 from billing.models import BilledHour, Budget, BudgetNotice, GpuHour, Price, UsageHour

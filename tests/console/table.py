@@ -151,7 +151,7 @@ PAGES: Final = {
     "console:task_retry": Page(NO, POST, of="agents.task", operator=POST),
     "console:playground": Page(LOOK, LOOK, operator=LOOK),
     "console:playground_run": Page(NO, POST, operator=POST),
-    "console:playground_events": Page(LOOK, LOOK, of="agents.task", by="", query="task={pk}", operator=LOOK),
+    "console:playground_result": Page(LOOK, LOOK, of="agents.task", operator=LOOK),
     "console:playground_stop": Page(NO, POST, operator=POST),
     "console:playground_save": Page(NO, POST, operator=POST),
     "console:playground_tenants": Page(LOOK, LOOK, operator=LOOK),

@@ -8,8 +8,7 @@ from typing import Any
 
 from django.utils import timezone
 
-from agents.models import Task, Turn
-from agents.tool_models import ToolCall
+from agents.models import Task, ToolCall, Turn
 from billing.models import Price
 from orchestrator.models import Worker
 from orchestrator.revisions import note_edit

@@ -10,8 +10,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from agents.lifecycle import CallState
-from agents.models import Task
-from agents.tool_models import ToolCall
+from agents.models import Task, ToolCall
 from audit.models import Entry
 from orchestrator import steering
 from orchestrator.manual_rows import ManualSize

@@ -136,7 +136,7 @@ def test_no_secret_is_told(staff: Client, scene: Scene) -> None:
 
 
 def test_headers_of_a_tool_are_hidden_and_its_url_is_told(scene: Scene, rf: RequestFactory, admin_user: User) -> None:
-    from agents.tool_models import Tool
+    from agents.models import Tool
 
     request = rf.post("/")
     acting.begin(request, Entry.ActorKind.STAFF, "admin")

@@ -84,12 +84,24 @@ def test_effects_that_leave_their_work_are_told_by_it() -> None:
     assert (sentence[:72], age) == ("Effects is silent or behind: a tool call and a webhook's delivery are ov", 300)
 
 
-def test_celery_is_known_by_the_bill_that_it_makes() -> None:
+def test_celery_is_known_by_its_heartbeat() -> None:
+    assert of_side(celery_heard_at=NOW - 59, celery_due_at=NOW + 1) == []
+    assert of_side(celery_heard_at=None, celery_due_at=NOW + 1) == []
+    ((severity, sentence, age, place),) = of_side(celery_heard_at=NOW - 60, celery_due_at=NOW)
+    assert (severity, sentence[:17], age, place) == (WARNING, "Celery is silent:", 60, "bills")
+    late = {"billed_at": NOW - 700, "bill_due_since": NOW - 9000}
+    ((_, sentence, age, _),) = of_side(
+        celery_heard_at=None, celery_due_at=NOW - 5, **late
+    )  # the one explains the other
+    assert (sentence[:17], age) == ("Celery is silent:", None)
+
+
+def test_a_gpu_bill_that_is_not_made() -> None:
     assert of_side(billed_at=None, bill_due_since=None) == []
     assert of_side(billed_at=NOW - 9000, bill_due_since=NOW - 500) == []
     assert of_side(billed_at=NOW - 500, bill_due_since=NOW - 9000) == []
     ((severity, sentence, age, place),) = of_side(billed_at=NOW - 700, bill_due_since=NOW - 9000)
-    assert (severity, sentence[:17], age, place) == (WARNING, "Celery is silent:", 700, "bills")
+    assert (severity, sentence[:19], age, place) == (WARNING, "No GPU bill is made", 700, "bills")
     assert of_side(billed_at=None, bill_due_since=NOW - 601)[0][2] == 601
 
 

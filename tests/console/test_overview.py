@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.core.cache import cache
 from django.db import OperationalError, connection
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
@@ -14,7 +15,7 @@ from django.utils import timezone
 from agents.models import Task
 from benchmarks.heartbeats import beat
 from benchmarks.standing_fleet import stand
-from console.overview import reads, state
+from console.overview import heartbeat, reads, state
 from console.overview.facts import SideFacts
 from console.overview.hour import last_hour
 from console.overview.rates import TokenRates
@@ -222,11 +223,26 @@ def test_dead_letters_budgets_and_stock_are_counted(scene: Scene) -> None:
     Task.objects.for_tenant(scene.ann.tenant).filter(pk=again.pk).update(rerun_of=letter)
     type(scene.bob.tenant).objects.filter(pk=scene.bob.tenant.pk).update(budget_spent_until=now + timedelta(days=1))
     StockItem.objects.create(host="h", kind="image", name="x:1", state="failed", error="denied", changed_at=now)
-    facts = read_side(now)
+    facts = read_side(now, since=now)
     assert facts.dead_letters == 1
     assert facts.spent_tenants == (scene.bob.tenant.slug,)
     assert [error.sentence for error in facts.stock_errors] == ["image x:1 cannot be fetched: denied"]
     assert (facts.overdue, facts.bill_due_since) == ((), None)
+
+
+def test_celery_is_awaited_from_the_first_look_on_and_then_from_its_last_word(settings: Any) -> None:
+    now = timezone.now()
+    begun = now.timestamp() + 60
+    cache.delete(heartbeat.KEY)
+    facts = read_side(now, since=now)
+    assert (facts.celery_heard_at, facts.celery_due_at) == (None, begun)
+    heartbeat.beat(now.timestamp() - 9, within_s=1800)
+    facts = read_side(now, since=now)
+    assert (facts.celery_heard_at, facts.celery_due_at) == (now.timestamp() - 9, now.timestamp() + 1791)
+    heartbeat.beat(now.timestamp() - 9000, within_s=60)  # before the night
+    assert read_side(now, since=now).celery_due_at == begun
+    settings.CACHES = {"default": {**settings.CACHES["default"], "LOCATION": ["redis://127.0.0.1:1"]}}
+    assert heartbeat.heard() is None, "of a Redis that is away the overview tells elsewhere"
 
 
 def test_what_changes_slowly_is_not_read_at_each_snapshot(django_assert_num_queries: Any) -> None:

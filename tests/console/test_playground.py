@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 
 import msgspec
 import pytest
-from asgiref.sync import sync_to_async
 from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
@@ -23,19 +21,16 @@ from audit.models import Entry
 from billing.models import Price
 from comparisons.models import InputSet
 from comparisons.services import create_input_set
-from console.playground.live import cursors, stream
 from console.playground.results import result_of, tasks_of
-from console.playground.stream import Watched, follow
 from staff.access import Access
 from staff.models import StaffRole
 from taskqueue.sync_client import Queue
 from tenants.models import Tenant
-from tests.faces.conftest import HandWorker, live_scene, start, worker
-from tests.processes import Process
+from tests.faces.conftest import live_scene
 from tests.scene import Party, Scene
 from tests.staff.members import at_the_console
 
-__all__ = ["live_scene", "start", "worker"]
+__all__ = ["live_scene"]
 
 committed = pytest.mark.django_db(transaction=True)
 Role = StaffRole.Role
@@ -114,47 +109,15 @@ def test_stop_ends_what_waits(room: Scene) -> None:
 
 
 @committed
-async def test_two_tasks_are_followed_as_one_stream_and_gone_on_with(
-    room: Scene, worker: HandWorker, redis_url: str, start: Callable[..., Process]
-) -> None:
-    operator = await sync_to_async(at_the_console)(Role.OPERATOR)
-    body = asked(room.ann, {"agent": "poet"}, {"agent": "poet"})
-    answer = await sync_to_async(sent)(operator, "playground_run", body)
-    ids = [side["task"] for side in answer.json()["sides"]]
-    start("record")
-    texts: dict[str, str] = dict.fromkeys(ids, "")
-    claimed = await worker.claim(2)
-    for turn, words in zip(claimed, ("Ro", "Vi"), strict=True):
-        await worker.say(turn, words)
-    seen = dict.fromkeys(ids, 0)
-    first = follow({task: Watched(room.pool.slug) for task in ids}, redis_url=redis_url)
-    async for news in first:
-        assert news is not None
-        for event in news.events:
-            seen[news.task] = event.seq
-            texts[news.task] += msgspec.json.decode(event.data) if event.kind == "text" else ""
-        if all(texts.values()):
-            break
-    await first.aclose()
-    for turn, words in zip(claimed, ("ses", "olets"), strict=True):
-        await worker.say(turn, words)
-        await worker.end(turn, texts[turn.task] + words)
-    kinds: list[tuple[str, str]] = []
-    back = cursors(",".join(f"{task}={number}" for task, number in seen.items()) + ",rubbish=1")
-    watched = {task: Watched(room.pool.slug, back[task]) for task in ids}
-    async for line in stream(OPERATOR, watched, redis_url=redis_url):
-        if line.startswith(b"id: "):
-            told = msgspec.json.decode(line.partition(b"data: ")[2])
-            kinds.append((told["task"], told["kind"]))
-            if told["kind"] == "text":
-                texts[told["task"]] += told["data"]["text"]
-            if told["kind"] == "recorded":
-                assert (told["data"]["state"], told["data"]["output"]) == ("succeeded", texts[told["task"]])
-    cut = [line async for line in stream(OPERATOR, watched, redis_url=redis_url, life_s=0.0)]
-    assert cut == [b"retry: 1000\n\n"], "it ends for the page to come back, and be asked anew"
-    assert sorted(texts.values()) == ["Roses", "Violets"]
-    assert sorted(kinds) == sorted((task, kind) for task in ids for kind in ("text", "outcome", "recorded"))
-    assert line == b"event: done\ndata: {}\n\n"
+def test_each_side_names_its_stream_and_its_result_waits_for_the_record(room: Scene) -> None:
+    operator = at_the_console(Role.OPERATOR)
+    (side,) = sent(operator, "playground_run", asked(room.ann)).json()["sides"]
+    assert side["events"] == reverse("console:task", args=[side["task"]]) + "events"
+    path = reverse("console:playground_result", args=[side["task"]])
+    assert (operator.get(path).json()["state"], operator.get(path).json()["ended"]) == ("queued", False)
+    Task.objects.for_tenant(room.ann.tenant).update(state="succeeded", output="Roses", finished_at=timezone.now())
+    found = operator.get(path).json()
+    assert (found["task"], found["ended"], found["output"]) == (side["task"], True, "Roses")
 
 
 @committed
@@ -200,7 +163,7 @@ def test_who_may_do_what(scene: Scene) -> None:
     found = administrator.get(reverse("console:playground_tenants")).json()["found"]
     assert [one["value"] for one in found] == [scene.ann.tenant.slug]
     task = scene.bob.task()
-    assert administrator.get(reverse("console:playground_events"), {"task": str(task.pk)}).status_code == 404
+    assert administrator.get(reverse("console:playground_result", args=[task.pk])).status_code == 404
     assert Client().post(reverse("console:playground_run")).status_code == 302
 
 

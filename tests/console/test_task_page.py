@@ -15,10 +15,8 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
 
-from agents.conversation_models import Reply
-from agents.models import Task, Turn
+from agents.models import Reply, Task, ToolCall, Turn
 from agents.services import revise_agent
-from agents.tool_models import ToolCall
 from batches.models import Batch, File
 from billing.models import UsageHour
 from comparisons.models import Comparison, ComparisonRun, InputSet

@@ -10,8 +10,7 @@ import httpx
 import pytest
 from asgiref.sync import sync_to_async
 
-from agents.conversation_models import Reply
-from agents.models import Message, Task
+from agents.models import Message, Reply, Task
 from tests.conversations.conftest import Start, prompt
 from tests.faces.conftest import PATIENCE_S, HandWorker, Web, await_ready, free_port
 from tests.faces.test_tasks import events_of

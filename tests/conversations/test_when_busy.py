@@ -9,9 +9,8 @@ import psycopg
 import pytest
 from django.utils import timezone
 
-from agents.conversation_models import Reply
 from agents.faces.found import cancel_of
-from agents.models import Conversation, Task, Turn
+from agents.models import Conversation, Reply, Task, Turn
 from agents.problems import Problem
 from agents.sweep import Sweep
 from taskqueue.keys import log, prefix

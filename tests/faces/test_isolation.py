@@ -37,9 +37,10 @@ from tenants.scoping import TenantOwned
 from tenants.secrets import put_secret
 from tenants.services import issue_key, revoke_key
 from tests.faces.attempt import Asked, Names, asked
-from tests.faces.attempts import ATTEMPTS, MESSAGES, NOT_TENANTS, patterns, served_routes
+from tests.faces.attempts import ATTEMPTS, MESSAGES
 from tests.faces.conftest import HandWorker, Web
 from tests.faces.forms import FORMS, fields_of
+from tests.faces.served import NOT_TENANTS, patterns, served_routes
 from tests.faces.test_socket import Client, connect
 from tests.scene import Party
 from webhooks.services import create_endpoint, ping

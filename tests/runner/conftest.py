@@ -14,9 +14,8 @@ from typing import Any
 import httpx
 import pytest
 
-from agents.models import Agent
+from agents.models import Agent, McpServer, Tool
 from agents.services import create_agent
-from agents.tool_models import McpServer, Tool
 from tests.faces.conftest import PATIENCE_S, Web, await_ready, free_port, live_scene, start
 from tests.gpu_worker.conftest import WorkerProcess
 from tests.scene import Scene

@@ -12,8 +12,7 @@ from asgiref.sync import sync_to_async
 from redis import Redis
 
 from agents.faces.requests import convert
-from agents.models import Task, Turn
-from agents.tool_models import ToolCall
+from agents.models import Task, ToolCall, Turn
 from agents.tools.results import UNKNOWN
 from console.playground.asked import Run
 from console.playground.runs import submit_sides

@@ -9,9 +9,8 @@ import pytest
 from asgiref.sync import sync_to_async
 
 from agents.conversations import append_message
-from agents.models import Conversation, Message, Task
+from agents.models import Conversation, Message, Summary, Task
 from agents.summaries import REQUEST, summary_message
-from agents.summary_models import Summary
 from tests.runner.conftest import Stage, agent
 from tests.runner.test_agent_loop import events_of, kinds, recorded, row_of, submit, waiting
 

@@ -6,7 +6,7 @@ import pytest
 from asgiref.sync import sync_to_async
 from redis import Redis
 
-from agents.tool_models import ToolCall
+from agents.models import ToolCall
 from tests.gpu_worker.conftest import until
 from tests.runner.conftest import Stage, ToolServer, agent, call, http_tool
 from tests.runner.test_agent_loop import answer_of, events_of, kinds, submit, told

@@ -54,9 +54,9 @@ class Up:
         """The first line that fits, as soon as it is there."""
         return until(lambda: next(filter(None, (re.search(pattern, line) for line in list(self.lines))), None), self)
 
-    def end(self) -> int:
-        """SIGTERM, and the exit status; all of the output was read."""
-        self.process.send_signal(signal.SIGTERM)
+    def end(self, number: signal.Signals = signal.SIGTERM) -> int:
+        """The signal, and the exit status; all of the output was read."""
+        self.process.send_signal(number)
         code = self.process.wait(60)
         self._reader.join(60)
         return code
@@ -97,9 +97,9 @@ def up(folder: Path) -> Iterator[Up]:
     up.end()
 
 
-def test_up_from_nothing_and_down(up: Up) -> None:
+def test_up_from_nothing_and_down(up: Up, folder: Path) -> None:
     password = up.said(r"user admin, password (\S+) ").group(1)
-    up.said(r"console at http://127\.0\.0\.1:\d+/console/")
+    up.said("Ctrl-C")
     children = until(lambda: up.children() if len(up.children()) == 5 else None, up)
     with httpx.Client(base_url=up.url, follow_redirects=True) as client:
         form = client.get("/console/login/").text
@@ -110,21 +110,35 @@ def test_up_from_nothing_and_down(up: Up) -> None:
         assert 'id="overview"' in page.text
         assert client.get("/static/opsite/overview.js").status_code == 200
         assert client.get("/api/docs/").status_code == 200
+    manage = rf"OPSITE_DATA_DIR={folder} .*python manage\.py"
+    said = [
+        rf"starting; data under {folder}",
+        r"console account made: user admin, password \S+ \(shown this once\)",
+        rf"Opsite runs: web, orchestrator, recorder, effects, celery; Postgres and Redis under {folder}",
+        rf"  console   {up.url}/console/   user admin \(a new password: {manage} changepassword admin\)",
+        rf"  API       {up.url}/api/docs/",
+        rf"  try next  {manage} quickstart --url {up.url}",
+        r"            \(in a second terminal: .*\)",
+        r"  Ctrl-C    ends everything",
+    ]
+    lines = [line for line in up.lines if "this orchestrator leads" not in line]
+    assert len(lines) == len(said), lines  # and nothing of the libraries
+    for line, pattern in zip(lines, said, strict=True):
+        assert re.fullmatch(pattern, line)
 
     children["record"].kill()
     up.said(r"recorder ended by SIGKILL; starting it again in 0.5 s")
     until(lambda: "record" in up.children() and up.children()["record"].pid != children["record"].pid, up)
 
     everything = psutil.Process(up.process.pid).children(recursive=True)
-    up.process.send_signal(signal.SIGINT)
-    assert up.process.wait(60) == 0, "\n".join(up.lines[-40:])
-    assert "stopped" in up.lines
+    assert up.end(signal.SIGINT) == 0, "\n".join(up.lines[-40:])
+    assert up.lines[-2:] == ["ending celery, effects, recorder, orchestrator, web", "stopped"]
     _, alive = psutil.wait_procs(everything, timeout=30)
     assert not alive
 
 
 def test_children_do_not_outlive_a_killed_supervisor(up: Up, folder: Path) -> None:
-    up.said(r"console at")
+    up.said("Ctrl-C")
     children = list(until(lambda: up.children() if len(up.children()) == 5 else None, up).values())
     up.process.kill()
     _, alive = psutil.wait_procs(children, timeout=30)

@@ -218,7 +218,7 @@ async def _until_text(subscription: Subscription) -> AsyncIterator[Event]:
 async def test_an_inbox_that_has_gone_silent_is_opened_again(
     redis_url: str, pool: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(inbox, "PING_S", 0.05)
+    monkeypatch.setattr(inbox, "PING_S", 0.2)
     there = Path(urlsplit(redis_url).path)
     relay = Relay(here=tmp_path / "redis.sock", there=there)
     await relay.start()
@@ -236,11 +236,12 @@ async def test_an_inbox_that_has_gone_silent_is_opened_again(
 async def test_a_process_that_was_late_itself_keeps_its_inbox(
     hub: EventHub, pool: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(inbox, "PING_S", 0.5)
+    monkeypatch.setattr(inbox, "PING_S", 0.2)
     expected = await hub.expect(pool, "t")
     queue, turn = await running(hub, pool, "t")
     reading = asyncio.create_task(numbers(expected))
-    time.sleep(2.5)  # noqa: ASYNC251 - nothing runs meanwhile, as if the process were stopped
+    late_s = (inbox.PINGS + 1) * inbox.PING_S  # a Redis that is silent for so long is dead
+    time.sleep(late_s)  # noqa: ASYNC251 - nothing runs meanwhile, as if the process were stopped
     await end(queue, turn, 1)
     assert await reading == [1, 2, 3]
     assert "pings" not in caplog.text

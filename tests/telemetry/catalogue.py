@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from prometheus_client.metrics import MetricWrapperBase
 
 from orchestrator import measured
-from telemetry.metrics import effects, orchestrator, recorder, web
+from telemetry.metrics import celery, effects, orchestrator, recorder, web
 
 SUFFIXES = {"counter": ("_total",), "histogram": ("_bucket", "_sum", "_count"), "gauge": ("",)}
 
@@ -31,9 +31,9 @@ class Described:
 
 
 def catalogue() -> list[Described]:
-    """In the order of the code: web, recorder, effects, orchestrator, then pools and workers."""
+    """In the order of the code: web, recorder, effects, celery, orchestrator, then pools and workers."""
     found = []
-    for process in (web, recorder, effects, orchestrator):
+    for process in (web, recorder, effects, celery, orchestrator):
         for metric in vars(process).values():
             if isinstance(metric, MetricWrapperBase):
                 suffix = "_total" if metric._type == "counter" else ""

@@ -16,7 +16,7 @@ from tests.telemetry.catalogue import catalogue
 
 ROOT = Path(__file__).resolve().parents[2]
 BOUNDED = {
-    "pool", "state", "code", "kind", "outcome", "method", "route", "status", "worker", "chore", "direction",
+    "pool", "state", "code", "kind", "outcome", "method", "route", "status", "worker", "chore", "direction", "name",
 }  # fmt: skip
 OF_PROMETHEUS = {"up": {"job", "instance", "process"}}
 KNOWN = {

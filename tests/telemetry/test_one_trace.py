@@ -10,9 +10,8 @@ from typing import Any
 import pytest
 from asgiref.sync import sync_to_async
 
-from agents.models import Task, Turn
+from agents.models import Task, Tool, ToolCall, Turn
 from agents.services import create_agent
-from agents.tool_models import Tool, ToolCall
 from outbound.policy import Policy
 from taskqueue.async_client import AsyncQueue
 from tests.gpu_worker.conftest import until

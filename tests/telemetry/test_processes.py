@@ -22,7 +22,7 @@ ON_A_SIGNAL = ("", "worker: Warm shutdown (MainProcess)")
 async def test_every_process_writes_json(watched: Watched) -> None:
     os.makedirs(watched.env["OPSITE_DATA_DIR"], exist_ok=True)  # beat's timetable lies there  # noqa: PTH103
     watched.run("orchestrate", OPSITE_GPUS="", OPSITE_MAX_LOCAL_WORKERS="0")
-    watched.start("-m", "celery", "--quiet", "-A", "opsite", "worker", "--beat", "--pool", "solo", "--loglevel", "INFO")
+    watched.start("-m", "celery", "--quiet", "-A", "opsite", "worker", "--beat", "--loglevel", "INFO")
     web = watched.web("daphne")
     async with web.client() as client:
         assert (await client.get("/api/v1/tasks?api=ops_notakeynotakeynotakey")).status_code == 401

@@ -50,7 +50,7 @@ def until(port: int, check: Callable[[Samples], bool]) -> Samples:
         time.sleep(0.05)
 
 
-def of(name: str, **labels: str) -> Key:
+def of(name: str, /, **labels: str) -> Key:
     return name, tuple(sorted(labels.items()))
 
 

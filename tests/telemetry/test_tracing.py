@@ -139,7 +139,7 @@ def test_off_there_is_nothing() -> None:
         span.fail("x")
         assert tracing.place() == ""
     code = (
-        "import agents.recorder, telemetry.asgi, telemetry.tracing, sys\n"
+        "import agents.recorder, telemetry.requests, telemetry.tracing, sys\n"
         "assert telemetry.tracing.configure('web') is None\n"
         "assert not [name for name in sys.modules if name in ('telemetry.otel', 'opentelemetry.sdk.trace')]"
     )

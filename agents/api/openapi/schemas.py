@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import msgspec
 
-from agents.api.openapi_forms import Schema, object_of, ref
-from agents.api.openapi_responses import RESPONSES
+from agents.api.openapi.forms import Schema, object_of, ref
+from agents.api.openapi.responses import RESPONSES
 from agents.context_settings import ContextSetting
 from agents.embedding import TEXTS_MAX
 from agents.faces.idempotency import IDEMPOTENCY_KEY_MAX

@@ -9,15 +9,13 @@ from typing import Any
 
 from django.conf import settings
 
-from agents.api.openapi_forms import Schema, ref
-from agents.api.openapi_headers import QUEUE, RATE_LIMITS
-from agents.api.openapi_schemas import schemas
+from agents.api.openapi.forms import ref
+from agents.api.openapi.headers import QUEUE, RATE_LIMITS
+from agents.api.openapi.operations import JSON, SECURITY, STREAM, content, operation, refusals
 from agents.faces.idempotency import IDEMPOTENCY_KEY_MAX
 from agents.faces.openai.response_query import LIMIT, LIMIT_MAX
 from agents.faces.requests import CURSOR_MAX
 
-JSON = "application/json"
-STREAM = "text/event-stream"
 MODEL_ID = {"name": "id", "in": "path", "required": True, "schema": {"type": "string"}}
 TASK_ID = {"name": "id", "in": "path", "required": True, "schema": {"type": "string", "format": "uuid"}}
 RESPONSE_ID = {
@@ -43,89 +41,6 @@ IDEMPOTENCY_KEY = {
     "in": "header",
     "schema": {"type": "string", "minLength": 1, "maxLength": IDEMPOTENCY_KEY_MAX},
 }
-SECURITY: list[dict[str, list[str]]] = [{"ApiKey": []}]
-REFUSALS = {
-    400: "A field does not fit; it is named",
-    401: "No valid API key",
-    403: "The key lacks the scope",
-    404: "There is no such object, or it is another tenant's",
-    406: "`Accept` names no form in which this is answered",
-    409: "It conflicts with what is there",
-    413: "The body is too large, or may cost more tokens than a limit ever allows",
-    415: "The body is of a kind that is not read here",
-    422: "The idempotency key was used for another body in the last 24 hours, or the deadline comes too early",
-    426: "The request asks for no websocket",
-    429: "A limit of the tenant or of the key is reached; see Retry-After",
-    500: "The task failed, or something went wrong on our side",
-    502: "A server that was asked for this failed; the detail says how",
-    503: "The queue or the database is away, too much work waits, or no worker can come; nothing was accepted",
-}
-ALWAYS = (401, 403, 503)
-CONFLICTS = {
-    ("post", "/api/v1/agents"),
-    ("patch", "/api/v1/agents/{slug}"),
-    ("delete", "/api/v1/agents/{slug}"),
-    ("post", "/api/v1/agents/{slug}/revisions"),
-    ("post", "/api/v1/agents/{slug}/revisions/{number}/publish"),
-    ("put", "/api/v1/agents/{slug}/traffic"),
-    ("post", "/api/v1/agents/{slug}/roll-back"),
-    ("delete", "/api/v1/conversations/{id}"),
-    ("post", "/api/v1/conversations/{id}/messages"),
-    ("post", "/api/v1/tools"),
-    ("patch", "/api/v1/tools/{name}"),
-    ("delete", "/api/v1/tools/{name}"),
-    ("post", "/api/v1/tools/import"),
-    ("post", "/api/v1/mcp-servers"),
-    ("delete", "/api/v1/mcp-servers/{name}"),
-    ("post", "/api/v1/mcp-servers/{name}/discover"),
-    ("post", "/api/v1/webhooks"),
-    ("post", "/api/v1/webhooks/{id}/test"),
-    ("post", "/api/v1/webhooks/{id}/deliveries/{delivery}/replay"),
-    ("post", "/api/v1/input-sets"),
-    ("delete", "/api/v1/input-sets/{id}"),
-    ("post", "/api/v1/schedules"),
-    ("patch", "/api/v1/schedules/{id}"),
-    ("post", "/api/v1/collections"),
-    ("post", "/api/v1/collections/{slug}/documents"),
-}
-"""Django's operations that 409 may refuse."""
-BY_ENDING = {"discover": (400, 502), "steps": (400,), "csv": (400,)}
-"""What else refuses, by a path's last word. `steps` and `csv` take no query, and refuse one."""
-
-
-def content(schema: Schema, media_type: str = JSON) -> dict[str, Any]:
-    """A body of that schema."""
-    return {"content": {media_type: {"schema": schema}}}
-
-
-def _refused(*statuses: int, openai: bool = False) -> dict[str, Any]:
-    form = content(ref("OpenAIError")) if openai else content(ref("Problem"), "application/problem+json")
-    wait = {"Retry-After": {"schema": {"type": "integer"}, "description": "Seconds."}}
-    return {
-        str(status): {
-            "description": REFUSALS[status],
-            **({"headers": {**wait, **(RATE_LIMITS if status == 429 else {})}} if status in (429, 503) else {}),
-            **form,
-        }
-        for status in sorted(statuses)
-    }
-
-
-def operation(
-    name: str, summary: str, answers: dict[str, Any], *refused: int, tag: str = "tasks", body: str = "", **more: Any
-) -> dict[str, Any]:
-    """An operation of a hot route with its refusals; `body` names the schema of what it takes."""
-    described = {
-        "operationId": name,
-        "summary": summary,
-        "tags": [tag],
-        "security": SECURITY,
-        "responses": {**answers, **_refused(*ALWAYS, *refused, openai=tag == "openai")},
-        **more,
-    }
-    if body:
-        described["requestBody"] = {"required": True, **content(ref(body))}
-    return described
 
 
 def _task(status: int, description: str) -> dict[str, Any]:
@@ -357,8 +272,8 @@ PATHS: dict[str, Any] = {
 }  # fmt: skip
 
 
-def _socket() -> dict[str, Any]:
-    """The websocket's page as the description of its handshake."""
+def socket() -> dict[str, Any]:
+    """The websocket's page, as the description of its handshake."""
     page = (settings.BASE_DIR / "docs" / "websocket.md").read_text()
     return {
         "operationId": "websocket",
@@ -368,36 +283,6 @@ def _socket() -> dict[str, Any]:
         "security": [*SECURITY, {}],
         "responses": {
             "101": {"description": "The connection is a websocket; messages as `ClientMessage` and as said above"},
-            **_refused(426),
+            **refusals(426),
         },
     }
-
-
-def add_hot_routes(result: dict[str, Any], generator: Any, request: Any, public: bool) -> dict[str, Any]:
-    """drf-spectacular's post-processing hook: Django's routes with their refusals, beside the hot ones."""
-    paths: dict[str, Any] = {}
-    for path, operations in result["paths"].items():
-        for method, operation in operations.items():
-            if method != "parameters":
-                _add_refusals(operation, method=method, path=path)
-        paths[path.rstrip("/")] = operations  # both are served; the document shows one
-    for path, operations in PATHS.items():
-        paths.setdefault(path, {}).update(operations)
-    paths["/ws/v1/"] = {"get": _socket()}
-    result["paths"] = paths
-    result.setdefault("components", {}).setdefault("schemas", {}).update(schemas())
-    return result
-
-
-def _add_refusals(operation: dict[str, Any], *, method: str, path: str) -> None:
-    statuses = {*ALWAYS, 406, *BY_ENDING.get(path.rstrip("/").rpartition("/")[2], ())}
-    if "{" in path:
-        statuses.add(404)
-    if "requestBody" in operation:
-        statuses |= {400, 413, 415}
-    if any(parameter["in"] == "query" for parameter in operation.get("parameters", ())):
-        statuses.add(400)
-    if (method, path.rstrip("/")) in CONFLICTS:
-        statuses.add(409)
-    for status, answer in _refused(*statuses).items():
-        operation["responses"].setdefault(status, answer)

@@ -1,8 +1,8 @@
-"""What tenants have: agents with immutable revisions, conversations, and the tasks and turns that run them."""
+"""Tasks, what they are as responses of OpenAI's API, and their turns."""
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from django.core.validators import MaxValueValidator
 from django.db import models
@@ -10,154 +10,15 @@ from django.db.models import F, Q
 from django.db.models.fields.json import KeyTextTransform
 from django.db.models.lookups import In
 
-import agents.conversation_models
-import agents.revision_models  # Django looks for models from here
-import agents.summary_models
-import agents.tool_models  # noqa: F401
-from agents.branches import WhenBusy
 from agents.lifecycle import DEAD_LETTER_CODES, ENDED_BADLY, OUTCOMES, TaskState
+from agents.models.agents import OUTPUT_FORM, Agent, AgentRevision
+from agents.models.conversations import Conversation
 from telemetry.context import CHARS, PATTERN
 from tenants.identifiers import new_id
 from tenants.scoping import TenantOwned
 
-OUTPUT_FORM = "What answers must look like, as JSON text; empty: free text."
 CONTEXT_USE = "What of the messages was sent, as the last turn that ended counted it, where the context has a rule."
 STATES = [(state.value, state.value) for state in TaskState]
-
-
-class Immutable(RuntimeError):
-    """This row is history: make a new one instead."""
-
-
-class Agent(TenantOwned):
-    """A tenant's named definition of behaviour. What it does is said by its current revision."""
-
-    id = models.UUIDField(primary_key=True, default=new_id, editable=False)
-    slug = models.SlugField(max_length=63)
-    name = models.CharField(max_length=200)
-    current_revision = models.ForeignKey(
-        "AgentRevision", null=True, blank=True, on_delete=models.PROTECT, related_name="+", editable=False
-    )
-    stands_for = models.ForeignKey(
-        "orchestrator.Pool",
-        null=True,
-        blank=True,
-        on_delete=models.PROTECT,
-        related_name="+",
-        editable=False,
-        help_text="The pool that this agent stands for, with nothing added, in calls that name the pool as their model.",
-    )
-    archived_at = models.DateTimeField(null=True, blank=True)
-    created_at = models.DateTimeField(auto_now_add=True)
-
-    class Meta:
-        ordering: ClassVar = ["slug"]
-        constraints: ClassVar = [
-            models.UniqueConstraint(fields=["tenant", "slug"], name="agent_slug_per_tenant"),
-            models.UniqueConstraint(fields=["tenant", "stands_for"], name="agent_one_per_bare_pool"),
-            models.CheckConstraint(
-                condition=Q(stands_for__isnull=True) | Q(archived_at__isnull=True), name="agent_of_pool_not_archived"
-            ),
-        ]
-
-    def __str__(self) -> str:
-        return self.slug
-
-
-class AgentRevision(TenantOwned):
-    """One version of an agent, never changed once it exists."""
-
-    id = models.UUIDField(primary_key=True, default=new_id, editable=False)
-    agent = models.ForeignKey(Agent, on_delete=models.PROTECT, related_name="revisions")
-    number = models.PositiveIntegerField()
-    pool = models.ForeignKey("orchestrator.Pool", on_delete=models.PROTECT, related_name="+")
-    system_prompt = models.TextField(blank=True)
-    params = models.JSONField(default=dict, blank=True, help_text="Sampling parameters.")
-    output_form = models.TextField(blank=True, default="", db_default="", help_text=OUTPUT_FORM)
-    tools = models.JSONField(
-        default=list,
-        blank=True,
-        help_text='What it may call: {"tool": "<name>"} of the tenant\'s, or {"builtin": "<name>"} with its options.',
-    )
-    limits = models.JSONField(
-        default=dict, blank=True, help_text="How far a task may go: max_turns, max_tokens, max_seconds, max_cost."
-    )
-    context = models.JSONField(
-        default=dict,
-        blank=True,
-        db_default={},
-        help_text="What becomes of a context that is too long: strategy, max_tokens and so on. Empty: it is refused.",
-    )
-    created_by = models.CharField(max_length=200, blank=True)
-    created_at = models.DateTimeField(auto_now_add=True)
-
-    class Meta:
-        ordering: ClassVar = ["agent", "-number"]
-        constraints: ClassVar = [models.UniqueConstraint(fields=["agent", "number"], name="revision_number_per_agent")]
-
-    def __str__(self) -> str:
-        return f"{self.agent.slug} r{self.number}"
-
-    def save(self, *args: Any, **kwargs: Any) -> None:
-        """Insert; a second save is refused."""
-        if not self._state.adding:
-            raise Immutable("a revision is never changed: change the agent, which makes a new revision")
-        super().save(*args, **kwargs)
-
-
-class AnswerLength(TenantOwned):
-    """How long an agent's answers are, as its past ones measured: what the next one is expected to take.
-
-    Beside the agent's row, not in it: it changes with every batch of outcomes, and web processes are told of all changes there.
-    """
-
-    agent = models.OneToOneField(Agent, on_delete=models.CASCADE, primary_key=True, related_name="answer_length")
-    tokens = models.FloatField(
-        help_text="Exponentially weighted mean of the completion tokens of tasks that succeeded."
-    )
-    answers = models.PositiveBigIntegerField(help_text="How many it was made from.")
-
-    class Meta:
-        constraints: ClassVar = [
-            models.CheckConstraint(condition=Q(tokens__gt=0, answers__gt=0), name="answer_length_positive")
-        ]
-
-    def __str__(self) -> str:
-        return f"{self.agent}: {self.tokens:.0f} tokens"
-
-
-class Conversation(TenantOwned):
-    """Messages that outlive a task: the context. They are a tree; its head says which branch goes on."""
-
-    id = models.UUIDField(primary_key=True, default=new_id, editable=False)
-    agent = models.ForeignKey(Agent, null=True, blank=True, on_delete=models.PROTECT, related_name="conversations")
-    title = models.CharField(max_length=200, blank=True)
-    metadata = models.JSONField(default=dict, blank=True)
-    head_number = models.PositiveIntegerField(
-        null=True,
-        blank=True,
-        editable=False,
-        help_text="The message that the next one follows; a foreign key of Postgres.",
-    )
-    when_busy = models.CharField(
-        max_length=10,
-        choices=[(rule.value, rule.value) for rule in WhenBusy],
-        default=WhenBusy.QUEUE.value,
-        help_text="What a message does while a task of its branch has not ended, unless its request says otherwise.",
-    )
-    created_at = models.DateTimeField(auto_now_add=True)
-
-    class Meta:
-        ordering: ClassVar = ["-created_at"]
-        indexes: ClassVar = [models.Index(fields=["tenant", "-created_at"])]
-        constraints: ClassVar = [
-            models.CheckConstraint(
-                condition=Q(when_busy__in=[rule.value for rule in WhenBusy]), name="conversation_when_busy_known"
-            )
-        ]
-
-    def __str__(self) -> str:
-        return self.title or str(self.id)
 
 
 class Task(TenantOwned):
@@ -388,50 +249,3 @@ class Turn(TenantOwned):
 
     def __str__(self) -> str:
         return f"{self.task_id}/{self.number}"
-
-
-class Message(TenantOwned):
-    """One message of a conversation, numbered from 1 in the order of writing. It follows an earlier one, so there are no cycles."""
-
-    ROLES: ClassVar = [(role, role) for role in ("system", "user", "assistant")]
-
-    id = models.UUIDField(primary_key=True, default=new_id, editable=False)
-    # Without an index of its own: that with the order of the console's list behind it serves.
-    tenant = models.ForeignKey("tenants.Tenant", on_delete=models.PROTECT, related_name="+", db_index=False)
-    # Likewise: the unique one on (conversation, number) serves.
-    conversation = models.ForeignKey(Conversation, on_delete=models.CASCADE, related_name="messages", db_index=False)
-    task = models.ForeignKey(Task, null=True, blank=True, on_delete=models.SET_NULL, related_name="messages")
-    number = models.PositiveIntegerField()
-    parent_number = models.PositiveIntegerField(
-        null=True,
-        blank=True,
-        help_text="The message that it follows, of this conversation (a foreign key of Postgres); null: none.",
-    )
-    role = models.CharField(max_length=10, choices=ROLES)
-    content = models.TextField()
-    interrupted = models.BooleanField(
-        default=False, db_default=False, help_text="An answer that another message cut short."
-    )
-    created_at = models.DateTimeField(auto_now_add=True)
-
-    class Meta:
-        ordering: ClassVar = ["conversation", "number"]
-        constraints: ClassVar = [
-            models.UniqueConstraint(fields=["conversation", "number"], name="message_number_per_conversation"),
-            models.CheckConstraint(
-                condition=Q(parent_number__isnull=True) | Q(parent_number__lt=F("number")),
-                name="message_follows_earlier",
-            ),
-        ]
-        # Partial, so that it cannot serve who looks for a message by its number: with no statistics the planner took it for that.
-        indexes: ClassVar = [
-            models.Index(
-                fields=["conversation", "parent_number"],
-                condition=models.Q(parent_number__isnull=False),
-                name="message_by_parent",
-            ),
-            models.Index(fields=["tenant", "-id"], name="message_by_tenant"),
-        ]
-
-    def __str__(self) -> str:
-        return f"{self.role}: {self.content[:40]}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from agents.api.openapi_forms import Schema, object_of, or_null, ref
+from agents.api.openapi.forms import Schema, object_of, or_null, ref
 
 _TEXT: Schema = {"type": "string"}
 _COUNT: Schema = {"type": "integer", "minimum": 0}
