@@ -14,6 +14,9 @@ def main() -> None:
     try:
         from django.core.management import execute_from_command_line
 
+        from audit.shell import note_command
+
+        note_command(sys.argv)
         execute_from_command_line(sys.argv)
     except KeyboardInterrupt:
         sys.exit(128 + signal.SIGINT)

@@ -18,11 +18,14 @@ class Entry(models.Model):
     class ActorKind(models.TextChoices):
         STAFF = "staff"
         API_KEY = "key", "API key"
+        SHELL = "shell", "on a server"
         NOBODY = "nobody", "not logged in"
 
     at = models.DateTimeField(default=timezone.now, editable=False)
     actor_kind = models.CharField(max_length=10, choices=ActorKind)
-    actor = models.CharField(max_length=200, help_text="A user's name, or an API key's name and prefix.")
+    actor = models.CharField(
+        max_length=200, help_text="A user's name, an API key's name and prefix, or a shell's user and its command."
+    )
     action = models.CharField(max_length=100, help_text="As `pool.pause`: the object's kind and what was done.")
     object_kind = models.CharField(max_length=100, blank=True, help_text="The model's label, as `orchestrator.pool`.")
     object_id = models.CharField(max_length=64, blank=True)

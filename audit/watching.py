@@ -46,7 +46,7 @@ def watch(tables: Iterable[Watched]) -> None:
         for table, one in now.items():
             actors = "current_setting('opsite.acting', true) <> ''"
             if one.staff_only:
-                actors = "current_setting('opsite.acting', true) LIKE '%%\"kind\": \"staff\"%%'"
+                actors += " AND current_setting('opsite.acting', true) NOT LIKE '%%\"kind\": \"key\"%%'"
             cursor.execute(
                 f"CREATE OR REPLACE TRIGGER audit_watch AFTER INSERT OR UPDATE OR DELETE ON {connection.ops.quote_name(table)} "
                 f"FOR EACH ROW WHEN ({actors}) EXECUTE FUNCTION audit_note(%s, %s, %s)",

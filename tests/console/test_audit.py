@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import getpass
 import json
 import re
+import subprocess
+import sys
 from typing import Any
 
 import pytest
+from django.conf import settings
 from django.contrib import admin
 from django.contrib.auth.models import User
 from django.db import DatabaseError, connection, transaction
@@ -217,3 +221,17 @@ def test_words() -> None:
     assert in_words(None, None) == ""
     assert in_words({str(n): 0 for n in range(6)}, {str(n): 1 for n in range(6)}).endswith("and 2 more")
     assert members({"a": None}, {"a": [1]}) == [("a", "null", "[1]")]
+
+
+def test_what_a_command_changes_is_the_shells(process_env: dict[str, str]) -> None:
+    command = [sys.executable, "manage.py", "quickstart", "--tenant", "shelled"]
+    subprocess.run(command, cwd=settings.BASE_DIR, env=process_env, check=True, capture_output=True, timeout=60)
+    (made,) = entries(action="tenant.add")
+    assert (made.actor_kind, made.object_name, made.address) == ("shell", "shelled", None)
+    assert made.actor == f"{getpass.getuser()}: manage.py quickstart"
+    (key,) = entries(action="apikey.add")
+    assert key.after is not None
+    assert key.after["digest"] == "(hidden)"
+    migrated = [sys.executable, "manage.py", "migrate", "--verbosity", "0"]
+    subprocess.run(migrated, cwd=settings.BASE_DIR, env=process_env, check=True, capture_output=True, timeout=60)
+    assert {entry.actor_kind for entry in entries()} == {"shell"}

@@ -7,7 +7,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('orchestrator', '0020_worker_wishes'),
+        ('orchestrator', '0021_words_without_secrets'),
     ]
 
     operations = [
