@@ -19,8 +19,8 @@ class Watched:
 
     Args:
         label: As `tenants.ApiKey`.
-        hidden: Columns with secrets (`digest`), or members of JSON columns (`request.headers`): that they changed is told, what
-            stands in them is not.
+        hidden: Columns with secrets (`digest`), members of JSON columns (`request.headers`), or all members of one whose names say
+            that they are secret (`engine_args.*`): that they changed is told, what stands in them is not.
         ignored: Columns whose change alone is nobody's doing (`last_used_at`).
         staff_only: What tenants' applications do to it is their daily work, and not for this log.
     """

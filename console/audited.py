@@ -17,7 +17,7 @@ WATCHED = (
     Watched("tenants.Tenant"),
     Watched("tenants.ApiKey", hidden=("digest",), ignored=("last_used_at",)),
     Watched("tenants.Secret", hidden=("ciphertext",)),
-    Watched("orchestrator.Pool", hidden=("env",)),
+    Watched("orchestrator.Pool", hidden=("env", "engine_args.*")),
     Watched("orchestrator.ScalingPolicy"),
     Watched("orchestrator.Rollout"),
     Watched("orchestrator.Worker", ignored=("wish", "wished_by", "wished_at")),  # an act of its own

@@ -22,6 +22,7 @@ from audit.models import Entry
 from audit.recording import record
 from console.audited import WATCHED
 from console.changes import in_words, members
+from orchestrator import masking
 from orchestrator.models import Pool, ScalingPolicy
 from tenants.models import ApiKey, Secret
 from tests.scene import Scene
@@ -235,3 +236,20 @@ def test_what_a_command_changes_is_the_shells(process_env: dict[str, str]) -> No
     migrated = [sys.executable, "manage.py", "migrate", "--verbosity", "0"]
     subprocess.run(migrated, cwd=settings.BASE_DIR, env=process_env, check=True, capture_output=True, timeout=60)
     assert {entry.actor_kind for entry in entries()} == {"shell"}
+
+
+def test_of_engine_arguments_what_is_named_as_a_secret_is_hidden_as_everywhere(rf: RequestFactory, db: None) -> None:
+    args = {
+        "hf_token": "hf_abc", "API_KEY": "k", "max_num_batched_tokens": 512, "tokenizer": "slow", "auth": "", "token_ids": [1],
+        "store": {"password": "p", "hosts": ["a", "b"], "keys": [{"secret_key": "s"}, "not told"]},
+    }  # fmt: skip
+    pool = Pool.objects.create(slug="kept", name="kept", engine="simulated", slots=1, engine_args=args)
+    request = rf.post("/")
+    acting.begin(request, Entry.ActorKind.STAFF, "admin")
+    pool.engine_args = {**args, "hf_token": "hf_def"}
+    pool.save()
+    acting.end(request)
+    (entry,) = entries(action="pool.change")
+    told = json.loads(json.dumps(masking.arguments(args)).replace(json.dumps(masking.HIDDEN), '"(hidden)"'))
+    assert entry.before == entry.after == {"engine_args": told}
+    assert "hf_token" in told
