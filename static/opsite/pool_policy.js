@@ -73,7 +73,7 @@
 
   // What was tried before is not what the form says now.
   function refuse(why) {
-    byId("trial").classList.add("pool-wrong");
+    byId("trial").classList.add("error");
     byId("trial").textContent = why;
     byId("trial-result").hidden = true;
   }
@@ -89,7 +89,7 @@
     const told = byId("trial");
     going = new AbortController();
     busy(true);
-    told.classList.remove("pool-wrong");
+    told.classList.remove("error");
     told.textContent = "Both policies are run over the last day…";
     try {
       const answer = await fetch(form.dataset.trial, { method: "POST", body: new FormData(form), signal: going.signal });
