@@ -23,6 +23,11 @@
     });
   }
 
+  // On a phone each cell says what it is; the theme calls a row's first one "Select record" where there is nothing to select, too.
+  const heads = document.querySelectorAll("#result_list thead th .text");
+  for (const cell of document.querySelectorAll("#result_list tbody td:first-child[data-label='Select record']:not(:has(input))"))
+    cell.dataset.label = heads[0].textContent.trim();
+
   const menus = [...document.querySelectorAll("details.list-menu")];
   for (const menu of menus) {
     menu.addEventListener("toggle", () => { if (menu.open) for (const other of menus) if (other !== menu) other.open = false; });

@@ -15,7 +15,8 @@ from django.utils import timezone
 from playwright.sync_api import expect
 
 from agents.models import Turn
-from orchestrator.models import Pool, PoolRevision, Worker
+from audit.models import Entry
+from orchestrator.models import Pool, PoolRevision, ScalingDecision, Worker
 from tests.browser.room import PHONE, Room
 from tests.console.everything import Everything
 from tests.faces.conftest import Web
@@ -24,6 +25,9 @@ TURNS = "agents/turn/"
 CUT_OFF = """() => { let place = document.getElementById("result_list");
     while (place && getComputedStyle(place).overflowX === "visible") place = place.parentElement;
     return place ? place.scrollWidth - place.clientWidth : 0; }"""
+
+CUT_CELLS = """() => [...document.querySelectorAll("#result_list tbody :is(td, th)")]
+    .filter(cell => cell.scrollHeight > cell.clientHeight + 1).map(cell => cell.textContent)"""
 
 
 @pytest.fixture
@@ -171,3 +175,21 @@ def test_no_list_and_no_form_bars_anybody(room: Room, web: Web, tasks: list[str]
         except AssertionError as barrier:
             found.append(str(barrier))
     assert not found, "\n".join(found)
+
+
+def test_what_is_long_is_whole_on_a_phone(room: Room, web: Web) -> None:
+    why = "No start before 13:22:35 UTC: 3 workers in a row failed at the start or soon after. " * 3
+    ScalingDecision.objects.create(pool=web.scene.pool, at=timezone.now(), current=0, desired=1, reason=why, signals={})
+    entry = Entry.objects.create(
+        actor_kind="staff", actor="ann", action="pool.change", before={"model": "x" * 90}, after={"model": "y" * 90}
+    )
+    web.scene.ann.task()
+    room.page.set_viewport_size({"width": PHONE[0], "height": PHONE[1]})
+    room.open(TURNS)
+    expect(room.page.locator("#result_list tbody td").first).to_have_attribute("data-label", "Task")
+    room.open("orchestrator/scalingdecision/")
+    expect(room.page.get_by_text(why.strip())).to_be_visible()
+    assert room.page.evaluate(CUT_CELLS) == []
+    room.open(f"audit/entry/{entry.pk}/change/")
+    expect(room.page.get_by_role("region", name="Before and after")).to_be_visible()
+    assert room.page.evaluate("document.documentElement.scrollWidth") <= PHONE[0]
