@@ -29,7 +29,7 @@ from agents.task_filters import FILTERS
 from audit.recording import record
 from orchestrator.models import Pool
 from staff.inlines import HistoryInline, link_to_all
-from staff.lists.columns import way_to_task
+from staff.lists.columns import end_of, way_to_task
 from tenants.admin import AcrossTenants, OwnedForm, ReadOnly
 
 REFUSED = {
@@ -351,29 +351,12 @@ class TurnAdmin(ReadOnly):
     """All model calls."""
 
     list_display = (
-        "shown_task",
-        "shown_number",
-        "tenant",
-        "shown_state",
-        "attempts",
-        "worker",
-        "queued_at",
-        "claimed_at",
-        "finished_at",
-    )
+        "shown_task", "shown_number", "tenant", "shown_state", "attempts", "shown_worker", "queued_at", "claimed_at", "finished_at",
+    )  # fmt: skip
     list_display_links = ("shown_number",)
     export_columns = (
-        "id",
-        "task",
-        "number",
-        "tenant",
-        "state",
-        "attempts",
-        "worker",
-        "queued_at",
-        "claimed_at",
-        "finished_at",
-    )
+        "id", "task", "number", "tenant", "state", "attempts", "worker", "queued_at", "claimed_at", "finished_at",
+    )  # fmt: skip
     is_large = True
     list_defer = (
         "context",
@@ -399,6 +382,11 @@ class TurnAdmin(ReadOnly):
     def shown_task(self, turn: Turn) -> str:
         """The way to the page of its task."""
         return way_to_task(turn.task_id)
+
+    @display(description="worker", empty_value="-")
+    def shown_worker(self, turn: Turn) -> str | None:
+        """The end of its id, as the lists of workers and turns write them."""
+        return end_of(turn.worker) if turn.worker else None
 
     @display(description="turn")
     def shown_number(self, turn: Turn) -> str:

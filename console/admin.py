@@ -17,6 +17,7 @@ from audit.models import Entry
 from console.audit_rows import is_of_accounts, one_line_each, parts_of, whole_of, without_accounts
 from console.changes import in_words, members
 from staff.access import access_of
+from staff.lists.columns import end_of, way
 from staff.lists.known import KnownFilter
 from tenants.admin import Facts
 
@@ -113,11 +114,13 @@ class EntryAdmin(Facts):
         """What it was called then, and the way to it where it has a page."""
         if not entry.object_kind:
             return ""
+        is_named = entry.object_name != entry.object_id
+        name = entry.object_name if is_named else end_of(entry.object_id)
         try:
             url = reverse(f"admin:{entry.object_kind.replace('.', '_')}_change", args=[entry.object_id])
         except NoReverseMatch:
-            return entry.object_name
-        return format_html('<a href="{}">{} {}</a>', url, entry.object_kind.split(".")[-1], entry.object_name)
+            return name
+        return way(url, format_html("{} {}", entry.object_kind.split(".")[-1], name))
 
     @display(description="what changed")
     def changes(self, entry: Entry) -> str:

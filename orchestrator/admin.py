@@ -226,10 +226,16 @@ class PoolRevisionAdmin(Facts, ShownRecipe):
     exclude = tuple(ShownRecipe.INSTEAD)
     readonly_fields = tuple(ShownRecipe.INSTEAD.values())
 
-    list_display = ("__str__", "pool", "number", "engine", "model", "image", "created_by", "created_at", "ready_at")
+    list_display = ("shown", "engine", "model", "image", "created_by", "created_at", "ready_at")
+    export_columns = ("pool", "number", *list_display[1:])
     list_filter = ("pool",)
     search_fields = ("pool__slug", "model", "image")
     list_select_related = ("pool",)
+
+    @display(description="revision", ordering="pool")
+    def shown(self, revision: PoolRevision) -> str:
+        """Its pool, and which of it."""
+        return str(revision)
 
 
 @admin.register(Rollout)

@@ -58,6 +58,20 @@ def test_an_act_that_changes_a_row_is_one_line(operator: Client, paused: Pool) -
     assert f'It is a part of <a href="/console/audit/entry/{act.pk}/change/">pool.pause {paused.slug}</a>' in page
 
 
+def test_what_has_no_name_but_its_id_is_written_by_its_end(operator: Client, scene: Scene) -> None:
+    task = str(scene.ann.task().pk)
+    Entry.objects.create(
+        actor_kind="staff",
+        actor="ann",
+        action="task.cancel",
+        object_kind="agents.task",
+        object_id=task,
+        object_name=task,
+    )
+    page = operator.get(LOG).content.decode()
+    assert f'task <span class="id" title="{task}">…{task[-12:]}</span></a>' in page
+
+
 def test_each_of_many_is_an_act_with_its_own_rows(operator: Client) -> None:
     scenes = [Scene.make(), Scene.make()]
     now = timezone.now()
