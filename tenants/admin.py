@@ -78,6 +78,11 @@ class TenantAdmin(ConsoleAdmin):
     search_fields = ("slug", "name")
     readonly_fields = ("id", "created_at")
 
+    def get_fields(self, request: HttpRequest, obj: Tenant | None = None) -> tuple[str, ...]:
+        """What it is called first, then what bounds it; what the service gives it, once it is there."""
+        asked = ("slug", "name", "weight", *QUEUE_LIMITS, *LIMITS, "cancel_on_disconnect", "is_active")
+        return asked if obj is None else (*asked, *self.readonly_fields)
+
     @display(description="slug", ordering="slug")
     def shown_slug(self, tenant: Tenant) -> SafeString:
         """With the way to its page."""
@@ -111,13 +116,19 @@ class TenantAdmin(ConsoleAdmin):
 class ApiKeyAdmin(AcrossTenants):
     """Keys: made here, shown once, revoked here."""
 
-    list_display = ("prefix", "name", "tenant", "scopes", "expires_at", "revoked_at", "last_used_at")
+    list_display = ("prefix", "name", "tenant", "may_do", "expires_at", "revoked_at", "last_used_at")
+    export_columns = ("prefix", "name", "tenant", "scopes", "expires_at", "revoked_at", "last_used_at")
     list_filter = (("revoked_at", admin.EmptyFieldListFilter), "tenant")
     search_fields = ("prefix", "name", "tenant__slug")
     list_select_related = ("tenant",)
     autocomplete_fields = ("tenant",)
     actions: ClassVar = ["revoke"]
     readonly_fields = ("id", "prefix", "last_used_at", "revoked_at", "created_at")
+
+    @display(description="may do")
+    def may_do(self, key: ApiKey) -> str:
+        """Its scopes; without any it may do everything."""
+        return ", ".join(key.scopes) or "everything"
 
     def get_fields(self, request: HttpRequest, obj: ApiKey | None = None) -> Any:
         asked = ("tenant", "name", "scopes", "expires_at", *QUEUE_LIMITS, *LIMITS)
