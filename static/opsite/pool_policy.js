@@ -111,4 +111,7 @@
       busy(false);
     }
   });
+
+  // A form that was not saved comes back: to the first field that is not right.
+  form.querySelector("[aria-invalid=true]")?.focus();
 })();

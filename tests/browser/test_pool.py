@@ -242,6 +242,11 @@ def test_a_policy_is_tried_on_the_last_day(room: Room, enter: Callable[..., Room
         "error: Failed to load resource: the server responded with a status of 400 (Bad Request)"
     ]
     room.faults.clear()
+    page.get_by_label("Minimum workers").fill("9")
+    page.get_by_role("button", name="Save policy").click()
+    expect(page.get_by_text("The policy was not saved: see the fields that are marked.")).to_be_visible()
+    expect(page.locator("#policy-form [aria-invalid=true]").first).to_be_focused()
+    room.faults.clear()  # 400, again
     page.get_by_label("Minimum workers").fill("2")
     page.get_by_role("button", name="Try on the last day").click()
     page.get_by_role("button", name="Stop").click()
