@@ -91,6 +91,10 @@ def test_a_task_that_failed_says_why(enter: Enter, scene: Scene) -> None:
     assert "goes on where this one was: no tool is called again" in page
 
 
+def test_a_task_that_came_too_late_says_so(enter: Enter, scene: Scene) -> None:
+    assert "its deadline passed" in show(enter("operator"), ended(scene.ann, "expired"))
+
+
 def test_a_task_that_runs_is_followed(enter: Enter, scene: Scene) -> None:
     task = scene.ann.task(state="running")
     now = timezone.now()
