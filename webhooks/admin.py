@@ -128,7 +128,7 @@ class EndpointAdmin(AcrossTenants):
 
 
 def _shown(made: services.NewSecret) -> Made:
-    return Made(str(made.endpoint), "signing secret", made.secret)
+    return Made(made.endpoint.description or made.endpoint.url, "signing secret", made.secret)
 
 
 class AttemptInline(HistoryInline):
