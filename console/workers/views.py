@@ -72,7 +72,7 @@ def _end(request: StaffRequest, worker: uuid.UUID, wish: Worker.Wish) -> HttpRes
     return confirm(
         request,
         "console/workers/confirm.html",
-        title=f"{wish.label} worker {_short(row)}?",
+        title=f"{wish.label} worker {_short(row)}",
         trail=[*_trail(row), (f"Worker {_short(row)}", _url(row))],
         does=f"{wish.label} it",
         do=lambda: _do(request, row, wish),
