@@ -56,6 +56,18 @@ def test_pages_lead_to_each_other(operator: Client, many: list[str]) -> None:
     assert "12 tasks" in second.content.decode()
 
 
+def test_a_key_without_scopes_may_do_everything(operator: Client, scene: Scene) -> None:
+    page = operator.get("/console/tenants/apikey/").content.decode()
+    assert '<td class="field-may_do' in page
+    assert "everything" in page
+
+
+def test_a_form_leads_to_no_other_form_like_it(operator: Client, scene: Scene) -> None:
+    way = 'aria-label="Add tenant"'
+    assert way in operator.get("/console/tenants/tenant/").content.decode()
+    assert way not in operator.get("/console/tenants/tenant/add/").content.decode()
+
+
 def test_a_page_before_few_rows_is_the_first_page(operator: Client, many: list[str]) -> None:
     second = operator.get(link(operator.get(TASKS), "next"))
     before = link(second, "prev")

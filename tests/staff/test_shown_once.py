@@ -56,3 +56,7 @@ def test_a_secret_is_in_the_answer_alone(
     kept += [str(session.get_decoded()) for session in Session.objects.all()]
     kept.append(back.content.decode())
     assert not [secret for secret in secrets if any(secret in text for text in kept)]
+
+
+def test_a_webhooks_secret_stands_under_what_the_webhook_is_called(admin_client: Client, scene: Scene) -> None:
+    assert f"signing secret of {URL}" in an_endpoint(admin_client, scene).content.decode()
