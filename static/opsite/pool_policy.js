@@ -112,6 +112,6 @@
     }
   });
 
-  // A form that was not saved comes back: to the first field that is not right.
-  form.querySelector("[aria-invalid=true]")?.focus();
+  // A form that was not saved comes back: to what is not right with it, or to its first field that is not.
+  form.querySelector("[role=alert], [aria-invalid=true]")?.focus();
 })();

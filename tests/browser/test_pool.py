@@ -245,7 +245,7 @@ def test_a_policy_is_tried_on_the_last_day(room: Room, enter: Callable[..., Room
     page.get_by_label("Minimum workers").fill("9")
     page.get_by_role("button", name="Save policy").click()
     expect(page.get_by_text("The policy was not saved: see the fields that are marked.")).to_be_visible()
-    expect(page.locator("#policy-form [aria-invalid=true]").first).to_be_focused()
+    expect(page.locator("#policy-form [role=alert]")).to_be_focused()
     room.faults.clear()  # 400, again
     page.get_by_label("Minimum workers").fill("2")
     page.get_by_role("button", name="Try on the last day").click()
