@@ -102,12 +102,18 @@ def _cancel_in(queue: Queue, those: Sequence[tuple[Task, str]], done: Cancelled)
         asked = list(open_.values())
         answers = queue.cancel([turn for _, turn in those])
         asked = []
-        for (task, turn), answer in zip(those, answers, strict=True):
-            ends = answer in {"ended", "stopping"}
-            if answer == "over" or (not ends and task.state == TaskState.WAITING):
-                asked = [task]
-                ends = queue.end_task(str(task.pk), turn=turn, state="cancelled")
-                asked = []
+        over: list[tuple[Task, str]] = []
+        for (task, turn), answer in zip(those, answers, strict=True):  # all that is known, before Redis is asked again
+            if answer in {"ended", "stopping"}:
+                done.ending.append(open_.pop(task.pk))
+            elif answer == "over" or task.state == TaskState.WAITING:
+                over.append((task, turn))
+            else:
+                done.idle.append(open_.pop(task.pk))
+        for task, turn in over:
+            asked = [task]
+            ends = queue.end_task(str(task.pk), turn=turn, state="cancelled")
+            asked = []
             (done.ending if ends else done.idle).append(open_.pop(task.pk))
     except QueueRefused:
         done.untried += open_.values()

@@ -1,11 +1,13 @@
 """The end of a worker's log as a page may show it: bounded, and nothing in it but text. Pure.
 
-What a worker prints is not ours: a model's words, a library's colours and progress bars. Secrets are hidden before (`masking`).
+What a worker prints is not ours: a model's words, a library's colours and progress bars. Secrets (`masking`) are looked for in
+what is left, before it is cut: an escape within one would hide it from whoever looks sooner.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
 LINES = 120
 LINE_CHARS = 400
@@ -15,15 +17,18 @@ _UNSEEN = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2
 """Control characters, and those that make text look other than it is (its direction, nothing at all)."""
 
 
-def shown(raw: str) -> tuple[str, ...]:
-    """The last `LINES` lines, each of `LINE_CHARS` characters at most; of a line that was written over, what it became."""
-    lines = [_line(line) for line in raw.split("\n")[-LINES - 1 :]]
+def shown(raw: str, *, hide: Callable[[str], str] = str) -> tuple[str, ...]:
+    """The last `LINES` lines, each of `LINE_CHARS` characters at most; of a line that was written over, what it became.
+
+    `hide` takes secrets out of a line.
+    """
+    lines = [_line(line, hide) for line in raw.split("\n")[-LINES - 1 :]]
     while lines and not lines[-1]:
         lines.pop()
     return tuple(lines[-LINES:])
 
 
-def _line(line: str) -> str:
+def _line(line: str, hide: Callable[[str], str]) -> str:
     line = _ESCAPES.sub("", line.rstrip("\r").rpartition("\r")[2])
-    line = _UNSEEN.sub("", line).expandtabs(4).rstrip()
+    line = hide(_UNSEEN.sub("", line)).expandtabs(4).rstrip()
     return line if len(line) <= LINE_CHARS else line[: LINE_CHARS - 1] + "…"

@@ -146,7 +146,7 @@ class Lookout:
             cpus=self._cpus(worker, peek.cpu_s),
             memory_bytes=peek.memory_bytes,
             gpus=self._gauges.of(known.gpus),
-            lines=shown(known.mask.hide(peek.log)),
+            lines=shown(known.mask.hide(peek.log), hide=known.mask.hide),
             error=error,
         )
 

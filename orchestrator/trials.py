@@ -80,9 +80,10 @@ def material_of(
     rows = DemandMinute.objects.filter(pool=pool, minute__gte=records.moment(now - DAY_S - MINUTE_S)).order_by("minute")
     recorded = [minute_of(row) for row in rows]
     count = sum(minute.arrived for minute in recorded)
+    found = f"In the last day {counted(count, 'turn')} came in that {'is' if count == 1 else 'are'} recorded"
+    too_little = f"that is too little to tell policies apart by ({LEAST_TURNS} at least)."
     if count < LEAST_TURNS:
-        found = f"In the last day {counted(count, 'turn')} came in that {'is' if count == 1 else 'are'} recorded"
-        raise TooLittle(f"{found}: that is too little to tell policies apart by ({LEAST_TURNS} at least).")
+        raise TooLittle(f"{found}: {too_little}")
     minutes = last_turns(recorded)
     begins_at, ends_at = span_of(minutes)
     passed = turns(pool.pk, begins_at, ends_at)
@@ -95,11 +96,15 @@ def material_of(
         policy = records.policy_of(pool)
     except BadSchedule as error:
         raise Unreadable(f"The present policy cannot be read: {error}") from error
+    given_up = sum(turn.given_up for turn in passed)
+    tried = came(minutes, passed, hold_s=turn_s * pool.slots)
+    if len(tried) < LEAST_TURNS and given_up:
+        raise TooLittle(f"{found}, and clients took {given_up} of them back before a worker had them: {too_little}")
     rows_of_workers = _workers(pool, begins_at, ends_at)
     starts, measured = _starts(pool)
     present = Trial(
         policy=policy,
-        turns=came(minutes, passed, hold_s=turn_s * pool.slots),
+        turns=tried,
         begins_at=begins_at,
         ends_at=ends_at,
         slots=pool.slots,
@@ -112,7 +117,6 @@ def material_of(
         past=_past(pool, begins_at) if foresees else {},
     )
     lives = [_lived(row) for row in rows_of_workers if row.stopped_at is None or row.stopped_at.timestamp() > begins_at]
-    given_up = sum(turn.given_up for turn in passed)
     is_known = len(passed) - given_up >= ENOUGH * len(present.turns)
     return Material(
         present=present,

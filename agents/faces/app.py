@@ -168,7 +168,6 @@ class Faces:
         return endpoint
 
     async def _websocket(self, websocket: WebSocket) -> None:
-        name_route(websocket.scope, SOCKET)
         await Session(await self.context(), websocket).run()
 
     async def _lifespan(self, receive: Receive, send: Send) -> None:

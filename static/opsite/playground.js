@@ -159,7 +159,7 @@
 
   async function recorded(pane, one, mine) {
     for (let looks = 0; looks < LOOKS_MAX && mine === running; looks++) {
-      const result = await ask(`results/${one.task}/`);
+      const result = await ask(`results/${one.task}/`).catch(() => null); // the connection was lost: asked again
       if (mine !== running) return;
       if (result && result.ended) {
         pane.take("recorded", result);

@@ -109,6 +109,29 @@ def test_who_was_asked_and_did_not_answer_may_be_ending(
     assert noted() == {str(task.pk): cancelling.UNSURE for task in tasks[2:]}
 
 
+def test_what_redis_has_ended_before_it_left_is_written_down(
+    scenes: list[Scene], tasks: list[Task], redis_url: str, operator: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of two tasks of one pool the one is ended by its turn; the other, whose turn is unknown, needs a second call."""
+    older, newer = tasks[:2]
+    Task.objects.across_tenants().filter(pk=newer.pk).update(state="waiting")  # between two turns; it comes first
+    queue = Queue(redis_url, scenes[0].pool.slug)
+    queue.cancel([str(newer.turns.get().pk)])  # over: only its task can be ended
+
+    class Leaving(Queue):
+        def end_task(self, *asked: Any, **more: Any) -> Any:
+            raise QueueUnavailable("gone")
+
+    monkeypatch.setattr(cancelling, "Queue", Leaving)
+    said = press(operator, [older, newer])
+    assert queue.cancel([str(older.turns.get().pk)]) == ["over"], "it was cancelled"
+    queue.close()
+    assert noted() == {str(older.pk): None, str(newer.pk): cancelling.UNSURE}
+    assert "1 tasks were waiting or running and are ending." in said
+    assert "Whether 1 tasks are ending is not known: " in said
+    assert "not cancelled" not in said
+
+
 def test_where_redis_is_away_from_the_beginning_nothing_is_done(
     tasks: list[Task], operator: Client, settings: Any
 ) -> None:

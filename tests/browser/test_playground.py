@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from django.utils import timezone
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from agents.models import Task
 from agents.services import draft_revision
@@ -195,3 +195,25 @@ def test_two_revisions_side_by_side_with_their_tools(room: Room, web: Web, speak
     newest = Task.objects.for_tenant(party.tenant).filter(revision__number=2).order_by("-created_at").first()
     assert newest is not None
     assert [message["role"] for message in newest.input] == ["user", "assistant", "user"]
+
+
+def test_a_result_that_could_not_be_fetched_is_asked_for_again(room: Room, web: Web, speaker: None) -> None:
+    page, party = room.page, web.scene.ann
+    Tenant.objects.filter(pk=party.tenant.pk).update(slug="museum")
+    lost: list[str] = []
+
+    def lose_the_first(route: Route) -> None:
+        if lost:
+            route.continue_()
+            return
+        lost.append(route.request.url)
+        route.abort()
+
+    page.route("**/playground/results/**", lose_the_first)
+    room.open("playground/?tenant=museum&agent=poet")
+    page.get_by_label("Message").fill("What is the sea?")
+    page.get_by_role("button", name="Run").click()
+    expect(page.locator(".pane .state").first).to_contain_text("succeeded")
+    expect(page.get_by_role("button", name="Run")).to_be_enabled()
+    assert len(lost) == 1
+    room.faults = [fault for fault in room.faults if "ERR_FAILED" not in fault]  # the one that was lost

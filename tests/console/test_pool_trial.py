@@ -168,6 +168,21 @@ def test_too_little_is_said_plainly(enter: Enter, pool: Pool, queue: Queue) -> N
     assert "too little" in client.post(url_of(pool, "policy/try/"), fields_of(pool)).json()["error"]
 
 
+def test_turns_that_were_all_taken_back_are_too_little(
+    enter: Enter, scene: Scene, redis_url: str, settings: Any
+) -> None:
+    settings.REDIS_URL = redis_url
+    bursts(scene)
+    decide(scene.pool, time.time() - 7000, turn_s=0.5)
+    Turn.objects.across_tenants().update(state="cancelled", claimed_at=None)
+    answer = enter("viewer").post(url_of(scene.pool, "policy/try/"), fields_of(scene.pool))
+    assert answer.status_code == 409
+    assert answer.json()["error"].startswith(
+        "In the last day 60 turns came in that are recorded, and clients took 60 of them back before a worker had them: "
+        "that is too little"
+    )
+
+
 @pytest.mark.django_db(transaction=True)
 def test_only_so_many_trials_at_a_time_and_none_for_ever(
     enter: Enter, pool: Pool, queue: Queue, monkeypatch: pytest.MonkeyPatch

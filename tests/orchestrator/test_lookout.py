@@ -11,6 +11,7 @@ from redis import Redis
 
 from orchestrator.lookout import Known, Lookout
 from orchestrator.loop import Orchestrator
+from orchestrator.masking import mask_of
 from orchestrator.runtimes import Peek, RuntimeUnavailable
 from orchestrator.runtimes.inventory import gauges_by_nvml
 from taskqueue import keys
@@ -111,7 +112,7 @@ class Engine:
             assert self.go.wait(60)
         if ref == "away":
             raise RuntimeUnavailable("Docker engine is not reachable.")
-        return Peek(log=f"words of {ref}\n", cpu_s=1.0)
+        return Peek(log=f"words of {ref} for hf_ses\x1b[0mame\n", cpu_s=1.0)
 
 
 @pytest.fixture
@@ -122,7 +123,8 @@ def engine() -> Iterator[Engine]:
 
 
 def test_one_that_is_slow_holds_up_no_other(redis: Redis, pool: str, engine: Engine) -> None:
-    known = {f"{pool}-{ref}": Known("docker", ref) for ref in ("slow", "away", "quick")}
+    mask = mask_of({"HF_TOKEN": "hf_sesame"})
+    known = {f"{pool}-{ref}": Known("docker", ref, mask=mask) for ref in ("slow", "away", "quick")}
     looks = Looks(redis)
     runtimes: Any = {"docker": engine}
     lookout = Lookout(looks, runtimes=runtimes, host="here", read_gauges=lambda devices: {})
@@ -135,7 +137,7 @@ def test_one_that_is_slow_holds_up_no_other(redis: Redis, pool: str, engine: Eng
 
         wait_for(lambda: shown("slow") or (shown("quick") and shown("away")), what="the others are shown")
         quick, away = shown("quick"), shown("away")
-        assert quick == Glimpse(host="here", lines=("words of quick",), cpus=quick.cpus if quick else None)
+        assert quick == Glimpse(host="here", lines=("words of quick for •••",), cpus=quick.cpus if quick else None)
         assert away == Glimpse(host="here", error="Docker engine is not reachable.")
         assert shown("slow") is None
         assert looks.looked_for([*known, "nobody"]) == list(known)
