@@ -1,7 +1,8 @@
 """How many rows a list has: counted where that is cheap, else by the planner's estimate.
 
 The planner takes the table's size from `pg_class.reltuples` (moved by VACUUM and ANALYZE) and from the length of its file now, and
-what a filter leaves of it from the columns' statistics. So an estimate costs one EXPLAIN, whatever the number of rows.
+what a filter leaves of it from the columns' statistics. So an estimate costs one EXPLAIN, whatever the number of rows. After many
+rows were deleted it may be far too high for a while: where a count is cheap, only that tells that there are few.
 """
 
 from __future__ import annotations
@@ -50,7 +51,7 @@ def size_of(rows: QuerySet[Any]) -> Size:
         plan = msgspec.json.decode(bare.explain(format="json"), type=list[_Explained])[0].plan
     except EmptyResultSet:
         return Size(0)
-    if plan.cost > AFFORDABLE_COST or plan.rows > COUNTED_TO:
+    if plan.cost > AFFORDABLE_COST:
         return Size(plan.rows, is_exact=False)
     counted = bare[: COUNTED_TO + 1].count()
     return Size(counted) if counted <= COUNTED_TO else Size(max(plan.rows, counted), is_exact=False)

@@ -11,10 +11,12 @@ from typing import Any
 import pytest
 from django.contrib import admin
 from django.contrib.messages import get_messages
+from django.db import connection
 from django.test import Client
 from django.utils import timezone
 
 from agents.models import Task
+from orchestrator.demand_rows import DemandMinute
 from orchestrator.models import Worker
 from orchestrator.revisions import note_edit
 from staff.lists import change_list, sizes
@@ -148,6 +150,22 @@ def test_large_sizes_are_estimated(operator: Client, many: list[str], monkeypatc
     assert str(sizes.Size(1_042_613, is_exact=False)) == "about 1,000,000"
     assert str(sizes.Size(7, is_exact=False)) == "about 7"
     assert str(sizes.Size(12_345)) == "12,345"
+
+
+def test_few_rows_are_counted_though_the_planner_remembers_many(scene: Scene) -> None:
+    begun = timezone.now()
+    DemandMinute.objects.bulk_create(
+        DemandMinute(
+            pool=scene.pool, minute=begun + timedelta(minutes=number), arrived=0, arrived_tokens=0, most_waiting=0,
+            arrived_after=0, tokens_after=0,
+        )
+        for number in range(3_000)
+    )  # fmt: skip
+    with connection.cursor() as cursor:
+        cursor.execute(f"ANALYZE {DemandMinute._meta.db_table}")
+    assert sizes.size_of(DemandMinute.objects.all()) == sizes.Size(3_000, is_exact=False)
+    DemandMinute.objects.filter(minute__gt=begun + timedelta(minutes=6)).delete()
+    assert sizes.size_of(DemandMinute.objects.all()) == sizes.Size(7)
 
 
 def test_an_action_takes_a_bounded_number_of_rows(
