@@ -11,7 +11,8 @@ import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import FrameType
 
 from django.conf import settings
@@ -90,6 +91,26 @@ class Service:
 
         signal.signal(signal.SIGTERM, handler)
         signal.signal(signal.SIGINT, handler)
+
+    @contextmanager
+    def interruptible(self) -> Iterator[None]:
+        """Ctrl-C meanwhile raises `KeyboardInterrupt`, at the end at the latest: where the interpreter calls code by itself, as of
+        finalizers, it is passed over.
+        """
+        interrupted = False
+
+        def handler(number: int, frame: FrameType | None) -> None:
+            nonlocal interrupted
+            interrupted = True
+            raise KeyboardInterrupt
+
+        before = signal.signal(signal.SIGINT, handler)
+        try:
+            yield
+        finally:
+            signal.signal(signal.SIGINT, before)
+        if interrupted:
+            raise KeyboardInterrupt
 
     def run(self) -> None:
         """Run until `stop`; then end the children, and after them the fleet."""

@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ import psutil
 import pytest
 
 from opsite.embedded.stack import EmbeddedStack
+from opsite.service import Service
 from opsite.supervisor import FIRST_PAUSE_S, LONGEST_PAUSE_S, pause_s
 from tests.faces.conftest import free_port
 
@@ -36,7 +38,7 @@ class Up:
         self.process = subprocess.Popen(
             [sys.executable, "manage.py", "up", "--port", str(port)],
             cwd=ROOT,
-            env={**env, "OPSITE_DATA_DIR": str(folder), "PYTHONUNBUFFERED": "1"},
+            env={**env, "OPSITE_DATA_DIR": str(folder), "PYTHONUNBUFFERED": "1", "PYTHONFAULTHANDLER": "1"},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -57,7 +59,12 @@ class Up:
     def end(self, number: signal.Signals = signal.SIGTERM) -> int:
         """The signal, and the exit status; all of the output was read."""
         self.process.send_signal(number)
-        code = self.process.wait(60)
+        try:
+            code = self.process.wait(60)
+        except subprocess.TimeoutExpired:
+            self.process.send_signal(signal.SIGABRT)  # whose handler says where it is
+            self._reader.join(60)
+            raise AssertionError("it does not end:\n" + "\n".join(self.lines[-80:])) from None
         self._reader.join(60)
         return code
 
@@ -143,6 +150,16 @@ def test_ctrl_c_before_all_runs_leaves_no_traceback(up: Up, folder: Path) -> Non
     assert up.lines == [f"starting; data under {folder}"]
     left = [one for one in psutil.process_iter(["cmdline"]) if str(folder) in " ".join(one.info["cmdline"] or ())]
     assert left == []
+
+
+def test_ctrl_c_that_was_passed_over_ends_it_when_all_is_prepared() -> None:
+    service = Service(host="127.0.0.1", port=free_port(), say=print)
+    before = signal.getsignal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt), service.interruptible(), suppress(KeyboardInterrupt):
+        signal.raise_signal(signal.SIGINT)
+    with service.interruptible():
+        pass
+    assert signal.getsignal(signal.SIGINT) is before
 
 
 def test_children_do_not_outlive_a_killed_supervisor(up: Up, folder: Path) -> None:

@@ -28,7 +28,8 @@ class Command(BaseCommand):
         except PortTaken as taken:
             raise CommandError(str(taken)) from None
         self._say(f"starting; data under {settings.OPSITE_DATA_DIR}")
-        prepare(self._say)
+        with service.interruptible():
+            prepare(self._say)
         service.stop_on_signals()
         lines = list(welcome(service.url, processes=service.processes))
         threading.Thread(target=self._announce, args=(service, lines), daemon=True).start()
