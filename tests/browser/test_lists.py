@@ -153,7 +153,7 @@ def furnished(web: Web) -> None:
     )  # fmt: skip
 
 
-@pytest.mark.timeout(500)  # some sixty pages
+@pytest.mark.timeout(400)  # some sixty pages
 def test_no_list_and_no_form_bars_anybody(room: Room, web: Web, tasks: list[str]) -> None:
     """Each list of the console, each form for something new, and two pages of objects, at a desk: no list is cut off there."""
     furnished(web)
